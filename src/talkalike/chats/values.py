@@ -1,0 +1,108 @@
+"""The plain values every room shares: people, messages, conversations and sessions.
+
+Two values with the same content are equal; where a message is stored is the archive's concern, not the value's.
+Times are UTC milliseconds since 1970. Texts are exactly what was written (no normalisation): typing habits are the
+training signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Platform(StrEnum):
+    """Where a conversation was exported from; part of a person's and a conversation's identity."""
+
+    MESSENGER = "messenger"
+    IRC = "irc"
+
+
+class MessageKind(StrEnum):
+    """What a message is. Only TEXT and ACTION carry words a person typed into `text`."""
+
+    TEXT = "text"
+    ACTION = "action"  # IRC's `/me waves`: the text without the nick
+    MEDIA = "media"  # photo, video, audio or file without words
+    STICKER = "sticker"
+    SHARE = "share"  # a link shared through the platform, without words of its own
+    CALL = "call"
+    POLL = "poll"
+    SYSTEM = "system"  # written by the platform: joins, renames, topic changes
+
+
+class AttachmentKind(StrEnum):
+    """What an attachment is."""
+
+    PHOTO = "photo"
+    VIDEO = "video"
+    GIF = "gif"
+    AUDIO = "audio"
+    FILE = "file"
+    STICKER = "sticker"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Something sent along with a message. `uri` is the path inside the export, or the link that was shared."""
+
+    kind: AttachmentKind
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """An emoji put on a message by `actor` (a display name)."""
+
+    actor: str
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who speaks. `id` is stable within the archive (`platform:name`), `name` is what others see."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message as it was sent. `id` is unique within its conversation and the same on every import."""
+
+    id: str
+    author: Person
+    sent_ms: int
+    kind: MessageKind = MessageKind.TEXT
+    text: str = ""
+    reply_to: str | None = None  # id of the message it answers, or the name it addresses on IRC
+    reactions: tuple[Reaction, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    unsent: bool = False  # taken back by its author: kept as a fact, its words are never used
+    is_bot: bool = False
+    source: str = ""  # the export's file it came from, relative to the export
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """One chat: a direct one between two people, or a group. `id` is `platform:slug`."""
+
+    id: str
+    platform: Platform
+    title: str
+    is_group: bool
+    participants: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A stretch of one conversation without a long silence, oldest message first. Never empty."""
+
+    conversation: Conversation
+    messages: tuple[Message, ...]
+
+    @property
+    def started_ms(self) -> int:
+        """When its first message was sent."""
+        return self.messages[0].sent_ms

@@ -1,0 +1,85 @@
+"""What an engine is: a prompt becomes a reply, piece by piece.
+
+A reply is a burst of one or more messages by one speaker. The engine knows nothing of Discord, files or permissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from talkalike.examples.render import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen. Names and meanings are the field's usual ones; 0 switches a filter off."""
+
+    temperature: float = 0.8  # 0 = greedy
+    top_p: float = 0.95
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None  # the same seed and prompt give the same reply
+    max_tokens: int = 256  # for the whole burst
+    max_messages: int = 8  # messages in one burst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What the model sees: the turns so far, and whose turn comes next. `conversation` names the cache to reuse."""
+
+    turns: tuple[Turn, ...]
+    speaker: str
+    conversation: str = ""
+
+
+class Finish(StrEnum):
+    """Why a reply ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The next bit of a reply. `message` counts the burst's messages from 0; the last piece carries `finish`.
+
+    `logprobs` holds one natural-log probability for each of `token_ids`, under the model's own distribution at
+    temperature 1 without filters.
+    """
+
+    text: str
+    message: int = 0
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    finish: Finish | None = None
+
+
+class Engine(Protocol):
+    """Anything that can continue a conversation. Closing the iterator cancels the reply and frees its slot."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, as a person would say it."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens the prompt and the reply may have together."""
+        ...
+
+    def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
+        """Tokens each turn costs in a prompt, in the order given."""
+        ...
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Piece]:
+        """The reply as it is written. Raises TalkalikeError when the model cannot be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Frees the model. Safe to call twice."""
+        ...

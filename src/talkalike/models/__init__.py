@@ -1,0 +1,1 @@
+"""What we own: the catalog of models with their cards, fetching and loading bases, adapters, packed forward passes."""

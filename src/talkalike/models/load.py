@@ -1,0 +1,120 @@
+"""From a folder on disk to a model in memory: bases, whole models and adapters in PEFT's format. Safetensors only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from talkalike.errors import UserError
+from talkalike.models.catalog import Card, Catalog
+from talkalike.models.precision import choose_device, choose_dtype
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+SOFT_PROMPT_KEY = "prompt_embeddings"  # PEFT's name for prompt tuning's weights
+_DEFAULT_CONTEXT = 2048  # for models that state no limit (T5's relative positions)
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model ready to use: in eval mode, on its device, adapters merged into the weights."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    soft_prompt_PD: Tensor | None = None  # prompt tuning: P embeddings that stand before every conversation
+    speakers: tuple[str, ...] = ()
+    context_length: int
+    is_encoder_decoder: bool = False
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer; one in an older format is converted by transformers."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        return cast(Tokenizer, Tokenizer.from_file(str(file)))
+    try:
+        return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
+    except (OSError, ValueError, AttributeError):
+        raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None
+
+
+def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The plain network of a base or whole model, in eval mode. Raises UserError if the folder holds none."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        network = loader.from_pretrained(
+            folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True, attn_implementation="sdpa"
+        )
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as problem:
+        first_line = str(problem).strip().split("\n")[0][:200]
+        raise UserError(
+            f"{folder} is not a model that can be loaded: {first_line}",
+            hint="A model folder holds config.json, tokenizer.json and weights as *.safetensors.",
+        ) from None
+    return cast(PreTrainedModel, network.to(device).eval())
+
+
+def load_for_inference(
+    folder: Path, *, catalog: Catalog, dtype: str = "auto", device: str = "auto"
+) -> LoadedModel:
+    """The base, whole model or adapter in `folder`, ready to talk; an adapter's base is looked up in the catalog."""
+    chosen_device = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen_device)
+    card = catalog.card(folder.name) if catalog.exists(folder.name) and catalog.path(folder.name) == folder else None
+    is_adapter = (folder / ADAPTER_CONFIG).is_file()
+    base_folder = adapter_base(folder, card, catalog) if is_adapter else folder
+    # Merging in float32 keeps the adapter's small updates; the result is then rounded once.
+    network = load_network(base_folder, dtype=torch.float32 if is_adapter else chosen_dtype, device=chosen_device)
+    soft_prompt_PD = None
+    if is_adapter:
+        network, soft_prompt_PD = _apply_adapter(network, folder)
+        network = cast(PreTrainedModel, network.to(dtype=chosen_dtype).eval())
+        soft_prompt_PD = None if soft_prompt_PD is None else soft_prompt_PD.to(chosen_device, chosen_dtype)
+    config = cast(Any, network.config)
+    return LoadedModel(
+        name=folder.name,
+        model=network,
+        tokenizer=load_tokenizer(base_folder),
+        soft_prompt_PD=soft_prompt_PD,
+        speakers=card.speakers if card else (),
+        context_length=int(getattr(config, "max_position_embeddings", None) or _DEFAULT_CONTEXT),
+        is_encoder_decoder=bool(config.is_encoder_decoder),
+    )
+
+
+def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
+    """The folder of the base that an adapter stands on: by its card, else by PEFT's own field. UserError if missing."""
+    if card is not None:
+        if catalog.exists(card.base):
+            return catalog.path(card.base)
+        raise UserError(f"'{card.name}' stands on the base '{card.base}', which is gone.", hint="Fetch the base again.")
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    named = str(config.get("base_model_name_or_path") or "")
+    for candidate in (Path(named), catalog.root / Path(named).name):
+        if named and (candidate / "config.json").is_file():
+            return candidate
+    raise UserError(f"The adapter {folder} stands on '{named}', which is not here.", hint="Fetch that base first.")
+
+
+def _apply_adapter(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, Tensor | None]:
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    if config.get("peft_type") == "PROMPT_TUNING":
+        return network, load_file(folder / ADAPTER_WEIGHTS)[SOFT_PROMPT_KEY]
+    from peft import PeftModel  # imported here: it costs a second that a base does not need
+
+    wrapped = PeftModel.from_pretrained(network, str(folder), is_trainable=False)
+    return cast(PreTrainedModel, cast(Any, wrapped).merge_and_unload()), None

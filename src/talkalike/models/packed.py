@@ -1,0 +1,188 @@
+"""Several conversations in one row without padding, each attending only to itself.
+
+A row is the concatenation of its documents. Attention runs document by document (no T x T mask is built and no work is
+done between documents), positions restart in each, and the head is computed only where a token is to be predicted.
+Equal to running each document alone; `tests/test_packed.py` holds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from talkalike.models.load import LoadedModel
+
+PACKED_ATTENTION = "talkalike_packed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Documents packed into one row of T tokens; L of them are predicted."""
+
+    ids_T: Tensor  # int64
+    positions_T: Tensor  # int64, restart at 0 in every document
+    lengths: tuple[int, ...]  # tokens of each document, sums to T
+    targets_L: Tensor  # int64 indices into the row of the tokens to predict
+
+    @property
+    def loss_tokens(self) -> int:
+        """How many tokens are predicted."""
+        return len(self.targets_L)
+
+
+def pack(ids: Sequence[NDArray[np.int32]], masks: Sequence[NDArray[np.bool_]], device: torch.device) -> Row:
+    """Documents (token ids and loss masks of the same lengths) as one row. A document's first token has no context."""
+    lengths = tuple(len(document) for document in ids)
+    mask_T = np.concatenate(masks)
+    starts = np.cumsum((0, *lengths[:-1]))
+    mask_T[starts] = False
+    positions_T = np.concatenate([np.arange(length) for length in lengths])
+    return Row(
+        ids_T=torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device),
+        positions_T=torch.from_numpy(positions_T).to(device),
+        lengths=lengths,
+        targets_L=torch.from_numpy(np.flatnonzero(mask_T)).to(device),
+    )
+
+
+def target_logits(model: nn.Module, row: Row, *, soft_prompt_PD: Tensor | None = None) -> Tensor:
+    """Logits (L, vocabulary) for the row's targets. The model must use the packed attention."""
+    if soft_prompt_PD is None:
+        inputs: dict[str, Any] = {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
+        lengths, before_L = row.lengths, row.targets_L - 1
+    else:
+        inputs, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
+    output = model(
+        **inputs,
+        use_cache=False,
+        logits_to_keep=before_L,
+        document_lengths=lengths,
+    )
+    return cast(Tensor, output.logits[0])
+
+
+def target_logprobs(
+    loaded: LoadedModel,
+    ids: Sequence[NDArray[np.int32]],
+    masks: Sequence[NDArray[np.bool_]],
+    *,
+    batch_tokens: int = 2048,
+) -> list[NDArray[np.float32]]:
+    """Natural-log probabilities of each document's masked tokens, in order; documents keep their order."""
+    device = next(loaded.model.parameters()).device
+    results: list[NDArray[np.float32]] = []
+    with torch.inference_mode(), packed_attention(loaded.model):
+        for start, stop in _batches([len(document) for document in ids], batch_tokens):
+            row = pack(ids[start:stop], masks[start:stop], device)
+            counts = [int(mask[1:].sum()) for mask in masks[start:stop]]
+            if row.loss_tokens == 0:
+                results += [np.zeros(0, dtype=np.float32)] * (stop - start)
+                continue
+            logits_LV = target_logits(loaded.model, row, soft_prompt_PD=loaded.soft_prompt_PD).float()
+            targets_L = row.ids_T[row.targets_L]
+            logprobs_L = -F.cross_entropy(logits_LV, targets_L, reduction="none")
+            results += np.split(logprobs_L.cpu().numpy(), np.cumsum(counts)[:-1])
+    return results
+
+
+@contextmanager
+def packed_attention(model: nn.Module) -> Iterator[None]:
+    """Lets a model attend within documents for a while (its own attention comes back afterwards)."""
+    config = cast(Any, model).config
+    before = config._attn_implementation
+    cast(Any, model).set_attn_implementation(PACKED_ATTENTION)
+    try:
+        yield
+    finally:
+        cast(Any, model).set_attn_implementation(before)
+
+
+def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[int, int]]:
+    start = total = 0
+    for index, length in enumerate(lengths):
+        if index > start and total + length > batch_tokens:
+            yield start, index
+            start, total = index, 0
+        total += length
+    if start < len(lengths):
+        yield start, len(lengths)
+
+
+def _with_soft_prompt(
+    model: nn.Module, row: Row, soft_prompt_PD: Tensor
+) -> tuple[dict[str, Any], tuple[int, ...], Tensor]:
+    prefix = len(soft_prompt_PD)
+    embedded_TD = cast(Tensor, cast(Any, model).get_input_embeddings()(row.ids_T))
+    soft_PD = soft_prompt_PD.to(embedded_TD.dtype)
+    pieces = [piece for document in embedded_TD.split(list(row.lengths)) for piece in (soft_PD, document)]
+    lengths = tuple(length + prefix for length in row.lengths)
+    positions = torch.cat([torch.arange(length, device=embedded_TD.device) for length in lengths])
+    ends = torch.tensor(np.cumsum(row.lengths), device=embedded_TD.device)
+    document_L = torch.searchsorted(ends, row.targets_L, right=True)
+    before_L = row.targets_L - 1 + prefix * (document_L + 1)
+    return {"inputs_embeds": torch.cat(pieces)[None], "position_ids": positions[None]}, lengths, before_L
+
+
+def _attend_within_documents(
+    module: nn.Module,
+    query_BHTD: Tensor,
+    key_BHTD: Tensor,
+    value_BHTD: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each document of the row, in transformers' attention interface."""
+    lengths = list(options["document_lengths"])
+    groups = query_BHTD.shape[1] // key_BHTD.shape[1]
+    if groups > 1:
+        key_BHTD = key_BHTD.repeat_interleave(groups, dim=1)
+        value_BHTD = value_BHTD.repeat_interleave(groups, dim=1)
+    window: int | None = options.get("sliding_window")
+    softcap: float | None = options.get("softcap")
+    attended = [
+        _attend(query, key, value, scaling=scaling, dropout=dropout, window=window, softcap=softcap)
+        for query, key, value in zip(
+            query_BHTD.split(lengths, dim=2),
+            key_BHTD.split(lengths, dim=2),
+            value_BHTD.split(lengths, dim=2),
+            strict=True,
+        )
+    ]
+    return torch.cat(attended, dim=2).transpose(1, 2), None
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    length = query.shape[2]
+    if softcap is None and (window is None or length <= window):
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, dropout_p=dropout)
+    distance = torch.arange(length, device=query.device)[:, None] - torch.arange(length, device=query.device)
+    allowed = (distance >= 0) & (distance < (window or length))
+    if softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, scale=scaling, dropout_p=dropout)
+    scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+    scores = softcap * torch.tanh(scores / softcap)
+    return scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1) @ value
+
+
+AttentionInterface.register(PACKED_ATTENTION, _attend_within_documents)
