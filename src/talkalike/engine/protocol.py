@@ -5,12 +5,21 @@ A reply is a burst of one or more messages by one speaker. The engine knows noth
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
+
+
+class EngineBusyError(TalkalikeError):
+    """Every slot is taken and the waiting line is full; trying again later may work."""
+
+
+class ContextTooLongError(UserError):
+    """The prompt has more tokens than the model can read; the caller must leave older turns out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,21 @@ class Sampling:
     seed: int | None = None  # the same seed and prompt give the same reply
     max_tokens: int = 256  # for the whole burst
     max_messages: int = 8  # messages in one burst
+
+    def check(self) -> None:
+        """Raises UserError naming the first value outside its range."""
+        ranges = {
+            "temperature": (self.temperature, 0.0, 100.0),
+            "top_p": (self.top_p, 0.0, 1.0),
+            "top_k": (self.top_k, 0, 2**31),
+            "min_p": (self.min_p, 0.0, 1.0),
+            "repetition_penalty": (self.repetition_penalty, 1e-3, 100.0),
+            "max_tokens": (self.max_tokens, 1, 2**31),
+            "max_messages": (self.max_messages, 1, 2**31),
+        }
+        for name, (value, low, high) in ranges.items():
+            if not low <= value <= high:
+                raise UserError(f"{name} must lie between {low:g} and {high:g}, but is {value:g}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +84,7 @@ class Piece:
 
 
 class Engine(Protocol):
-    """Anything that can continue a conversation. Closing the iterator cancels the reply and frees its slot."""
+    """Anything that can continue a conversation. Closing the generator cancels the reply and frees its slot."""
 
     @property
     def name(self) -> str:
@@ -76,7 +100,7 @@ class Engine(Protocol):
         """Tokens each turn costs in a prompt, in the order given."""
         ...
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Piece]:
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply as it is written. Raises TalkalikeError when the model cannot be reached."""
         ...
 

@@ -1,1 +1,1 @@
-"""Conversations become tokens: the only place where a chat turns into text for a model, for training and serving alike."""
+"""Conversations become tokens: the only place where a chat turns into text for a model, to train and to serve."""

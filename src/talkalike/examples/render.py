@@ -168,16 +168,20 @@ class Renderer:
         turns: Sequence[Turn],
         learn: Sequence[bool],
         *,
-        ended: bool,
+        ended: bool = False,
+        next_speaker: str | None = None,
         encoded: Sequence[list[int]] | None = None,
     ) -> Rendered:
         """The training rendering of `turns`, with loss on those where `learn` is true.
 
-        `ended`: silence follows (rendered as the end-of-conversation token, so that a burst learns to stop there).
-        `encoded`: the texts' tokens, where the caller already has them from `encode_texts`.
+        What comes after the last turn tells whether its burst goes on: `ended` says that silence follows (rendered as
+        the end-of-conversation token), `next_speaker` whose turn follows without being part of this piece (rendered
+        as far as it decides). `encoded`: the texts' tokens, where the caller has them from `encode_texts` already.
         """
         texts = encoded if encoded is not None else self.encode_texts([turn.text for turn in turns])
         headers = [self.header(turn.speaker) for turn in turns]
+        after = self.ended_ids if ended else self.header(next_speaker) if next_speaker is not None else []
+        followers = [*headers[1:], after]
         ids: list[int] = list(self.begin_ids)
         targets: list[tuple[int, int]] = []
         spans: list[tuple[int, int]] = []
@@ -188,10 +192,9 @@ class Renderer:
             spans.append((start, len(ids)))
             ids += self.closing_ids
             if learn[index]:
-                following = headers[index + 1] if index + 1 < len(turns) else (self.ended_ids if ended else [])
-                targets.append((start, len(ids) + deciding_length(headers[index], following)))
-        if ended:
-            ids += self.ended_ids
+                targets.append((start, len(ids) + deciding_length(headers[index], followers[index])))
+        if turns and learn[-1]:
+            ids += after[: deciding_length(headers[-1], after)]
         mask_T = np.zeros(len(ids), dtype=np.bool_)
         for start, stop in targets:
             mask_T[start:stop] = True

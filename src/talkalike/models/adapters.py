@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +62,9 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
             target_modules="all-linear",
             use_dora=settings.method == "dora",
         )
-        peft_model = cast(nn.Module, get_peft_model(network, config))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a property by its old name
+            peft_model = cast(nn.Module, get_peft_model(network, config))
     elif settings.method == "full":
         network.requires_grad_(True)
     elif settings.method == "last-n":
@@ -87,7 +90,7 @@ def save_trained(trainable: Trainable, folder: Path, *, base_name: str, dtype: t
     if trainable.peft_model is not None:
         peft_model = cast(Any, trainable.peft_model)
         peft_model.peft_config["default"].base_model_name_or_path = base_name
-        peft_model.save_pretrained(str(folder), safe_serialization=True)
+        peft_model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template; our card says more
     elif trainable.soft_prompt_PD is not None:
         _save_soft_prompt(trainable, folder, base_name)

@@ -86,7 +86,9 @@ class Catalog:
             known = {field.name for field in dataclasses.fields(Card)}
             card = Card(**{key: value for key, value in fields.items() if key in known})
         except (ValueError, TypeError) as problem:
-            raise UserError(f"{path} is not a readable model card: {problem}.", hint="Train or fetch it again.") from None
+            raise UserError(
+                f"{path} is not a readable model card: {problem}.", hint="Train or fetch it again."
+            ) from None
         return dataclasses.replace(card, parents=tuple(card.parents), speakers=tuple(card.speakers))
 
     def save_card(self, card: Card) -> None:

@@ -150,7 +150,11 @@ def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
 
     def fill(target: Path) -> None:
         for file in folder.iterdir():
-            if file.is_file() and file.name != CARD_FILE and file.suffix in {".json", ".safetensors", ".model", ".jinja"}:
+            if (
+                file.is_file()
+                and file.name != CARD_FILE
+                and file.suffix in {".json", ".safetensors", ".model", ".jinja"}
+            ):
                 shutil.copy2(file, target / file.name)
 
     return _install(catalog, name, source=f"folder:{folder}", fill=fill)
@@ -164,7 +168,7 @@ def _install(catalog: Catalog, name: str, *, source: str, fill: Callable[[Path],
     try:
         fill(scratch)
         shutil.rmtree(target, ignore_errors=True)  # a leftover without a card
-        os.chmod(scratch, 0o755)
+        scratch.chmod(0o755)
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -44,7 +45,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The folder's tokenizer; one in an older format is converted by transformers."""
     file = folder / "tokenizer.json"
     if file.is_file():
-        return cast(Tokenizer, Tokenizer.from_file(str(file)))
+        return Tokenizer.from_file(str(file))
     try:
         return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError):
@@ -68,9 +69,7 @@ def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> P
     return cast(PreTrainedModel, network.to(device).eval())
 
 
-def load_for_inference(
-    folder: Path, *, catalog: Catalog, dtype: str = "auto", device: str = "auto"
-) -> LoadedModel:
+def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", device: str = "auto") -> LoadedModel:
     """The base, whole model or adapter in `folder`, ready to talk; an adapter's base is looked up in the catalog."""
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
@@ -116,5 +115,7 @@ def _apply_adapter(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedMo
         return network, load_file(folder / ADAPTER_WEIGHTS)[SOFT_PROMPT_KEY]
     from peft import PeftModel  # imported here: it costs a second that a base does not need
 
-    wrapped = PeftModel.from_pretrained(network, str(folder), is_trainable=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a property by its old name
+        wrapped = PeftModel.from_pretrained(network, str(folder), is_trainable=False)
     return cast(PreTrainedModel, cast(Any, wrapped).merge_and_unload()), None

@@ -7,6 +7,7 @@ Equal to running each document alone; `tests/test_packed.py` holds that.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def _with_soft_prompt(
     return {"inputs_embeds": torch.cat(pieces)[None], "position_ids": positions[None]}, lengths, before_L
 
 
-def _attend_within_documents(
+def _attend_within_documents(  # signature: transformers
     module: nn.Module,
     query_BHTD: Tensor,
     key_BHTD: Tensor,
@@ -145,14 +146,13 @@ def _attend_within_documents(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each document of the row, in transformers' attention interface."""
     lengths = list(options["document_lengths"])
+    limits = _Limits(scaling=scaling, window=options.get("sliding_window"), softcap=options.get("softcap"))
     groups = query_BHTD.shape[1] // key_BHTD.shape[1]
     if groups > 1:
         key_BHTD = key_BHTD.repeat_interleave(groups, dim=1)
         value_BHTD = value_BHTD.repeat_interleave(groups, dim=1)
-    window: int | None = options.get("sliding_window")
-    softcap: float | None = options.get("softcap")
     attended = [
-        _attend(query, key, value, scaling=scaling, dropout=dropout, window=window, softcap=softcap)
+        _attend(query, key, value, limits, dropout)
         for query, key, value in zip(
             query_BHTD.split(lengths, dim=2),
             key_BHTD.split(lengths, dim=2),
@@ -163,26 +163,30 @@ def _attend_within_documents(
     return torch.cat(attended, dim=2).transpose(1, 2), None
 
 
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scaling: float | None,
-    dropout: float,
-    window: int | None,
-    softcap: float | None,
-) -> Tensor:
-    length = query.shape[2]
-    if softcap is None and (window is None or length <= window):
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, dropout_p=dropout)
-    distance = torch.arange(length, device=query.device)[:, None] - torch.arange(length, device=query.device)
-    allowed = (distance >= 0) & (distance < (window or length))
-    if softcap is None:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, scale=scaling, dropout_p=dropout)
-    scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[-1] ** -0.5)
-    scores = softcap * torch.tanh(scores / softcap)
-    return scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1) @ value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """What an architecture does to its attention scores."""
+
+    scaling: float | None
+    window: int | None
+    softcap: float | None
+
+
+def _attend(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, limits: _Limits, dropout: float) -> Tensor:
+    length = query_BHTD.shape[2]
+    attend = functools.partial(
+        F.scaled_dot_product_attention, query_BHTD, key_BHTD, value_BHTD, scale=limits.scaling, dropout_p=dropout
+    )
+    if limits.softcap is None and (limits.window is None or length <= limits.window):
+        return attend(is_causal=True)
+    place_T = torch.arange(length, device=query_BHTD.device)
+    distance_TT = place_T[:, None] - place_T
+    allowed_TT = (distance_TT >= 0) & (distance_TT < (limits.window or length))
+    if limits.softcap is None:
+        return attend(attn_mask=allowed_TT)
+    scale = limits.scaling if limits.scaling is not None else query_BHTD.shape[-1] ** -0.5
+    scores_BHTT = limits.softcap * torch.tanh(query_BHTD @ key_BHTD.transpose(2, 3) * scale / limits.softcap)
+    return scores_BHTT.masked_fill(~allowed_TT, float("-inf")).softmax(dim=-1) @ value_BHTD
 
 
 AttentionInterface.register(PACKED_ATTENTION, _attend_within_documents)

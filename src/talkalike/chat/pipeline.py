@@ -1,0 +1,174 @@
+"""One reply, from the conversation's state to a stream of events every face can show.
+
+    pipeline = Pipeline(engine, sampling=Sampling(), budget=1500)
+    conversation.say("anna", "hi")
+    async with aclosing(pipeline.reply(conversation)) as events:
+        async for event in events: ...
+
+What people saw is what was said. Each finished message of the burst enters the history as a turn of its own; a message
+that is broken off (the face closed the events, the task was cancelled, the engine failed) enters it with exactly the
+text that was handed out in `Text` events. A face that shows whole messages only asks for `whole_messages`: then there
+are no `Text` events, and a broken-off message was never seen and leaves no trace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from talkalike.chat.context import Seen, select
+from talkalike.chat.conversation import Conversation
+from talkalike.engine.protocol import Engine, Finish, Piece, Prompt, Sampling
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.render import Turn
+
+BEGIN_TOKENS = 4  # some forms open every prompt with a token or two of their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The first event: whose voice answers, and what it sees of the conversation."""
+
+    speaker: str
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """The next bit of message `index` of the burst."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDone:
+    """Message `index` is complete and stands in the history under `message_id`. Blank messages are left out."""
+
+    index: int
+    text: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The last event of a reply that said something. `tokens` were written, as far as the engine tells."""
+
+    reason: Finish
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The last event of a reply that said nothing: the model chose not to speak."""
+
+
+ReplyEvent = Started | Text | MessageDone | Finished | Silence
+
+
+class Pipeline:
+    """Turns a conversation into the double's next burst. Stateless but for its parts; safe to share between faces."""
+
+    def __init__(self, engine: Engine, *, sampling: Sampling, budget: int) -> None:
+        if budget <= 0:
+            raise UserError(f"The context budget is {budget:,} tokens.", hint="Choose a positive number, such as 1500.")
+        self.engine = engine
+        self.sampling = sampling
+        self.budget = budget
+
+    async def reply(
+        self, conversation: Conversation, *, sampling: Sampling | None = None, whole_messages: bool = False
+    ) -> AsyncGenerator[ReplyEvent, None]:
+        """The double's next burst: `Started`, then the messages, then one of `Finished` and `Silence`.
+
+        Replies of one conversation wait for each other. Closing the generator cancels the reply and frees the engine's
+        slot; use `contextlib.aclosing`, since a loop that is merely left keeps the conversation locked.
+        Raises UserError where no prompt fits the model, TalkalikeError when the engine fails.
+        """
+        async with conversation.lock:
+            speaker = conversation.double
+            sampling, budget = self._divide_context(speaker, sampling or self.sampling)
+            seen = select(
+                conversation.items(),
+                budget=budget,
+                count_tokens=self.engine.count_tokens,
+                start=conversation.prompt_start,
+            )
+            conversation.seen = seen
+            prompt = Prompt(turns=seen.turns, speaker=speaker, conversation=conversation.id)
+            burst = _Burst(conversation, speaker)
+            began = time.perf_counter()
+            yield Started(speaker=speaker, seen=seen)
+            try:
+                async with _closing(self.engine.stream(prompt, sampling)) as pieces:
+                    async for piece in pieces:
+                        if piece.message != burst.index and (done := burst.close_message()):
+                            yield done
+                        burst.add(piece)
+                        if piece.text and not whole_messages:
+                            yield Text(index=piece.message, text=piece.text)
+                if burst.finish is None:
+                    raise TalkalikeError("The reply broke off before its end.", hint="Ask again.")
+                if done := burst.close_message():
+                    yield done
+            finally:
+                if not whole_messages:
+                    burst.close_message()
+            if burst.messages:
+                yield Finished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
+            else:
+                yield Silence()
+
+    def _divide_context(self, speaker: str, sampling: Sampling) -> tuple[Sampling, int]:
+        """The reply's part of the model's context (its longest length, at most half), and the prompt's part."""
+        length = self.engine.context_length
+        longest = min(sampling.max_tokens, length // 2)
+        opening = self.engine.count_tokens((Turn(speaker, ""),))[0]
+        room = length - longest - opening - BEGIN_TOKENS
+        if room <= 0:
+            raise UserError(
+                f"The model '{self.engine.name}' has a context of {length:,} tokens, too little for a reply.",
+                hint="Lower the reply's longest length (max tokens), or choose a model with a longer context.",
+            )
+        return replace(sampling, max_tokens=longest), min(self.budget, room)
+
+
+class _Burst:
+    """The messages written so far; puts each into the history when it is complete."""
+
+    def __init__(self, conversation: Conversation, speaker: str) -> None:
+        self._conversation = conversation
+        self._speaker = speaker
+        self._text = ""
+        self.index = 0
+        self.messages = 0
+        self.tokens = 0
+        self.finish: Finish | None = None
+
+    def add(self, piece: Piece) -> None:
+        self.index = piece.message
+        self._text += piece.text
+        self.tokens += len(piece.token_ids)
+        self.finish = piece.finish or self.finish
+
+    def close_message(self) -> MessageDone | None:
+        text, self._text = self._text, ""
+        if not text.strip():
+            return None
+        self.messages += 1
+        message_id = self._conversation.say(self._speaker, text)
+        return MessageDone(index=self.index, text=text, message_id=message_id)
+
+
+@asynccontextmanager
+async def _closing(pieces: AsyncIterator[Piece]) -> AsyncIterator[AsyncIterator[Piece]]:
+    """Closes an engine's iterator at the end of the block, where it can be closed (`aclosing` demands that it can)."""
+    try:
+        yield pieces
+    finally:
+        aclose = getattr(pieces, "aclose", None)
+        if aclose is not None:
+            await aclose()

@@ -1,0 +1,54 @@
+"""Who is behind a nick, within one log: a nick change links two nicks, nothing else does."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from talkalike.chats.values import Person, Platform
+
+_GUEST = "guest"
+
+
+class _Slot:
+    """One person while the log goes on: the nicks used so far."""
+
+    __slots__ = ("nicks",)
+
+    def __init__(self, nick: str) -> None:
+        self.nicks = {nick: None}
+
+
+class Nicks:
+    """Follows nick changes through a log.
+
+    A person's id is made of the nick that spoke most in this log among those they used up to then (never a
+    `GuestNNN` if there is another), so that `bob_` who becomes `bob` is bob. The name is the nick as it was written.
+    """
+
+    def __init__(self, spoken: Counter[str]) -> None:
+        self._spoken: Counter[str] = Counter()
+        for nick, count in spoken.items():
+            self._spoken[nick.lower()] += count
+        self._slots: dict[str, _Slot] = {}
+        self._people: dict[str, Person] = {}
+
+    def person(self, nick: str) -> Person:
+        """Who is called `nick` at this point of the log."""
+        found = self._people.get(nick)
+        if found is None:
+            best = max(self._slot(nick).nicks, key=lambda n: (not n.startswith(_GUEST), self._spoken[n]))
+            found = self._people[nick] = Person(id=f"{Platform.IRC}:{best}", name=nick)
+        return found
+
+    def rename(self, old: str, new: str) -> None:
+        """`old` is called `new` from here on; whoever speaks as `old` next is somebody else."""
+        slot = self._slot(old)
+        self._slots.pop(old.lower())
+        held = self._slots.get(new.lower())
+        slot.nicks.update(held.nicks if held else {new.lower(): None})
+        self._slots[new.lower()] = slot
+        for nick in [n for n in self._people if n.lower() in (old.lower(), new.lower())]:
+            del self._people[nick]
+
+    def _slot(self, nick: str) -> _Slot:
+        return self._slots.setdefault(nick.lower(), _Slot(nick.lower()))

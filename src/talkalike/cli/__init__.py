@@ -1,0 +1,1 @@
+"""The command line: the only composition root. It opens resources and hands them down."""

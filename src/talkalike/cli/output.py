@@ -1,0 +1,173 @@
+"""What commands print: one JSON document or tables for people on stdout; progress and remarks on stderr.
+
+Importing this is free; rich is loaded where something is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Advance = Callable[[int, int], None]
+"""Told how much is done, and how much there is."""
+
+FICTIONAL = "fictional: people and words are invented for the bundled sample"
+_PIPE_COLUMNS = 160  # where no terminal says how wide it is; narrower would break cells for nobody's benefit
+
+
+# ------------------------------------------------------------------------------------------------------------ printing
+def emit(as_json: bool, data: object, render: Callable[[Console], None]) -> None:
+    """The result of a command on stdout: `data` as JSON, or what `render` makes of it for a person."""
+    if not as_json:
+        render(console())
+        return
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(plain(data), indent=2, ensure_ascii=not utf8, allow_nan=False) + "\n")
+
+
+def say(text: str) -> None:
+    """A remark on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or wide where there is none."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
+    return Console(highlight=False, width=width)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
+    """A table; a column whose name starts with `>` is aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", title_style="bold")
+    for column in columns:
+        name = column.removeprefix(">")
+        right = column != name
+        made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        made.add_row(*(shown(cell) if isinstance(cell, str) else cell for cell in row))
+    return made
+
+
+def shown(text: str, style: str = "") -> Text:
+    """Somebody's words on one line, with nothing in them that could steer the terminal."""
+    from rich.text import Text
+
+    from talkalike.cli.chatting_screen import harmless
+
+    return Text(harmless(" ".join(text.split())), style=style)
+
+
+# ------------------------------------------------------------------------------------------------------------ progress
+@contextmanager
+def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
+    """A bar with the rate and the time left on stderr; nothing where no terminal shows it, or if `quiet`.
+
+    `unit` names what is counted; "bytes" are shown as sizes.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.speed
+            if not speed:
+                return Text("")
+            return Text(f"{size(speed)}/s" if unit == "bytes" else f"{number(speed)} {unit}/s".replace(" /", "/"))
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, Rate(), TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+def number(value: float) -> str:
+    """1234567 as 1,234,567; small numbers with the digits that matter."""
+    if value and abs(value) < 10 and value != int(value):
+        return f"{value:.2f}"
+    return f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage."""
+    return f"{100 * share:.1f} %"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1,000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A time span in the one or two units that matter."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours / 24:.1f} days"
+
+
+def day(time_ms: int | None, timezone: str) -> str:
+    """The date of a UTC time in milliseconds in the named zone ("auto": this computer's); a dash for None."""
+    if time_ms is None:
+        return "-"
+    zone = None if timezone == "auto" else ZoneInfo(timezone)
+    return (_EPOCH + datetime.timedelta(milliseconds=time_ms)).astimezone(zone).strftime("%Y-%m-%d")
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def counted(amount: int, one: str, many: str = "") -> str:
+    """1 file, 2 files."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- JSON
+def plain(value: object) -> Any:
+    """Any of our values as what JSON has; numbers that are none become null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, frozenset | set):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,120 @@
+"""`talkalike people`: who speaks in the imported chats, and whose export it seems to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import FICTIONAL, JsonOption, day, emit, number, percent, progress, shown, table
+from talkalike.cli.workspace import WorkspaceOption, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from talkalike.chats.archive import Archive
+    from talkalike.chats.people import OwnerGuess, PersonRow
+    from talkalike.chats.values import Conversation, Message
+
+_ROWS = 20
+
+
+def people(
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"People to list. Default: {_ROWS} in the table, all with --json.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List who speaks, how much and since when, and guess whose export it is."""
+    opened = open_workspace(workspace)
+    archive = opened.filled_archive()
+    from talkalike.chats.people import suggest_owner
+
+    rows = count_people(archive, quiet=as_json)
+    guess = suggest_owner(archive.conversations())
+    shown_rows = rows[: limit or (None if as_json else _ROWS)]
+    data = {
+        "people": [_as_json(row) for row in shown_rows],
+        "of": len(rows),
+        "owner": {
+            "id": guess.person.id if guess.person else None,
+            "name": guess.person.name if guess.person else None,
+            "reason": guess.reason,
+        },
+        "fictional": opened.is_fictional,
+    }
+
+    def render(screen: Console) -> None:
+        _show(shown_rows, screen, opened.settings.chats.timezone)
+        if len(rows) > len(shown_rows):
+            screen.print(f"and {len(rows) - len(shown_rows):,} more (--limit {len(rows)})")
+        if opened.is_fictional:
+            screen.print(f"({FICTIONAL})")
+        _advise(guess, rows, screen)
+
+    emit(as_json, data, render)
+
+
+def count_people(archive: Archive, *, quiet: bool) -> list[PersonRow]:
+    """Everybody in the archive, most messages first; shows how far it is, because it reads every message."""
+    from talkalike.chats.people import people as everybody
+
+    total = sum(summary.messages for summary in archive.summaries().values())
+    with progress("Counting", quiet=quiet, unit="messages") as advance:
+        done = 0
+
+        def read() -> Iterator[tuple[Conversation, Iterator[Message]]]:
+            nonlocal done
+            for conversation in archive.conversations():
+                yield conversation, archive.messages(conversation.id)
+                done += archive.summaries()[conversation.id].messages
+                advance(done, total)
+
+        return everybody(read())
+
+
+def _as_json(row: PersonRow) -> dict[str, object]:
+    return {
+        "id": row.person.id,
+        "name": row.person.name,
+        "conversations": row.conversations,
+        "messages": row.messages,
+        "words": row.words,
+        "first_ms": row.first_ms,
+        "last_ms": row.last_ms,
+        "share": row.share,
+    }
+
+
+def _show(rows: list[PersonRow], screen: Console, timezone: str) -> None:
+    screen.print(
+        table(
+            ["person", ">messages", ">share", ">words", ">conversations", "first", "last", "id"],
+            [
+                [
+                    row.person.name,
+                    number(row.messages),
+                    percent(row.share),
+                    number(row.words),
+                    number(row.conversations),
+                    day(row.first_ms, timezone),
+                    day(row.last_ms, timezone),
+                    row.person.id,
+                ]
+                for row in rows
+            ],
+        )
+    )
+
+
+def _advise(guess: OwnerGuess, rows: list[PersonRow], screen: Console) -> None:
+    if guess.person is None:
+        screen.print(shown(f"Whose export this is cannot be told: {guess.reason}."))
+    else:
+        screen.print(shown(f"Probably the owner: {guess.person.name}, who {guess.reason}."))
+    example = guess.person or (rows[0].person if rows else None)
+    if example is not None:
+        screen.print(shown(f'Next: talkalike prepare --speaker "{example.name}"'))

@@ -1,0 +1,168 @@
+"""The workspace: the folder with `talkalike.toml` in which everything of one owner lies, and how it is found."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from talkalike.chats.archive import Archive
+    from talkalike.examples.dataset import ExampleSet
+    from talkalike.models.catalog import Catalog
+    from talkalike.settings import Settings
+
+SETTINGS_FILE = "talkalike.toml"
+FICTIONAL_FILE = "FICTIONAL"
+"""A workspace with this file holds the bundled, invented sample; what is made from it is labelled as such."""
+
+VARIABLE = "TALKALIKE_WORKSPACE"
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        metavar="DIR",
+        help=f"The workspace. Default: ${VARIABLE}, or this folder or the nearest one above with a {SETTINGS_FILE}.",
+        show_default=False,
+    ),
+]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """An opened workspace: where everything lies, and its settings."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings."""
+        return self.root / SETTINGS_FILE
+
+    @property
+    def chats(self) -> Path:
+        """The imported chats."""
+        return self.root / "chats"
+
+    @property
+    def examples(self) -> Path:
+        """One folder per example set."""
+        return self.root / "examples"
+
+    @property
+    def models(self) -> Path:
+        """One folder per model."""
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per training."""
+        return self.root / "runs"
+
+    @property
+    def is_fictional(self) -> bool:
+        """Whether its chats are the bundled, invented sample."""
+        return (self.root / FICTIONAL_FILE).exists()
+
+    def archive(self) -> Archive:
+        """The imported chats, possibly none."""
+        from talkalike.chats.archive import Archive
+
+        return Archive(self.chats)
+
+    def filled_archive(self) -> Archive:
+        """The imported chats; UserError if there are none yet."""
+        archive = self.archive()
+        if archive.is_empty:
+            raise UserError(f"No chats are imported in {self.root} yet.", hint="Run: talkalike import PATH")
+        return archive
+
+    def catalog(self) -> Catalog:
+        """The models."""
+        from talkalike.models.catalog import Catalog
+
+        return Catalog(self.models)
+
+    def example_names(self) -> list[str]:
+        """The example sets, the one prepared last first."""
+        manifests = self.examples.glob("[!.]*/manifest.json")
+        newest = sorted(manifests, key=lambda path: (path.stat().st_mtime_ns, path.parent.name), reverse=True)
+        return [path.parent.name for path in newest]
+
+    def example_set(self, name: str | None = None) -> ExampleSet:
+        """The named example set, or the one prepared last; UserError if there is none."""
+        from talkalike.examples.dataset import ExampleSet
+
+        names = self.example_names()
+        if name is None and not names:
+            raise UserError(f"There are no examples in {self.root} yet.", hint="Run: talkalike prepare --speaker NAME")
+        if name is not None and name not in names:
+            known = f"There are: {', '.join(names)}." if names else "Run: talkalike prepare --speaker NAME"
+            raise UserError(f"There are no examples called '{name}'.", hint=known)
+        return ExampleSet(self.examples / (name or names[0]))
+
+
+def open_workspace(directory: Path | None = None) -> Workspace:
+    """The workspace in `directory`, else in $TALKALIKE_WORKSPACE, else around the current folder, with its settings.
+
+    Raises UserError where there is none, or if its settings are wrong.
+    """
+    root = find_root(directory)
+    if not root.exists():
+        raise UserError(f"There is no folder {root}.", hint=f"Make a workspace there with: talkalike init {root}")
+    if not root.is_dir():
+        raise UserError(f"{root} is a file, not a workspace.", hint="Give the folder in which talkalike.toml lies.")
+    file = root / SETTINGS_FILE
+    if not file.exists():
+        raise UserError(
+            f"{root} is not a workspace: it has no {SETTINGS_FILE}.",
+            hint="Make one with `talkalike init DIR`, then work inside it or pass --workspace DIR.",
+        )
+    from talkalike.settings import load_settings
+
+    return Workspace(root=root, settings=load_settings(file, os.environ))
+
+
+def find_root(directory: Path | None = None) -> Path:
+    """The folder that `open_workspace` opens; it may turn out to be no workspace."""
+    named = directory or os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser().resolve()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / SETTINGS_FILE).is_file()), here)
+
+
+def storage_error(error: OSError) -> UserError | None:
+    """What a failed write or read means to a person; None if it is no matter of space or permissions."""
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in _FULL:
+        return UserError(
+            f"The disk is full{where}. What was finished before is unharmed.",
+            hint="Free some space, then run the command again.",
+        )
+    if error.errno in _DENIED:
+        return UserError(
+            f"This cannot be read or written ({os.strerror(error.errno)}){where}.",
+            hint="Check its permissions, or use another workspace (--workspace DIR).",
+        )
+    return None
+
+
+def folder_name(names: Iterable[str]) -> str:
+    """A name for examples or a model made from people's names: lower-case Latin letters, digits and dashes."""
+    folded = unicodedata.normalize("NFKD", "-".join(names)).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_]+", "-", folded).strip("-_")[:40].strip("-_") or "speaker"

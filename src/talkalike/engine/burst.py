@@ -1,0 +1,173 @@
+"""A burst is written: token by token, message by message, until the model hands the turn to someone else.
+
+After the marker that closes a message the model has its say on who speaks next: the speaker's own header is read in
+one pass, and the product of its tokens' probabilities is the probability that the burst goes on. One draw decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from talkalike.engine.contexts import Context
+from talkalike.engine.decoding import TextDecoder, text_decoder
+from talkalike.engine.protocol import Finish, Piece, Sampling
+from talkalike.engine.sampling import choose, log_probability, penalise_repetition, sequence_probability
+from talkalike.examples.render import Renderer, Turn, deciding_length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A prompt as tokens. `text_ids` are the tokens people wrote (markers and names left out), `header` the speaker's
+    own header, of which the first `deciding` tokens tell the speaker from everybody else here.
+    """
+
+    prompt_ids: list[int]
+    text_ids: list[int]
+    header: list[int]
+    closing: list[int]
+    deciding: int
+
+
+def read_prompt(renderer: Renderer, turns: Sequence[Turn], speaker: str, others: Sequence[str]) -> Reading:
+    """Renders the prompt. `others`: names that may speak next besides those in `turns`."""
+    header = renderer.header(speaker)
+    headers = [renderer.header(name) for name in {*(turn.speaker for turn in turns), *others}]
+    lengths = [deciding_length(header, other) for other in headers if other != header]
+    return Reading(
+        prompt_ids=renderer.prompt(turns, speaker),
+        text_ids=[token for ids in renderer.encode_texts([turn.text for turn in turns]) for token in ids],
+        header=header,
+        closing=renderer.closing_ids,
+        deciding=min(len(header), max(lengths)) if lengths else len(header),
+    )
+
+
+def banned_in_text(renderer: Renderer, vocabulary: int) -> Tensor:
+    """Ids that may never stand inside a text: every marker and special token but the one that closes a turn, and the
+    padding rows of the vocabulary head. Found once per model.
+    """
+    tokenizer = renderer.tokenizer
+    special = {token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
+    markers = {tokenizer.token_to_id(marker) for marker in renderer.form.markers}
+    unused = set(range(vocabulary)) - set(tokenizer.get_vocab(with_added_tokens=True).values())
+    banned = {token for token in special | markers | unused if token is not None} - {renderer.stop_id}
+    return torch.tensor(sorted(token for token in banned if token < vocabulary), dtype=torch.long)
+
+
+class Burst:
+    """The choices of one reply: its random draws, its limits, its text so far."""
+
+    def __init__(self, reading: Reading, sampling: Sampling, *, renderer: Renderer, banned: Tensor, limit: int) -> None:
+        self._reading = reading
+        self._sampling = sampling
+        self._renderer = renderer
+        self._banned = banned
+        self._limit = limit  # tokens the model can read
+        self._seen_V: Tensor | None = None
+        self._written = 0
+        self._generator = torch.Generator()
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed)
+
+    def write(self, context: Context) -> Iterator[Piece | None]:
+        """The reply's pieces, the last with `finish`; None after a unit of work that showed nothing."""
+        message = Message(text_decoder(self._renderer.tokenizer), number=0)
+        logits_V = yield from context.prefill(self._reading.prompt_ids)
+        for closed in range(1, self._sampling.max_messages + 1):
+            finish = yield from self._write_message(context, logits_V, message)
+            if finish is not None:
+                yield message.end(finish)
+                return
+            if closed == self._sampling.max_messages or not self._room(context):
+                break
+            following_V = self._go_on(context)
+            if following_V is None:
+                break
+            yield None
+            logits_V = following_V
+            message = Message(text_decoder(self._renderer.tokenizer), number=message.number + message.shown)
+        yield message.end(Finish.STOP)
+
+    def _write_message(
+        self, context: Context, logits_V: Tensor, message: Message
+    ) -> Generator[Piece | None, None, Finish | None]:
+        """One message; None when the model closed it, LENGTH when there was no room for more."""
+        while True:
+            token = self._choose(logits_V)
+            self._written += 1
+            if token == self._renderer.stop_id:
+                return None
+            piece = message.push(token, log_probability(logits_V, token))
+            full = self._written >= self._sampling.max_tokens or context.length + 1 >= self._limit
+            if piece is not None or not full:
+                yield piece
+            if full:
+                return Finish.LENGTH
+            logits_V = context.feed([token])[-1]
+
+    def _choose(self, logits_V: Tensor) -> int:
+        allowed_V = logits_V.clone()
+        allowed_V[self._banned] = -torch.inf
+        if self._sampling.repetition_penalty != 1.0:
+            if self._seen_V is None:
+                self._seen_V = torch.zeros(len(logits_V), dtype=torch.bool)
+                self._seen_V[self._reading.text_ids] = True
+            allowed_V = penalise_repetition(allowed_V, self._seen_V, self._sampling.repetition_penalty)
+        token = choose(allowed_V, self._sampling, self._generator)
+        if self._seen_V is not None and token != self._renderer.stop_id:
+            self._seen_V[token] = True
+        return token
+
+    def _room(self, context: Context) -> bool:
+        header = len(self._reading.closing) + len(self._reading.header)
+        return (
+            context.bursts and self._written < self._sampling.max_tokens and context.length + header + 1 < self._limit
+        )
+
+    def _go_on(self, context: Context) -> Tensor | None:
+        """The logits of the next message's first token if the burst goes on, else None with the header taken back."""
+        header = self._reading.header
+        rows_NV = context.feed(self._reading.closing + header, rows=len(header) + 1)
+        deciding = self._reading.deciding
+        probability = sequence_probability(rows_NV[:deciding], header[:deciding], self._sampling.temperature)
+        if self._sampling.temperature == 0.0:
+            goes_on = probability > 0.5
+        else:
+            goes_on = float(torch.rand((), generator=self._generator)) < probability
+        if goes_on:
+            return rows_NV[-1]
+        context.forget_last(len(header))
+        return None
+
+
+class Message:
+    """The message being written. `number` counts the burst's messages that have text; a message shows once it has."""
+
+    def __init__(self, decoder: TextDecoder, *, number: int) -> None:
+        self.number = number
+        self.shown = False
+        self._decoder = decoder
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+
+    def push(self, token: int, logprob: float) -> Piece | None:
+        """The characters that are whole now, with the tokens they came from."""
+        self._ids.append(token)
+        self._logprobs.append(logprob)
+        text = self._decoder.push(token)
+        if not text:
+            return None
+        piece = Piece(text=text, message=self.number, token_ids=tuple(self._ids), logprobs=tuple(self._logprobs))
+        self.shown = True
+        self._ids, self._logprobs = [], []
+        return piece
+
+    def end(self, finish: Finish) -> Piece:
+        """The reply's last piece. Bytes of a character that never became whole are dropped: they show nothing."""
+        return Piece(text="", message=self.number if self.shown else max(0, self.number - 1), finish=finish)

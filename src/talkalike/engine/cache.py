@@ -1,0 +1,150 @@
+"""The prefix cache: what the model computed for a conversation's earlier tokens, kept for its next message."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from talkalike.errors import UserError
+
+_BLOCK = 64  # buffers grow by whole blocks of this many positions
+_CROPPABLE = {"full_attention", "sliding_attention", "chunked_attention"}
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values (shape 1, heads, positions, head width) in buffers with room to spare.
+
+    transformers' own layer copies everything for each token; this one writes in place and grows by half.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_initialized: bool = False
+        self.keys: Any = None
+        self.values: Any = None
+        self._length = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Appends the new positions and returns all of them, as views."""
+        end = self._length + key_states.shape[-2]
+        if not self.is_initialized:
+            self.dtype, self.device = key_states.dtype, key_states.device
+            self._keys, self._values = _buffer_like(key_states, end), _buffer_like(value_states, end)
+            self.is_initialized = True
+        elif end > self._keys.shape[-2]:
+            room = max(end, self._length + self._length // 2)
+            self._keys = _grown(self._keys, self._length, room)
+            self._values = _grown(self._values, self._length, room)
+        self._keys[:, :, self._length : end] = key_states
+        self._values[:, :, self._length : end] = value_states
+        self._show(end)
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """How many positions are held."""
+        return self._length
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forgets the last `-tokens_to_remove` positions (transformers passes a negative number)."""
+        if self.is_initialized and tokens_to_remove:
+            self._show(self._length - abs(tokens_to_remove))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, spare room included."""
+        return self._keys.nbytes + self._values.nbytes if self.is_initialized else 0
+
+    def _show(self, length: int) -> None:
+        self._length = length
+        self.keys, self.values = self._keys[:, :, :length], self._values[:, :, :length]
+
+
+class PrefixCache:
+    """A model's memory of one token sequence: `tokens` after the `offset` positions of a soft prompt, if any."""
+
+    def __init__(self, config: Any) -> None:
+        decoder = config.get_text_config(decoder=True)
+        unknown = set(getattr(decoder, "layer_types", None) or ()) - _CROPPABLE
+        if unknown:
+            raise UserError(
+                f"This model has layers whose memory cannot be shortened ({', '.join(sorted(unknown))}).",
+                hint="Choose a model with ordinary attention layers, or serve it elsewhere and use the remote engine.",
+            )
+        self.tokens: list[int] = []
+        self.offset = 0
+        self._layers = [GrowingLayer() for _ in range(decoder.num_hidden_layers)]
+        self.kv = Cache(layers=self._layers)
+
+    def crop(self, length: int) -> None:
+        """Keeps the first `length` tokens (and the soft prompt)."""
+        surplus = self._layers[0].get_seq_length() - (self.offset + length)
+        if surplus > 0:
+            for layer in self._layers:
+                layer.crop(-surplus)
+        del self.tokens[length:]
+
+    def keep_common_prefix(self, wanted: list[int]) -> int:
+        """Crops to the longest prefix shared with `wanted`, and tells its length."""
+        shared = min(len(self.tokens), len(wanted))
+        for index in range(shared):
+            if self.tokens[index] != wanted[index]:
+                shared = index
+                break
+        self.crop(shared)
+        return shared
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by keys and values."""
+        return sum(layer.nbytes for layer in self._layers)
+
+
+class CacheStore:
+    """Idle prefix caches by conversation; the least recently used go first when `max_bytes` is passed.
+
+    A cache in use is not here: a second reply in the same conversation at the same time starts from nothing. Used by
+    the engine's one worker thread only.
+    """
+
+    def __init__(self, config: Any, *, max_bytes: int) -> None:
+        self._config = config
+        self._max_bytes = max_bytes
+        self._idle: OrderedDict[str, PrefixCache] = OrderedDict()
+
+    def take(self, conversation: str) -> PrefixCache:
+        """The conversation's cache, or an empty one; the caller owns it until `give`."""
+        return self._idle.pop(conversation, None) or PrefixCache(self._config)
+
+    def give(self, conversation: str, cache: PrefixCache) -> None:
+        """Keeps the cache for the conversation's next reply. An unnamed conversation's is dropped."""
+        if not conversation:
+            return
+        self._idle.pop(conversation, None)
+        self._idle[conversation] = cache
+        total = sum(idle.nbytes for idle in self._idle.values())
+        while total > self._max_bytes:
+            _, oldest = self._idle.popitem(last=False)
+            total -= oldest.nbytes
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._idle.clear()
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+
+def _buffer_like(states: Tensor, length: int) -> Tensor:
+    batch, heads, _, width = states.shape
+    room = -(-(length + 1) // _BLOCK) * _BLOCK
+    return torch.empty((batch, heads, room, width), dtype=states.dtype, device=states.device)
+
+
+def _grown(buffer: Tensor, used: int, room: int) -> Tensor:
+    larger = _buffer_like(buffer, room)
+    larger[:, :, :used] = buffer[:, :, :used]
+    return larger

@@ -1,0 +1,259 @@
+"""The remote engine: any server that speaks OpenAI's chat completions.
+
+The double's turns go as the assistant's, everyone else's as the user's with a `name`. Our own server (found out by
+`connect`) takes real names and marks where one message of a burst ends; from any other server each line is a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import unicodedata
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Piece, Prompt, Sampling
+from talkalike.engine.remote_reply import BrokenOffError, Lines, marked_pieces, server_events
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.render import Turn
+
+_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_BYTES_PER_TOKEN = 3  # a cautious guess where the server's tokenizer is not known
+_FRAME_TOKENS = 8
+_DEFAULT_CONTEXT = 8192  # where the server does not say
+_LONGEST_WAIT = 30.0
+_FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What is known of a server. `is_ours`: it understands talkalike's extensions. `names_in_text`: put the speaker's
+    name before each text, for servers that ignore the field `name`. `retries` and `retry_delay`: how often, and how
+    many seconds at first, to wait after a failure that may pass.
+    """
+
+    base_url: str  # with the version, e.g. http://127.0.0.1:8000/v1
+    model: str
+    context_length: int = _DEFAULT_CONTEXT
+    is_ours: bool = False
+    names_in_text: bool = False
+    retries: int = 3
+    retry_delay: float = 0.5
+
+
+class RemoteEngine:
+    """An `Engine` over a server. The key is sent with each request and shown nowhere."""
+
+    def __init__(self, server: Server, *, api_key: str = "") -> None:
+        self._server = server
+        self._client = _client(server.base_url, api_key)
+
+    @classmethod
+    async def connect(
+        cls, base_url: str, *, model: str = "", api_key: str = "", names_in_text: bool = False
+    ) -> RemoteEngine:
+        """Asks the server which models it has. `model` may be left out where it has only one.
+
+        Raises UserError for a wrong address, key or model name, TalkalikeError when the server does not answer.
+        """
+        async with _client(base_url, api_key) as client:
+            try:
+                response = await client.get("models")
+            except httpx.HTTPError as problem:
+                raise _unreachable(base_url, problem) from None
+        if response.status_code >= 400:
+            raise _refused(response.status_code, response.text, base_url)
+        card = _pick_card(response, model, base_url)
+        facts = card.get("talkalike") or {}
+        length = facts.get("context_length") or card.get("max_model_len") or _DEFAULT_CONTEXT
+        server = Server(
+            base_url=base_url,
+            model=str(card["id"]),
+            context_length=int(length),
+            is_ours=card.get("owned_by") == "talkalike",
+            names_in_text=names_in_text,
+        )
+        return cls(server, api_key=api_key)
+
+    @property
+    def name(self) -> str:
+        """The model's name at the server."""
+        return self._server.model
+
+    @property
+    def context_length(self) -> int:
+        """As the server states it, else as given."""
+        return self._server.context_length
+
+    def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
+        """A cautious estimate from the texts' bytes: the tokenizer is on the other side."""
+        return [
+            _FRAME_TOKENS + -(-len((turn.speaker + turn.text).encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+            for turn in turns
+        ]
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """The reply as it arrives. Failures that may pass are tried again until the first piece has arrived."""
+        sampling.check()
+        body = self._body(prompt, sampling)
+        for attempt in range(self._server.retries + 1):
+            started = False
+            try:
+                async with aclosing(self._attempt(body, sampling)) as pieces:
+                    async for piece in pieces:
+                        started = True
+                        yield piece
+                return
+            except _MayPassError as failure:
+                if started or attempt == self._server.retries:
+                    raise failure.error from None
+                backoff = self._server.retry_delay * 2**attempt * random.uniform(0.75, 1.25)
+                wait = min(_LONGEST_WAIT, max(failure.wait, backoff))
+            await asyncio.sleep(wait)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def _attempt(self, body: dict[str, Any], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        try:
+            async with self._client.stream("POST", "chat/completions", json=body) as response:
+                if response.status_code >= 400:
+                    text = (await response.aread()).decode("utf-8", "replace")
+                    raise _failed(response, text, self._server.base_url)
+                events = server_events(response.aiter_bytes())
+                pieces = marked_pieces(events) if self._server.is_ours else Lines(sampling).pieces(events)
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        yield piece
+        except BrokenOffError as problem:
+            raise _MayPassError(problem) from None
+        except httpx.HTTPError as problem:
+            raise _MayPassError(_unreachable(self._server.base_url, problem)) from None
+
+    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        names = api_names([turn.speaker for turn in prompt.turns])
+        body: dict[str, Any] = {
+            "model": self._server.model,
+            "messages": [self._message(turn, prompt.speaker, names) for turn in prompt.turns],
+            "stream": True,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p or 1.0,
+            "max_tokens": sampling.max_tokens,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        extensions: dict[str, Any] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        body |= {name: value for name, value in extensions.items() if value}
+        if sampling.repetition_penalty != 1.0:
+            body["repetition_penalty"] = sampling.repetition_penalty
+        if self._server.is_ours:
+            body |= {"speaker": prompt.speaker, "max_messages": sampling.max_messages, "logprobs": True}
+            body |= {"conversation": prompt.conversation} if prompt.conversation else {}
+        return body
+
+    def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+        if turn.speaker == speaker:
+            return {"role": "assistant", "content": turn.text}
+        if turn.speaker == "system":
+            return {"role": "system", "content": turn.text}
+        if self._server.is_ours:
+            return {"role": "user", "name": turn.speaker, "content": turn.text}
+        text = f"{turn.speaker}: {turn.text}" if self._server.names_in_text else turn.text
+        return {"role": "user", "name": names[turn.speaker], "content": text}
+
+
+def api_names(speakers: Sequence[str]) -> dict[str, str]:
+    """Each speaker's name in the characters OpenAI allows (64 letters, digits, '_' and '-'), no two the same."""
+    names: dict[str, str] = {}
+    for speaker in dict.fromkeys(speakers):
+        plain = unicodedata.normalize("NFKD", speaker).encode("ascii", "ignore").decode()
+        name = stem = _FORBIDDEN_IN_NAMES.sub("_", plain).strip("_")[:60] or "someone"
+        number = 1
+        while name in names.values():
+            number += 1
+            name = f"{stem}_{number}"
+        names[speaker] = name
+    return names
+
+
+class _MayPassError(Exception):
+    """A failure that trying again may cure; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, error: TalkalikeError, wait: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait = wait
+
+
+def _client(base_url: str, api_key: str) -> httpx.AsyncClient:
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        return httpx.AsyncClient(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=_TIMEOUT)
+    except (httpx.InvalidURL, UnicodeEncodeError):
+        raise UserError("The server's address or the API key contains characters that cannot be sent.") from None
+
+
+def _pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str, Any]:
+    try:
+        cards = {str(card["id"]): card for card in response.json()["data"]}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"The server at {base_url} does not speak OpenAI's API.", hint="The address usually ends in /v1."
+        ) from None
+    if model in cards:
+        return dict(cards[model])
+    if not model and len(cards) == 1:
+        return dict(next(iter(cards.values())))
+    listed = ", ".join(sorted(cards)[:10]) or "none"
+    raise UserError(
+        f"Which model? '{model}' is not at {base_url}." if model else "Which model?", hint=f"It has: {listed}."
+    )
+
+
+def _failed(response: httpx.Response, text: str, base_url: str) -> Exception:
+    error = _refused(response.status_code, text, base_url)
+    if response.status_code == 429 or response.status_code >= 500:
+        asked = response.headers.get("retry-after", "")
+        return _MayPassError(error, float(asked) if re.fullmatch(r"\d{1,4}(\.\d+)?", asked) else 0.0)
+    return error
+
+
+def _refused(status: int, text: str, base_url: str) -> TalkalikeError:
+    said, code = _said(text)
+    if status in (401, 403):
+        return UserError(f"The server at {base_url} refused the API key.", hint="Set the key that belongs to it.")
+    if status == 404:
+        return UserError(f"The server at {base_url} does not know this model or address{said}.")
+    if code == "context_length_exceeded":
+        return ContextTooLongError(f"The conversation is too long for the server's model{said}.")
+    if status == 429:
+        return EngineBusyError(f"The server at {base_url} is busy or its quota is used up{said}.", hint="Try later.")
+    if status >= 500:
+        return TalkalikeError(f"The server at {base_url} failed with status {status}{said}.")
+    return UserError(f"The server at {base_url} refused the request with status {status}{said}.")
+
+
+def _said(text: str) -> tuple[str, str]:
+    """The server's own sentence, ready to be appended, and its error code."""
+    try:
+        error = json.loads(text)["error"]
+        return f": {str(error['message'])[:300].rstrip('.')}", str(error.get("code"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
+
+
+def _unreachable(base_url: str, problem: httpx.HTTPError) -> TalkalikeError:
+    if isinstance(problem, httpx.UnsupportedProtocol):
+        return UserError(f"{base_url} is not an address.", hint="It must begin with http:// or https://.")
+    if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
+        return TalkalikeError(f"No server answers at {base_url}.", hint="Is it running, and is the address right?")
+    if isinstance(problem, httpx.TimeoutException):
+        return TalkalikeError(f"The server at {base_url} took too long to answer.")
+    return TalkalikeError(f"The connection to {base_url} was lost.", hint="Try again.")

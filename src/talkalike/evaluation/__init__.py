@@ -1,0 +1,1 @@
+"""Is it better? Measures of a model against what people really wrote, as numbers with intervals and as a report."""

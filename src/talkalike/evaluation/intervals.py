@@ -1,0 +1,72 @@
+"""Numbers with their uncertainty: what every measure here returns, and the bootstrap behind it.
+
+Every interval is a percentile bootstrap over replies (a reply is the unit: messages of one burst are not independent).
+Arms that answered the same contexts are always resampled together, so differences between arms are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its 95% interval and the number of replies behind it, or the reason why there is none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    why: str = ""  # one sentence, where `value` is None
+
+    def __post_init__(self) -> None:
+        if self.value is None and not self.why:
+            raise ValueError("an estimate without a value must say why")
+
+
+def undefined(why: str, *, n: int = 0) -> Estimate:
+    """No number, and one sentence about the reason."""
+    return Estimate(value=None, n=n, why=why)
+
+
+def estimate(value: float, resampled_B: Floats, *, n: int) -> Estimate:
+    """`value` with the interval that its bootstrap replicates span."""
+    tail = (1 - CONFIDENCE) / 2 * 100
+    low, high = np.percentile(resampled_B, [tail, 100 - tail])
+    return Estimate(value=float(value), low=float(low), high=float(high), n=n)
+
+
+def resample(n: int, *, draws: int, seed: int) -> Indices:
+    """Bootstrap samples [B, n] of the indices 0..n-1, drawn with replacement."""
+    return np.random.default_rng(seed).integers(n, size=(draws, n))
+
+
+def weights(n: int, *, draws: int, seed: int) -> Floats:
+    """How often each of n replies stands in each bootstrap sample [B, n]: a sum over a sample is one matrix product."""
+    drawn = resample(n, draws=draws, seed=seed) + np.arange(draws)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
+
+
+def ratio_estimate(numerators_R: Floats, denominators_R: Floats, weights_BR: Floats) -> Estimate:
+    """sum(numerators) / sum(denominators) over replies, for example bits over characters."""
+    replicates = (weights_BR @ numerators_R) / (weights_BR @ denominators_R)
+    return estimate(float(numerators_R.sum() / denominators_R.sum()), replicates, n=len(numerators_R))
+
+
+def rate_estimate(hits: int, n: int) -> Estimate:
+    """A share of n with Wilson's interval, which stays honest at 0 and 1 (Wilson 1927, doi:10.2307/2276774)."""
+    if n == 0:
+        return undefined("There is nothing to count.")
+    z = 1.959964  # the normal quantile of CONFIDENCE
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Estimate(value=share, low=max(0.0, float(centre - half)), high=min(1.0, float(centre + half)), n=n)

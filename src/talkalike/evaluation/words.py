@@ -1,0 +1,180 @@
+"""The report in words and in rows: the headline, and one table for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from talkalike.evaluation.intervals import Estimate
+from talkalike.evaluation.likeness import LikenessReport
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRow:
+    """One measure, ready to print. `ideal` says what a perfect double would have."""
+
+    measure: str
+    double: str
+    base: str
+    author: str
+    ideal: str
+    meaning: str
+
+
+def headline(report: LikenessReport) -> str:
+    """The result in one or two plain sentences."""
+    style = report.style
+    if style is None or style.recovery.value is None:
+        why = report.notes[0] if style is None and report.notes else ""
+        return f"How much of {report.author}'s manner the double has cannot be said. " + (
+            style.recovery.why if style is not None else why
+        )
+    recovered, low, high = style.recovery.value, style.recovery.low or 0.0, style.recovery.high or 0.0
+    verdict = f"In its manner of writing, the double has come part of the way from the base model to {report.author}"
+    if recovered <= 0.05:
+        verdict = f"The double sounds no more like {report.author} than the base model does"
+    elif recovered >= 0.95:
+        verdict = f"In pools of {style.pool_size} replies, the double can hardly be told from {report.author} by manner"
+    return f"{verdict} (style recovery {_percent(recovered)}, 95% interval {_percent(low)} to {_percent(high)})."
+
+
+def summary_table(report: LikenessReport) -> list[SummaryRow]:
+    """Every number with what it means, the double beside the base and the author."""
+    return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report)]
+
+
+def reasons(report: LikenessReport) -> list[str]:
+    """Why numbers are missing, each reason once."""
+    found: dict[str, None] = {}
+
+    def collect(value: Any) -> None:
+        if isinstance(value, dict):
+            if value.get("why"):
+                found[value["why"]] = None
+            for part in value.values():
+                collect(part)
+        elif isinstance(value, (list, tuple)):
+            for part in value:
+                collect(part)
+
+    collect(report.as_json())
+    return list(found)
+
+
+def show(found: Estimate, *, percent: bool = False, digits: int = 2) -> str:
+    """A number with its interval, or a dash."""
+    if found.value is None:
+        return NONE
+    value, low, high = (
+        _percent(number) if percent else f"{number + 0.0:.{digits}f}" if number is not None else NONE
+        for number in (found.value, found.low, found.high)
+    )
+    return f"{value} [{low}, {high}]"
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{round(100 * value) + 0}%"
+
+
+def _style_rows(report: LikenessReport) -> list[SummaryRow]:
+    style = report.style
+    if style is None:
+        return []
+    others = "" if style.others is None else f" Other people of these chats: {show(style.others.share, percent=True)}."
+    return [
+        SummaryRow(
+            measure="style recovery",
+            double=show(style.recovery, percent=True),
+            base="0%",
+            author="100%",
+            ideal="100%",
+            meaning="How far the double has come from the base model (0%) to the author (100%), "
+            "counted in pools of replies taken for the author's.",
+        ),
+        SummaryRow(
+            measure="style recovery, log-odds",
+            double=show(style.recovery_log_odds, percent=True),
+            base="0%",
+            author="100%",
+            ideal="100%",
+            meaning="The same by how sure the classifier is, which goes on moving where the count is all or nothing. "
+            "Above 100%: laid on thicker than the author does.",
+        ),
+        SummaryRow(
+            measure="taken for the author",
+            double=show(style.double.share, percent=True),
+            base=show(style.base.share, percent=True),
+            author=show(style.real.share, percent=True),
+            ideal="as the author",
+            meaning=f"Share of pools of {style.pool_size} replies that the classifier takes for the author's.{others}",
+        ),
+    ]
+
+
+def _bits_rows(report: LikenessReport) -> list[SummaryRow]:
+    bits = report.bits
+    if bits is None:
+        return []
+    return [
+        SummaryRow(
+            measure="bits per character",
+            double=show(bits.double.bits_per_character, digits=3),
+            base=show(bits.base.bits_per_character, digits=3),
+            author=NONE,
+            ideal="low",
+            meaning="How surprised the model is by what the author really wrote. "
+            f"The double saves {show(bits.gain, digits=3)} against its base.",
+        ),
+        SummaryRow(
+            measure="speaker lift",
+            double=show(bits.double.speaker_lift, digits=3),
+            base=show(bits.base.speaker_lift, digits=3),
+            author=NONE,
+            ideal="above 0",
+            meaning="Bits per character gained by the right name over another speaker's: "
+            "how well the model knows who is who.",
+        ),
+        SummaryRow(
+            measure="context lift",
+            double=show(bits.double.context_lift, digits=3),
+            base=show(bits.base.context_lift, digits=3),
+            author=NONE,
+            ideal="above 0",
+            meaning="Bits per character gained by the true context over another one: how much the model listens.",
+        ),
+    ]
+
+
+def _reply_rows(report: LikenessReport) -> list[SummaryRow]:
+    copying = report.copying
+    return [
+        SummaryRow(
+            measure="found out (AUC)",
+            double=show(report.two_sample.double),
+            base=show(report.two_sample.base),
+            author=show(report.two_sample.author),
+            ideal="0.5",
+            meaning="How often a fresh classifier picks the real one of a real and a generated reply. "
+            "0.5 is guessing, 1.0 is always. For the author: held-out against earlier replies.",
+        ),
+        SummaryRow(
+            measure="habit distance",
+            double=show(report.habits.double, digits=1),
+            base=show(report.habits.base, digits=1),
+            author="1.0",
+            ideal="1.0",
+            meaning="Length, bursts, emoji, punctuation, capitals and more (median), "
+            "in units of how far the author's later replies are from the author's earlier ones.",
+        ),
+        SummaryRow(
+            measure="verbatim copies",
+            double=show(copying.double.from_anyone, percent=True),
+            base=show(copying.base.from_anyone, percent=True),
+            author=show(copying.real.from_anyone, percent=True),
+            ideal="as the author",
+            meaning=f"Replies that repeat {copying.words} words or {copying.characters} characters in a row "
+            "of a training message by anyone.",
+        ),
+    ]

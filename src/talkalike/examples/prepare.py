@@ -1,0 +1,253 @@
+"""From an imported archive to an example set: clean, cut into sessions, split by time, keep what is worth it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from talkalike.chats.cleaning import CleaningRules, clean
+from talkalike.chats.duplicates import MIN_WORDS, NearDuplicates
+from talkalike.chats.sessions import DEFAULT_GAP_MS, split_sessions
+from talkalike.chats.values import Conversation, Message, Person, Platform, Session
+from talkalike.errors import UserError
+from talkalike.examples.dataset import SPLITS, Document, Manifest, SplitCounts, write_examples
+from talkalike.examples.render import Rendered, Renderer, Turn, speaker_name
+from talkalike.examples.windows import heldout_start, worthwhile
+
+_ENDLESS = 1 << 62  # a gap or a weight that is never reached
+
+
+class Archive(Protocol):
+    """What prepare needs of the imported archive."""
+
+    def conversations(self) -> Sequence[Conversation]:
+        """Every conversation."""
+        ...
+
+    def messages(self, conversation_id: str) -> Iterable[Message]:
+        """A conversation's messages, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareSettings:
+    """How conversations become examples."""
+
+    gap_ms: dict[Platform, int] = field(default_factory=lambda: dict(DEFAULT_GAP_MS))  # silence that ends a session
+    max_tokens: int = 1024  # longest document
+    context_tokens: int = 256  # context kept before each learned turn
+    heldout_share: float = 0.1  # of the learned turns, the newest of each conversation
+    cleaning: CleaningRules = field(default_factory=CleaningRules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the examples go, and for which base."""
+
+    folder: Path
+    base: str
+    fictional: bool = False  # the chats are invented, and everything made from them is to say so
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    sources: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    sessions: Counter[str] = field(default_factory=Counter)
+
+
+class _Names:
+    """One name in the headers for each person; two people never share one, except chosen ones of the same name."""
+
+    def __init__(self, chosen: Sequence[Person]) -> None:
+        self._by_id = {person.id: speaker_name(person.name) for person in chosen}
+        self._taken = set(self._by_id.values())
+
+    def of(self, person: Person) -> str:
+        if person.id not in self._by_id:
+            plain = name = speaker_name(person.name)
+            number = 2
+            while name in self._taken:
+                name, number = f"{plain} ({number})", number + 1
+            self._by_id[person.id] = name
+            self._taken.add(name)
+        return self._by_id[person.id]
+
+
+class _Preparation:
+    """The work of one `prepare`: conversation by conversation, so that memory holds only what is kept."""
+
+    def __init__(self, chosen: Sequence[Person], renderer: Renderer, settings: PrepareSettings) -> None:
+        self.renderer = renderer
+        self.settings = settings
+        self.names = _Names(chosen)
+        self.chosen_ids = frozenset(person.id for person in chosen)
+        self.tally = _Tally()
+        self._tokens: dict[str, list[int]] = {}
+        self.documents: dict[str, list[Document]] = {split: [] for split in SPLITS}
+
+    def add(self, conversation: Conversation, messages: Iterable[Message]) -> None:
+        read = list(messages)
+        if not any(message.author.id in self.chosen_ids for message in read):
+            self.tally.left_out["conversations without a chosen speaker"] += 1
+            return
+        self.tally.sources[conversation.id] = len(read)
+        cleaned = clean(read, self.settings.cleaning)
+        self.tally.dropped.update(cleaned.dropped)
+        self.tally.redacted.update(cleaned.redacted)
+        gap_ms = self.settings.gap_ms[conversation.platform]
+        sessions = list(
+            split_sessions(conversation, cleaned.messages, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS)
+        )
+        speaking = [session for session in sessions if any(map(self._is_chosen, session.messages))]
+        self.tally.left_out["sessions without a chosen speaker"] += len(sessions) - len(speaking)
+        learned = [sum(map(self._is_chosen, session.messages)) for session in speaking]
+        start = heldout_start(learned, self.settings.heldout_share)
+        for index, session in enumerate(speaking):
+            split = "train" if index < start else "heldout"
+            self.tally.sessions[split] += 1
+            self.documents[split] += self._documents(session)
+
+    def _is_chosen(self, message: Message) -> bool:
+        return message.author.id in self.chosen_ids
+
+    def _cost(self, message: Message) -> int:
+        return self.renderer.turn_cost(self.names.of(message.author), len(self._tokens[message.id]))
+
+    def _documents(self, session: Session) -> list[Document]:
+        messages = session.messages
+        encoded = self.renderer.encode_texts([message.text for message in messages])
+        self._tokens = {message.id: ids for message, ids in zip(messages, encoded, strict=True)}
+        learn = [self._is_chosen(message) for message in messages]
+        kept = worthwhile(learn, [self._cost(message) for message in messages], self.settings.context_tokens)
+        self.tally.left_out["messages too far from any reply"] += len(messages) - sum(b - a for a, b in kept)
+        documents: list[Document] = []
+        for start, stop in kept:
+            for piece in split_sessions(
+                session.conversation,
+                messages[start:stop],
+                gap_ms=_ENDLESS,
+                weight=self._cost,
+                max_weight=self.settings.max_tokens,
+            ):
+                end = start + len(piece.messages)
+                following = messages[end] if end < len(messages) else None
+                documents.append(self._document(piece, following))
+                start = end
+        return [document for document in documents if any(document.learn)]
+
+    def _document(self, piece: Session, following: Message | None) -> Document:
+        return Document(
+            conversation=piece.conversation.id,
+            turns=tuple(Turn(self.names.of(message.author), message.text) for message in piece.messages),
+            learn=tuple(map(self._is_chosen, piece.messages)),
+            sent_ms=tuple(message.sent_ms for message in piece.messages),
+            ended=following is None,
+            next_speaker=None if following is None else self.names.of(following.author),
+        )
+
+    def separate(self) -> None:
+        """Moves a session to the held-out part if there is none yet, and unlearns what training texts repeat there."""
+        if not self.documents["heldout"] and len(self.documents["train"]) > 1:
+            newest = max(self.documents["train"], key=lambda document: document.sent_ms[-1])
+            self.documents["train"].remove(newest)
+            self.documents["heldout"].append(newest)
+            self.tally.sessions.update(train=-1, heldout=1)
+        known = NearDuplicates()
+        for document in self.documents["train"]:
+            for turn in document.turns:
+                if len(turn.text.split()) >= MIN_WORDS:
+                    known.add(turn.text)
+        self.documents["heldout"] = [self._without_repeats(known, doc) for doc in self.documents["heldout"]]
+
+    def _without_repeats(self, known: NearDuplicates, document: Document) -> Document:
+        repeats = [
+            learn and len(turn.text.split()) >= MIN_WORDS and known.seen(turn.text)
+            for learn, turn in zip(document.learn, document.turns, strict=True)
+        ]
+        self.tally.left_out["held-out messages that repeat training ones"] += sum(repeats)
+        learn = tuple(was and not repeat for was, repeat in zip(document.learn, repeats, strict=True))
+        return replace(document, learn=learn)
+
+    def counts(self, split: str, rendered: Sequence[Rendered]) -> SplitCounts:
+        documents = self.documents[split]
+        return SplitCounts(
+            sessions=self.tally.sessions[split],
+            documents=len(documents),
+            tokens=sum(len(piece.ids_T) for piece in rendered),
+            loss_tokens=sum(piece.loss_tokens for piece in rendered),
+            messages=sum(len(document.turns) for document in documents),
+            learned=sum(sum(document.learn) for document in documents),
+        )
+
+
+def prepare(
+    archive: Archive,
+    chosen: Sequence[Person],
+    *,
+    renderer: Renderer,
+    settings: PrepareSettings,
+    target: Target,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Writes the example set of `chosen` speakers to `target.folder`. `progress` is told (conversations done, all).
+
+    Raises UserError when the chosen speakers said too little to learn from and to hold something out.
+    """
+    work = _Preparation(chosen, renderer, settings)
+    conversations = archive.conversations()
+    for done, conversation in enumerate(conversations):
+        if progress:
+            progress(done, len(conversations))
+        work.add(conversation, archive.messages(conversation.id))
+    work.separate()
+    names = tuple(dict.fromkeys(work.names.of(person) for person in chosen))
+    if not work.documents["heldout"]:
+        raise UserError(
+            f"{' and '.join(names)} said too little: one short session cannot be learned from and tested on.",
+            hint="Import more conversations, or choose a speaker from `talkalike people`.",
+        )
+    rendered = {split: [render_document(renderer, doc) for doc in work.documents[split]] for split in SPLITS}
+    about = Manifest(
+        name=target.folder.name,
+        speakers=names,
+        speaker_ids=tuple(person.id for person in chosen),
+        base=target.base,
+        form=renderer.form.name,
+        tokenizer_hash=tokenizer_hash(renderer),
+        settings={
+            "gap_ms": {str(platform): gap for platform, gap in settings.gap_ms.items()},
+            "max_tokens": settings.max_tokens,
+            "context_tokens": settings.context_tokens,
+            "heldout_share": settings.heldout_share,
+            "cleaning": {
+                key: sorted(v) if isinstance(v, frozenset) else v for key, v in asdict(settings.cleaning).items()
+            },
+        },
+        sources=work.tally.sources,
+        train=work.counts("train", rendered["train"]),
+        heldout=work.counts("heldout", rendered["heldout"]),
+        dropped=dict(work.tally.dropped),
+        redacted=dict(work.tally.redacted),
+        left_out=dict(+work.tally.left_out),
+        fictional=target.fictional,
+    )
+    return write_examples(target.folder, work.documents, rendered, about)
+
+
+def render_document(renderer: Renderer, document: Document) -> Rendered:
+    """The training rendering of a document."""
+    return renderer.conversation(
+        document.turns, document.learn, ended=document.ended, next_speaker=document.next_speaker
+    )
+
+
+def tokenizer_hash(renderer: Renderer) -> str:
+    """SHA-256 of the tokenizer, so that examples are not fed to a model with another vocabulary."""
+    return hashlib.sha256(renderer.tokenizer.to_str().encode()).hexdigest()

@@ -1,0 +1,193 @@
+"""Every setting, declared once: its section, name, type, default, bounds and description."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+KEY_VARIABLE = "TALKALIKE_API_KEY"  # the default of [serve] api_key_env; it holds a secret, so it is no setting itself
+WORKSPACE_VARIABLE = "TALKALIKE_WORKSPACE"  # where the settings are, so it cannot be one
+DEBUG_VARIABLE = "TALKALIKE_DEBUG"
+NOT_SETTINGS = {
+    KEY_VARIABLE: "The key that clients of `talkalike serve` must send.",
+    WORKSPACE_VARIABLE: "The workspace to use where --workspace is not given.",
+    DEBUG_VARIABLE: "1: a failure of ours shows its traceback.",
+}
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of the file. Strict: the text "3" is no number, and true is no 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ChatsSettings(Section):
+    """How exports are read, cleaned and cut into sessions."""
+
+    session_gap_hours: _Positive = Field(
+        default=4.0, description="A silence this long ends a session: what was said before it is no context any more."
+    )
+    irc_gap_minutes: _Positive = Field(
+        default=30.0, description="The same for IRC channels, where many people talk and topics change fast."
+    )
+    timezone: str = Field(
+        default="auto",
+        description="Time zone of the dates shown. auto: this computer's.",
+        json_schema_extra={"allowed": '"auto" or a name such as "Europe/Prague"'},
+    )
+    phone_region: str | None = Field(
+        default=None,
+        pattern="^[A-Z]{2}$",
+        description="Country whose phone numbers are found without their +prefix when redacting. Not set: several.",
+        examples=["CZ"],
+        json_schema_extra={"allowed": 'a country code of two capital letters, such as "CZ"'},
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        if name != "auto":
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder's name, such as "Europe"
+                raise ValueError("no such time zone") from error
+        return name
+
+
+class ExamplesSettings(Section):
+    """How sessions become training examples."""
+
+    max_tokens: int = Field(
+        default=1024,
+        ge=64,
+        description="Longest example, in tokens. A longer session is split at its longest silence.",
+    )
+    context_tokens: int = Field(
+        default=256, ge=0, description="Tokens of others' messages kept before each message that is learned."
+    )
+    heldout_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the newest messages to learn, in whole sessions, kept out of training to score against.",
+    )
+
+
+class ModelSettings(Section):
+    """The base model that adapters are trained on."""
+
+    base: str = Field(
+        default="smollm2-135m-instruct",
+        min_length=1,
+        description="Name in `talkalike models`, a folder, or a causal model on the Hugging Face hub.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="Number format of the weights in memory. auto: what is fastest here, by a probe."
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="Where the model runs. auto: a GPU where there is one.",
+        json_schema_extra={"allowed": '"auto", "cpu", "mps", "cuda" or one GPU by its number, such as "cuda:0"'},
+    )
+
+
+class TrainSettings(Section):
+    """How an adapter is trained."""
+
+    method: Literal["lora", "dora", "full", "last-n", "prompt"] = Field(
+        default="lora", description="What is trained: small matrices beside every layer, everything, or a part."
+    )
+    rank: int = Field(default=16, ge=1, le=1024, description="lora and dora: the size of the matrices.")
+    last_layers: int = Field(default=4, ge=1, description="last-n: how many layers, counted from the end.")
+    prompt_length: int = Field(default=32, ge=1, description="prompt: how many learned tokens stand before the chat.")
+    lr: _Positive | Literal["auto"] = Field(
+        default="auto", description="Highest learning rate. auto: the usual one for the method."
+    )
+    epochs: _Positive = Field(default=3.0, description="At most this many passes over the examples.")
+    minutes: _Positive | None = Field(
+        default=None, description="Stop after this many minutes, with the schedule fitted to it.", examples=[10.0]
+    )
+    batch_tokens: int = Field(default=2048, ge=64, description="Tokens in one step of training.")
+    row_tokens: int = Field(
+        default=2048,
+        ge=64,
+        description="Tokens computed at once. Lower it when memory runs out: slower, with the same result.",
+    )
+    patience: int = Field(
+        default=3, ge=0, description="Stop after this many looks at the held-out part without a new best. 0: never."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="The same seed, examples and machine give the same adapter."
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="How the learning rate falls to 0 after its warm-up, or that it does not."
+    )
+
+
+class ChatSettings(Section):
+    """How replies are sampled, and what the model gets to see."""
+
+    temperature: float = Field(
+        default=0.8, ge=0, le=5, description="Higher is more surprising. 0: always the likeliest token."
+    )
+    top_p: float = Field(
+        default=0.95, gt=0, le=1, description="Keep the likeliest tokens that have this probability together. 1: all."
+    )
+    top_k: int = Field(default=0, ge=0, description="Keep this many of the likeliest tokens. 0: all.")
+    min_p: float = Field(
+        default=0.0, ge=0, lt=1, description="Drop tokens below this share of the likeliest one's probability. 0: none."
+    )
+    repetition_penalty: float = Field(
+        default=1.0, gt=0, le=5, description="Above 1, tokens that were already said become less likely."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="Makes replies repeatable. Not set: different each time.",
+        examples=[1],
+    )
+    max_tokens: int = Field(default=256, ge=1, description="Tokens in one burst of messages, at most.")
+    max_messages: int = Field(default=8, ge=1, description="Messages in one burst, at most.")
+    budget_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = Field(
+        default="auto",
+        description="Tokens of conversation the model sees, newest first. auto: what fits beside the reply.",
+    )
+
+
+class ServeSettings(Section):
+    """The OpenAI-compatible server, `talkalike serve`."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Others than this computer reach it only through another one.",
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="0: any free port.")
+    api_key_env: str = Field(
+        default=KEY_VARIABLE,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the environment variable with the key that clients must send. Not set there: no key.",
+        json_schema_extra={"allowed": "the name of an environment variable"},
+    )
+
+
+class Settings(Section):
+    """Everything that can be set, by section of `talkalike.toml`. Equal settings are equal objects."""
+
+    chats: ChatsSettings = ChatsSettings()
+    examples: ExamplesSettings = ExamplesSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    chat: ChatSettings = ChatSettings()
+    serve: ServeSettings = ServeSettings()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: type(field.default) for name, field in Settings.model_fields.items() if isinstance(field.default, Section)
+}

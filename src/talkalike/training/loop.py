@@ -1,0 +1,190 @@
+"""The training loop, as a generator of steps that the caller drives.
+
+One step: rows of packed documents go through the network one after the other, the summed losses are divided by the
+loss tokens of the whole batch (of all processes), gradients are summed over processes, clipped and applied. There is no
+wrapper around the network: with several processes the base is replicated and only the trained tensors' gradients
+travel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from talkalike.examples.dataset import Documents
+from talkalike.models.adapters import Trainable
+from talkalike.models.packed import Row, pack, target_logits
+from talkalike.training.batches import Rows, epoch_batches
+from talkalike.training.losses import clip_gradients, learning_rate_factor, negative_log_likelihood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """What one step is made of."""
+
+    learning_rate: float
+    schedule: str = "cosine"
+    warmup: float = 0.03  # share of the training
+    epochs: float = 3.0
+    minutes: float | None = None  # a budget: the schedule ends with whichever comes first
+    batch_tokens: int = 2048  # per optimiser step
+    row_tokens: int = 2048  # per forward pass; memory grows with it
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What happened in one optimiser step. `loss` is nats per loss token, `done` the share of the training so far."""
+
+    index: int  # from 1
+    epoch: float
+    loss: float
+    loss_tokens: int
+    tokens: int
+    seconds: float
+    learning_rate: float
+    grad_norm: float
+    done: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Where the loop stands; with the trained tensors and the optimiser's state all that a resumed training needs."""
+
+    step: int = 0
+    seconds: float = 0.0  # spent in steps
+
+
+def make_optimizer(trainable: Trainable, settings: LoopSettings) -> torch.optim.Optimizer:
+    """AdamW over the trained tensors (decay on matrices only), fused where the device has it."""
+    matrices = [p for p in trainable.parameters.values() if p.ndim >= 2]
+    vectors = [p for p in trainable.parameters.values() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    device = next(iter(trainable.parameters.values())).device.type
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=settings.learning_rate, fused=device in {"cpu", "cuda"}
+    )
+
+
+def steps_per_epoch(documents: Documents, settings: LoopSettings) -> int:
+    """Optimiser steps in one pass over the documents."""
+    return len(_batches(documents, settings, epoch=0))
+
+
+def training_steps(
+    trainable: Trainable,
+    documents: Documents,
+    *,
+    optimizer: torch.optim.Optimizer,
+    settings: LoopSettings,
+    accelerator: Accelerator,
+    progress: Progress,
+) -> Iterator[Step]:
+    """Trains until epochs or minutes are used up, yielding after each step. `progress` is kept up to date."""
+    per_epoch = steps_per_epoch(documents, settings)
+    total = max(1, round(settings.epochs * per_epoch))
+    parameters = list(trainable.parameters.values())
+    batches: list[Rows] = []
+    trainable.network.train()
+    while progress.step < total and not _out_of_time(progress, settings):
+        start = time.perf_counter()
+        epoch, within = divmod(progress.step, per_epoch)
+        if not batches or within == 0:
+            batches = _batches(documents, settings, epoch=epoch)
+        done = max(progress.step / total, progress.seconds / (60 * settings.minutes) if settings.minutes else 0.0)
+        factor = learning_rate_factor(done, schedule=settings.schedule, warmup=settings.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
+        # Dropout (where a model has it) depends on the step alone, so that a resumed training draws the same.
+        torch.manual_seed(hash((settings.seed, progress.step, accelerator.process_index)) & 0x7FFFFFFF)
+        mine = batches[within][accelerator.process_index :: accelerator.num_processes]
+        rows = [make_row(documents, row, accelerator.device) for row in mine]
+        loss, loss_tokens = accumulate(trainable, rows, accelerator)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        grad_norm = clip_gradients(gradients, settings.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        progress.step += 1
+        progress.seconds += time.perf_counter() - start
+        yield Step(
+            index=progress.step,
+            epoch=progress.step / per_epoch,
+            loss=loss,
+            loss_tokens=loss_tokens,
+            tokens=sum(len(row.ids_T) for row in rows),
+            seconds=time.perf_counter() - start,
+            learning_rate=settings.learning_rate * factor,
+            grad_norm=grad_norm,
+            done=min(1.0, max(progress.step / total, done)),
+        )
+
+
+def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerator) -> tuple[float, int]:
+    """Adds the gradient of the mean loss over all processes' rows to the trained tensors.
+
+    Returns that loss (nats per loss token) and the number of loss tokens.
+    """
+    device = accelerator.device
+    counted = torch.tensor(sum(row.loss_tokens for row in rows), device=device)
+    loss_tokens = int(accelerator.reduce(counted, reduction="sum"))
+    total = torch.zeros((), device=device)
+    for row in rows:
+        if row.loss_tokens == 0:
+            continue
+        with accelerator.autocast():
+            logits_LV = target_logits(trainable.network, row, soft_prompt_PD=trainable.soft_prompt_PD)
+        loss = negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]) / max(1, loss_tokens)
+        loss.backward()
+        total += loss.detach()
+    if accelerator.num_processes > 1:
+        for parameter in trainable.parameters.values():
+            gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+            parameter.grad = accelerator.reduce(gradient, reduction="sum")
+    return float(accelerator.reduce(total, reduction="sum")), loss_tokens
+
+
+def mean_loss(trainable: Trainable, documents: Documents, indices: Sequence[int], accelerator: Accelerator) -> float:
+    """Loss (nats per loss token) over some documents, without training on them."""
+    trainable.network.eval()
+    total, count = 0.0, 0
+    with torch.inference_mode(), accelerator.autocast():
+        for start in range(0, len(indices), 4):
+            row = make_row(documents, indices[start : start + 4], accelerator.device)
+            if row.loss_tokens == 0:
+                continue
+            logits_LV = target_logits(trainable.network, row, soft_prompt_PD=trainable.soft_prompt_PD)
+            total += float(negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]))
+            count += row.loss_tokens
+    trainable.network.train()
+    return total / max(1, count)
+
+
+def make_row(documents: Documents, indices: Sequence[int], device: torch.device) -> Row:
+    """The documents of these indices, packed."""
+    return pack([documents.ids(i) for i in indices], [documents.mask(i) for i in indices], device)
+
+
+def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
+    """Copies of the trained tensors on the CPU, by name."""
+    return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in trainable.parameters.items()}
+
+
+def _batches(documents: Documents, settings: LoopSettings, *, epoch: int) -> list[Rows]:
+    return epoch_batches(
+        documents.lengths.tolist(),
+        seed=settings.seed,
+        epoch=epoch,
+        row_tokens=settings.row_tokens,
+        batch_tokens=settings.batch_tokens,
+    )
+
+
+def _out_of_time(progress: Progress, settings: LoopSettings) -> bool:
+    return settings.minutes is not None and progress.seconds >= 60 * settings.minutes

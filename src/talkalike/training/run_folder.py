@@ -1,0 +1,175 @@
+"""A training's folder: what was asked (`run.json`), what happened (`metrics.jsonl`), and where to go on (checkpoints).
+
+A checkpoint is a folder of safetensors whose `state.json` is written last: without it the checkpoint does not count,
+so a crash at any moment leaves the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from talkalike.errors import UserError
+from talkalike.models.adapters import Trainable
+
+_STATE = "state.json"
+
+
+class RunFolder:
+    """One training's folder under `<workspace>/runs/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a line: steps and evaluations, in order."""
+        return self.path / "metrics.jsonl"
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Writes what was asked and how it stands; replaces what was written before."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.path / ".run.json.tmp"
+        temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(self.path / "run.json")
+
+    def description(self) -> dict[str, Any]:
+        """What `describe` wrote last; empty where there is nothing readable."""
+        try:
+            described = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return described if isinstance(described, dict) else {}
+
+    def record(self, **values: object) -> None:
+        """Appends one line to the metrics."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of the metrics; a line cut off by a crash is left out."""
+        if not self.metrics_file.is_file():
+            return []
+        lines = []
+        for line in self.metrics_file.read_text(encoding="utf-8").split("\n"):
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(line))
+        return lines
+
+    def forget_after(self, step: int) -> None:
+        """Drops metrics of steps that a resumed training will do again."""
+        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        temporary = self.path / ".metrics.tmp"
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        temporary.replace(self.metrics_file)
+
+    def save_best(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keeps the trained tensors with the lowest held-out loss so far."""
+        temporary = self.path / ".best.tmp"
+        save_file(dict(tensors), temporary)
+        temporary.replace(self.path / "best.safetensors")
+
+    def best(self) -> dict[str, Tensor] | None:
+        """The tensors that `save_best` kept."""
+        file = self.path / "best.safetensors"
+        return load_file(file) if file.is_file() else None
+
+    def save_checkpoint(self, trainable: Trainable, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+        """Writes all that a resumed training needs; older checkpoints go once this one is complete."""
+        folder = self.path / f"checkpoint-{int(state['step']):08d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        save_file(checkpoint_tensors(trainable, optimizer), folder / "tensors.safetensors")
+        with (folder / _STATE).open("w", encoding="utf-8") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        for other in self.path.glob("checkpoint-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def load_checkpoint(self, trainable: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+        """Restores the newest complete checkpoint and returns its state; None if there is none."""
+        complete = sorted(path.parent for path in self.path.glob(f"checkpoint-*/{_STATE}"))
+        if not complete:
+            return None
+        restore_tensors(trainable, optimizer, load_file(complete[-1] / "tensors.safetensors"))
+        state: dict[str, Any] = json.loads((complete[-1] / _STATE).read_text(encoding="utf-8"))
+        return state
+
+    def drop_checkpoints(self) -> None:
+        """Frees the space of a finished training."""
+        for path in (*self.path.glob("checkpoint-*"), self.path / "best.safetensors"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
+    """The run to resume: the newest unfinished one (of this model). UserError if there is none."""
+    for path in sorted(runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+        run = RunFolder(path.parent)
+        about = run.description()
+        if about.get("state") in {"running", "stopped", "failed"} and model in {None, about.get("model")}:
+            return run
+    what = f"of '{model}' " if model else ""
+    raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")
+
+
+@contextlib.contextmanager
+def only_training(runs: Path) -> Iterator[None]:
+    """Holds the workspace's training lock; UserError if another training has it. Freed by the system after a crash."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / ".training.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"Another training is running in this workspace (process {owner}).",
+                hint="Wait for it, stop it, or use another workspace.",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def checkpoint_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Trained tensors and Adam's state, flat by name (safetensors, so that nothing foreign is unpickled)."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in trainable.parameters.items():
+        tensors[f"value/{name}"] = parameter.detach().cpu().contiguous()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{key}/{name}"] = value.detach().cpu().contiguous()
+    return tensors
+
+
+def restore_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `checkpoint_tensors`."""
+    for name, parameter in trainable.parameters.items():
+        parameter.data.copy_(tensors[f"value/{name}"])
+    for label, tensor in tensors.items():
+        key, _, name = label.partition("/")
+        if key != "value":
+            parameter = trainable.parameters[name]
+            # Adam counts steps on the CPU unless fused on a GPU, where the count lives beside the weights.
+            optimizer.state[parameter][key] = tensor.to(parameter.device if tensor.ndim or _fused(optimizer) else "cpu")
+
+
+def _fused(optimizer: torch.optim.Optimizer) -> bool:
+    return bool(optimizer.param_groups[0].get("fused"))

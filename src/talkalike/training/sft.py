@@ -1,0 +1,327 @@
+"""The supervised recipe: examples of how somebody writes become an adapter (or a model) that writes like them.
+
+`train` is a generator: it yields what happens, the caller shows it and may stop it between two steps. It keeps the
+state with the lowest held-out loss, writes checkpoints, and ends with a model in the catalog and its card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.dataset import Documents, ExampleSet
+from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable, save_trained
+from talkalike.models.catalog import Card, Catalog
+from talkalike.models.load import load_network
+from talkalike.models.packed import PACKED_ATTENTION
+from talkalike.models.precision import choose_device, choose_dtype
+from talkalike.training.loop import (
+    LoopSettings,
+    Progress,
+    Step,
+    make_optimizer,
+    mean_loss,
+    steps_per_epoch,
+    trained_tensors,
+    training_steps,
+)
+from talkalike.training.run_folder import RunFolder
+
+# Peak learning rates of AdamW; measured on small chats with a 135M base (docs/lab-notebook.md).
+LEARNING_RATES = {"lora": 5e-4, "dora": 5e-4, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """One training. Everything else is derived from the examples and the base."""
+
+    name: str  # of the model that comes out
+    base: str
+    loop: LoopSettings
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    dtype: str = "auto"
+    device: str = "auto"
+    evaluations: int = 8  # of the held-out loss, over the training
+    evaluation_tokens: int = 8192  # held-out tokens used for one evaluation
+    patience: int = 3  # evaluations without a new best before it stops early; 0: never
+    checkpoint_minutes: float = 2.0
+    trackers: tuple[str, ...] = ()  # tensorboard, wandb, trackio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The training begins (or goes on at `step`)."""
+
+    step: int
+    steps_per_epoch: int
+    trained_parameters: int
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """A held-out loss in nats per loss token, and whether it is the lowest so far."""
+
+    step: int
+    heldout_loss: float
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The model is in the catalog. `reason`: finished, early (no progress any more) or stopped (resumable)."""
+
+    reason: str
+    card: Card
+    seconds: float
+
+
+Event = Started | Step | Evaluated | Finished
+
+
+@dataclass(slots=True)
+class _Best:
+    """The lowest held-out loss and what it is compared with."""
+
+    first: float = float("nan")
+    loss: float = float("inf")
+    step: int = 0
+    since: int = 0  # evaluations without a new best
+    evaluated: int = 0  # evaluations done
+
+
+class _Recipe:
+    """The parts of one training that live as long as it does."""
+
+    def __init__(self, config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunFolder) -> None:
+        device = choose_device(config.device)
+        dtype = choose_dtype(config.dtype, device)
+        self.config, self.catalog, self.examples, self.run = config, catalog, examples, run
+        self.dtype = dtype
+        self.train = examples.split("train")
+        self.heldout = examples.split("heldout")
+        self.evaluated_on = _evenly_spaced(self.heldout, config.evaluation_tokens)
+        mixed = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "no")
+        self.accelerator = Accelerator(
+            mixed_precision=mixed,
+            cpu=device.type == "cpu",
+            log_with=list(config.trackers) or None,
+            project_dir=str(run.path),
+        )
+        network = load_network(catalog.path(config.base), dtype=dtype, device=self.accelerator.device)
+        if network.config.is_encoder_decoder:
+            raise UserError(
+                f"'{config.base}' is an encoder-decoder model: it can answer, but doubles are trained on causal ones.",
+                hint="Choose a causal base model.",
+            )
+        network.set_attn_implementation(PACKED_ATTENTION)
+        self.trainable: Trainable = make_trainable(network, config.adapter, seed=config.loop.seed)
+        self.optimizer = make_optimizer(self.trainable, config.loop)
+        self.progress = Progress()
+        self.best = _Best()
+
+    def started(self) -> Started:
+        if self.config.trackers:
+            self.accelerator.init_trackers("talkalike", config={"model": self.config.name, "base": self.config.base})
+        return Started(
+            step=self.progress.step,
+            steps_per_epoch=steps_per_epoch(self.train, self.config.loop),
+            trained_parameters=self.trainable.trained,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=str(self.accelerator.device),
+        )
+
+    def record(self, step: Step) -> None:
+        if not math.isfinite(step.loss):
+            raise TalkalikeError(
+                f"The loss became {step.loss} in step {step.index}: the training diverged.",
+                hint="Lower the learning rate (--lr), then start again.",
+            )
+        self.run.record(
+            step=step.index,
+            epoch=round(step.epoch, 4),
+            loss=step.loss,
+            loss_tokens=step.loss_tokens,
+            tokens=step.tokens,
+            seconds=round(self.progress.seconds, 3),
+            learning_rate=step.learning_rate,
+            grad_norm=step.grad_norm,
+        )
+        if self.config.trackers:
+            self.accelerator.log({"loss": step.loss, "learning_rate": step.learning_rate}, step=step.index)
+
+    def evaluate(self) -> Evaluated:
+        loss = mean_loss(self.trainable, self.heldout, self.evaluated_on, self.accelerator)
+        best = self.best
+        if best.evaluated == 0:
+            best.first = loss
+        is_best = loss < best.loss
+        best.evaluated += 1
+        best.since = 0 if is_best else best.since + 1
+        if is_best:
+            best.loss, best.step = loss, self.progress.step
+            if self.accelerator.is_main_process:
+                self.run.save_best(trained_tensors(self.trainable))
+        self.run.record(step=self.progress.step, heldout_loss=loss, seconds=round(self.progress.seconds, 3))
+        if self.config.trackers:
+            self.accelerator.log({"heldout_loss": loss}, step=self.progress.step)
+        return Evaluated(step=self.progress.step, heldout_loss=loss, is_best=is_best)
+
+    def checkpoint(self) -> None:
+        if self.accelerator.is_main_process:
+            state = {
+                "step": self.progress.step,
+                "seconds": self.progress.seconds,
+                "best": dataclasses.asdict(self.best),
+            }
+            self.run.save_checkpoint(self.trainable, self.optimizer, state)
+
+    def resume(self) -> None:
+        state = self.run.load_checkpoint(self.trainable, self.optimizer)
+        if state is None:
+            return
+        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
+        self.best = _Best(**state["best"])
+        self.run.forget_after(self.progress.step)
+
+    def save_model(self, reason: str) -> Card:
+        """Puts the best state into the network, writes the model and, last, its card."""
+        best = self.run.best()
+        current = trained_tensors(self.trainable)
+        if best is not None:
+            _assign(self.trainable, best)
+        config, manifest = self.config, self.examples.manifest
+        folder = self.catalog.path(config.name)
+        save_trained(self.trainable, folder, base_name=config.base, dtype=self.dtype)
+        if config.adapter.method in {"full", "last-n"}:
+            _copy_tokenizer(self.catalog.path(config.base), folder)
+        _assign(self.trainable, current)
+        card = Card(
+            name=config.name,
+            kind="full" if config.adapter.method in {"full", "last-n"} else "adapter",
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            method=config.adapter.method,
+            parents=(config.base,),
+            speakers=manifest.speakers,
+            examples=manifest.name,
+            examples_hash=manifest.hash,
+            settings=dataclasses.asdict(config),
+            seed=config.loop.seed,
+            scores={
+                "heldout_loss_before": round(self.best.first, 4),
+                "heldout_loss": round(self.best.loss, 4),
+                "best_step": self.best.step,
+                "steps": self.progress.step,
+                "training_seconds": round(self.progress.seconds, 1),
+                "ended": reason,
+            },
+            fictional=manifest.fictional,
+        )
+        self.catalog.save_card(card)
+        return card
+
+    def finish(self, reason: str) -> Finished:
+        if self.config.trackers:
+            self.accelerator.end_training()
+        card = self.save_model(reason)
+        self.describe("stopped" if reason == "stopped" else "finished")
+        if reason != "stopped":
+            self.run.drop_checkpoints()
+        return Finished(reason=reason, card=card, seconds=self.progress.seconds)
+
+    def describe(self, state: str) -> None:
+        about: dict[str, Any] = {"model": self.config.name, "examples": self.examples.manifest.name, "state": state}
+        self.run.describe({**about, "settings": dataclasses.asdict(self.config)})
+
+
+def train(
+    config: TrainConfig,
+    *,
+    catalog: Catalog,
+    examples: ExampleSet,
+    run: RunFolder,
+    resume: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Trains and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
+    try:
+        recipe = _Recipe(config, catalog, examples, run)
+        if resume:
+            recipe.resume()
+        yield from _train(recipe, should_stop)
+    except (MemoryError, RuntimeError) as problem:
+        text = str(problem).lower()
+        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
+            raise
+        raise UserError(
+            "The training ran out of memory.",
+            hint=f"Lower row_tokens in [train] (now {config.loop.row_tokens}), choose a smaller base, or train with "
+            "--method last-n. The run can be resumed with --resume.",
+        ) from None
+
+
+def _train(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[Event]:
+    config, progress = recipe.config, recipe.progress
+    recipe.describe("running")
+    yield recipe.started()
+    if recipe.best.evaluated == 0:
+        yield recipe.evaluate()
+    saved_at = time.monotonic()
+    reason = "finished"
+    for step in training_steps(
+        recipe.trainable,
+        recipe.train,
+        optimizer=recipe.optimizer,
+        settings=config.loop,
+        accelerator=recipe.accelerator,
+        progress=progress,
+    ):
+        recipe.record(step)
+        yield step
+        if step.done * config.evaluations >= recipe.best.evaluated:
+            yield recipe.evaluate()
+            if config.patience and recipe.best.since >= config.patience:
+                reason = "early"
+                break
+        if should_stop():
+            reason = "stopped"
+            break
+        if time.monotonic() - saved_at > 60 * config.checkpoint_minutes:
+            recipe.checkpoint()
+            saved_at = time.monotonic()
+    if reason == "stopped":
+        recipe.checkpoint()
+        if recipe.best.step < progress.step:
+            yield recipe.evaluate()  # after the checkpoint: the resumed training does not know of it
+    yield recipe.finish(reason)
+
+
+def _evenly_spaced(documents: Documents, tokens: int) -> list[int]:
+    """Indices of documents spread over the split that hold about `tokens` together."""
+    count = len(documents)
+    wanted = max(1, min(count, round(count * tokens / max(1, documents.tokens))))
+    return sorted({round(index * (count - 1) / max(1, wanted - 1)) for index in range(wanted)})
+
+
+def _assign(trainable: Trainable, tensors: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in trainable.parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):
+        for file in source.glob(pattern):
+            (target / file.name).write_bytes(file.read_bytes())
