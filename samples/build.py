@@ -4,6 +4,7 @@ The script (samples/script/*.txt) is dialogue a person can read and edit; this t
 Messenger hands chats out: the classic "download your information" JSON and the end-to-end-encrypted export.
 The same script always gives the same bytes. The notation is explained in samples/README.md.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,8 +25,14 @@ CLASSIC_DIR, E2EE_DIR = "four-friends", "four-friends-e2ee"
 ROOT = "your_facebook_activity/messages"
 OWNER = "j"
 PEOPLE = {"j": "Juno Marwick", "e": "Edgar Pellworth", "r": "Rosália Fenn", "b": "Bořek Jedlovec", "s": "Dario Quenby"}
-MEDIA = {"photo": ("photos", "jpg"), "photos": ("photos", "jpg"), "video": ("videos", "mp4"),
-         "voice": ("audio_files", "mp4"), "gif": ("gifs", "gif"), "file": ("files", "pdf")}
+MEDIA = {
+    "photo": ("photos", "jpg"),
+    "photos": ("photos", "jpg"),
+    "video": ("videos", "mp4"),
+    "voice": ("audio_files", "mp4"),
+    "gif": ("gifs", "gif"),
+    "file": ("files", "pdf"),
+}
 
 
 class ScriptError(ValueError):
@@ -48,8 +55,12 @@ class Thread:
 
 
 THREADS = {
-    "group": Thread(title="Thursday Dumplings 🥟", folder="inbox/thursdaydumplings_7410220519384416",
-                    members="rebj", newest_in_first_file=800),
+    "group": Thread(
+        title="Thursday Dumplings 🥟",
+        folder="inbox/thursdaydumplings_7410220519384416",
+        members="rebj",
+        newest_in_first_file=800,
+    ),
     "plot": Thread(title="NOT BOŘEK 🤫🎂", folder="inbox/notborek_8122031904417735", members="erj"),
     "dm-e": Thread(title=PEOPLE["e"], folder="inbox/edgarpellworth_10160027134415521", members="ej"),
     "dm-r": Thread(title=PEOPLE["r"], folder="inbox/rosaliafenn_10159881240073318", members="rj"),
@@ -78,8 +89,10 @@ LINE = re.compile(r"([a-z])([:!]) (.+)")
 GAP = re.compile(r"~ (?:(\d+)h)?(?:(\d+)m)?")
 REACTION = re.compile(r"\{(\S+) ([a-z]+)\}")
 REACTIONS_AT_END = re.compile(r"(?:\s*\{\S+ [a-z]+\})+$")
-MARK = re.compile(r"\[(photo|photos|video|voice|gif|file|sticker|share|call|missed|unsent|reacted)"
-                  r"(?: ([^\]]+))?\](?: (.+))?")
+MARK = re.compile(
+    r"\[(photo|photos|video|voice|gif|file|sticker|share|call|missed|unsent|reacted)"
+    r"(?: ([^\]]+))?\](?: (.+))?"
+)
 
 
 def read_script(folder: Path) -> dict[str, list[Event]]:
@@ -117,8 +130,7 @@ def read_script_file(file: Path) -> Iterator[tuple[str, Event]]:
                 pause = 1.2 + 4 * clock.random() if sender == last_sender else 5 + 35 * clock.random()
                 now += pause + len(event.text) * (0.06 + 0.05 * clock.random())
                 last_sender = sender
-                yield thread, replace(event, at=int(now * 1000), in_classic=route != "e2ee",
-                                      in_e2ee=route != "classic")
+                yield thread, replace(event, at=int(now * 1000), in_classic=route != "e2ee", in_e2ee=route != "classic")
         else:
             raise ScriptError(f"{where}: cannot read: {line}")
 
@@ -132,8 +144,14 @@ def parse_piece(piece: str, *, sender: str, system: bool) -> Event:
     if system:
         return Event(at=0, sender=sender, kind="system", text=body)
     if mark := MARK.fullmatch(body):
-        return Event(at=0, sender=sender, kind=mark.group(1), argument=mark.group(2) or "",
-                     text=mark.group(3) or "", reactions=reactions)
+        return Event(
+            at=0,
+            sender=sender,
+            kind=mark.group(1),
+            argument=mark.group(2) or "",
+            text=mark.group(3) or "",
+            reactions=reactions,
+        )
     return Event(at=0, sender=sender, kind="text", text=body.replace("\\n", "\n"), reactions=reactions)
 
 
@@ -170,8 +188,10 @@ def call_content(event: Event, thread: Thread) -> dict[str, Any]:
     other = PEOPLE[thread.members[0]].split()[0]
     own = event.sender == OWNER
     if event.kind == "missed":
-        return {"content": f"{other} missed your call." if own else f"You missed a call from {first_name}.",
-                "call_duration": 0}
+        return {
+            "content": f"{other} missed your call." if own else f"You missed a call from {first_name}.",
+            "call_duration": 0,
+        }
     if thread.is_group:
         content = "The video chat ended."
     else:
@@ -196,10 +216,15 @@ def e2ee_message(event: Event) -> dict[str, Any]:
     jitter = event.at % 601 - 300  # the two exports never agree to the millisecond on when a message was sent
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"four-friends/{event.at}")
     media = [{"uri": f"./media/{name}.jpeg"}] if event.kind in MEDIA else []
-    return {"isUnsent": event.kind == "unsent", "media": media,
-            "reactions": [{"actor": PEOPLE[actor], "reaction": emoji} for emoji, actor in event.reactions],
-            "senderName": PEOPLE[event.sender], "text": event.text,
-            "timestamp": event.at + (jitter if event.in_classic else 0), "type": "media" if media else "text"}
+    return {
+        "isUnsent": event.kind == "unsent",
+        "media": media,
+        "reactions": [{"actor": PEOPLE[actor], "reaction": emoji} for emoji, actor in event.reactions],
+        "senderName": PEOPLE[event.sender],
+        "text": event.text,
+        "timestamp": event.at + (jitter if event.in_classic else 0),
+        "type": "media" if media else "text",
+    }
 
 
 def mojibake(value: object) -> object:

@@ -34,23 +34,28 @@ def answering(answers: list[bytes]) -> Iterator[tuple[str, list[bytes]]]:
     """A server that sends these bytes, one answer a connection, and hangs up; yields its address and the requests."""
     requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(10)
+        listening.settimeout(0.05)
+        over = threading.Event()
+        waiting = list(answers)
 
         def run() -> None:
-            for answer in answers:
+            while waiting and not over.is_set():
                 try:
                     connection, _ = listening.accept()
-                except OSError:
-                    return
+                except TimeoutError:
+                    continue
                 with connection:
+                    connection.settimeout(10)
                     requests.append(_read_request(connection))
-                    connection.sendall(answer)
+                    connection.sendall(waiting.pop(0))
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1", requests
-        listening.close()
-        thread.join(10)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1", requests
+        finally:
+            over.set()
+            thread.join(10)
 
 
 def _read_request(connection: socket.socket) -> bytes:

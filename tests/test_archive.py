@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -179,29 +178,29 @@ def test_a_full_disk_loses_nothing(archive, tmp_path):
     assert imported(export, archive=archive).new == 4000
 
 
-def test_a_read_only_workspace_gets_a_sentence(archive, tmp_path):
-    write_thread(tmp_path / "one", thread([said("Anna", "first")], slug="t_0"))
-    imported(tmp_path / "one", archive=archive)
-    before = stored(archive)
-    export = write_export(tmp_path / "export", threads=2, size=3)
-    # As root nothing is read-only by permissions: the child gives its rights up.
-    drop = "import os\nif os.getuid() == 0: os.setgid(65534); os.setuid(65534)"
-    parents = [
-        path for path in tmp_path.parents if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o005
-    ]
-    for path in [*parents, tmp_path]:
-        path.chmod(path.stat().st_mode | 0o755)
-    archive.root.chmod(0o555)
-    (archive.root / ".lock").chmod(0o444)
-    try:
-        running = child(export, archive.root, drop)
-        said_to_me, _ = running.communicate(timeout=60)
-    finally:
-        archive.root.chmod(0o755)
-        (archive.root / ".lock").chmod(0o644)
-    assert running.returncode == 2, said_to_me
-    assert "cannot be written" in said_to_me and "writable" in said_to_me
-    assert stored(archive) == before
+def test_a_read_only_workspace_gets_a_sentence():
+    # As root nothing is read-only by permissions, so the child gives its rights up; pytest's own folders are closed
+    # to it, hence a folder elsewhere.
+    with TemporaryDirectory() as folder:
+        here = Path(folder)
+        here.chmod(0o755)
+        write_thread(here / "one", thread([said("Anna", "first")], slug="t_0"))
+        archive = Archive(here / "chats")
+        imported(here / "one", archive=archive)
+        before = stored(archive)
+        export = write_export(here / "export", threads=2, size=3)
+        drop = "import os\nif os.getuid() == 0: os.setgid(65534); os.setuid(65534)"
+        archive.root.chmod(0o555)
+        (archive.root / ".lock").chmod(0o444)
+        try:
+            running = child(export, archive.root, drop)
+            said_to_me, _ = running.communicate(timeout=60)
+        finally:
+            archive.root.chmod(0o755)
+            (archive.root / ".lock").chmod(0o644)
+        assert running.returncode == 2, said_to_me
+        assert "cannot be written" in said_to_me and "writable" in said_to_me
+        assert stored(archive) == before
 
 
 def test_a_workspace_that_is_a_file_gets_a_sentence(tmp_path):

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_model import byte_level_tokenizer
 
 from talkalike.engine.burst import read_prompt
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel
+from tiny_model import byte_level_tokenizer
 
 TOKENIZER = byte_level_tokenizer()
 RENDERER = Renderer(TOKENIZER)
@@ -73,7 +73,7 @@ def one_letter_messages(go_on: float, *, letters: str = "abcdefgh", first_name: 
         for name in ("<|im_start|>B", "<|im_start|>Bo"):
             if text.endswith(name):
                 return {"Bob"[len(name) - len("<|im_start|>") :][0]: 1.0}
-        if text.endswith("<|im_start|>Bob") or text.endswith("<|im_end|>"):
+        if text.endswith(("<|im_start|>Bob", "<|im_end|>")):
             return {"\n": 1.0}
         return {"<|im_end|>": 1.0}
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import byte_level_tokenizer, unigram_tokenizer
 
 from talkalike.engine.decoding import text_decoder
 from talkalike.examples.render import Renderer
+from tiny_model import byte_level_tokenizer, unigram_tokenizer
 
 BYTE_LEVEL = byte_level_tokenizer()
 RENDERER = Renderer(BYTE_LEVEL)
 UNIGRAM = unigram_tokenizer()
 
-chatty = st.text(st.one_of(st.sampled_from("ěščřžýáíé😂🧑‍🚀👍🏽 \nåß"), st.characters(exclude_categories=("Cs",))), max_size=40)
+chatty = st.text(
+    st.one_of(st.sampled_from("ěščřžýáíé😂🧑‍🚀👍🏽 \nåß"), st.characters(exclude_categories=("Cs",))), max_size=40
+)
 
 
 @given(chatty)

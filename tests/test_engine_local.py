@@ -1,4 +1,4 @@
-"""The local engine on tiny real models: caching, taking turns, cancelling, seeds, limits, both kinds of architecture."""
+"""The local engine on tiny real models: caching, taking turns, cancelling, seeds, limits, both architectures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import build_tiny_llama, build_tiny_t5
 
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
@@ -17,6 +16,7 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from tiny_model import build_tiny_llama, build_tiny_t5
 
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 HISTORY = tuple(
@@ -186,6 +186,20 @@ async def test_closing_a_reply_frees_its_slot_for_the_next(llama):
         with pytest.raises(asyncio.CancelledError):
             await task
     assert text(await collect(engine, prompt("a")))
+    await engine.close()
+
+
+async def test_leaving_the_line_makes_room_in_it(llama):
+    engine = LocalEngine(llama, slots=1, waiting=1)
+    running = engine.stream(prompt("a"), GREEDY)
+    await anext(running)
+    for _ in range(3):
+        waiting = asyncio.create_task(collect(engine, prompt("b")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await running.aclose()
     await engine.close()
 
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback_server import answering, serving
 
+from loopback_server import answering, serving
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine, Server, api_names
 from talkalike.engine.remote_reply import Lines
@@ -86,7 +86,7 @@ def test_connecting_says_what_is_wrong():
         with pytest.raises(UserError, match="scripted"):
             connect(url, api_key="secret-key", model="other")
         assert "secret-key" not in repr(connect(url, api_key="secret-key"))
-        with pytest.raises(UserError, match="OpenAI|address"):
+        with pytest.raises(UserError, match=r"OpenAI|address"):
             connect(url.removesuffix("/v1"), api_key="secret-key")
     with pytest.raises(TalkalikeError, match="No server answers"):
         connect(url)
@@ -143,7 +143,11 @@ def test_what_may_pass_is_tried_again_before_the_first_piece(first):
     [
         (http(b'{"error": {"message": "quota"}}', "429 No"), EngineBusyError, "busy.*quota"),
         (http(b"<html>", "500 No"), TalkalikeError, "failed with status 500"),
-        (http(b'{"error": {"code": "context_length_exceeded", "message": "x"}}', "400 No"), ContextTooLongError, "long"),
+        (
+            http(b'{"error": {"code": "context_length_exceeded", "message": "x"}}', "400 No"),
+            ContextTooLongError,
+            "long",
+        ),
         (http(b'{"error": "text"}', "422 No"), UserError, "422"),
         (http(b"{}", "401 No"), UserError, "API key"),
         (http(b"{}", "404 No"), UserError, "does not know"),
@@ -166,6 +170,18 @@ def test_a_connection_lost_in_the_middle_is_not_tried_again():
         with pytest.raises(TalkalikeError, match="lost"):
             ask_at(url)
         assert len(requests) == 1
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_request():
+    torn = Prompt(turns=(Turn("A\ud800", "x \ud83d"),), speaker="Bob")
+
+    async def run(url: str) -> list[Piece]:
+        engine = RemoteEngine(Server(base_url=url, model="m"))
+        return [piece async for piece in engine.stream(torn, Sampling())]
+
+    with answering([GOOD]) as (url, requests):
+        assert messages(asyncio.run(run(url))) == ["hello"]
+    assert b"x ?" in requests[0]
 
 
 def test_a_finished_reply_needs_no_done():

@@ -12,9 +12,8 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback_server import serving
-from tiny_model import build_tiny_llama
 
+from loopback_server import serving
 from talkalike.engine.api_request import ApiError, parse_chat_request
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Piece, Prompt, Sampling
@@ -25,6 +24,7 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_for_inference
+from tiny_model import build_tiny_llama
 
 ASKED = [
     {"role": "system", "content": "be brief"},
@@ -98,6 +98,9 @@ def test_models_health_and_refusals(local):
         assert (broken.status_code, broken.json()["error"]["type"]) == (400, "invalid_request_error")
         huge = http.post("v1/chat/completions", content=b" " * (5 * 2**20), headers=json_type)
         assert huge.status_code == 413
+        halves = b'{"role": "user", "name": "\\ud800", "content": "\\udc00"}'  # of surrogate pairs
+        torn = b'{"model": "tiny", "max_tokens": 2, "messages": [' + halves + b"]}"
+        assert http.post("v1/chat/completions", content=torn, headers=json_type).status_code == 200
         assert http.get("v1/nothing").json()["error"]["message"]
         assert http.get("v1/chat/completions").status_code == 405
 
@@ -166,12 +169,15 @@ def test_a_client_that_leaves_ends_the_reply(streaming):
 
 def test_a_full_line_and_a_failing_engine_have_their_status(tiny):
     narrow = LocalEngine(tiny._loaded, slots=1, waiting=0)
-    with serving(create_app(narrow, speaker="Bob")) as url, client(url) as api:
-        with api.chat.completions.create(model="tiny", messages=ASKED, stream=True, max_tokens=900) as running:
-            next(iter(running))
-            with pytest.raises(openai.RateLimitError) as busy:
-                api.chat.completions.create(model="tiny", messages=ASKED)
-            assert busy.value.response.headers["retry-after"] == "1"
+    with (
+        serving(create_app(narrow, speaker="Bob")) as url,
+        client(url) as api,
+        api.chat.completions.create(model="tiny", messages=ASKED, stream=True, max_tokens=900) as running,
+    ):
+        next(iter(running))
+        with pytest.raises(openai.RateLimitError) as busy:
+            api.chat.completions.create(model="tiny", messages=ASKED)
+        assert busy.value.response.headers["retry-after"] == "1"
     failing = ScriptedEngine([TalkalikeError("The model is away.")])
     with serving(create_app(failing, speaker="Bob")) as url, client(url) as api:
         for streaming in (True, False):
@@ -180,8 +186,9 @@ def test_a_full_line_and_a_failing_engine_have_their_status(tiny):
             assert failure.value.status_code == 503
     breaking = ScriptedEngine([["one two three"]], fail_after=2)
     with serving(create_app(breaking, speaker="Bob")) as url, client(url) as api:
+        stream = api.chat.completions.create(model="scripted", messages=ASKED, stream=True)
         with pytest.raises(openai.APIError, match="connection was lost"):
-            list(api.chat.completions.create(model="scripted", messages=ASKED, stream=True))
+            list(stream)
 
 
 def request(**fields) -> dict:
@@ -193,7 +200,9 @@ def parse(body: object):
 
 
 def test_requests_become_prompts():
-    asked = parse(request(top_k=5, min_p=0.1, repetition_penalty=1.2, seed=3, frequency_penalty=0.5, stop="x", user="u"))
+    asked = parse(
+        request(top_k=5, min_p=0.1, repetition_penalty=1.2, seed=3, frequency_penalty=0.5, stop="x", user="u")
+    )
     assert asked.sampling == Sampling(top_k=5, min_p=0.1, repetition_penalty=1.2, seed=3)
     assert (asked.prompt.conversation, asked.prompt.speaker, asked.stop) == ("u", "Bob", ("x",))
     assert [turn.speaker for turn in asked.prompt.turns] == ["system", "Žofie", "Bob", "user"]
@@ -257,6 +266,5 @@ def test_serving_others_needs_a_key_and_a_free_port():
     engine = ScriptedEngine([["hi"]])
     with pytest.raises(UserError, match=r"anyone in the network"):
         asyncio.run(serve(engine, speaker="Bob", host="0.0.0.0"))
-    with serving(create_app(engine, speaker="Bob")) as url:
-        with pytest.raises(UserError, match="in use"):
-            asyncio.run(serve(engine, speaker="Bob", port=int(url.split(":")[2].split("/")[0])))
+    with serving(create_app(engine, speaker="Bob")) as url, pytest.raises(UserError, match="in use"):
+        asyncio.run(serve(engine, speaker="Bob", port=int(url.split(":")[2].split("/")[0])))

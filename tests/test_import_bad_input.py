@@ -222,7 +222,7 @@ def test_progress_reaches_the_end_even_past_damage(archive, tmp_path):
         path = write_thread(
             tmp_path / "export", thread([said("Anna", "x" * 1000, n) for n in range(300)], slug=f"t_{number}")
         )
-    path.write_bytes(path.read_bytes()[:50_000])
+    path.write_bytes(b"[" + path.read_bytes())  # given up at the first character
     seen: list[tuple[int, int]] = []
     imported(tmp_path / "export", archive=archive, progress=lambda done, total: seen.append((done, total)))
     done = [d for d, _ in seen]

@@ -222,8 +222,9 @@ def test_lines_are_split_at_line_feeds_only_and_decoded_one_by_one(archive, tmp_
 
 def test_a_nick_change_links_people_only_within_its_log_and_onwards(archive, tmp_path):
     first = (
-        "[20:00] <root> help\n=== root is now known as Guest11\n[20:01] <Guest11> thanks\n[20:02] <matt_> hi\n"
-        "[20:02] <matt> oops\n=== matt_ is now known as matt\n[20:03] <matt> hi again\n[20:04] <root> me too\n"
+        "[20:00] <root> help\n=== root is now known as Guest11\n[20:01] <Guest11> thanks\n[20:01] <Guest11> bye\n"
+        "[20:02] <matt_> hi\n[20:02] <matt> oops\n=== matt_ is now known as matt\n[20:03] <matt> hi again\n"
+        "[20:04] <root> me too\n[20:05] <matt_> another matt\n"
     )
     log(tmp_path, "logs/2020-01-01-#c.log", first)
     log(tmp_path, "logs/2020-01-02-#c.log", "[20:00] <matt_> unrelated\n[20:01] <Matt> hello\n")
@@ -232,10 +233,12 @@ def test_a_nick_change_links_people_only_within_its_log_and_onwards(archive, tmp
     assert spoken == [
         ("root", "irc:root"),
         ("Guest11", "irc:root"),
+        ("Guest11", "irc:root"),
         ("matt_", "irc:matt_"),
         ("matt", "irc:matt"),
         ("matt", "irc:matt"),
         ("root", "irc:root"),
+        ("matt_", "irc:matt_"),
         ("matt_", "irc:matt_"),
         ("Matt", "irc:matt"),
     ]
@@ -248,16 +251,30 @@ def test_a_clock_set_back_a_little_is_no_new_day(archive, tmp_path):
     assert times(archive)[-3:] == ["10-25 02:00", "10-25 02:00", "10-25 03:00"]
 
 
+def test_hours_up_to_twelve_mean_half_days_only_in_the_years_they_did(archive, tmp_path):
+    for name, channel in (("2006-05-06-#old.log", "irc:old"), ("2012-05-06-#new.log", "irc:new")):
+        imported(log(tmp_path, name, "[11:00] <a> 1\n[12:30] <b> 2\n[01:00] <a> 3\n"), archive=archive)
+        found = stored(archive)[channel]
+        assert (found[2].sent_ms - found[1].sent_ms) // 60_000 == (30 if channel == "irc:old" else 12 * 60 + 30)
+
+
+def test_a_log_without_years_goes_on_in_the_new_one(archive, tmp_path):
+    lines = "**** BEGIN LOGGING AT Fri Dec 19 23:00:00 2025\nDec 20 10:00:00 <a> 1\nJan 05 09:00:00 <b> 2\n"
+    imported(log(tmp_path, "#c.log", lines), archive=archive)
+    found = stored(archive)["irc:c"]
+    assert times(archive) == ["12-20 10:00", "01-05 09:00"]
+    assert found[1].sent_ms > found[0].sent_ms
+
+
 def test_an_overlapping_log_adds_its_rest_in_the_right_place(archive, tmp_path):
-    minute = [
-        f"[10:00] <{nick}> {text}"
-        for nick, text in zip("abababab", ["1", "2", "ok", "3", "x", "4", "ok", "5"], strict=True)
-    ]
-    imported(log(tmp_path, "x/2020-01-01-#c.log", "\n".join([*minute[:3], *minute[5:]])), archive=archive)
+    spoken = ["1", "2", "ok", "3", "x", "4", "ok", "5"]
+    minute = [f"[10:00] <{nick}> {text}" for nick, text in zip("abababab", spoken, strict=True)]
+    excerpt = [*minute[1:3], *minute[5:]]  # without its beginning and a piece of its middle
+    imported(log(tmp_path, "x/2020-01-01-#c.log", "\n".join(excerpt)), archive=archive)
     whole = log(tmp_path, "y/2020-01-01-#c.log", "\n".join(minute))
     report = imported(whole, archive=archive)
-    assert texts(archive, "irc:c") == ["1", "2", "ok", "3", "x", "4", "ok", "5"]
-    assert (report.new, report.already_there) == (2, 6)
+    assert texts(archive, "irc:c") == spoken
+    assert (report.new, report.already_there) == (3, 5)
     assert imported(whole, archive=archive).new == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import chain
 
@@ -14,6 +15,7 @@ from talkalike.evaluation.author import (
     AuthorClassifier,
     AuthorSettings,
     draw_pools,
+    equal_say,
     pool_size,
     style_recovery,
 )
@@ -116,11 +118,11 @@ def test_unknown_text_gets_the_intercept_not_a_crash(of_lena: AuthorClassifier) 
 
 
 def test_a_loud_speaker_does_not_drown_the_others() -> None:
-    quiet = write(lena, 200, seed=5)
-    others = {"Loud": write(ruben, 5000, seed=2), "Quiet": quiet}
-    classifier = AuthorClassifier(write(assistant, 400, seed=1), others, SETTINGS)
-    pools = np.arange(40).reshape(4, 10)
-    assert (classifier.log_odds(classifier.prepare(bursts(lena, 40, seed=9)), pools) < 0).all()
+    counts = {"l": 500, "q": 90, "r": 3}
+    loud, quiet, rare = ([f"{name}{index}" for index in range(count)] for name, count in counts.items())
+    said = equal_say([loud, quiet, rare], 103, np.random.default_rng(0))
+    assert len(set(said)) == 103  # nothing twice
+    assert Counter(text[0] for text in said) == {"r": 3, "q": 50, "l": 50}
 
 
 def test_too_few_messages_are_refused() -> None:

@@ -11,7 +11,7 @@ from likeness_people import assistant, bursts, lena, ruben
 from talkalike.evaluation import habits
 from talkalike.evaluation.copying import common_span, compare_copying, find_copies
 from talkalike.evaluation.habits import HABITS, compare_habits, distances
-from talkalike.evaluation.twosample import pairwise_wins, two_sample_auc
+from talkalike.evaluation.twosample import auc_within_folds, pairwise_wins, two_sample_auc
 
 BY_NAME = {habit.name: habit for habit in HABITS}
 
@@ -100,6 +100,14 @@ def test_every_text_can_be_counted(messages: list[str]) -> None:
 
 def test_pairwise_wins_by_hand() -> None:
     assert pairwise_wins(np.array([1.0, 3.0]), np.array([2.0, 1.0])).tolist() == [[0.0, 0.5], [1.0, 1.0]]
+
+
+def test_auc_compares_within_folds_only() -> None:
+    real, generated = np.array([5.0, 1.0, 9.0]), np.array([4.0, 2.0, 9.0])
+    folds, weights = np.array([0, 0, 1]), np.array([[1.0, 1, 1], [2, 0, 0], [1, 0, 2]])
+    # Fold 0: 5 beats 4 and 2, 1 beats none; fold 1: a tie. Across folds nothing counts.
+    expected = [2.5 / 5, 4 / 4, (1 + 4 * 0.5) / (1 + 4)]
+    assert auc_within_folds(real, generated, folds, weights).tolist() == expected
 
 
 def test_two_sample_finds_out_the_base_but_not_the_twin() -> None:

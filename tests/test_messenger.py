@@ -112,6 +112,13 @@ def test_parts_of_a_zip_are_one_export_and_ten_files_stay_in_number_order(archiv
     assert [(s.count, s.files) for s in report.skipped] == [(1, ("deep/er/messages/inbox/benriha_1/photos/1.jpg",))]
 
 
+def test_messages_of_one_instant_keep_the_order_of_a_dozen_files(archive, tmp_path):
+    for number in range(12, 0, -1):
+        write_thread(tmp_path / "export", thread([said(ANNA, f"{12 - number}")]), number=number)
+    imported(tmp_path / "export", archive=archive)
+    assert texts(archive, "messenger:benriha_1") == [str(n) for n in range(12)]
+
+
 def test_what_is_not_text_is_kept_as_what_it_is(archive, tmp_path):
     photo = {"uri": "messages/inbox/x/photos/1.jpg", "creation_timestamp": 1}
     written = [

@@ -59,8 +59,14 @@ def test_its_messages_are_read_with_their_kinds(archive, tmp_path):
 
 
 CLASSIC = [said(ANNA, "stará", 0), said(BEN, "obojí", 10_000), said(BEN, "obojí", 10_400), said(ANNA, "jen tu", 20_000)]
-ENCRYPTED = [(BEN, "obojí", 10_900), (BEN, "obojí", 9_700), (ANNA, "obojí", 10_000), (ANNA, "nová", 30_000)]
-JOINED = ["stará", "obojí", "obojí", "obojí", "jen tu", "nová"]
+ENCRYPTED = [
+    (BEN, "obojí", 10_900),
+    (BEN, "obojí", 9_700),
+    (BEN, "obojí", 10_950),
+    (ANNA, "obojí", 10_000),
+    (ANNA, "nová", 30_000),
+]
+JOINED = ["stará", "obojí", "obojí", "obojí", "obojí", "jen tu", "nová"]
 
 
 def write_both(root: Path) -> tuple[Path, Path]:
@@ -82,7 +88,7 @@ def test_the_two_exports_become_one_conversation_in_any_order(archive, tmp_path,
     for paths in runs[order]:
         imported(*paths, archive=archive)
     by_count = sorted(stored(archive).values(), key=len)
-    assert [len(messages) for messages in by_count] == [1, 6]
+    assert [len(messages) for messages in by_count] == [1, 7]
     assert sorted(m.text for m in by_count[1]) == sorted(JOINED)
     times = [m.sent_ms for m in by_count[1]]
     assert times == sorted(times)
@@ -116,15 +122,21 @@ def test_one_chat_told_twice_with_rounded_times_is_told_once(messages, shifts, e
         assert imported(root / "e2ee", root / "classic", archive=archive).new == 0
 
 
-def test_two_friends_of_one_name_are_kept_apart_and_it_is_said(archive, tmp_path):
+@pytest.mark.parametrize("order", ["together", "classic first", "encrypted first"])
+def test_two_friends_of_one_name_are_kept_apart_and_it_is_said(archive, tmp_path, order):
     for slug in ("ben_1", "ben_2"):
         write_thread(tmp_path / "classic", thread([said(BEN, slug)], slug=slug))
     write_encrypted(tmp_path / "e2ee", encrypted([(BEN, "který?", 5)]))
-    report = imported(tmp_path / "classic", tmp_path / "e2ee", archive=archive)
-    assert sorted(m.text for messages in stored(archive).values() for m in messages) == ["ben_1", "ben_2", "který?"]
-    assert len(stored(archive)) == 3
-    assert len(report.notes) == 1 and BEN in report.notes[0]
-    assert imported(tmp_path / "e2ee", tmp_path / "classic", archive=archive).new == 0
+    classic, e2ee = tmp_path / "classic", tmp_path / "e2ee"
+    runs = {
+        "together": [(classic, e2ee)],
+        "classic first": [(classic,), (e2ee,)],
+        "encrypted first": [(e2ee,), (classic,)],
+    }
+    notes = [note for paths in runs[order] for note in imported(*paths, archive=archive).notes]
+    assert sorted(m.text for (m,) in stored(archive).values()) == ["ben_1", "ben_2", "který?"]
+    assert notes and all(BEN in note for note in notes)
+    assert imported(e2ee, classic, archive=archive).new == 0
 
 
 def test_two_encrypted_chats_of_the_same_names_are_kept_apart(archive, tmp_path):

@@ -1,4 +1,5 @@
 """The bundled sample is what its script says, and is shaped like a genuine Messenger export."""
+
 from __future__ import annotations
 
 import json
@@ -56,15 +57,20 @@ def written(documents: dict[str, dict[str, Any]], encrypted: dict[str, Any]) -> 
     """(sender, time, text) of every message that a person wrote, once each."""
     classic = [
         (unscramble(message["sender_name"]), message["timestamp_ms"], unscramble(message["content"]))
-        for document in documents.values() for message in document["messages"] if "content" in message
+        for document in documents.values()
+        for message in document["messages"]
+        if "content" in message
     ]
     known: dict[tuple[str, str], list[int]] = {}
     for sender, at, text in classic:
         known.setdefault((sender, text), []).append(at)
     only_encrypted = [
-        (message["senderName"], message["timestamp"], message["text"]) for message in encrypted["messages"]
-        if message["text"] and not any(
-            abs(at - message["timestamp"]) <= 1000 for at in known.get((message["senderName"], message["text"]), []))
+        (message["senderName"], message["timestamp"], message["text"])
+        for message in encrypted["messages"]
+        if message["text"]
+        and not any(
+            abs(at - message["timestamp"]) <= 1000 for at in known.get((message["senderName"], message["text"]), [])
+        )
     ]
     return [entry for entry in classic + only_encrypted if not NOT_WRITTEN.fullmatch(entry[2])]
 
@@ -78,13 +84,16 @@ def test_rebuilding_gives_the_committed_bytes(tmp_path: Path) -> None:
         assert [path for path in built if built[path] != committed[path]] == []
 
 
-@pytest.mark.parametrize(("line", "place"), [
-    ("j: hello", "a.txt:1"),
-    ("= 2024-09-07 10:12 nowhere", "a.txt:1"),
-    ("= 2024-09-07 10:12 group\nb: ahoj\nnobody said this", "a.txt:3"),
-    ("= 2024-09-07 10:12 plot\nb: what is this group?", "a.txt:2"),
-    ("= 2024-09-07 10:12 group\nb: ahoj\n= 2024-09-06 10:12 group\nb: earlier", "a.txt"),
-])
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("j: hello", "a.txt:1"),
+        ("= 2024-09-07 10:12 nowhere", "a.txt:1"),
+        ("= 2024-09-07 10:12 group\nb: ahoj\nnobody said this", "a.txt:3"),
+        ("= 2024-09-07 10:12 plot\nb: what is this group?", "a.txt:2"),
+        ("= 2024-09-07 10:12 group\nb: ahoj\n= 2024-09-06 10:12 group\nb: earlier", "a.txt"),
+    ],
+)
 def test_a_wrong_script_line_is_named_and_nothing_is_lost(tmp_path: Path, line: str, place: str) -> None:
     script, out = tmp_path / "script", tmp_path / "out"
     script.mkdir()
@@ -147,19 +156,34 @@ def test_long_thread_is_split_newest_part_first(documents: dict[str, dict[str, A
 def test_every_kind_of_message_occurs(documents: dict[str, dict[str, Any]]) -> None:
     messages: list[Message] = [message for document in documents.values() for message in document["messages"]]
     fields = Counter(field for message in messages for field in message)
-    for field in ("reactions", "photos", "videos", "audio_files", "gifs", "files", "sticker", "share",
-                  "call_duration", "is_unsent"):
+    for field in (
+        "reactions",
+        "photos",
+        "videos",
+        "audio_files",
+        "gifs",
+        "files",
+        "sticker",
+        "share",
+        "call_duration",
+        "is_unsent",
+    ):
         assert fields[field] >= 1, field
     contents = [unscramble(message["content"]) for message in messages if "content" in message]
-    for start in ("You named the group “", "You sent an attachment.", "Reacted 😂 to your message ",
-                  "Bořek called you."):
+    for start in (
+        "You named the group “",
+        "You sent an attachment.",
+        "Reacted 😂 to your message ",
+        "Bořek called you.",
+    ):
         assert any(content.startswith(start) for content in contents), start
     assert any("4111 1111 1111 1111" in content for content in contents)
     assert any("@example.org" in content for content in contents)
 
 
 def test_encrypted_export_overlaps_the_classic_thread_in_part(
-    documents: dict[str, dict[str, Any]], encrypted: dict[str, Any],
+    documents: dict[str, dict[str, Any]],
+    encrypted: dict[str, Any],
 ) -> None:
     (classic,) = [document for path, document in documents.items() if "/edgarpellworth_" in path]
     assert encrypted["participants"] == [person["name"] for person in classic["participants"]]
@@ -171,9 +195,12 @@ def test_encrypted_export_overlaps_the_classic_thread_in_part(
             key = (message["sender_name"], unscramble(message["content"]))
             by_text.setdefault(key, []).append(message["timestamp_ms"])
     apart = [
-        min((abs(at - message["timestamp"]) for at in by_text.get((message["senderName"], message["text"]), [])),
-            default=DAY)
-        for message in encrypted["messages"] if message["text"]
+        min(
+            (abs(at - message["timestamp"]) for at in by_text.get((message["senderName"], message["text"]), [])),
+            default=DAY,
+        )
+        for message in encrypted["messages"]
+        if message["text"]
     ]
     shared = [difference for difference in apart if difference <= 1000]
     assert len(shared) >= 20 and any(shared)
@@ -185,7 +212,7 @@ def test_each_friend_writes_in_their_own_way(written: list[tuple[str, int, str]]
     emoji = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf]")
     marks = {
         OWNER: lambda text: text == text.lower() and not text.endswith(".") and len(text) < 60,
-        "Edgar Pellworth": lambda text: text[-1] in ".?\"" and "!" not in text and not emoji.search(text),
+        "Edgar Pellworth": lambda text: text[-1] in '.?"' and "!" not in text and not emoji.search(text),
         "Rosália Fenn": lambda text: bool(emoji.search(text)),
         "Bořek Jedlovec": lambda text: " - " in text or (not emoji.search(text) and ";" not in text),
     }

@@ -8,6 +8,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+torch.set_num_threads(1)  # these models are too small to share out, and threads that wait for each other cost seconds
+
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SENTENCES = [
     "hello there, how are you today?",

@@ -1,1 +1,1 @@
-"""What people said: values, importers, cleaning, sessions and the archive on disk. Knows nothing of tokens or models."""
+"""What people said: values, importers, cleaning, sessions and the archive on disk. Knows no tokens, no models."""

@@ -1,10 +1,145 @@
-"""A stand-in until the command is written."""
+"""`talkalike demo`: the whole path on the bundled, invented chats, from an export to a double you can talk to."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import FICTIONAL, console, duration, number, shown, table
 from talkalike.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def demo() -> None:
-    """Not here yet."""
-    raise UserError("This command is not here yet.")
+    from talkalike.cli.workspace import Workspace
+    from talkalike.evaluation.generate import Generated
+    from talkalike.examples.dataset import ExampleSet
+    from talkalike.examples.heldout import Reply
+    from talkalike.models.catalog import Card
+
+_SPEAKER = "Juno Marwick"
+_SHOWN = 5  # moments shown before and after
+_CONTEXT = 3  # messages shown of each moment
+_PARTS = ("four-friends", "four-friends-e2ee")
+
+
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the demo's workspace is made.")] = Path(
+        "demo"
+    ),
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 5.0,
+    replies: Annotated[int, typer.Option(min=10, help="Held-out moments in the likeness score.")] = 40,
+    chat: Annotated[bool, typer.Option("--chat/--no-chat", help="Open the chat at the end (in a terminal).")] = True,
+) -> None:
+    """Try everything on bundled, invented chats: import, train for a few minutes, compare, score, talk."""
+    from talkalike.cli.init import make_workspace
+    from talkalike.cli.workspace import FICTIONAL_FILE, open_workspace
+
+    screen = console()
+    make_workspace(directory)
+    (directory / FICTIONAL_FILE).write_text(f"{FICTIONAL}\n", encoding="utf-8")
+    opened = open_workspace(directory)
+    screen.print(f"A workspace in {directory}/ ({FICTIONAL}).\n", markup=False, style="italic")
+    examples = _examples(opened, screen)
+    card = _double(opened, examples, screen, minutes)
+    _before_and_after(opened, examples, card, screen)
+    _score(opened, card, screen, replies)
+    _where_to_go(directory, card, screen)
+    if chat and sys.stdin.isatty() and sys.stdout.isatty():
+        from talkalike.cli.talking import chat as talk
+
+        talk(model=card.name, as_=None, me=None, url=None, seed=None, workspace=directory)
+
+
+def sample_folders() -> list[Path]:
+    """The bundled export, in a checkout or in an installed package."""
+    here = Path(__file__).resolve()
+    for root in (here.parents[1] / "samples", here.parents[3] / "samples"):
+        if all((root / part).is_dir() for part in _PARTS):
+            return [root / part for part in _PARTS]
+    raise UserError("The bundled sample chats are missing from this installation.", hint="Reinstall talkalike.")
+
+
+def _examples(opened: Workspace, screen: Console) -> ExampleSet:
+    from talkalike.chats.importing import import_paths
+    from talkalike.cli.people import count_people
+    from talkalike.cli.preparing import make_examples
+
+    _step(screen, 1, "Import: two exports of the same friends, merged")
+    archive = opened.archive()
+    import_paths(sample_folders(), archive=archive)
+    rows = count_people(archive, quiet=True)
+    screen.print(table(["who", ">messages"], [[row.person.name, number(row.messages)] for row in rows]))
+    _step(screen, 2, f"Prepare: what {_SPEAKER} says is learned, what the others say is context")
+    manifest = make_examples(opened, [_SPEAKER])
+    screen.print(
+        f"{number(manifest.train.learned)} messages to learn in {number(manifest.train.sessions)} sessions; the newest "
+        f"{number(manifest.heldout.learned)} are held out. Redacted: "
+        f"{', '.join(f'{count} {sort}' for sort, count in manifest.redacted.items()) or 'nothing'}.",
+        markup=False,
+    )
+    return opened.example_set(manifest.name)
+
+
+def _double(opened: Workspace, examples: ExampleSet, screen: Console, minutes: float) -> Card:
+    from talkalike.cli.training import train
+
+    _step(screen, 3, f"Train: about {duration(60 * minutes)} on this machine (Ctrl-C stops and keeps what was learned)")
+    train(examples=examples.manifest.name, minutes=minutes, workspace=opened.root)
+    card = opened.catalog().newest_double()
+    if card is None:
+        raise AssertionError("training ends with a model in the catalog")
+    return card
+
+
+def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
+    from talkalike.evaluation.likeness import choose
+    from talkalike.examples.heldout import load_replies
+
+    _step(screen, 4, "Before and after: moments that nobody trained on")
+    moments = choose([reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT], _SHOWN, seed=3)
+    base = opened.catalog().card(card.base)
+    said = {each.name: asyncio.run(_answers(opened, each, moments)) for each in (base, card)}
+    for index, moment in enumerate(moments):
+        for turn in moment.context[-_CONTEXT:]:
+            screen.print(shown(f"{turn.speaker}: {turn.text}", "dim"))
+        screen.print(shown(f"  really said: {' | '.join(moment.messages)}", "green"))
+        screen.print(shown(f"  the base:    {' | '.join(said[base.name][index].messages)}", "yellow"))
+        screen.print(shown(f"  the double:  {' | '.join(said[card.name][index].messages)}", "bold cyan"))
+        screen.print()
+
+
+async def _answers(opened: Workspace, card: Card, moments: list[Reply]) -> list[Generated]:
+    import dataclasses
+
+    from talkalike.cli.talking import load_engine, sampling_of
+    from talkalike.evaluation.generate import GenerationSettings, generate_replies
+
+    engine = load_engine(opened, card)
+    sampling = dataclasses.replace(sampling_of(opened), seed=0, max_tokens=60)
+    try:
+        return await generate_replies(engine, moments, GenerationSettings(sampling=sampling), fingerprint="demo")
+    finally:
+        await engine.close()
+
+
+def _score(opened: Workspace, card: Card, screen: Console, replies: int) -> None:
+    from talkalike.cli.scoring import score
+
+    _step(screen, 5, "Score: how much does it write like her?")
+    score(model=card.name, against="base", speaker=None, replies=replies, workspace=opened.root)
+
+
+def _where_to_go(directory: Path, card: Card, screen: Console) -> None:
+    _step(screen, 6, "Yours now")
+    screen.print(f"Talk to it:        talkalike chat -w {directory} --model {card.name}", markup=False)
+    screen.print(f"Train it longer:   talkalike train -w {directory} --epochs 6", markup=False)
+    screen.print("With your own:     talkalike init my-double, then see README.md", markup=False)
+
+
+def _step(screen: Console, number_: int, title: str) -> None:
+    screen.print(f"\n{number_}. {title}", style="bold", markup=False)

@@ -24,7 +24,7 @@ _FILES = 3  # named for each reason
 def import_chats(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of an export.")],
     format_: Annotated[
-        str, typer.Option("--format", help="The export's format: auto, messenger, messenger-e2ee or irc.")
+        str, typer.Option("--format", help="auto, or the name of the export's format; a wrong name lists them.")
     ] = "auto",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -101,10 +101,10 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
             )
         )
     for reason, amount in report.unreadable.items():
-        screen.print(shown(f"Not readable: {counted(amount, 'message')} {reason}.", style="yellow"))
+        screen.print(shown(f"Not readable: {amount:,} × {reason}.", style="yellow"))
     if report.replaced_characters:
-        amount = counted(report.replaced_characters, "character")
-        screen.print(f"{amount} that no text can hold became \ufffd.")
+        replaced = counted(report.replaced_characters, "character")
+        screen.print(f"{replaced} that no text can hold became \ufffd.")
     for note in report.notes:
         screen.print(shown(f"Note: {note}"))
     if report.damaged:

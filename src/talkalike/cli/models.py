@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, plain, say, shown, size, table
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
+from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ app = typer.Typer(help="List the models, show one, fetch a base.", rich_markup_m
 def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the models with their scores, or: show NAME, fetch [NAME]."""
     if context.invoked_subcommand is not None:
+        hand_down(context, workspace=workspace, as_json=as_json)
         return
     opened = open_workspace(workspace)
     catalog = opened.catalog()
@@ -58,7 +59,7 @@ def show(
     data = {**_as_json(card, catalog), "folder": catalog.path(name), "children": children}
 
     def render(screen: Console) -> None:
-        screen.print(table(["", ""], _facts(card, catalog)))
+        screen.print(facts(_facts(card, catalog)))
         screen.print(_lineage(card, catalog, children))
         if card.scores:
             screen.print(table(["score", ">value"], list(_flat(card.scores)), title="Scores"))
@@ -155,7 +156,7 @@ def _listing(cards: Sequence[Card], catalog: Catalog) -> Any:
 
 
 def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
-    facts = {
+    found = {
         "model": card.name,
         "": FICTIONAL if card.fictional else "",
         "kind": f"{card.kind} ({card.method})" if card.method else card.kind,
@@ -166,7 +167,7 @@ def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
         "seed": "" if card.seed is None else str(card.seed),
         "folder": str(catalog.path(card.name)),
     }
-    return [[name, value] for name, value in facts.items() if value]
+    return [[name, value] for name, value in found.items() if value]
 
 
 def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
@@ -198,5 +199,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Sequence[list[str]]:
         elif isinstance(value, float):
             rows.append([f"{prefix}{key}", f"{value:.4g}" if abs(value) < 1000 else number(value)])
         else:
-            rows.append([f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)])
+            rows.append(
+                [f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+            )
     return rows

@@ -70,6 +70,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title
     return made
 
 
+def facts(rows: Iterable[Sequence[str]]) -> Table:
+    """Names and values side by side."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 3))
+    for name, value in rows:
+        made.add_row(shown(name, "dim"), shown(value))
+    return made
+
+
 def shown(text: str, style: str = "") -> Text:
     """Somebody's words on one line, with nothing in them that could steer the terminal."""
     from rich.text import Text
@@ -133,7 +143,7 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
-    if minutes < 90:
+    if minutes < 90 and minutes != 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:

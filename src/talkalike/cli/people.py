@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.output import FICTIONAL, JsonOption, day, emit, number, percent, progress, shown, table
+from talkalike.cli.output import FICTIONAL, Advance, JsonOption, day, emit, number, percent, progress, shown, table
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import Console
 
     from talkalike.chats.archive import Archive
     from talkalike.chats.people import OwnerGuess, PersonRow
-    from talkalike.chats.values import Conversation, Message
+    from talkalike.chats.values import Message
 
 _ROWS = 20
+_OFTEN = 4096  # messages between two movements of the bar
 
 
 def people(
@@ -28,7 +29,7 @@ def people(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List who speaks, how much and since when, and guess whose export it is."""
+    """List who speaks and how much, and guess whose export it is."""
     opened = open_workspace(workspace)
     archive = opened.filled_archive()
     from talkalike.chats.people import suggest_owner
@@ -63,17 +64,19 @@ def count_people(archive: Archive, *, quiet: bool) -> list[PersonRow]:
     from talkalike.chats.people import people as everybody
 
     total = sum(summary.messages for summary in archive.summaries().values())
-    with progress("Counting", quiet=quiet, unit="messages") as advance:
-        done = 0
+    done = 0
 
-        def read() -> Iterator[tuple[Conversation, Iterator[Message]]]:
-            nonlocal done
-            for conversation in archive.conversations():
-                yield conversation, archive.messages(conversation.id)
-                done += archive.summaries()[conversation.id].messages
+    def counted(messages: Iterable[Message], advance: Advance) -> Iterator[Message]:
+        nonlocal done
+        for message in messages:
+            yield message
+            done += 1
+            if done % _OFTEN == 0:
                 advance(done, total)
 
-        return everybody(read())
+    with progress("Counting", quiet=quiet, unit="messages") as advance:
+        chats = archive.conversations()
+        return everybody((chat, counted(archive.messages(chat.id), advance)) for chat in chats)
 
 
 def _as_json(row: PersonRow) -> dict[str, object]:

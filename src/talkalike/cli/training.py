@@ -1,10 +1,260 @@
-"""A stand-in until the command is written."""
+"""`talkalike train`: runs the recipe, shows how it goes, and stops it politely."""
 
 from __future__ import annotations
 
+import datetime
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talkalike.cli.models import ensure_base
+from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
+from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def train() -> None:
-    """Not here yet."""
-    raise UserError("This command is not here yet.")
+    from talkalike.examples.dataset import ExampleSet
+    from talkalike.training.run_folder import RunFolder
+    from talkalike.training.sft import Finished, TrainConfig
+
+Method = Literal["lora", "dora", "full", "last-n", "prompt"]
+_TRACKERS = ("tensorboard", "wandb", "trackio")
+
+
+def train(
+    name: Annotated[str | None, typer.Option(help="Name of the new model. Default: the speaker's, numbered.")] = None,
+    examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
+    method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,
+    base: Annotated[str | None, typer.Option(help="The base model. Default: the one the examples are for.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the examples, at most.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this long, schedule fitted to it.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished training.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on the prepared examples. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    opened = open_workspace(workspace)
+    changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if resume:
+        if given or base or examples or tracker:
+            raise UserError(
+                "--resume goes on with the training as it was started.", hint="Leave out the other options but --name."
+            )
+        config, chosen, run = _resumed(opened, name)
+    else:
+        chosen = opened.example_set(examples)
+        config = _config(opened, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
+        started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        from talkalike.training.run_folder import RunFolder
+
+        run = RunFolder(opened.runs / f"{config.name}-{started}")
+    _check_base(opened, chosen, config.base)
+    finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
+    plot = run.path / "loss.png"
+    result = {
+        "model": finished.card.name,
+        "ended": finished.reason,
+        "seconds": finished.seconds,
+        "scores": dict(finished.card.scores),
+        "folder": opened.catalog().path(finished.card.name),
+        "run": run.path,
+        "plot": plot,
+    }
+    emit(as_json, result, lambda screen: _show(screen, finished, plot))
+
+
+def run_training(
+    opened: Workspace, config: TrainConfig, chosen: ExampleSet, run: RunFolder, *, resume: bool, quiet: bool
+) -> Finished:
+    """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
+    from talkalike.cli.training_screen import show_events
+    from talkalike.evaluation.curves import save_loss_plot
+    from talkalike.training.run_folder import only_training
+    from talkalike.training.sft import Finished
+    from talkalike.training.sft import train as train_events
+
+    chosen.verify()
+    with only_training(opened.runs), _polite_interrupt() as should_stop:
+        events = train_events(
+            config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
+        )
+        try:
+            last = show_events(events, quiet=quiet)
+        except BaseException:
+            run.describe({**run.description(), "state": "failed"})
+            raise
+    if not isinstance(last, Finished):
+        raise AssertionError("a training ends with Finished")
+    save_loss_plot(run.metrics(), run.path / "loss.png", title=f"{config.name}: {config.adapter.method}")
+    return last
+
+
+def _config(
+    opened: Workspace,
+    chosen: ExampleSet,
+    given: dict[str, Any],
+    *,
+    name: str | None,
+    base: str | None,
+    trackers: tuple[str, ...],
+) -> TrainConfig:
+    from talkalike.models.adapters import AdapterSettings
+    from talkalike.training.loop import LoopSettings
+    from talkalike.training.sft import LEARNING_RATES, TrainConfig
+
+    settings, model = opened.settings.train, opened.settings.model
+    method = given.get("method", settings.method)
+    rate = given.get("lr", settings.lr)
+    for key in ("epochs", "minutes", "lr"):
+        if given.get(key, 1) <= 0:
+            raise UserError(f"--{key} must be above 0.")
+    return TrainConfig(
+        name=_free_name(opened, chosen, name),
+        base=base or chosen.manifest.base,
+        adapter=AdapterSettings(
+            method=method,
+            rank=settings.rank,
+            last_layers=settings.last_layers,
+            prompt_length=settings.prompt_length,
+        ),
+        loop=LoopSettings(
+            learning_rate=LEARNING_RATES[method] if rate == "auto" else float(rate),
+            schedule=settings.schedule,
+            epochs=given.get("epochs", settings.epochs),
+            minutes=given.get("minutes", settings.minutes),
+            batch_tokens=settings.batch_tokens,
+            row_tokens=settings.row_tokens,
+            seed=settings.seed,
+        ),
+        dtype=model.dtype,
+        device=model.device,
+        patience=settings.patience,
+        trackers=_installed(trackers),
+    )
+
+
+def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
+    from talkalike.models.adapters import AdapterSettings
+    from talkalike.training.loop import LoopSettings
+    from talkalike.training.run_folder import newest_unfinished
+    from talkalike.training.sft import TrainConfig
+
+    run = newest_unfinished(opened.runs, name)
+    about = run.description()
+    try:
+        fields = dict(about["settings"])
+        fields["loop"] = LoopSettings(**fields["loop"])
+        fields["adapter"] = AdapterSettings(**fields["adapter"])
+        fields["trackers"] = tuple(fields["trackers"])
+        config = TrainConfig(**fields)
+    except (KeyError, TypeError) as problem:
+        raise UserError(
+            f"{run.path} is from another version: {problem}.", hint="Start a new training instead."
+        ) from None
+    chosen = opened.example_set(str(about["examples"]))
+    if about.get("examples_hash") not in {None, chosen.manifest.hash}:
+        raise UserError(
+            f"The examples '{chosen.manifest.name}' were prepared anew since this training began.",
+            hint="Start a new training with: talkalike train",
+        )
+    return config, chosen, run
+
+
+def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str:
+    from talkalike.models.catalog import check_name
+
+    catalog = opened.catalog()
+    if wanted is not None:
+        if catalog.exists(check_name(wanted)):
+            raise UserError(f"There is a model '{wanted}' already.", hint="Choose another --name.")
+        return wanted
+    stem = folder_name(chosen.manifest.speakers)
+    taken = {card.name for card in catalog.cards()} | {str(run.get("model")) for run in _runs(opened)}
+    return next(f"{stem}-{number}" for number in range(1, len(taken) + 2) if f"{stem}-{number}" not in taken)
+
+
+def _runs(opened: Workspace) -> Iterator[dict[str, Any]]:
+    from talkalike.training.run_folder import RunFolder
+
+    return (RunFolder(file.parent).description() for file in opened.runs.glob("*/run.json"))
+
+
+def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
+    """The base is here, and the examples are in its vocabulary."""
+    from talkalike.examples.prepare import tokenizer_hash
+    from talkalike.examples.render import Renderer
+    from talkalike.models.load import load_tokenizer
+
+    card = ensure_base(opened, base)
+    renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
+    if tokenizer_hash(renderer) != chosen.manifest.tokenizer_hash:
+        raise UserError(
+            f"The examples '{chosen.manifest.name}' are in the vocabulary of '{chosen.manifest.base}', not '{base}'.",
+            hint=f"Prepare them for it: talkalike prepare --base {base} --speaker …",
+        )
+
+
+def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
+    import importlib.util
+
+    from talkalike.errors import MissingExtraError
+
+    for tracker in trackers:
+        if tracker not in _TRACKERS:
+            raise UserError(f"There is no tracker '{tracker}'.", hint=f"Choose from: {', '.join(_TRACKERS)}.")
+        if importlib.util.find_spec(tracker) is None:
+            raise MissingExtraError(tracker, extra="trackers", purpose=f"Logging to {tracker}")
+    return trackers
+
+
+@contextmanager
+def _polite_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop after the step; a second one interrupts at once."""
+    asked = False
+
+    def ask(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("Stopping after this step, then saving (Ctrl-C again: at once) …")
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _show(screen: Console, finished: Finished, plot: Path) -> None:
+    card, scores = finished.card, finished.card.scores
+    ended = {
+        "finished": "Trained to the end.",
+        "early": "Stopped early: the held-out loss no longer fell.",
+        "stopped": "Stopped. Go on with: talkalike train --resume",
+    }[finished.reason]
+    before, after = scores["heldout_loss_before"], scores["heldout_loss"]
+    screen.print(ended, markup=False)
+    rows = [
+        ["model", card.name],
+        ["talks like", ", ".join(card.speakers) + (f" ({FICTIONAL})" if card.fictional else "")],
+        [
+            "held-out loss",
+            f"{before:.3f} → {after:.3f} ({percent(1 - after / before)} lower), at step {scores['best_step']}",
+        ],
+        ["time", duration(finished.seconds)],
+        ["loss plot", str(plot)],
+    ]
+    screen.print(table(["", ""], rows))
+    screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)

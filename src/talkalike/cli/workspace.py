@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +39,7 @@ WorkspaceOption = Annotated[
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +147,18 @@ def find_root(directory: Path | None = None) -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / SETTINGS_FILE).is_file()), here)
 
 
+def hand_down(context: typer.Context, **values: object) -> None:
+    """Makes options of a group the defaults of its commands, so that they may stand on either side of the name."""
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value}
+    commands: Mapping[str, object] = getattr(context.command, "commands", {})
+    context.default_map = dict.fromkeys(commands, given)
+
+
 def storage_error(error: OSError) -> UserError | None:
-    """What a failed write or read means to a person; None if it is no matter of space or permissions."""
+    """What a failed read or write means to a person; None if it is no matter of space, permissions or paths."""
     where = f": {error.filename}" if error.filename else ""
-    if error.errno in _FULL:
+    short_write = error.errno is None and "requested and" in str(error)  # numpy's words, without a number
+    if error.errno in _FULL or short_write:
         return UserError(
             f"The disk is full{where}. What was finished before is unharmed.",
             hint="Free some space, then run the command again.",
@@ -159,6 +168,8 @@ def storage_error(error: OSError) -> UserError | None:
             f"This cannot be read or written ({os.strerror(error.errno)}){where}.",
             hint="Check its permissions, or use another workspace (--workspace DIR).",
         )
+    if error.errno in _ODD:
+        return UserError(f"This path cannot be used ({os.strerror(error.errno)}){where}.", hint="Check what it names.")
     return None
 
 

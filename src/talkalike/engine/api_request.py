@@ -78,7 +78,7 @@ def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Samplin
     turns = _turns(body.get("messages"), answering)
     options = _value(body, "stream_options", dict) or {}
     return ChatRequest(
-        prompt=Prompt(turns=turns, speaker=answering, conversation=_conversation(body, turns)),
+        prompt=Prompt(turns=turns, speaker=_whole(answering), conversation=_conversation(body, turns)),
         sampling=_sampling(body, defaults),
         stop=_stops(body.get("stop")),
         stream=bool(_value(body, "stream", bool)),
@@ -107,7 +107,12 @@ def _turn(message: Any, place: str, answering: str) -> Turn:
     speakers = {"system": "system", "developer": "system", "user": name or "user", "assistant": name or answering}
     if not isinstance(role, str) or role not in speakers:
         raise ApiError(400, f"{place} has a role that is not offered: {role!r}.", param=f"{place}.role")
-    return Turn(speakers[role], _text(message.get("content"), place))
+    return Turn(_whole(speakers[role]), _whole(_text(message.get("content"), place)))
+
+
+def _whole(text: str) -> str:
+    """JSON can spell half a surrogate pair, which is no character and has no tokens; it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text(content: Any, place: str) -> str:

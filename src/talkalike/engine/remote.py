@@ -159,6 +159,10 @@ class RemoteEngine:
         return body
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+        message = self._addressed(turn, speaker, names)
+        return {field: value.encode("utf-8", "replace").decode() for field, value in message.items()}
+
+    def _addressed(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if turn.speaker == speaker:
             return {"role": "assistant", "content": turn.text}
         if turn.speaker == "system":

@@ -54,7 +54,9 @@ def choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator) -> 
     if sampling.temperature == 0.0:
         return int(logits_V.argmax())
     ids_K, probs_K = candidates(logits_V, sampling)
-    return int(ids_K[torch.multinomial(probs_K, 1, generator=generator)])
+    reached_K = probs_K.cumsum(-1)  # one random number; torch.multinomial would draw one for each candidate
+    drawn = torch.rand((), generator=generator) * reached_K[-1]
+    return int(ids_K[torch.searchsorted(reached_K, drawn, right=True).clamp(max=len(ids_K) - 1)])
 
 
 def log_probability(logits_V: Tensor, token: int) -> float:

@@ -101,7 +101,7 @@ class AuthorClassifier:
                 f"of the other speakers: at least {MIN_MESSAGES} of each are needed.",
                 hint="Import more conversations, or choose a speaker who says more.",
             )
-        theirs = _equal_say([list(texts) for texts in others.values()], count, rng)
+        theirs = equal_say([list(texts) for texts in others.values()], count, rng)
         mine = [author[index] for index in rng.choice(len(author), size=count, replace=False)]
         self.messages = count
         self.speakers = sum(1 for texts in others.values() if texts)
@@ -227,7 +227,7 @@ def _recovery(arms: Sequence[Floats], *, n: int, kind: str) -> Estimate:
     return estimate(recovered[0], recovered[1:], n=n)
 
 
-def _equal_say(texts_by_speaker: Sequence[Sequence[str]], count: int, rng: np.random.Generator) -> list[str]:
+def equal_say(texts_by_speaker: Sequence[Sequence[str]], count: int, rng: np.random.Generator) -> list[str]:
     """`count` texts, as equally from each speaker as their numbers allow (whoever has few gives all)."""
     kept: list[str] = []
     queue = sorted((texts for texts in texts_by_speaker if texts), key=len)

@@ -148,13 +148,8 @@ async def score_likeness(
     progress: Progress = lambda stage, done, total: None,
 ) -> LikenessReport:
     """Generates, scores and compares. Raises UserError where the author has no held-out replies at all."""
-    heldout = [reply for reply in material.heldout if reply.speaker == material.author]
+    heldout = _heldout(material)
     training = [list(reply.messages) for reply in material.training if reply.speaker == material.author]
-    if not heldout:
-        raise UserError(
-            f"{material.author} has no held-out replies to compare with.",
-            hint="Prepare the examples again with this speaker, or with a larger held-out share.",
-        )
     asked = choose(heldout, settings.replies, seed=settings.seed)
     of_double = await _generate(double, asked, settings, "the double replies", progress)
     of_base = await _generate(base, asked, settings, "the base model replies", progress)
@@ -169,21 +164,12 @@ async def score_likeness(
     boot = {"bootstrap": settings.bootstrap, "seed": settings.seed}
     habits = compare_habits(training=training, real=real, double=said_double, base=said_base, **boot)
     progress("comparing manners", 2, 4)
-    own = choose(training, len(real), seed=settings.seed)
-    two_sample = TwoSample(
-        double=two_sample_auc(real, said_double, **boot),
-        base=two_sample_auc(real, said_base, **boot),
-        author=two_sample_auc(real[: len(own)], own, **boot),
-    )
+    two_sample = _two_sample((real, said_double, said_base), training, settings)
     progress("comparing manners", 3, 4)
-    copying = compare_copying(
-        training=((said.speaker, said.text) for said in material.training_messages),
-        author=material.author,
-        real=real,
-        double=said_double,
-        base=said_base,
-    )
+    messages = ((said.speaker, said.text) for said in material.training_messages)
+    copying = compare_copying(training=messages, author=material.author, real=real, double=said_double, base=said_base)
     progress("comparing manners", 4, 4)
+    cut_off = [sum(reply.cut_off for reply in replies) for replies in (of_double, of_base)]
     return LikenessReport(
         author=material.author,
         double=double.engine.name,
@@ -202,8 +188,8 @@ async def score_likeness(
             training_replies=len(training),
             training_messages=len(material.training_messages),
             conversations=len({reply.conversation for reply in heldout}),
-            cut_off_double=sum(reply.cut_off for reply in of_double),
-            cut_off_base=sum(reply.cut_off for reply in of_base),
+            cut_off_double=cut_off[0],
+            cut_off_base=cut_off[1],
         ),
         sampling=settings.sampling,
         seed=settings.seed,
@@ -223,6 +209,28 @@ def bursts_of_others(messages: Sequence[Said], author: str) -> list[list[str]]:
     """What the others of a split said, as bursts (messages in a row by one speaker in one conversation)."""
     grouped = groupby(messages, key=lambda said: (said.conversation, said.speaker))
     return [[said.text for said in burst] for (_, speaker), burst in grouped if speaker != author]
+
+
+def _heldout(material: Material) -> list[Reply]:
+    heldout = [reply for reply in material.heldout if reply.speaker == material.author]
+    if not heldout:
+        raise UserError(
+            f"{material.author} has no held-out replies to compare with.",
+            hint="Prepare the examples again with this speaker, or with a larger held-out share.",
+        )
+    return heldout
+
+
+def _two_sample(
+    arms: Sequence[Sequence[Sequence[str]]], training: Sequence[Sequence[str]], settings: LikenessSettings
+) -> TwoSample:
+    real, double, base = arms
+    own = choose(training, len(real), seed=settings.seed)
+
+    def auc(others: Sequence[Sequence[str]]) -> Estimate:
+        return two_sample_auc(real[: len(others)], others, bootstrap=settings.bootstrap, seed=settings.seed)
+
+    return TwoSample(double=auc(double), base=auc(base), author=auc(own))
 
 
 async def _generate(

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from talkalike.evaluation.intervals import Estimate, Floats, estimate, undefined, weights
+from talkalike.evaluation.intervals import Estimate, Floats, Indices, estimate, undefined, weights
 
 MIN_REPLIES = 20
 FOLDS = 5
@@ -50,12 +50,17 @@ def two_sample_auc(
         classifier.fit(texts, np.repeat([1, 0], len(learn)))
         real_scores[judge] = classifier.decision_function([real_texts[index] for index in judge])
         generated_scores[judge] = classifier.decision_function([generated_texts[index] for index in judge])
-    wins_RR = pairwise_wins(real_scores, generated_scores)
+    drawn_BR = np.vstack([np.ones(n), weights(n, draws=bootstrap, seed=seed)])
+    areas_B = auc_within_folds(real_scores, generated_scores, folds_R, drawn_BR)
+    return estimate(areas_B[0], areas_B[1:], n=n)
+
+
+def auc_within_folds(real_R: Floats, generated_R: Floats, folds_R: Indices, weights_BR: Floats) -> Floats:
+    """AUC [B] over the pairs of one fold, reply i counted weights[b, i] times on both sides."""
     same_RR = (folds_R[:, None] == folds_R[None, :]).astype(np.float64)
-    drawn_BR = weights(n, draws=bootstrap, seed=seed)
-    replicates = ((drawn_BR @ (wins_RR * same_RR)) * drawn_BR).sum(axis=1)
-    replicates /= ((drawn_BR @ same_RR) * drawn_BR).sum(axis=1)
-    return estimate(float((wins_RR * same_RR).sum() / same_RR.sum()), replicates, n=n)
+    wins_RR = pairwise_wins(real_R, generated_R) * same_RR
+    won_B = ((weights_BR @ wins_RR) * weights_BR).sum(axis=1)
+    return won_B / ((weights_BR @ same_RR) * weights_BR).sum(axis=1)
 
 
 def pairwise_wins(higher: Floats, lower: Floats) -> NDArray[np.float64]:

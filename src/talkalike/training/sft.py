@@ -242,7 +242,9 @@ class _Recipe:
         return Finished(reason=reason, card=card, seconds=self.progress.seconds)
 
     def describe(self, state: str) -> None:
-        about: dict[str, Any] = {"model": self.config.name, "examples": self.examples.manifest.name, "state": state}
+        manifest = self.examples.manifest
+        about: dict[str, Any] = {"model": self.config.name, "state": state}
+        about |= {"examples": manifest.name, "examples_hash": manifest.hash}
         self.run.describe({**about, "settings": dataclasses.asdict(self.config)})
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from talkalike.chats.values import Person, Platform
 
-_GUEST = "guest"
+_MAKESHIFT = re.compile(r"guest\d+|.+(?:_|\|\w*|[-_^](?:off|away|afk|brb|gone|sleep|work))")
+"""A nick given by the server, or one's own with a sign of being away or connected twice."""
 
 
 class _Slot:
@@ -21,8 +23,8 @@ class _Slot:
 class Nicks:
     """Follows nick changes through a log.
 
-    A person's id is made of the nick that spoke most in this log among those they used up to then (never a
-    `GuestNNN` if there is another), so that `bob_` who becomes `bob` is bob. The name is the nick as it was written.
+    A person's id is made of one of the nicks they used up to then: a proper one rather than `Guest123`, `bob_` or
+    `bob|away`, then the one that spoke most in this log. The name is the nick as it was written.
     """
 
     def __init__(self, spoken: Counter[str]) -> None:
@@ -36,7 +38,7 @@ class Nicks:
         """Who is called `nick` at this point of the log."""
         found = self._people.get(nick)
         if found is None:
-            best = max(self._slot(nick).nicks, key=lambda n: (not n.startswith(_GUEST), self._spoken[n]))
+            best = max(self._slot(nick).nicks, key=lambda n: (not _MAKESHIFT.fullmatch(n), self._spoken[n]))
             found = self._people[nick] = Person(id=f"{Platform.IRC}:{best}", name=nick)
         return found
 

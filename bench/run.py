@@ -1,0 +1,82 @@
+"""`make bench`: every number we claim, beside its opponent, measured in one run on this machine.
+
+Makes a scratch workspace with the default base, then runs the other scripts of this folder, each in a process of its
+own, and prints a table. `--irc FILE` adds the one that needs a real IRC export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(script: str, *arguments: str) -> list[dict[str, Any]]:
+    """The JSON documents that a benchmark prints, one a line; its progress goes to the terminal."""
+    print(f"==> {script} {' '.join(arguments)}", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    text = done.stdout.strip()
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.split("\n") if line.startswith("{")]
+
+
+def workspace(folder: Path) -> Path:
+    """A workspace with the default base in it."""
+    command = [sys.executable, "-m", "talkalike.cli.main"]
+    subprocess.run([*command, "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "models", "fetch", "-w", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def rows(folder: Path, irc: Path | None) -> Iterator[tuple[str, str, str]]:
+    """(what, measured, wanted), as they come."""
+    base = folder / "models" / "smollm2-135m-instruct"
+    start = run("start_up.py", "--workspace", str(folder))[0]
+    yield "talkalike --help", f"{start['help_seconds']:.2f} s", "≤ 0.4 s"
+    yield "chat: first reply from a cold process", f"{start['chat_first_reply_seconds']:.1f} s", "≤ 6 s"
+    for size in run("import_messenger.py", "100000", "1000000"):
+        wanted = "≤ 60 s and ≤ 1,000 MB" if size["messages"] == 1_000_000 else ""
+        yield (
+            f"import of {size['messages']:,} messages",
+            f"{size['seconds']:.1f} s, {size['peak_rss_mb']:.0f} MB",
+            wanted,
+        )
+    speed = run("training_speed.py")[0]
+    for name, times in speed["times_faster_than"].items():
+        yield f"training, loss tokens/s beside {name}", f"{times:.1f} times", f"≥ {speed['wanted'][name]} times"
+    answer = run("engine_latency.py", str(base))[0]
+    warm = answer["first_token"]["cold_over_warm"]
+    yield "next reply's first token, 2,000 tokens of chat", f"1/{warm:.0f} of a cold prefill", "≤ 1/20"
+    for name, value in answer["decode"].items():
+        yield f"decoding, {name}", f"{value} tokens/s" if isinstance(value, int | float) else str(value), "as it is"
+    if irc is not None:
+        learned = run("learning_speed.py", str(irc), "--speaker", "Dr_Willis", "--models", str(base.parent))[0]
+        times = learned["times_sooner"]
+        yield "TRL's held-out loss after an epoch per reply, reached", f"{times} times sooner", "≥ 8 times"
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--irc", type=Path, help="an IRC export in which Dr_Willis speaks")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        table = list(rows(workspace(Path(scratch) / "workspace"), options.irc))
+    width = max(len(what) for what, _, _ in table)
+    for what, measured, wanted in table:
+        print(f"{what:<{width}}  {measured:<28}  {wanted}")
+
+
+if __name__ == "__main__":
+    main()

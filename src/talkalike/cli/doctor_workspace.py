@@ -1,0 +1,135 @@
+"""What `talkalike doctor` asks of the workspace: settings, space, chats, models, trainings, and who is at work."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from talkalike.cli.doctor_checks import Check
+from talkalike.cli.models import readable_cards
+from talkalike.cli.output import FICTIONAL, counted, size
+from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
+from talkalike.errors import UserError
+
+_LITTLE_SPACE = 2e9  # a base and a training's checkpoints
+_OLD_SECONDS = 3600.0
+_UNFINISHED = frozenset({"running", "stopped", "failed"})
+
+
+def workspace(directory: Path | None) -> Iterator[Check]:
+    """Everything about the workspace; outside of one, only that."""
+    root = find_root(directory)
+    if not (root / SETTINGS_FILE).exists():
+        todo = "Make one with `talkalike init DIR`, or name yours with --workspace DIR."
+        yield Check(name="workspace", state="warning", found=f"{root} is none", todo=todo)
+        return
+    try:
+        opened = open_workspace(directory)
+    except UserError as error:
+        yield Check(name="settings", state="problem", found=error.what, todo=error.hint or "Correct talkalike.toml.")
+        return
+    yield Check(name="workspace", state="ok", found=str(root))
+    if opened.is_fictional:
+        yield Check(name="note", state="ok", found=FICTIONAL)
+    yield _storage(root)
+    yield Check(name="settings", state="ok", found=str(opened.settings_file))
+    yield from _chats(opened)
+    yield from _models(opened)
+    yield from _trainings(opened)
+
+
+def _storage(root: Path) -> Check:
+    if not os.access(root, os.W_OK):
+        todo = "Change its permissions, or use another workspace."
+        return Check(name="disk", state="problem", found="the workspace is read-only", todo=todo)
+    free = shutil.disk_usage(root).free
+    if free < _LITTLE_SPACE:
+        todo = "Free some space before fetching a model or training."
+        return Check(name="disk", state="warning", found=f"{size(free)} free", todo=todo)
+    return Check(name="disk", state="ok", found=f"{size(free)} free")
+
+
+def _chats(opened: Workspace) -> Iterator[Check]:
+    try:
+        summaries = opened.archive().summaries().values()
+    except UserError as error:
+        yield Check(name="chats", state="problem", found=error.what, todo=error.hint)
+        return
+    if not summaries:
+        todo = "Import an export: talkalike import PATH"
+        yield Check(name="chats", state="warning", found="none are imported", todo=todo)
+        return
+    messages = counted(sum(summary.messages for summary in summaries), "message")
+    found = f"{messages} in {counted(len(summaries), 'conversation')}"
+    if is_locked(opened.chats / ".lock"):
+        found += "; an import is running"
+    yield Check(name="chats", state="ok", found=found)
+
+
+def _models(opened: Workspace) -> Iterator[Check]:
+    catalog = opened.catalog()
+    cards, damaged = readable_cards(catalog)
+    doubles = [card for card in cards if card.kind != "base"]
+    base = Path(opened.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
+    if catalog.exists(opened.settings.model.base) or catalog.exists(base):
+        yield Check(name="base", state="ok", found=f"{opened.settings.model.base} is here")
+    else:
+        found = f"{opened.settings.model.base} is not here yet"
+        yield Check(name="base", state="ok", found=f"{found}; prepare and train fetch it")
+    yield Check(name="models", state="ok", found=counted(len(doubles), "double"))
+    for sentence in damaged:
+        todo = "Move that folder away, or fetch or train the model again."
+        yield Check(name="models", state="problem", found=sentence, todo=todo)
+    for card in doubles:
+        if not catalog.exists(card.base):
+            found = f"{card.name} needs the base {card.base}, which is gone"
+            todo = f"Bring it back: talkalike models fetch {card.base}"
+            yield Check(name="models", state="problem", found=found, todo=todo)
+    leftovers = [path for path in opened.root.glob("*/.*") if path.is_dir() and _is_old(path)]
+    if leftovers and not is_locked(opened.runs / ".training.lock"):
+        names = ", ".join(str(path.relative_to(opened.root)) for path in leftovers)
+        todo = "Something was interrupted while writing; unless talkalike is at work now, these folders can be deleted."
+        yield Check(name="leftovers", state="warning", found=names, todo=todo)
+
+
+def _trainings(opened: Workspace) -> Iterator[Check]:
+    running = is_locked(opened.runs / ".training.lock")
+    if running:
+        owner = (opened.runs / ".training.lock").read_text(encoding="utf-8").strip()
+        yield Check(name="training", state="ok", found=f"one is running (process {owner or 'unknown'})")
+    unfinished = []
+    for file in sorted(opened.runs.glob("*/run.json")):
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            about = {"state": "failed"}
+        if isinstance(about, dict) and about.get("state") in _UNFINISHED:
+            unfinished.append(file.parent.name)
+    if unfinished and not running:
+        todo = "Go on with `talkalike train --resume`, or delete their folders under runs/."
+        found = f"not finished: {', '.join(unfinished)}"
+        yield Check(name="training", state="warning", found=found, todo=todo)
+    if not running and not unfinished:
+        yield Check(name="training", state="ok", found="none is running or unfinished")
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether nothing was put into this scratch folder for so long that its owner must be gone."""
+    return time.time() - folder.stat().st_mtime > _OLD_SECONDS
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds this lock file; the file itself outlives its holder and says nothing."""
+    try:
+        with file.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

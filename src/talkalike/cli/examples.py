@@ -1,0 +1,149 @@
+"""`talkalike examples`: which example sets there are, and what exactly will be learned from them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, number, shown, table
+from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from tokenizers import Tokenizer
+
+    from talkalike.examples.dataset import ExampleSet
+
+app = typer.Typer(help="List the example sets, show examples.", rich_markup_mode=None, invoke_without_command=True)
+
+OPEN, CLOSE = "«", "»"  # around what is learned, where there are no colours
+
+
+@app.callback()
+def examples(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the example sets that `talkalike prepare` made, or: show."""
+    if context.invoked_subcommand is not None:
+        hand_down(context, workspace=workspace, as_json=as_json)
+        return
+    opened = open_workspace(workspace)
+    sets = [opened.example_set(name).manifest for name in opened.example_names()]
+
+    def render(screen: Console) -> None:
+        if not sets:
+            screen.print("There are no examples yet. Next: talkalike prepare --speaker NAME")
+            return
+        columns = ["examples", "of", "for the base", ">training", ">held out", ">learned tokens"]
+        rows = [
+            [
+                found.name + ("*" if found.fictional else ""),
+                ", ".join(found.speakers),
+                found.base,
+                number(found.train.documents),
+                number(found.heldout.documents),
+                number(found.train.loss_tokens),
+            ]
+            for found in sets
+        ]
+        screen.print(table(columns, rows))
+        if any(found.fictional for found in sets):
+            screen.print(f"* {FICTIONAL}")
+
+    emit(as_json, {"examples": sets}, render)
+
+
+@app.command("show")
+def show(  # signature: typer
+    name: Annotated[str | None, typer.Option(help="The example set. Default: the one prepared last.")] = None,
+    amount: Annotated[int, typer.Option("--n", "-n", min=1, help="How many examples.")] = 3,
+    split: Annotated[Literal["train", "heldout"], typer.Option(help="Which part.")] = "train",
+    seed: Annotated[int, typer.Option(help="Another seed draws other examples.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show examples token for token as the model gets them; what is learned is coloured (or «marked»)."""
+    opened = open_workspace(workspace)
+    found = opened.example_set(name)
+    tokenizer = _tokenizer_of(found, opened)
+    documents = found.split(split)
+    if len(documents) == 0:
+        raise UserError(f"'{found.manifest.name}' has no {split} examples.", hint="Prepare again with more chats.")
+    indices = sorted(random.Random(seed).sample(range(len(documents)), min(amount, len(documents))))
+    names = [document.conversation for document in found.documents(split)]
+    drawn = []
+    for index in indices:
+        ids, mask = documents.ids(index).tolist(), documents.mask(index).tolist()
+        pieces = spans(tokenizer, ids, mask)
+        drawn.append(
+            {
+                "index": index,
+                "conversation": names[index],
+                "tokens": ids,
+                "mask": mask,
+                "text": "".join(text for text, _ in pieces),
+                "spans": [{"text": text, "learned": learned} for text, learned in pieces],
+            }
+        )
+    manifest = found.manifest
+    data = {"name": manifest.name, "split": split, "of": len(documents), "fictional": manifest.fictional}
+    emit(as_json, {**data, "examples": drawn}, lambda screen: show_examples(screen, found, drawn, split))
+
+
+def spans(tokenizer: Tokenizer, ids: Sequence[int], mask: Sequence[bool]) -> list[tuple[str, bool]]:
+    """Stretches of tokens with or without loss as text, markers included."""
+    stretches = []
+    for learned, group in groupby(zip(ids, mask, strict=True), key=lambda pair: pair[1]):
+        text = tokenizer.decode([token for token, _ in group], skip_special_tokens=False)
+        stretches.append((str(text), bool(learned)))
+    return stretches
+
+
+def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
+    from talkalike.cli.preparing import open_tokenizer
+    from talkalike.examples.prepare import tokenizer_hash
+    from talkalike.examples.render import Renderer
+
+    manifest, catalog = found.manifest, opened.catalog()
+    if not catalog.exists(manifest.base):
+        raise UserError(
+            f"The base '{manifest.base}', for which these examples were made, is gone.",
+            hint=f"Run: talkalike models fetch {manifest.base}",
+        )
+    tokenizer = open_tokenizer(catalog.path(manifest.base))
+    if tokenizer_hash(Renderer(tokenizer)) != manifest.tokenizer_hash:
+        raise UserError(
+            f"The base '{manifest.base}' has another vocabulary than when these examples were made.",
+            hint="Run `talkalike prepare` again.",
+        )
+    return tokenizer
+
+
+def show_examples(screen: Console, found: ExampleSet, drawn: Sequence[dict[str, Any]], split: str) -> None:
+    """Examples as text on `screen`; what is learned in colour, or between marks where there are no colours."""
+    from rich.text import Text
+
+    from talkalike.cli.chatting_screen import harmless
+
+    coloured = screen.is_terminal and not screen.no_color
+    manifest = found.manifest
+    how = "coloured" if coloured else f"between {OPEN} and {CLOSE}"
+    screen.print(shown(f"'{manifest.name}', {split}: what is learned from {' and '.join(manifest.speakers)} is {how}."))
+    if manifest.fictional:
+        screen.print(f"({FICTIONAL})")
+    for example in drawn:
+        learned = sum(example["mask"])
+        title = f"Example {example['index']} of {example['conversation']}: {counted(len(example['tokens']), 'token')}"
+        screen.print()
+        screen.print(shown(f"{title}, {learned:,} learned", style="bold"))
+        text = Text()
+        for span in example["spans"]:
+            written = harmless(span["text"])
+            if coloured:
+                text.append(written, style="bold green" if span["learned"] else "dim")
+            else:
+                text.append(f"{OPEN}{written}{CLOSE}" if span["learned"] else written)
+        screen.print(text, soft_wrap=not screen.is_terminal)

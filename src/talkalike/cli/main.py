@@ -1,0 +1,175 @@
+"""The program `talkalike`: its commands, and the one place where an error becomes a sentence and an exit code.
+
+Nothing heavy is imported here: `--help` has to be quick. Every command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from talkalike import __version__
+from talkalike.cli import (
+    demo,
+    doctor,
+    examples,
+    importing,
+    init,
+    models,
+    people,
+    preparing,
+    scoring,
+    serving,
+    talking,
+    training,
+)
+from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
+from talkalike.errors import TalkalikeError
+
+DEBUG_VARIABLE = "TALKALIKE_DEBUG"
+INTERRUPTED = 130
+
+# As a person needs them; on its own, typer puts groups of commands last.
+ORDER = (
+    "init",
+    "import",
+    "people",
+    "prepare",
+    "examples",
+    "train",
+    "score",
+    "chat",
+    "models",
+    "serve",
+    "doctor",
+    "demo",
+)
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+app = typer.Typer(
+    name="talkalike",
+    cls=_InOrder,
+    help="Train an AI that talks like you from your own chat exports, and talk to it.",
+    epilog="Start with: talkalike init DIR, then import, people, prepare, train and chat inside it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # the plain help is read as well as the coloured one, at half the time
+    pretty_exceptions_enable=False,
+)
+app.command("init")(init.init)
+app.command("import")(importing.import_chats)
+app.command("people")(people.people)
+app.command("prepare")(preparing.prepare)
+app.add_typer(examples.app, name="examples")
+app.command("train")(training.train)
+app.command("score", short_help="Score a model's likeness on held-out sessions.")(scoring.score)
+app.command("chat")(talking.chat)
+app.add_typer(models.app, name="models")
+app.command("serve")(serving.serve)
+app.command("demo", short_help="Try everything on bundled, invented chats.")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"talkalike {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    workspace: WorkspaceOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that may stand before the command."""
+    hand_down(context, workspace=workspace)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns the exit code: 0 done, 2 the user's input, 1 ours, 130 interrupted."""
+    try:
+        app(args=list(arguments), prog_name="talkalike")
+    except SystemExit as end:  # how the command line parser ends, well or with a usage error
+        return _ended(end.code)
+    except KeyboardInterrupt:
+        return _ended(INTERRUPTED)
+    except TalkalikeError as error:
+        return _told(error)
+    except OSError as error:
+        told = storage_error(error)
+        return _told(told) if told else _apologise()
+    except Exception:  # noqa: BLE001  # the outermost edge: whatever is left is a fault of ours
+        return _apologise()
+    return 0
+
+
+def _ended(code: object) -> int:
+    if code == INTERRUPTED:
+        print("Interrupted.", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _quietly()
+    return code if isinstance(code, int) else int(code is not None)
+
+
+def _told(error: TalkalikeError) -> int:
+    """The error in its own words, on stderr."""
+    print(f"error: {error.what}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+def _quietly() -> int:
+    """Nobody reads our output any more, as with `| head`: so nothing more is written, not even by the interpreter."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return 1
+
+
+def _apologise() -> int:
+    """A fault of ours: one sentence, with the traceback in a file that only its owner can read."""
+    if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+        traceback.print_exc()
+        return 1
+    kind, problem, _ = sys.exc_info()
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="talkalike-error-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+        ) as log:
+            traceback.print_exc(file=log)
+        where = f"The details are in {log.name}"
+    except OSError:
+        where = "The details could not be written anywhere"
+    print(f"error: Sorry, this is a fault in talkalike ({kind and kind.__name__}: {problem}).", file=sys.stderr)
+    print(f"hint: {where}; {DEBUG_VARIABLE}=1 shows them here. Please report it.", file=sys.stderr)
+    return 1
+
+
+def main() -> None:
+    """The entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

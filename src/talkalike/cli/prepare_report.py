@@ -1,0 +1,68 @@
+"""What `talkalike prepare` shows: counts, what was left out and why, what other silences would do, and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from talkalike.cli.output import FICTIONAL, duration, number, percent, shown, table
+from talkalike.cli.preparing import Estimate, GapRow
+from talkalike.examples.dataset import Manifest, SplitCounts
+
+
+def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: Estimate | None) -> None:
+    """The whole account."""
+    voices = " and ".join(manifest.speakers)
+    screen.print(shown(f"Examples '{manifest.name}': how {voices} writes, for the base {manifest.base}.", "bold"))
+    if manifest.fictional:
+        screen.print(f"({FICTIONAL})")
+    parts = {"train": manifest.train, "held out": manifest.heldout}
+    columns = ["", ">sessions", ">examples", ">messages", ">learned", ">tokens", ">learned tokens", ">masked"]
+    screen.print(table(columns, [_counts(name, counts) for name, counts in parts.items()]))
+    screen.print("Learned are the speaker's own words and whether they go on; masked tokens are context only.")
+    _reasons(screen, "Dropped messages", manifest.dropped)
+    _reasons(screen, "Redacted", manifest.redacted)
+    _reasons(screen, "Left out", manifest.left_out)
+    _gaps(screen, gaps)
+    if time is not None:
+        screen.print(shown(_time(manifest, time)))
+    screen.print(f"Next: talkalike examples show --name {manifest.name}, then: talkalike train")
+
+
+def _counts(name: str, counts: SplitCounts) -> list[str]:
+    masked = 1 - counts.loss_tokens / counts.tokens if counts.tokens else 0.0
+    amounts = [counts.sessions, counts.documents, counts.messages, counts.learned, counts.tokens, counts.loss_tokens]
+    return [name, *map(number, amounts), percent(masked)]
+
+
+def _reasons(screen: Console, title: str, reasons: Mapping[str, int]) -> None:
+    if reasons:
+        ordered = sorted(reasons.items(), key=lambda item: -item[1])
+        screen.print(shown(f"{title}: " + ", ".join(f"{reason} {amount:,}" for reason, amount in ordered) + "."))
+
+
+def _gaps(screen: Console, gaps: Sequence[GapRow]) -> None:
+    if not gaps:
+        return
+    rows = [
+        [
+            gap.platform,
+            ("> " if gap.chosen else "") + duration(3600 * gap.gap_hours),
+            number(gap.sessions),
+            number(gap.median_messages),
+            percent(gap.single_share),
+        ]
+        for gap in gaps
+    ]
+    columns = ["chats", ">silence", ">sessions", ">messages in the middle one", ">of one message"]
+    screen.print(table(columns, rows, title="A silence ends a session (> is used)"))
+
+
+def _time(manifest: Manifest, time: Estimate) -> str:
+    if time.seconds is None:
+        return f"How long training takes here is not known: {time.why}"
+    return (
+        f"Training takes about {duration(time.seconds)} here: {number(time.epochs)} passes over "
+        f"{manifest.train.tokens:,} tokens at {number(time.tokens_per_second or 0)} a second."
+    )

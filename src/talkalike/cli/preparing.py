@@ -1,0 +1,250 @@
+"""`talkalike prepare`: from the imported chats to training examples, with an account of what became of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import Advance, JsonOption, emit, plain, progress
+from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
+from talkalike.errors import TalkalikeError, UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from talkalike.chats.archive import Archive
+    from talkalike.chats.people import PersonRow
+    from talkalike.chats.values import Conversation, Message, Person
+    from talkalike.examples.dataset import Manifest
+    from talkalike.examples.prepare import PrepareSettings
+    from talkalike.settings import Settings
+
+_MESSENGER_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)
+_IRC_HOURS = (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRow:
+    """What one silence would make of the conversations of one platform."""
+
+    platform: str
+    gap_hours: float
+    chosen: bool
+    sessions: int
+    median_messages: float
+    single_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How long a training with the settings' epochs takes here; `why` there is no number, where there is none."""
+
+    seconds: float | None
+    epochs: float
+    tokens_per_second: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line says instead of the settings."""
+
+    gap_hours: float | None = None
+    max_tokens: int | None = None
+    context_tokens: int | None = None
+    heldout_share: float | None = None
+
+
+def prepare(  # signature: typer
+    speaker: Annotated[
+        list[str],
+        typer.Option("--speaker", "-s", metavar="NAME", help="Whom to learn from; give it again for a further person."),
+    ],
+    name: Annotated[str | None, typer.Option(help="The examples' name. Default: the speaker's.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The base model they are for; it is fetched where it is missing.")
+    ] = None,
+    gap_hours: Annotated[
+        float | None, typer.Option(min=0.01, help="A silence this long ends a session, in every chat.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=64, help="Longest example.")] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Others' words kept before each learned message.")
+    ] = None,
+    heldout_share: Annotated[
+        float | None, typer.Option(min=0.01, max=0.5, help="Newest share kept out of training.")
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate/--no-estimate", help="Say how long a training takes here (measured once).")
+    ] = True,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn the chats into training examples of one or more speakers. What is not given comes from talkalike.toml."""
+    opened = open_workspace(workspace)
+    chosen = Overrides(
+        gap_hours=gap_hours, max_tokens=max_tokens, context_tokens=context_tokens, heldout_share=heldout_share
+    )
+    manifest = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
+    gaps = gap_rows(opened.archive(), manifest, quiet=as_json)
+    time = training_estimate(opened, manifest) if estimate else None
+    from talkalike.cli.prepare_report import show
+
+    learned = _learned_share(manifest)
+    data = {
+        **plain(manifest),
+        "folder": opened.examples / manifest.name,
+        "learned_share": learned,
+        "masked_share": 1 - learned,
+        "gaps": gaps,
+        "training": time,
+    }
+    emit(as_json, data, lambda screen: show(screen, manifest, gaps=gaps, time=time))
+
+
+def make_examples(
+    opened: Workspace,
+    speakers: Sequence[str],
+    *,
+    name: str | None = None,
+    base: str | None = None,
+    overrides: Overrides | None = None,
+    quiet: bool = False,
+) -> Manifest:
+    """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
+    from talkalike.cli.models import ensure_base
+    from talkalike.cli.people import count_people
+    from talkalike.examples.prepare import Target
+    from talkalike.examples.prepare import prepare as prepare_examples
+    from talkalike.examples.render import Renderer
+
+    archive = opened.filled_archive()
+    chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
+    wanted = name or folder_name(person.name for person in chosen)
+    folder = opened.examples / _checked(wanted)
+    settings = prepare_settings(opened.settings, overrides or Overrides())
+    card = ensure_base(opened, base or opened.settings.model.base)
+    renderer = Renderer(open_tokenizer(opened.catalog().path(card.name)))
+    with progress("Preparing", quiet=quiet, unit="chats") as advance:
+        return prepare_examples(
+            archive,
+            chosen,
+            renderer=renderer,
+            settings=settings,
+            target=Target(folder=folder, base=card.name, fictional=opened.is_fictional),
+            progress=advance,
+        )
+
+
+def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Person]:
+    """The people whom typed names mean, each once; UserError for a name that means nobody or several."""
+    from talkalike.chats.people import find_person
+
+    found = {(person := find_person(rows, name)).id: person for name in names}
+    return list(found.values())
+
+
+def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSettings:
+    """What `prepare` needs, from the settings and the command line."""
+    from talkalike.chats.cleaning import CleaningRules
+    from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
+    from talkalike.chats.values import Platform
+    from talkalike.examples.prepare import PrepareSettings
+
+    chats, examples = settings.chats, settings.examples
+    gap_ms = {
+        Platform.MESSENGER: round(chats.session_gap_hours * HOUR_MS),
+        Platform.IRC: round(chats.irc_gap_minutes * MINUTE_MS),
+    }
+    if overrides.gap_hours is not None:
+        gap_ms = dict.fromkeys(gap_ms, round(overrides.gap_hours * HOUR_MS))
+    rules = CleaningRules()
+    if chats.phone_region is not None:
+        rules = dataclasses.replace(rules, phone_regions=(chats.phone_region,))
+    given = {
+        key: value if (value := getattr(overrides, key)) is not None else getattr(examples, key)
+        for key in ("max_tokens", "context_tokens", "heldout_share")
+    }
+    return PrepareSettings(gap_ms=gap_ms, cleaning=rules, **given)
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """A model folder's tokenizer; torch is loaded only for those in an older format."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        from talkalike.models.load import load_tokenizer
+
+        return load_tokenizer(folder)
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(file))
+
+
+def gap_rows(archive: Archive, manifest: Manifest, *, quiet: bool) -> list[GapRow]:
+    """What other silences would make of the conversations that the examples come from, cleaned as they were."""
+    from talkalike.chats.sessions import HOUR_MS, gap_effect
+
+    used = [chat for chat in archive.conversations() if chat.id in manifest.sources]
+    rows: list[GapRow] = []
+    with progress("Comparing silences", quiet=quiet, unit="chats") as advance:
+        for platform in dict.fromkeys(chat.platform for chat in used):
+            chats = [chat for chat in used if chat.platform == platform]
+            chosen_ms = int(manifest.settings["gap_ms"][platform.value])
+            usual = _IRC_HOURS if platform.value == "irc" else _MESSENGER_HOURS
+            gaps = sorted({round(hours * HOUR_MS) for hours in usual} | {chosen_ms})
+            rows += [
+                GapRow(
+                    platform=platform.value,
+                    gap_hours=effect.gap_ms / HOUR_MS,
+                    chosen=effect.gap_ms == chosen_ms,
+                    sessions=effect.sessions,
+                    median_messages=effect.median_messages,
+                    single_share=effect.single_share,
+                )
+                for effect in gap_effect(_cleaned(archive, chats, advance), gaps)
+            ]
+    return rows
+
+
+def _cleaned(archive: Archive, chats: Sequence[Conversation], advance: Advance) -> Iterator[Iterator[Message]]:
+    """Each conversation's messages that stay. Nothing is redacted: it changes no session and costs most of the time."""
+    from talkalike.chats.cleaning import Cleaner, CleaningRules
+
+    rules = CleaningRules(redact=False)
+    for done, chat in enumerate(chats):
+        advance(done, len(chats))
+        yield filter(None, map(Cleaner(rules).keep, archive.messages(chat.id)))
+
+
+def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:
+    """The time that training on these examples takes here; examples are no worse where it cannot be measured."""
+    from talkalike.cli.speed import tokens_per_second
+
+    train = opened.settings.train
+    try:
+        speed = tokens_per_second(opened, manifest.base)
+    except TalkalikeError as error:
+        return Estimate(seconds=None, epochs=train.epochs, why=error.what)
+    seconds = manifest.train.tokens * train.epochs / speed
+    if train.minutes is not None:
+        seconds = min(seconds, 60 * train.minutes)
+    return Estimate(seconds=seconds, epochs=train.epochs, tokens_per_second=speed)
+
+
+def _learned_share(manifest: Manifest) -> float:
+    tokens = manifest.train.tokens + manifest.heldout.tokens
+    return (manifest.train.loss_tokens + manifest.heldout.loss_tokens) / tokens if tokens else 0.0
+
+
+def _checked(name: str) -> str:
+    from talkalike.models.catalog import check_name
+
+    try:
+        return check_name(name)
+    except UserError as error:
+        raise UserError(f"'{name}' cannot be the examples' name.", hint=error.hint) from None
