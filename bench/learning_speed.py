@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,59 @@ def subset(documents: Documents, replies: int, folder: Path) -> Documents:
     return Documents(folder, "train")
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What both sides train on, and what both are judged by."""
+
+    base: Path
+    train: Documents
+    heldout: Documents
+    accelerator: Accelerator
+
+    @property
+    def judged(self) -> list[int]:
+        """About 16 held-out documents, spread over all."""
+        return list(range(0, len(self.heldout), max(1, len(self.heldout) // 16)))
+
+    def loss(self, trainable: Trainable) -> float:
+        """The held-out loss."""
+        return mean_loss(trainable, self.heldout, self.judged, self.accelerator)
+
+
+def train_theirs(task: Task, replies: list[Example]) -> tuple[float, float]:
+    """(seconds of TRL's epoch, held-out loss after it)."""
+    network = load_network(task.base, dtype=torch.float32, device=task.accelerator.device)
+    lora = LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
+    model = get_peft_model(network, lora)
+    seconds, _ = trl_train(model, replies, options={"num_train_epochs": 1, "learning_rate": 2e-4, "max_length": 1024})
+    plain = model.get_base_model()
+    with packed_attention(plain):
+        return seconds, task.loss(Trainable(network=plain, parameters={}, settings=AdapterSettings()))
+
+
+def train_ours(task: Task, wanted: float, epochs: float) -> tuple[list[tuple[float, float]], float | None]:
+    """(seconds and held-out loss along the way, seconds at which the loss was as low as `wanted`)."""
+    network = load_network(task.base, dtype=torch.bfloat16, device=task.accelerator.device)
+    network.set_attn_implementation(PACKED_ATTENTION)
+    trainable = make_trainable(network, AdapterSettings(rank=RANK), seed=0)
+    settings = LoopSettings(learning_rate=LEARNING_RATES["lora"], epochs=epochs)
+    progress = Progress()
+    curve = [(0.0, round(task.loss(trainable), 4))]
+    for step in training_steps(
+        trainable,
+        task.train,
+        optimizer=make_optimizer(trainable, settings),
+        settings=settings,
+        accelerator=task.accelerator,
+        progress=progress,
+    ):
+        if step.index % 4 == 0 or step.done >= 1:
+            curve.append((round(progress.seconds, 1), round(task.loss(trainable), 4)))
+            if curve[-1][1] <= wanted:
+                return curve, progress.seconds
+    return curve, None
+
+
 def main() -> None:
     """Prints one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -73,66 +126,30 @@ def main() -> None:
     parser.add_argument("--replies", type=int, default=400, help="the newest learned replies; 0: all")
     parser.add_argument("--epochs", type=float, default=3.0)
     options = parser.parse_args()
-    accelerator = Accelerator(mixed_precision="bf16", cpu=True)
-    base = Catalog(options.models).path(BASE)
     with tempfile.TemporaryDirectory() as scratch:
         examples = prepared(options.export, options.speaker, options.models, Path(scratch))
         train = subset(examples.split("train"), options.replies, Path(scratch) / "subset")
-        heldout = examples.split("heldout")
-        judged = list(range(0, len(heldout), max(1, len(heldout) // 16)))
-        documents = [Example(train.ids(i), train.mask(i)) for i in range(len(train))]
-        replies = one_per_reply(documents, 1024)
-
-        network = load_network(base, dtype=torch.float32, device=accelerator.device)
-        lora = LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
-        peft_model = get_peft_model(network, lora)
-        trl_seconds, _ = trl_train(
-            peft_model, replies, options={"num_train_epochs": 1, "learning_rate": 2e-4, "max_length": 1024}
+        task = Task(
+            base=Catalog(options.models).path(BASE),
+            train=train,
+            heldout=examples.split("heldout"),
+            accelerator=Accelerator(mixed_precision="bf16", cpu=True),
         )
-        plain = peft_model.get_base_model()
-        with packed_attention(plain):
-            wanted = mean_loss(
-                Trainable(network=plain, parameters={}, settings=AdapterSettings()), heldout, judged, accelerator
-            )
-        del peft_model, network, plain
-
-        network = load_network(base, dtype=torch.bfloat16, device=accelerator.device)
-        network.set_attn_implementation(PACKED_ATTENTION)
-        trainable = make_trainable(network, AdapterSettings(rank=RANK), seed=0)
-        settings = LoopSettings(learning_rate=LEARNING_RATES["lora"], epochs=options.epochs)
-        before = mean_loss(trainable, heldout, judged, accelerator)
-        progress, curve, reached = Progress(), [], None
-        for step in training_steps(
-            trainable,
-            train,
-            optimizer=make_optimizer(trainable, settings),
-            settings=settings,
-            accelerator=accelerator,
-            progress=progress,
-        ):
-            if step.index % 4 == 0 or step.done >= 1:
-                loss = mean_loss(trainable, heldout, judged, accelerator)
-                curve.append((round(progress.seconds, 1), round(loss, 4)))
-                if loss <= wanted and reached is None:
-                    reached = progress.seconds
-                    break
-    print(
-        json.dumps(
-            {
-                "speaker": options.speaker,
-                "replies": len(replies),
-                "tokens_per_reply_form": sum(len(example.ids_T) for example in replies),
-                "tokens_once": train.tokens,
-                "heldout_loss_before": round(before, 4),
-                "trl_epoch": {"seconds": round(trl_seconds, 1), "heldout_loss": round(wanted, 4)},
-                "talkalike_reached_it_after": reached and round(reached, 1),
-                "times_sooner": reached and round(trl_seconds / reached, 1),
-                "wanted_times_sooner": 8,
-                "curve": curve,
-                "measured_at": time.strftime("%Y-%m-%d"),
-            }
-        )
-    )
+        replies = one_per_reply([Example(train.ids(i), train.mask(i)) for i in range(len(train))], 1024)
+        theirs, wanted = train_theirs(task, replies)
+        curve, reached = train_ours(task, wanted, options.epochs)
+    result = {
+        "speaker": options.speaker,
+        "replies": len(replies),
+        "tokens_per_reply_form": sum(len(example.ids_T) for example in replies),
+        "tokens_once": train.tokens,
+        "trl_epoch": {"seconds": round(theirs, 1), "heldout_loss": round(wanted, 4)},
+        "talkalike_reached_it_after": reached and round(reached, 1),
+        "times_sooner": reached and round(theirs / reached, 1),
+        "wanted_times_sooner": 8,
+        "curve": curve,
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

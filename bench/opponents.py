@@ -73,13 +73,6 @@ def trl_train(
                 after_step(state.global_step, now - clock["start"] - clock["paused"])
                 clock["paused"] += time.perf_counter() - now
 
-    rows = [
-        {
-            "input_ids": example.ids_T.tolist(),
-            "labels": [int(t) if m else -100 for t, m in zip(example.ids_T, example.mask_T, strict=True)],
-        }
-        for example in examples
-    ]
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(
             output_dir=folder,
@@ -93,7 +86,7 @@ def trl_train(
         trainer = SFTTrainer(
             model=model,
             args=config,
-            train_dataset=Dataset.from_list(rows),
+            train_dataset=Dataset.from_list([_row(example) for example in examples]),
             processing_class=PreTrainedTokenizerFast(
                 tokenizer_object=_any_tokenizer(), pad_token="<pad>", eos_token="<pad>"
             ),
@@ -106,6 +99,11 @@ def trl_train(
         share = min(1.0, config.max_steps * config.per_device_train_batch_size / len(examples))
     seconds = clock["end"] - clock["start"] - clock["paused"]
     return seconds, round(share * sum(example.loss_tokens for example in examples))
+
+
+def _row(example: Example) -> dict[str, list[int]]:
+    labels = [int(t) if m else -100 for t, m in zip(example.ids_T, example.mask_T, strict=True)]
+    return {"input_ids": example.ids_T.tolist(), "labels": labels}
 
 
 def _any_tokenizer() -> Any:

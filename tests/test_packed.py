@@ -13,7 +13,14 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
-from talkalike.models.packed import PACKED_ATTENTION, pack, packed_attention, target_logits, target_logprobs
+from talkalike.models.packed import (
+    PACKED_ATTENTION,
+    _attend_in_blocks,
+    pack,
+    packed_attention,
+    target_logits,
+    target_logprobs,
+)
 from tiny_model import build_tiny_llama
 
 CPU = torch.device("cpu")
@@ -135,6 +142,34 @@ def test_a_soft_prompt_stands_before_every_document(tiny: LoadedModel) -> None:
             logits_TV = tiny.model(inputs_embeds=torch.cat([soft_PD, embedded_TD])[None]).logits[0]
             expected += [logits_TV[3 + t - 1] for t in range(1, len(ids_T)) if mask_T[t]]
     torch.testing.assert_close(packed_LV, torch.stack(expected), atol=2e-5, rtol=1e-4)
+
+
+def test_what_no_loss_can_see_is_left_out() -> None:
+    row = pack(*documents(350), CPU)
+    ids, masks = documents(350)
+    last = [int(mask[1:].nonzero()[0][-1]) + 2 if mask[1:].any() else 0 for mask in masks]
+    assert row.lengths == tuple(end for end in last if end)
+    assert sum(row.lengths) < sum(map(len, ids))
+    assert row.loss_tokens == sum(int(mask[1:].sum()) for mask in masks)
+
+
+@pytest.mark.parametrize("length", [7, 256, 600])
+def test_attention_in_blocks_is_attention(length: int) -> None:
+    torch.manual_seed(0)
+    exact = [torch.randn(1, 2, length, 16, requires_grad=True) for _ in range(3)]
+    rounded = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    expected = F.scaled_dot_product_attention(*exact, is_causal=True)
+    found = _attend_in_blocks(*rounded, None)
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+    weights = torch.randn_like(expected)
+    (expected * weights).sum().backward()
+    (found.float() * weights).sum().backward()
+    for one, other in zip(rounded, exact, strict=True):
+        difference = (one.grad.float() - other.grad).norm() / other.grad.norm()
+        assert difference < 0.02
+    again = _attend_in_blocks(*rounded, None)
+    rounded[1].data[:, :, -1] += 1  # the last key: only the last query may notice
+    assert torch.equal(_attend_in_blocks(*rounded, None)[:, :, :-1], again[:, :, :-1])
 
 
 def test_attention_is_given_back(tiny: LoadedModel) -> None:

@@ -27,7 +27,7 @@ Method = Literal["lora", "dora", "full", "last-n", "prompt"]
 _TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
-def train(
+def train(  # signature: typer
     name: Annotated[str | None, typer.Option(help="Name of the new model. Default: the speaker's, numbered.")] = None,
     examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
     method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,

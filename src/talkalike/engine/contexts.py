@@ -125,4 +125,4 @@ class EncoderDecoderContext:
 
     def forget_last(self, count: int) -> None:
         """Never needed: no next header is tried."""
-        raise NotImplementedError("an encoder-decoder context cannot be shortened")
+        raise AssertionError("an encoder-decoder context cannot be shortened")

@@ -23,6 +23,7 @@ from transformers import AttentionInterface
 from talkalike.models.load import LoadedModel
 
 PACKED_ATTENTION = "talkalike_packed"
+_BLOCK = 256  # queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +42,19 @@ class Row:
 
 
 def pack(ids: Sequence[NDArray[np.int32]], masks: Sequence[NDArray[np.bool_]], device: torch.device) -> Row:
-    """Documents (token ids and loss masks of the same lengths) as one row. A document's first token has no context."""
-    lengths = tuple(len(document) for document in ids)
-    mask_T = np.concatenate(masks)
-    starts = np.cumsum((0, *lengths[:-1]))
-    mask_T[starts] = False
-    positions_T = np.concatenate([np.arange(length) for length in lengths])
+    """Documents (token ids and loss masks of the same lengths) as one row.
+
+    A document's first token has no context and is no target. What comes after a document's last target cannot change
+    any loss and is left out, documents without a target altogether.
+    """
+    ends = [int(np.flatnonzero(mask[1:])[-1]) + 2 if mask[1:].any() else 0 for mask in masks]
+    lengths = tuple(end for end in ends if end)
+    ids_T = np.concatenate([document[:end] for document, end in zip(ids, ends, strict=True)])
+    mask_T = np.concatenate([mask[:end] for mask, end in zip(masks, ends, strict=True)])
+    mask_T[np.cumsum((0, *lengths))[:-1]] = False
+    positions_T = np.concatenate([np.arange(end) for end in ends])
     return Row(
-        ids_T=torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(device),
+        ids_T=torch.from_numpy(ids_T.astype(np.int64)).to(device),
         positions_T=torch.from_numpy(positions_T).to(device),
         lengths=lengths,
         targets_L=torch.from_numpy(np.flatnonzero(mask_T)).to(device),
@@ -178,6 +184,8 @@ def _attend(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, limits: _L
         F.scaled_dot_product_attention, query_BHTD, key_BHTD, value_BHTD, scale=limits.scaling, dropout_p=dropout
     )
     if limits.softcap is None and (limits.window is None or length <= limits.window):
+        if query_BHTD.dtype is torch.bfloat16 and query_BHTD.device.type == "cpu" and query_BHTD.requires_grad:
+            return _attend_in_blocks(query_BHTD, key_BHTD, value_BHTD, limits.scaling)
         return attend(is_causal=True)
     place_T = torch.arange(length, device=query_BHTD.device)
     distance_TT = place_T[:, None] - place_T
@@ -187,6 +195,25 @@ def _attend(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, limits: _L
     scale = limits.scaling if limits.scaling is not None else query_BHTD.shape[-1] ** -0.5
     scores_BHTT = limits.softcap * torch.tanh(query_BHTD @ key_BHTD.transpose(2, 3) * scale / limits.softcap)
     return scores_BHTT.masked_fill(~allowed_TT, float("-inf")).softmax(dim=-1) @ value_BHTD
+
+
+def _attend_in_blocks(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, scaling: float | None) -> Tensor:
+    """Causal attention by blocks of queries over their own past, as plain matrix products.
+
+    Training on a CPU in bfloat16 only: there the fused kernel's backward pass takes up to twice as long. Scores are
+    rounded to bfloat16, as in transformers' eager attention.
+    """
+    length = query_BHTD.shape[2]
+    query_BHTD = query_BHTD * (scaling if scaling is not None else query_BHTD.shape[-1] ** -0.5)
+    key_BHDT = key_BHTD.transpose(2, 3)
+    future_QQ = torch.full((_BLOCK, _BLOCK), float("-inf"), dtype=query_BHTD.dtype).triu(1)
+    blocks = []
+    for start in range(0, length, _BLOCK):
+        stop = min(length, start + _BLOCK)
+        scores_BHQT = query_BHTD[:, :, start:stop] @ key_BHDT[..., :stop]
+        scores_BHQT[..., start:] += future_QQ[: stop - start, : stop - start]
+        blocks.append(scores_BHQT.softmax(dim=-1) @ value_BHTD[:, :, :stop])
+    return torch.cat(blocks, dim=2)
 
 
 AttentionInterface.register(PACKED_ATTENTION, _attend_within_documents)

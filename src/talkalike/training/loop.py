@@ -21,6 +21,7 @@ from talkalike.models.adapters import Trainable
 from talkalike.models.packed import Row, pack, target_logits
 from talkalike.training.batches import Rows, epoch_batches
 from talkalike.training.losses import clip_gradients, learning_rate_factor, negative_log_likelihood
+from talkalike.training.memory import keep_freed_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,8 @@ def training_steps(
     total = max(1, round(settings.epochs * per_epoch))
     parameters = list(trainable.parameters.values())
     batches: list[Rows] = []
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     trainable.network.train()
     while progress.step < total and not _out_of_time(progress, settings):
         start = time.perf_counter()

@@ -1,0 +1,281 @@
+"""From examples to a model that talks, as a person types it: train, stop, resume, score, chat, serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
+from talkalike.cli.training_screen import sparkline
+from talkalike.models.catalog import Catalog
+from talkalike.training.run_folder import RunFolder, only_training
+from tiny_model import build_tiny_llama
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = [sys.executable, "-m", "talkalike.cli.main"]
+SETTINGS = """[model]
+base = "tiny"
+[train]
+batch_tokens = 8192
+row_tokens = 4096
+lr = 0.01
+last_layers = 1
+[chat]
+max_tokens = 12
+max_messages = 2
+seed = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = sample_workspace(tmp_path_factory.mktemp("train"))
+    (root / "talkalike.toml").write_text(SETTINGS, encoding="utf-8")
+    succeed("prepare", "-s", "Juno Marwick", "-s", "Edgar Pellworth", "--name", "two", "--no-estimate", "-w", root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: Path) -> Path:
+    """The same with a model `first` of two speakers."""
+    done = succeed("train", "--name", "first", "--epochs", "1", "-w", prepared, "--json").json
+    assert done["model"] == "first"
+    assert done["scores"]["heldout_loss"] < done["scores"]["heldout_loss_before"]
+    assert Path(done["plot"]).read_bytes().startswith(b"\x89PNG")
+    return prepared
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def test_training_tells_how_it_goes_and_what_came_out(copy: Path) -> None:
+    done = succeed("train", "--method", "last-n", "--epochs", "0.5", "-w", copy)
+    assert re.search(r"held-out loss\s+\d\.\d+ → \d\.\d+ \(.* lower\), at step \d+", done.out)
+    assert "talkalike chat --model juno-marwick-edgar-pellworth-1" in done.out
+    assert "trained numbers" in done.err
+    card = Catalog(copy / "models").card("juno-marwick-edgar-pellworth-1")
+    assert (card.method, card.kind, card.speakers) == ("last-n", "full", ("Juno Marwick", "Edgar Pellworth"))
+
+
+def test_wrong_trainings_are_refused(copy: Path) -> None:
+    for options, told in (
+        (["--name", "first"], "There is a model 'first' already."),
+        (["--name", "../up"], "cannot be a model's name"),
+        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--examples", "three"], "no examples called 'three'"),
+        (["--base", "nothing"], "no base model 'nothing'"),
+        (["--tracker", "paper"], "no tracker 'paper'"),
+        (["--tracker", "wandb"], "pip install 'talkalike[trackers]'"),
+        (["--resume"], "no unfinished training"),
+        (["--resume", "--epochs", "2"], "--resume goes on with the training as it was started"),
+    ):
+        done = talkalike("train", *options, "-w", copy)
+        assert (done.code, told in done.err) == (2, True), done.err
+    with only_training(copy / "runs"):
+        done = talkalike("train", "-w", copy)
+    assert (done.code, "Another training is running" in done.err) == (2, True)
+
+
+def test_examples_in_another_vocabulary_are_refused(copy: Path, tmp_path: Path) -> None:
+    other = build_tiny_llama(tmp_path / "other")
+    tokenizer = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:-1]
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    done = talkalike("train", "--base", other, "-w", copy)
+    assert (done.code, "in the vocabulary of 'tiny'" in done.err) == (2, True)
+
+
+def test_ctrl_c_saves_and_resume_goes_on(copy: Path) -> None:
+    command = [*PROGRAM, "train", "--name", "cut", "--epochs", "40", "-w", str(copy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not any(len(RunFolder(run).metrics()) > 3 for run in (copy / "runs").glob("cut-*")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "Stopping after this step" in err
+    assert "talkalike train --resume" in out
+    run = RunFolder(next((copy / "runs").glob("cut-*")))
+    stopped_at = max(line["step"] for line in run.metrics() if "loss" in line)
+    assert run.description()["state"] == "stopped"
+    assert Catalog(copy / "models").card("cut").scores["ended"] == "stopped"
+    about = run.description()
+    about["settings"]["loop"]["epochs"] = (stopped_at + 2) / about_steps(run)
+    run.describe(about)
+    resumed = succeed("train", "--resume", "--name", "cut", "-w", copy, "--json").json
+    steps = [line["step"] for line in run.metrics() if "loss" in line]
+    assert steps == list(range(1, max(steps) + 1))
+    assert max(steps) > stopped_at
+    assert (resumed["model"], resumed["ended"]) == ("cut", "finished")
+
+
+def about_steps(run: RunFolder) -> float:
+    """Steps in an epoch, from what the run recorded."""
+    line = next(line for line in run.metrics() if "epoch" in line)
+    return float(line["step"] / line["epoch"])
+
+
+def test_resume_refuses_examples_that_changed(copy: Path) -> None:
+    run = RunFolder(next((copy / "runs").glob("first-*")))
+    run.describe({**run.description(), "state": "stopped", "examples_hash": "another"})
+    done = talkalike("train", "--resume", "-w", copy)
+    assert (done.code, "prepared anew" in done.err) == (2, True)
+
+
+def test_score_writes_report_page_and_card(copy: Path) -> None:
+    done = succeed(
+        "score", "--model", "first", "--speaker", "juno marwick", "--replies", "20", "-w", copy, "--json"
+    ).json
+    assert [report["author"] for report in done["reports"]] == ["Juno Marwick"]
+    report = done["reports"][0]
+    assert report["counts"]["replies"] == 20
+    assert (
+        report["bits"]["double"]["bits_per_character"]["value"] < report["bits"]["base"]["bits_per_character"]["value"]
+    )
+    page = Path(done["pages"][0])
+    assert "juno marwick" in page.read_text(encoding="utf-8").casefold()
+    scores = Catalog(copy / "models").card("first").scores
+    assert scores["likeness_by_speaker"]["Juno Marwick"]["replies"] == 20
+    listed = {model["name"]: model for model in succeed("models", "-w", copy, "--json").json["models"]}
+    assert "first" in listed
+
+
+def test_scoring_what_cannot_be_scored(copy: Path) -> None:
+    for options, told in (
+        (["--model", "tiny"], "is a base model"),
+        (["--model", "nobody"], "no model called 'nobody'"),
+        (["--speaker", "Nobody"], "was not trained on 'Nobody'"),
+    ):
+        done = talkalike("score", *options, "-w", copy)
+        assert (done.code, told in done.err) == (2, True), done.err
+    succeed("prepare", "-s", "Juno Marwick", "--name", "two", "--no-estimate", "-w", copy)
+    done = talkalike("score", "-w", copy)
+    assert (done.code, "prepared anew" in done.err) == (2, True)
+
+
+def talk(root: Path, said: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, "chat", "-w", str(root), *options]
+    return subprocess.run(command, input=said, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_chat_answers_a_pipe(trained: Path) -> None:
+    done = talk(trained, "hello?\n/who\nand now?\n", "--as", "edgar pellworth", "--me", "Bob")
+    assert done.returncode == 0, done.stderr
+    assert "Edgar Pellworth" in done.stdout
+    assert "Bob" in done.stdout
+    assert talk(trained, "hello?\n", "--as", "Nobody").returncode == 2
+    base = talk(trained, "hello?\n", "--model", "tiny", "--as", "Anyone")
+    assert base.returncode == 0, base.stderr
+
+
+@pytest.fixture
+def served(trained: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TALKALIKE_API_KEY": "secret"}
+    command = [*PROGRAM, "serve", "--engine", "--port", str(port), "-w", str(trained)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            assert process.poll() is None
+            try:
+                if httpx.get(f"{url}/health").status_code == 200:
+                    break
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        yield f"{url}/v1"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) in {0, 130}
+
+
+def test_the_official_client_and_our_chat_talk_to_the_server(served: str, trained: Path) -> None:
+    with OpenAI(base_url=served, api_key="secret", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["first"]
+        answer = client.chat.completions.create(
+            model="first", messages=[{"role": "user", "content": "hi"}], max_tokens=5, seed=1
+        )
+        assert answer.choices[0].finish_reason in {"stop", "length"}
+    environment = {**os.environ, "TALKALIKE_API_KEY": "secret"}
+    command = [*PROGRAM, "chat", "--url", served, "--as", "Juno Marwick", "-w", str(trained)]
+    done = subprocess.run(
+        command, input="hi\n", env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Juno Marwick" in done.stdout
+
+
+def test_serve_needs_to_know_what(trained: Path) -> None:
+    done = talkalike("serve", "-w", trained)
+    assert (done.code, "talkalike serve --engine" in done.err) == (2, True)
+
+
+def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [block.split("\n") for block in re.findall(r"```sh\n(.*?)\n```", readme, flags=re.DOTALL)]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [line.split("#")[0].strip() for line in blocks[0]] == ["make demo", "make test"]
+    assert all(f"\n{line.split()[1]}:" in makefile for line in blocks[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALKALIKE_MODEL_BASE", str(build_tiny_llama(tmp_path / "tiny")))
+    monkeypatch.setenv("TALKALIKE_TRAIN_EPOCHS", "0.3")
+    monkeypatch.setenv("TALKALIKE_CHAT_MAX_TOKENS", "8")
+    meant = {
+        "~/Downloads/facebook-you.zip": str(SAMPLE_PARTS[0]),
+        "~/Downloads/messages-e2ee.zip": str(SAMPLE_PARTS[1]),
+    }
+    commands = [shlex.split(line) for line in blocks[1]]
+    assert [words[1] for words in commands if words[0] == "talkalike"] == [
+        "init", "import", "people", "prepare", "examples", "train", "score", "chat",
+    ]  # fmt: skip
+    for words in commands:
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+            continue
+        words = [meant.get(word, "Juno Marwick" if word == "Your Name" else word) for word in words[1:]]
+        if words[0] == "chat":
+            assert talk(Path.cwd(), "hi\n").returncode == 0
+        else:
+            succeed(*words, *(["--replies", "20"] if words[0] == "score" else []))
+    for words in re.findall(r"`talkalike ([^`]+)`", readme):
+        command = words.split()[0]
+        if command.islower():
+            assert "Usage" in succeed(command, "--help").out
+
+
+def test_the_demo_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKALIKE_MODEL_BASE", str(build_tiny_llama(tmp_path / "tiny")))
+    monkeypatch.setenv("TALKALIKE_CHAT_MAX_TOKENS", "8")
+    done = succeed("demo", tmp_path / "demo", "--minutes", "0.05", "--replies", "20", "--no-chat")
+    for part in ("Import", "Prepare", "Train", "Before and after", "Score", "Yours now"):
+        assert re.search(rf"\d\. {part}", done.out)
+    assert "fictional" in done.out
+    assert done.out.count("the double:") == 5
+    card = Catalog(tmp_path / "demo" / "models").newest_double()
+    assert card is not None and card.fictional
+    again = succeed("demo", tmp_path / "demo", "--minutes", "0.02", "--replies", "20", "--no-chat")
+    assert "juno-marwick-2" in again.out
+
+
+def test_sparklines() -> None:
+    assert sparkline([3, 2, 1]) == "█▅▁"
+    assert sparkline([]) == ""
+    assert sparkline([1, 1]) == "▁▁"
+    assert len(sparkline(list(range(500)))) == 40
