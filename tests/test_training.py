@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -267,6 +268,24 @@ def test_a_diverged_training_says_so(catalog: Catalog, examples: ExampleSet, tmp
     settings = config(adapter=AdapterSettings(method="full"), loop=dataclasses.replace(LOOP, learning_rate=1e38))
     with pytest.raises(TalkalikeError, match="diverged"):
         events(settings, catalog, examples, tmp_path / "runs" / "1")
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the write fails in the same way."""
+    script = f"""
+import resource, signal, torch
+from safetensors.torch import save_file
+from talkalike.models.adapters import disk_errors
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with disk_errors():
+        save_file({{"a": torch.zeros(4096)}}, {str(tmp_path / "a.safetensors")!r})
+except OSError as error:
+    raise SystemExit(error.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert done.returncode == errno.EFBIG
 
 
 def test_two_trainings_at_once_are_refused(tmp_path: Path) -> None:

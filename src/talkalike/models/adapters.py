@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +14,7 @@ from typing import Any, cast
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from peft.utils import TaskType
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -84,9 +88,26 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
     )
 
 
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turns safetensors' own error for a failed write into the OSError it is (a full disk, say)."""
+    try:
+        yield
+    except SafetensorError as problem:
+        code = re.search(r"os error (\d+)", str(problem))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
+
+
 def save_trained(trainable: Trainable, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:
     """Writes the model as others can load it: PEFT's adapter format, or a whole model with weights in `dtype`."""
     folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors():
+        _save(trainable, folder, base_name, dtype)
+
+
+def _save(trainable: Trainable, folder: Path, base_name: str, dtype: torch.dtype) -> None:
     if trainable.peft_model is not None:
         peft_model = cast(Any, trainable.peft_model)
         peft_model.peft_config["default"].base_model_name_or_path = base_name

@@ -85,7 +85,7 @@ class Catalog:
             fields = json.loads(path.read_text(encoding="utf-8"))
             known = {field.name for field in dataclasses.fields(Card)}
             card = Card(**{key: value for key, value in fields.items() if key in known})
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, AttributeError) as problem:
             raise UserError(
                 f"{path} is not a readable model card: {problem}.", hint="Train or fetch it again."
             ) from None

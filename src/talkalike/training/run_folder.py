@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from talkalike.errors import UserError
-from talkalike.models.adapters import Trainable
+from talkalike.models.adapters import Trainable, disk_errors
 
 _STATE = "state.json"
 
@@ -81,7 +81,8 @@ class RunFolder:
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keeps the trained tensors with the lowest held-out loss so far."""
         temporary = self.path / ".best.tmp"
-        save_file(dict(tensors), temporary)
+        with disk_errors():
+            save_file(dict(tensors), temporary)
         temporary.replace(self.path / "best.safetensors")
 
     def best(self) -> dict[str, Tensor] | None:
@@ -94,7 +95,8 @@ class RunFolder:
         folder = self.path / f"checkpoint-{int(state['step']):08d}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        save_file(checkpoint_tensors(trainable, optimizer), folder / "tensors.safetensors")
+        with disk_errors():
+            save_file(checkpoint_tensors(trainable, optimizer), folder / "tensors.safetensors")
         with (folder / _STATE).open("w", encoding="utf-8") as file:
             json.dump(state, file)
             file.flush()

@@ -38,7 +38,7 @@ from talkalike.training.loop import (
 from talkalike.training.run_folder import RunFolder
 
 # Peak learning rates of AdamW; measured on small chats with a 135M base (docs/lab-notebook.md).
-LEARNING_RATES = {"lora": 5e-4, "dora": 5e-4, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
+LEARNING_RATES = {"lora": 1e-3, "dora": 1e-3, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
 
 
