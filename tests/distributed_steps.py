@@ -6,17 +6,17 @@ import json
 import sys
 from pathlib import Path
 
-from accelerate import Accelerator
+import torch
 
 from talkalike.examples.dataset import ExampleSet
 from talkalike.models.catalog import Catalog
-from talkalike.training.loop import Progress, make_optimizer, training_steps
-from test_training import LOOP, trainable_tiny
+from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
+from test_training import CPU, LOOP, trainable_tiny
 
 if __name__ == "__main__":
     models, examples, out = map(Path, sys.argv[1:])
     trainable = trainable_tiny(Catalog(models), "lora")
-    accelerator = Accelerator(cpu=True)
+    accelerator = make_accelerator(CPU, torch.float32)
     steps = training_steps(
         trainable,
         ExampleSet(examples).split("train"),

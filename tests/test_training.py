@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from peft import PeftModel
 from tokenizers import Tokenizer
 
@@ -29,6 +28,7 @@ from talkalike.training.loop import (
     Progress,
     Step,
     accumulate,
+    make_accelerator,
     make_optimizer,
     make_row,
     mean_loss,
@@ -73,7 +73,7 @@ def run_loop(trainable: Trainable, examples: ExampleSet, settings: LoopSettings)
         examples.split("train"),
         optimizer=make_optimizer(trainable, settings),
         settings=settings,
-        accelerator=Accelerator(cpu=True),
+        accelerator=make_accelerator(CPU, torch.float32),
         progress=Progress(),
     )
     return list(steps)
@@ -110,7 +110,7 @@ def heldout_loss(model: str, catalog: Catalog, examples: ExampleSet) -> float:
 def test_our_loss_is_the_reference_librarys(catalog: Catalog, examples: ExampleSet) -> None:
     trainable = trainable_tiny(catalog)
     documents = examples.split("train")
-    loss, loss_tokens = accumulate(trainable, [make_row(documents, [0], CPU)], Accelerator(cpu=True))
+    loss, loss_tokens = accumulate(trainable, [make_row(documents, [0], CPU)], make_accelerator(CPU, torch.float32))
     reference = load_network(catalog.path("tiny"), dtype=torch.float32, device=CPU)
     ids_1T = torch.from_numpy(documents.ids(0).astype("int64"))[None]
     labels_1T = ids_1T.masked_fill(~torch.from_numpy(documents.mask(0).copy())[None], -100)
@@ -131,8 +131,8 @@ def test_accumulation_equals_a_big_batch(catalog: Catalog, examples: ExampleSet)
     split, whole = trainable_tiny(catalog), trainable_tiny(catalog)
     rows = [make_row(documents, [index], CPU) for index in indices]
     assert len({row.loss_tokens for row in rows}) > 1  # means of unequal rows would differ
-    assert accumulate(split, rows, Accelerator(cpu=True)) == pytest.approx(
-        accumulate(whole, [make_row(documents, indices, CPU)], Accelerator(cpu=True)), abs=1e-5
+    assert accumulate(split, rows, make_accelerator(CPU, torch.float32)) == pytest.approx(
+        accumulate(whole, [make_row(documents, indices, CPU)], make_accelerator(CPU, torch.float32)), abs=1e-5
     )
     for name, parameter in split.parameters.items():
         torch.testing.assert_close(parameter.grad, whole.parameters[name].grad, atol=2e-5, rtol=1e-3)
@@ -332,9 +332,9 @@ def test_two_processes_train_as_one(catalog: Catalog, examples: ExampleSet, tmp_
 def test_mean_loss_counts_every_token_once(catalog: Catalog, examples: ExampleSet) -> None:
     trainable = trainable_tiny(catalog)
     documents = examples.split("train")
-    whole = mean_loss(trainable, documents, range(len(documents)), Accelerator(cpu=True))
+    whole = mean_loss(trainable, documents, range(len(documents)), make_accelerator(CPU, torch.float32))
     one_by_one = [
-        (mean_loss(trainable, documents, [i], Accelerator(cpu=True)), int(documents.mask(i).sum()))
+        (mean_loss(trainable, documents, [i], make_accelerator(CPU, torch.float32)), int(documents.mask(i).sum()))
         for i in range(len(documents))
     ]
     assert whole == pytest.approx(sum(loss * n for loss, n in one_by_one) / sum(n for _, n in one_by_one), abs=1e-5)

@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from talkalike.examples.dataset import Documents
@@ -61,6 +63,16 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0  # spent in steps
+
+
+def make_accelerator(device: torch.device, dtype: torch.dtype, **options: Any) -> Accelerator:
+    """Device, precision and processes of one training; `options` go to accelerate.
+
+    accelerate keeps the precision of a process's first training and refuses another, so that is forgotten first.
+    """
+    AcceleratorState._reset_state()
+    mixed = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "no")
+    return Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", **options)
 
 
 def make_optimizer(trainable: Trainable, settings: LoopSettings) -> torch.optim.Optimizer:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import Documents, ExampleSet
@@ -29,6 +28,7 @@ from talkalike.training.loop import (
     LoopSettings,
     Progress,
     Step,
+    make_accelerator,
     make_optimizer,
     mean_loss,
     steps_per_epoch,
@@ -113,12 +113,8 @@ class _Recipe:
         self.train = examples.split("train")
         self.heldout = examples.split("heldout")
         self.evaluated_on = _evenly_spaced(self.heldout, config.evaluation_tokens)
-        mixed = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "no")
-        self.accelerator = Accelerator(
-            mixed_precision=mixed,
-            cpu=device.type == "cpu",
-            log_with=list(config.trackers) or None,
-            project_dir=str(run.path),
+        self.accelerator = make_accelerator(
+            device, dtype, log_with=list(config.trackers) or None, project_dir=str(run.path)
         )
         network = load_network(catalog.path(config.base), dtype=dtype, device=self.accelerator.device)
         if network.config.is_encoder_decoder:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
-from accelerate import Accelerator
 
 from talkalike.models.adapters import AdapterSettings, make_trainable
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_network
 from talkalike.models.packed import PACKED_ATTENTION, pack
 from talkalike.models.precision import choose_device, choose_dtype
-from talkalike.training.loop import accumulate
+from talkalike.training.loop import accumulate, make_accelerator
 
 _DOCUMENTS, _LENGTH, _LOSS_SHARE = 2, 512, 0.25
 
@@ -22,8 +20,7 @@ def measure(catalog: Catalog, base: str, dtype: str, device: str) -> float:
     """Tokens (context included) per second that LoRA training of `base` gets through here, after one warm-up step."""
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    mixed = "bf16" if chosen_dtype is torch.bfloat16 else "no"
-    accelerator = Accelerator(mixed_precision=mixed, cpu=chosen_device.type == "cpu")
+    accelerator = make_accelerator(chosen_device, chosen_dtype)
     network = load_network(catalog.path(base), dtype=chosen_dtype, device=chosen_device)
     network.set_attn_implementation(PACKED_ATTENTION)
     trainable = make_trainable(network, AdapterSettings(), seed=0)
