@@ -39,7 +39,7 @@ def workspace(folder: Path) -> Path:
     return folder
 
 
-def rows(folder: Path, irc: Path | None) -> Iterator[tuple[str, str, str]]:
+def rows(folder: Path, irc: Path | None, gguf: Path | None) -> Iterator[tuple[str, str, str]]:
     """(what, measured, wanted), as they come."""
     base = folder / "models" / "smollm2-135m-instruct"
     start = run("start_up.py", "--workspace", str(folder))[0]
@@ -55,11 +55,11 @@ def rows(folder: Path, irc: Path | None) -> Iterator[tuple[str, str, str]]:
     speed = run("training_speed.py")[0]
     for name, times in speed["times_faster_than"].items():
         yield f"training, loss tokens/s beside {name}", f"{times:.1f} times", f"≥ {speed['wanted'][name]} times"
-    answer = run("engine_latency.py", str(base))[0]
+    answer = run("engine_latency.py", str(base), *(["--gguf", str(gguf)] if gguf else []))[0]
     warm = answer["first_token"]["cold_over_warm"]
     yield "next reply's first token, 2,000 tokens of chat", f"1/{warm:.0f} of a cold prefill", "≤ 1/20"
-    for name, value in answer["decode"].items():
-        yield f"decoding, {name}", f"{value} tokens/s" if isinstance(value, int | float) else str(value), "as it is"
+    for name, value in answer["decode_tokens_per_s"].items():
+        yield f"decoding, {name}", f"{value:.1f} tokens/s", "as it is"
     if irc is not None:
         learned = run("learning_speed.py", str(irc), "--speaker", "Dr_Willis", "--models", str(base.parent))[0]
         times = learned["times_sooner"]
@@ -70,9 +70,10 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--irc", type=Path, help="an IRC export in which Dr_Willis speaks")
+    parser.add_argument("--gguf", type=Path, help="the base as GGUF, to decode with llama.cpp beside us")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        table = list(rows(workspace(Path(scratch) / "workspace"), options.irc))
+        table = list(rows(workspace(Path(scratch) / "workspace"), options.irc, options.gguf))
     width = max(len(what) for what, _, _ in table)
     for what, measured, wanted in table:
         print(f"{what:<{width}}  {measured:<28}  {wanted}")
