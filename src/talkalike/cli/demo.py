@@ -31,8 +31,8 @@ def demo(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the demo's workspace is made.")] = Path(
         "demo"
     ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 4.0,
-    replies: Annotated[int, typer.Option(min=10, help="Held-out moments in the likeness score.")] = 30,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 3.0,
+    replies: Annotated[int, typer.Option(min=10, help="Held-out moments in the likeness score.")] = 24,
     chat: Annotated[bool, typer.Option("--chat/--no-chat", help="Open the chat at the end (in a terminal).")] = True,
 ) -> None:
     """Try everything on bundled, invented chats: import, train for a few minutes, compare, score, talk."""

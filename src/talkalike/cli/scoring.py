@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from talkalike.examples.dataset import ExampleSet
     from talkalike.models.catalog import Card
 
+_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
+
 
 def score(
     model: Annotated[str | None, typer.Option(help="Which model. Default: the one trained last.")] = None,
@@ -68,10 +70,13 @@ def score_model(
         loaded = load_for_inference(catalog.path(each.name), catalog=catalog, dtype=wanted.dtype, device=wanted.device)
         arms.append(Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(catalog.path(each.name))))
     folder = catalog.path(card.name) / "likeness"
+    sampling = sampling_of(opened)
     settings = LikenessSettings(
-        sampling=dataclasses.replace(sampling_of(opened), seed=opened.settings.train.seed),
+        sampling=dataclasses.replace(
+            sampling, seed=opened.settings.train.seed, max_tokens=min(sampling.max_tokens, _LONGEST_REPLY)
+        ),
         replies=replies,
-        bits_replies=2 * replies,
+        bits_replies=replies,
         cache_folder=folder / "replies",
     )
     scored = asyncio.run(_score(examples, speakers, (arms[0], arms[1]), settings, quiet=quiet))
