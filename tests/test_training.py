@@ -124,8 +124,6 @@ def test_our_loss_is_the_reference_librarys(catalog: Catalog, examples: ExampleS
 
 
 def test_accumulation_equals_a_big_batch(catalog: Catalog, examples: ExampleSet) -> None:
-    many_rows = dataclasses.replace(LOOP, row_tokens=60, batch_tokens=900, epochs=2)
-    one_row = dataclasses.replace(LOOP, row_tokens=10**6, batch_tokens=900, epochs=2)
     indices = list(range(len(examples.split("train"))))
     documents = examples.split("train")
     split, whole = trainable_tiny(catalog), trainable_tiny(catalog)
@@ -136,7 +134,6 @@ def test_accumulation_equals_a_big_batch(catalog: Catalog, examples: ExampleSet)
     )
     for name, parameter in split.parameters.items():
         torch.testing.assert_close(parameter.grad, whole.parameters[name].grad, atol=2e-5, rtol=1e-3)
-    assert many_rows.seed == one_row.seed
 
 
 def test_every_document_is_trained_once_an_epoch_in_an_order_of_its_own() -> None:
