@@ -1,4 +1,4 @@
-# The commands of this project: make demo, make test, make bench, make clean.
+# The commands of this project: make demo, make discord, make test, make bench, make clean.
 # Needs Python 3.11 or newer with its venv module, make, and a C compiler for the few libraries without a wheel here.
 # Another Python: make demo PYTHON=/path/to/python3. pip's own settings (PIP_*, pip.conf) are respected.
 
@@ -14,10 +14,11 @@ BENCH_VENV := .venv-bench
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input -c constraints.txt
 NEEDS := pyproject.toml constraints.txt
 
-.PHONY: help demo test bench install clean check-python
+.PHONY: help demo discord test bench install clean check-python
 
 help:
 	@echo "make demo     install, import the bundled sample, train a small double on the CPU, chat with it"
+	@echo "make discord  the double on a stand-in for Discord on this computer, with a page in the browser"
 	@echo "make test     install what the tests need and run them all"
 	@echo "make bench    install the opponents and print the benchmark table"
 	@echo "make clean    remove what the commands above made"
@@ -51,6 +52,9 @@ install: $(VENV)/.stamp-base
 
 demo: $(VENV)/.stamp-base
 	@$(VENV)/bin/talkalike demo
+
+discord: $(VENV)/.stamp-base
+	@$(VENV)/bin/talkalike serve --discord --offline --workspace demo
 
 # pytest comes last, so that its summary is the last line.
 test: $(VENV)/.stamp-test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,12 +23,13 @@ def seconds_of_help(rounds: int) -> float:
 
 
 def seconds_to_first_reply(workspace: Path, rounds: int) -> float:
-    """Median time from starting `talkalike chat` on a pipe until the first reply's first byte."""
+    """Median time from starting `talkalike chat` on a pipe until the first reply's first word."""
     times = []
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}  # else a pipe gets everything at the end
     command = [sys.executable, "-m", "talkalike.cli.main", "chat", "-w", str(workspace), "--seed", "1"]
     for _ in range(rounds):
         start = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
             assert process.stdin and process.stdout
             process.stdin.write(b"hi there, how are you?\n")
             process.stdin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from talkalike.chat.context import STAY, Item, Seen, select
+from talkalike.chat.context import PINNED, STAY, Item, Seen, select
 from talkalike.chat.conversation import BEFORE_RESET, Conversation
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
@@ -20,10 +21,15 @@ def words(turns: tuple[Turn, ...]) -> list[int]:
     return [2 + -(-len(turn.speaker) // 4) + len(turn.text.split()) for turn in turns]
 
 
-def items_of(*texts: str, barred: dict[int, str] | None = None) -> list[Item]:
+def items_of(*texts: str, barred: dict[int, str] | None = None, pinned: Container[int] = ()) -> list[Item]:
     why = barred or {}
     return [
-        Item(id=str(index), turn=Turn("anna" if index % 2 else "ben", text), barred=why.get(index, ""))
+        Item(
+            id=str(index),
+            turn=Turn("anna" if index % 2 else "ben", text),
+            barred=why.get(index, ""),
+            pinned=index in pinned,
+        )
         for index, text in enumerate(texts)
     ]
 
@@ -51,7 +57,13 @@ def check(items: list[Item], seen: Seen, count) -> None:
     assert kept == sorted(kept, key=int)
     assert left_out == sorted(left_out, key=int)
     allowed = [item for item in items if not item.barred]
-    assert kept == [item.id for item in allowed][len(allowed) - len(kept) :], "the newest, without holes"
+    aged = [item.id for item in allowed[:-1] if not item.pinned] + [item.id for item in allowed[-1:]]
+    recent = [one.id for one in seen.kept if not one.pinned]
+    assert recent == aged[len(aged) - len(recent) :], "the newest, without holes"
+    assert seen.start == (recent[0] if recent else None)
+    pins = [one for one in seen.kept if one.pinned]
+    assert sum(one.tokens for one in pins) <= PINNED * seen.budget
+    assert all(one.why == "pinned" for one in pins)
     assert bool(kept) == bool(allowed)
     assert all(one.why for one in seen.kept + seen.left_out), "everything has its reason"
     by_id = {item.id: item for item in items}
@@ -63,10 +75,14 @@ def check(items: list[Item], seen: Seen, count) -> None:
         assert newest.speaker == seen.kept[-1].turn.speaker
 
 
-@given(texts, st.integers(12, 200), st.sets(st.integers(0, 11)), st.none() | st.integers(0, 11), st.booleans())
-def test_budget_holds_for_any_conversation(said, budget, barred, start, real) -> None:
+some = st.sets(st.integers(0, 11))
+
+
+@given(texts, st.integers(24, 200), st.tuples(some, some), st.none() | st.integers(0, 11), st.booleans())
+def test_budget_holds_for_any_conversation(said, budget, marks, start, real) -> None:
+    barred, pinned = marks
     count = bytes_counter() if real else words
-    items = items_of(*said, barred=dict.fromkeys(barred, "side talk (!)"))
+    items = items_of(*said, barred=dict.fromkeys(barred, "side talk (!)"), pinned=pinned)
     start_id = None if start is None else str(start)
     check(items, select(items, budget=budget, count_tokens=count, start=start_id), count)
 
@@ -104,6 +120,41 @@ def test_prompt_begins_at_the_same_place_until_it_overflows() -> None:
     assert 10 <= moves <= 20, "it moves once in a few messages, not with every message"
 
 
+def test_pinned_messages_stay_whatever_their_age() -> None:
+    items = items_of(*["a b c d e f g"] * 12, barred={2: "dropped"}, pinned={1, 2, 4})  # 10 tokens each
+    seen = select(items, budget=80, count_tokens=words)
+    assert [(one.id, one.pinned) for one in seen.kept if one.pinned] == [("1", True), ("4", True)]
+    assert [one.id for one in seen.kept] == ["1", "4", "8", "9", "10", "11"], "40 of the other 60"
+    assert seen.start == "8"
+
+
+def test_pinned_messages_leave_half_of_the_budget_to_the_conversation() -> None:
+    items = items_of(*["a b c d e f g"] * 12, pinned=range(8))
+    seen = select(items, budget=60, count_tokens=words)
+    assert [one.id for one in seen.kept] == ["0", "1", "2", "10", "11"], "the oldest pins first"
+    why = {one.id: one.why for one in seen.left_out}
+    assert why["3"] == "pinned, but all pinned turns have 30 tokens together"
+    assert why["9"].startswith("let go early")
+    long = items_of("a b c", "word " * 100, pinned={0})
+    assert [one.id for one in select(long, budget=60, count_tokens=words).kept] == ["0", "1"]
+
+
+def test_the_newest_message_is_answered_even_where_it_is_pinned() -> None:
+    seen = select(items_of("a", "word " * 100, pinned={0, 1}), budget=20, count_tokens=words)
+    assert [(one.id, one.pinned) for one in seen.kept] == [("0", True), ("1", False)]
+    assert "its beginning cut" in seen.kept[1].why
+
+
+def test_prompt_begins_at_the_same_place_behind_a_pin_too() -> None:
+    starts, start = [], None
+    for length in range(2, 61):
+        items = items_of(*[f"message number {index} has six words" for index in range(length)], pinned={0})
+        start = select(items, budget=110, count_tokens=words, start=start).start
+        starts.append(start)
+    moves = sum(one != other for one, other in pairwise(starts))
+    assert 10 <= moves <= 20
+
+
 def test_remembered_beginning_is_given_up_when_the_budget_was_raised() -> None:
     items = items_of(*["a b c d e f g"] * 40)
     assert len(select(items, budget=100, count_tokens=words, start="32").kept) == 8  # 80 of 100: stays
@@ -119,7 +170,9 @@ def test_newest_message_longer_than_the_budget_keeps_its_end(text, budget) -> No
     check(items, seen, count)
     assert len(seen.kept) == 1
     if seen.kept[0].turn.text != text:
-        assert "its beginning cut to fit the budget" in seen.kept[0].why
+        gone = len(text) - len(seen.kept[0].turn.text)
+        assert seen.kept[0].why.startswith("the newest message, its beginning cut to fit the budget of")
+        assert seen.kept[0].why.endswith(f"({gone:,} of {len(text):,} characters left out)")
         room = budget - count((Turn("anna", ""),))[0]
         assert len(seen.kept[0].turn.text.encode()) > room // 2 - 4, "no more than half is cut to begin at a word"
 

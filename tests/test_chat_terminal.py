@@ -284,6 +284,26 @@ def test_piped_input_gives_plain_lines_and_ends_at_its_end() -> None:
     ]
 
 
+def test_reactions_are_told_in_words(screens) -> None:
+    done = piped("\x10❤\nmore\n".encode(), ("\x10👍", "nice"), ("\x10😂",))
+    assert done.stderr == b""
+    assert done.stdout.decode().split("\n")[:3] == ["anna reacted 👍", "anna: nice", "anna reacted 😂"]
+    screen = Screen(("well", "\x10👍"))
+    screens.append(screen)
+    screen.wait_for("ben> ")
+    screen.type("hi\n")
+    screen.wait_for("anna: well\n")
+    screen.wait_for("anna reacted 👍")
+    screen.wait_for("ben> ")
+    screen.type("again\n")
+    screen.wait_for("anna reacted 👍")
+    screen.wait_for("ben> ")
+    screen.type("/seen\n")
+    assert re.search(r"in .*anna .* reacted 👍 ", screen.wait_for("ben> "))
+    screen.type("/quit\n")
+    screen.end()
+
+
 def test_piped_input_stops_at_an_error() -> None:
     done = piped(b"hi\nmore\n", ("one <drop>",), ("two",))
     assert done.returncode != 0

@@ -39,16 +39,24 @@ class RuleModel(torch.nn.Module):
         super().__init__()
         self.rule = rule
         self.calls: list[int] = []  # tokens read in each pass
-        self.config = SimpleNamespace(vocab_size=VOCABULARY, num_hidden_layers=1, layer_types=None)
+        self.config = SimpleNamespace(
+            vocab_size=VOCABULARY, num_hidden_layers=1, layer_types=None, _attn_implementation="sdpa"
+        )
         self.config.get_text_config = lambda decoder: self.config
 
-    def forward(self, input_ids, past_key_values, use_cache, logits_to_keep):
-        assert use_cache
+    def set_attn_implementation(self, name: str) -> None:
+        self.config._attn_implementation = name
+
+    def forward(self, input_ids, position_ids, logits_to_keep, use_cache, shared):
+        """The attention's part is to remember: here the tokens themselves are the keys."""
         self.calls.append(input_ids.shape[1])
-        keys = input_ids[:, None, :, None].float()
-        history = past_key_values.update(keys, keys, 0)[0][0, 0, :, 0].int().tolist()
-        ends = range(len(history) - logits_to_keep + 1, len(history) + 1)
-        return SimpleNamespace(logits=torch.stack([self.row(history[:end]) for end in ends])[None])
+        histories: list[list[int]] = []
+        stretches = input_ids[:, None, :, None].float().split(list(shared.lengths), dim=2)
+        for cache, keys in zip(shared.caches, stretches, strict=True):
+            history = cache.append(0, keys, keys)[0][0, 0, :, 0].int().tolist()
+            histories += [history[:end] for end in range(len(history) - keys.shape[2] + 1, len(history) + 1)]
+        assert position_ids[0].tolist() == [len(history) - 1 for history in histories]
+        return SimpleNamespace(logits=torch.stack([self.row(histories[place]) for place in logits_to_keep])[None])
 
     def row(self, history: list[int]) -> torch.Tensor:
         wanted = self.rule(TOKENIZER.decode(history, skip_special_tokens=False))

@@ -157,6 +157,41 @@ async def test_replies_that_run_together_equal_each_alone(llama):
     await engine.close()
 
 
+async def test_replies_that_run_together_share_their_passes(llama):
+    engine = LocalEngine(llama, slots=8)
+    asked = [prompt(str(number), turns=HISTORY[: 2 + number % 4]) for number in range(8)]
+    sampling = dataclasses.replace(GREEDY, max_messages=1)
+    alone = [await collect(engine, each, sampling) for each in asked]
+    with Counting(llama) as counting:
+        together = await asyncio.gather(*(collect(engine, each, sampling) for each in asked))
+    assert [tokens(pieces) for pieces in together] == [tokens(pieces) for pieces in alone]
+    for both in zip(together, alone, strict=True):
+        assert logprobs(both[0]) == pytest.approx(logprobs(both[1]), abs=1e-4)
+    longest = max(len(tokens(pieces)) for pieces in alone)
+    assert len(counting.read) < 2 * longest, "each reply had passes of its own"
+    assert max(counting.read) == 8
+    await engine.close()
+
+
+async def test_a_pass_that_fails_is_told_to_all_and_spoils_no_cache(llama):
+    engine, cold = LocalEngine(llama), LocalEngine(llama)
+    await collect(engine, prompt("a"))
+
+    def fail(*_arguments) -> None:
+        raise RuntimeError("out of memory")
+
+    hook = llama.model.register_forward_pre_hook(fail)
+    for answer in await asyncio.gather(
+        collect(engine, prompt("a")), collect(engine, prompt("b")), return_exceptions=True
+    ):
+        assert isinstance(answer, RuntimeError)
+    hook.remove()
+    for conversation in ("a", "b"):
+        assert tokens(await collect(engine, prompt(conversation))) == tokens(await collect(cold, prompt()))
+    await engine.close()
+    await cold.close()
+
+
 async def test_the_seed_decides(llama):
     engine = LocalEngine(llama)
     wild = Sampling(temperature=1.5, top_p=0, max_tokens=16, seed=1)

@@ -18,7 +18,7 @@ from talkalike.engine.api_request import ApiError, parse_chat_request
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Piece, Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.engine.server import create_app, serve
+from talkalike.engine.server import create_app, listen
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
@@ -265,6 +265,6 @@ def test_stop_strings_cut_where_the_whole_text_would_be_cut(parts, stop_list):
 def test_serving_others_needs_a_key_and_a_free_port():
     engine = ScriptedEngine([["hi"]])
     with pytest.raises(UserError, match=r"anyone in the network"):
-        asyncio.run(serve(engine, speaker="Bob", host="0.0.0.0"))
+        listen("0.0.0.0", 0, api_key="")
     with serving(create_app(engine, speaker="Bob")) as url, pytest.raises(UserError, match="in use"):
-        asyncio.run(serve(engine, speaker="Bob", port=int(url.split(":")[2].split("/")[0])))
+        listen("127.0.0.1", int(url.split(":")[2].split("/")[0]), api_key="")

@@ -22,6 +22,7 @@ from talkalike.evaluation.bits import (
 )
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.examples.heldout import Reply
+from talkalike.examples.reactions import reaction_turn
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -73,6 +74,20 @@ def test_bits_equal_the_definition(models: tuple[LoadedModel, LoadedModel]) -> N
         )
         assert found.bits == pytest.approx(expected, rel=1e-4)
         assert found.characters == (len("what is the plan?") + 1, len("no idea 1 😂") + 1)
+
+
+def test_bits_are_those_of_words_and_reactions_are_only_context(models: tuple[LoadedModel, LoadedModel]) -> None:
+    thumb = reaction_turn("Lena", "👍")
+    case = replace(reply(1), messages=("what is the plan?", thumb.text, "no idea"))
+    (found,) = reply_bits(models[0], [case], context_tokens=500)
+    assert found is not None
+    after = (*case.context, Turn("Lena", "what is the plan?"), thumb)
+    expected = (
+        bits_by_hand(models[0], case.context, "Lena", "what is the plan?"),
+        bits_by_hand(models[0], after, "Lena", "no idea"),
+    )
+    assert found.bits == pytest.approx(expected, rel=1e-4)
+    assert found.characters == (len("what is the plan?") + 1, len("no idea") + 1)
 
 
 def test_context_is_cut_to_the_newest_whole_turns(models: tuple[LoadedModel, LoadedModel]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,6 +30,7 @@ from talkalike.evaluation.likeness import (
 from talkalike.evaluation.report_html import report_html
 from talkalike.evaluation.words import headline, reasons, show, summary_table
 from talkalike.examples.heldout import Reply, Said
+from talkalike.examples.reactions import SIGN, emoji_of, reaction_turn
 from talkalike.examples.render import Turn
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -72,7 +74,8 @@ def material(*, replies: int = 50) -> Material:
 
 def answering(author: list[list[str]], name: str) -> Arm:
     def answer(prompt: Prompt) -> list[str]:
-        return author[random.Random(repr(prompt.turns)).randrange(len(author))]
+        words = tuple(turn for turn in prompt.turns if emoji_of(turn.text) is None)
+        return author[random.Random(repr(words)).randrange(len(author))]
 
     return Arm(engine=ScriptedEngine(answer, name=name), loaded=None, fingerprint=name)
 
@@ -184,6 +187,44 @@ async def test_little_data_gives_reasons_instead_of_numbers() -> None:
     for reason in (*found.notes, *reasons(found)):
         assert reason.split(".")[0].split("'")[0] in page
     assert "None" not in text_of(page).replace("None of the", "") and "nan" not in text_of(page).split()
+
+
+async def test_reactions_are_counted_and_change_no_measure_of_words() -> None:
+    words = material(replies=44)
+    thumb, heart = (reaction_turn("Lena", emoji).text for emoji in "👍❤")
+
+    def reacting(replies: Sequence[Reply]) -> list[Reply]:
+        """Every fourth reply of hers gets a reaction, in front or behind."""
+        return [
+            replace(
+                reply,
+                context=(*reply.context, reaction_turn("Mia", "😮")),
+                messages=(*[thumb] * (number % 8 == 0), *reply.messages, *[heart] * (number % 8 == 4)),
+            )
+            for number, reply in enumerate(replies)
+        ]
+
+    reacted = replace(words, heldout=reacting(words.heldout), training=reacting(words.training))
+    reacting_double = answering([[thumb, *burst] for burst in bursts(lena, 300, seed=77)], "lena-double")
+    before = await score_likeness(words, double=twin(), base=stock(), settings=SETTINGS)
+    after = await score_likeness(reacted, double=reacting_double, base=stock(), settings=SETTINGS)
+    for measure in ("style", "habits", "two_sample", "copying", "lengths", "counts"):
+        assert getattr(after, measure) == getattr(before, measure), measure
+    assert [value(arm) for arm in (after.reactions.real, after.reactions.double, after.reactions.base)] == [0.25, 1, 0]
+    row = summary_table(after)[-1]
+    assert row.measure == "replies with a reaction"
+    assert [cell.partition(" ")[0] for cell in (row.author, row.double, row.base)] == ["25%", "100%", "0%"]
+    assert "replies with a reaction" not in [row.measure for row in summary_table(before)]
+    page = text_of(report_html(after))
+    assert "reacted 👍" in page and "reacted 😮" in page and "replies with a reaction" in page and SIGN not in page
+    assert json.loads(json.dumps(after.as_json()))["reactions"]["real"]["value"] == 0.25
+
+    only = [replace(words.heldout[0], messages=(heart,))] * 16
+    mixed = replace(words, heldout=[*words.heldout, *only])
+    found = await score_likeness(mixed, double=twin(), base=stock(), settings=replace(SETTINGS, replies=60))
+    assert found.counts.replies == found.reactions.real.n == 60
+    assert found.reactions.real.value == pytest.approx(16 / 60)
+    assert found.two_sample.double.n == found.copying.double.from_anyone.n == 44  # where she wrote something
 
 
 async def test_an_author_without_heldout_replies_is_refused() -> None:

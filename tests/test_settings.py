@@ -39,7 +39,7 @@ def complaint(path: Path | None, environ: dict[str, str] | None = None) -> UserE
 def test_the_file_that_init_writes_says_exactly_the_defaults(tmp_workspace: Path) -> None:
     assert load_settings(tmp_workspace / "talkalike.toml", {}) == DEFAULTS == load_settings(None, {})
     table = tomllib.loads(default_toml())
-    unset = {("chats", "phone_region"), ("train", "minutes"), ("chat", "seed")}
+    unset = {("chats", "phone_region"), ("train", "minutes"), ("chat", "seed"), ("discord", "owner_id")}
     stated = {(section, key) for section, values in table.items() for key in values}
     assert stated | unset == {(section, key) for section, values in DEFAULTS for key, _ in values}
     assert not stated & unset
@@ -96,12 +96,14 @@ def test_the_environment_wins_and_empty_counts_as_unset(tmp_path: Path) -> None:
         "TALKALIKE_TRAIN_SEED": "",
         "TALKALIKE_TRAIN_LR": "0.001",
         "TALKALIKE_CHAT_BUDGET_TOKENS": "auto",
+        "TALKALIKE_EXAMPLES_REACTIONS": "False",
         "TALKALIKE_MODEL_BASE": "1234",  # a number as a name stays a name
         "PATH": "/bin",
     }
     settings = load_settings(path, environ)
     assert (settings.train.rank, settings.train.seed, settings.train.lr) == (8, 5, 0.001)
     assert (settings.chat.budget_tokens, settings.model.base) == ("auto", "1234")
+    assert settings.examples.reactions is False
 
 
 def test_the_key_s_own_variable_is_no_setting(tmp_path: Path) -> None:
@@ -128,6 +130,7 @@ def test_settings_are_frozen() -> None:
         ('[chat]\nseed = 1\n[train]\nseed = "x"\n', "line 4: 'seed' in [train] cannot be \"x\"", "a whole number"),
         ("[train]\nrank = 0\n", "line 2: 'rank' in [train] cannot be 0", "at least 1 and at most 1024"),
         ("[train]\nrank = true\n", "cannot be true", "a whole number"),
+        ("[examples]\nreactions = 1\n", "'reactions' in [examples] cannot be 1", "Allowed: true or false."),
         ("[train]\nlr = -0.5\n", "cannot be -0.5", 'a number above 0 or "auto"'),
         ("[train]\nlr = nan\n", "cannot be NaN", "a number above 0"),
         ("[train]\nminutes = [1]\n", "cannot be a list", "a number above 0"),
@@ -162,6 +165,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     [
         ("TALKALIKE_TRAIN_RANC", "3", "TALKALIKE_TRAIN_RANC is no setting", "Did you mean TALKALIKE_TRAIN_RANK?"),
         ("TALKALIKE_TRAIN_RANK", "many", 'TALKALIKE_TRAIN_RANK cannot be "many"', "a whole number"),
+        ("TALKALIKE_EXAMPLES_REACTIONS", "yes", 'REACTIONS cannot be "yes"', "true or false"),
         ("TALKALIKE_CHAT_TOP_P", "nan", "TALKALIKE_CHAT_TOP_P cannot be NaN", "a number above 0 and at most 1"),
     ],
 )

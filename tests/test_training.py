@@ -34,7 +34,7 @@ from talkalike.training.loop import (
     mean_loss,
     training_steps,
 )
-from talkalike.training.losses import clip_gradients, learning_rate_factor, negative_log_likelihood
+from talkalike.training.losses import clip_gradients, learning_rate_factor, log_likelihood, negative_log_likelihood
 from talkalike.training.run_folder import RunFolder, newest_unfinished, only_training
 from talkalike.training.sft import Evaluated, Event, Finished, Started, TrainConfig, train
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
@@ -105,6 +105,21 @@ def heldout_loss(model: str, catalog: Catalog, examples: ExampleSet) -> float:
         [documents.mask(i) for i in range(len(documents))],
     )
     return -sum(float(values.sum()) for values in logprobs) / sum(len(values) for values in logprobs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_likelihood_and_its_gradient_are_those_of_cross_entropy(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits_LV = (torch.randn(37, 501) * 4).to(dtype)  # more rows than are worked off at once, and not a multiple
+    targets_L, weights_L = torch.randint(0, 501, (37,)), torch.randn(37)
+    ours_LV, theirs_LV = logits_LV.clone().requires_grad_(), logits_LV.clone().requires_grad_()
+    ours_L = log_likelihood(ours_LV, targets_L)
+    theirs_L = -torch.nn.functional.cross_entropy(theirs_LV.float(), targets_L, reduction="none")
+    torch.testing.assert_close(ours_L, theirs_L)
+    (ours_L * weights_L).sum().backward()
+    (theirs_L * weights_L).sum().backward()
+    torch.testing.assert_close(ours_LV.grad, theirs_LV.grad)
+    torch.testing.assert_close(negative_log_likelihood(logits_LV, targets_L), -ours_L.detach().sum())
 
 
 def test_our_loss_is_the_reference_librarys(catalog: Catalog, examples: ExampleSet) -> None:

@@ -2,7 +2,7 @@
 
 The newest turns that fit a token budget are kept, without holes. Where something has to go, more goes than needed
 (down to `REFILL` of the budget): the beginning of the prompt then stays in place for the next replies, and an engine
-that caches prefixes has to read new tokens only.
+that caches prefixes has to read new tokens only. Pinned turns stay whatever their age, up to a share of the budget.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from talkalike.examples.render import Turn
 
 REFILL = 0.75  # share of the budget that is filled when turns have to go
 STAY = 0.5  # a remembered beginning is given up when it fills less than this share (the budget was raised)
+PINNED = 0.5  # share of the budget that pinned turns may fill: the conversation itself needs the rest
 WORD_SEARCH = 30  # characters within which a cut text is moved on to the beginning of a word
 
 CountTokens = Callable[[tuple[Turn, ...]], list[int]]
@@ -22,11 +23,15 @@ CountTokens = Callable[[tuple[Turn, ...]], list[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A turn that may be shown to the model. `barred` says in words why it must not be; empty means it may."""
+    """A turn that may be shown to the model. `barred` says in words why it must not be; empty means it may.
+
+    `pinned`: to be kept whatever its age.
+    """
 
     id: str
     turn: Turn
     barred: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,7 @@ class Placed:
     tokens: int
     why: str
     barred: bool = False  # out whatever the budget
+    pinned: bool = False  # in whatever its age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,11 @@ class Seen:
         return sum(placed.tokens for placed in self.kept)
 
     @property
+    def start(self) -> str | None:
+        """The id of the oldest turn that is in for its age alone: where the prompt begins, pinned turns aside."""
+        return next((placed.id for placed in self.kept if not placed.pinned), None)
+
+    @property
     def crowded_out(self) -> int:
         """How many turns were left out for want of room."""
         return sum(not placed.barred for placed in self.left_out)
@@ -68,7 +79,8 @@ def select(items: Sequence[Item], *, budget: int, count_tokens: CountTokens, sta
     """The newest of `items` (oldest first) that cost at most `budget` tokens; the newest one is always kept.
 
     `start` is the id of the oldest turn of the last prompt; as long as everything from there on fits, the prompt
-    begins there again. A newest turn that exceeds the budget alone loses the beginning of its text.
+    begins there again. Pinned turns are kept besides, up to half of the budget. A newest turn that exceeds the rest
+    alone loses the beginning of its text.
     Raises UserError where the budget has no room even for an empty message.
     """
     costs = count_tokens(tuple(item.turn for item in items)) if items else []
@@ -81,29 +93,46 @@ def select(items: Sequence[Item], *, budget: int, count_tokens: CountTokens, sta
         return Seen(kept=(), left_out=tuple(placed), budget=budget)
     newest = allowed[-1]
     words = f"the budget of {budget:,} tokens"
+    pinned = [index for index in allowed[:-1] if items[index].pinned]
+    room = budget - _pin(placed, pinned, room=int(PINNED * budget))
+    aged = [index for index in allowed if not items[index].pinned or index == newest]
     within = f"within {words}"
-    too_long = placed[newest].tokens > budget
+    too_long = placed[newest].tokens > room
     if too_long:
-        within = f"the newest message, its beginning cut to fit {words}"
-        placed[newest] = _cut_front(placed[newest], budget, count_tokens)
-    sums = _sums_from_newest([placed[index].tokens for index in allowed])
-    ids = [items[index].id for index in allowed]
-    first = len(ids) - 1 if too_long else _first_kept(ids, sums, budget=budget, start=start)
-    for position, index in enumerate(allowed):
+        whole = len(placed[newest].turn.text)
+        placed[newest] = _cut_front(placed[newest], room, count_tokens)
+        cut = f"{whole - len(placed[newest].turn.text):,} of {whole:,} characters left out"
+        within = f"the newest message, its beginning cut to fit {words} ({cut})"
+    sums = _sums_from_newest([placed[index].tokens for index in aged])
+    ids = [items[index].id for index in aged]
+    first = len(ids) - 1 if too_long else _first_kept(ids, sums, budget=room, start=start)
+    for position, index in enumerate(aged):
         if position >= first:
             why = within
-        elif too_long or sums[position] > budget:
+        elif too_long or sums[position] > room:
             why = f"over {words}"
         else:
             why = f"let go early to make room for the next messages within {words}"
         placed[index] = replace(placed[index], why=why)
-    kept = allowed[first:]
-    members = frozenset(kept)
+    members = frozenset(aged[first:]) | {index for index in pinned if placed[index].pinned}
     return Seen(
-        kept=tuple(placed[index] for index in kept),
+        kept=tuple(one for index, one in enumerate(placed) if index in members),
         left_out=tuple(one for index, one in enumerate(placed) if index not in members),
         budget=budget,
     )
+
+
+def _pin(placed: list[Placed], pinned: Sequence[int], *, room: int) -> int:
+    """Keeps the pinned turns that fit into `room`, oldest first (a persona before all); returns what they cost."""
+    spent = 0
+    for index in pinned:
+        one = placed[index]
+        if spent + one.tokens <= room:
+            placed[index] = replace(one, why="pinned", pinned=True)
+            spent += one.tokens
+        else:
+            placed[index] = replace(one, why=f"pinned, but all pinned turns have {room:,} tokens together")
+    return spent
 
 
 def _sums_from_newest(costs: Sequence[int]) -> list[int]:

@@ -4,11 +4,54 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from talkalike.chat.context import Item, Seen
+from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 
 BEFORE_RESET = "before the last reset"
+
+
+def is_side_talk(text: str, sign: str) -> bool:
+    """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
+    if not sign or not text.startswith(sign):
+        return False
+    return text[len(sign) :].lstrip()[:1].isalnum()
+
+
+class Talk(Protocol):
+    """What the pipeline needs of a conversation, whoever keeps its history: this program, or the face's own service."""
+
+    seen: Seen | None  # what the last reply saw
+
+    @property
+    def id(self) -> str:
+        """Names the conversation, and the engine's cache of it."""
+        ...
+
+    @property
+    def double(self) -> str:
+        """The speaker whose next message a reply writes."""
+        ...
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Held while a reply is written."""
+        ...
+
+    @property
+    def prompt_start(self) -> str | None:
+        """The id of the oldest unpinned message of the last prompt."""
+        ...
+
+    def items(self) -> list[Item]:
+        """Everything said, oldest first, each with the reason why the model may not see it, if there is one."""
+        ...
+
+    def say(self, speaker: str, text: str) -> str:
+        """Takes a message (or a reaction's turn) that the double has just finished; returns its id."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,11 +72,14 @@ class Conversation:
     _next_id: int = 1
 
     def say(self, speaker: str, text: str, *, message_id: str | None = None) -> str:
-        """Adds a message at the end and returns its id: the given one (a face's own), or the next number."""
+        """Adds a message at the end and returns its id: the given one (a face's own), or the next number.
+
+        Only the double's may be a reaction; the sign of one is taken out of what others say.
+        """
         if message_id is None:
             message_id = str(self._next_id)
             self._next_id += 1
-        self._said.append((message_id, Turn(speaker, text)))
+        self._said.append((message_id, Turn(speaker, text if speaker == self.double else plain(text))))
         return message_id
 
     def reset(self) -> None:
@@ -41,11 +87,8 @@ class Conversation:
         self._resets.append(len(self._said))
 
     def is_side_talk(self, text: str) -> bool:
-        """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
-        if not self.side_talk or not text.startswith(self.side_talk):
-            return False
-        rest = text[len(self.side_talk) :].lstrip()
-        return rest[:1].isalnum()
+        """Whether a message opens with this conversation's sign."""
+        return is_side_talk(text, self.side_talk)
 
     def items(self) -> list[Item]:
         """Everything said, oldest first, each with the reason why the model may not see it, if there is one."""
@@ -67,8 +110,8 @@ class Conversation:
 
     @property
     def prompt_start(self) -> str | None:
-        """The id of the oldest message of the last prompt."""
-        return self.seen.kept[0].id if self.seen and self.seen.kept else None
+        """The id of the oldest unpinned message of the last prompt."""
+        return self.seen.start if self.seen else None
 
     def _barred(self, turn: Turn, *, before_reset: bool) -> str:
         if before_reset:

@@ -7,7 +7,8 @@
 
 What people saw is what was said. Each finished message of the burst enters the history as a turn of its own; a message
 that is broken off (the face closed the events, the task was cancelled, the engine failed) enters it with exactly the
-text that was handed out in `Text` events. A face that shows whole messages only asks for `whole_messages`: then there
+text that was handed out in `Text` events. A reaction is a message of its own kind: it comes whole, as `Reacted`, and a
+face puts it on the message before it. A face that shows whole messages only asks for `whole_messages`: then there
 are no `Text` events, and a broken-off message was never seen and leaves no trace.
 """
 
@@ -19,9 +20,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from talkalike.chat.context import Seen, select
-from talkalike.chat.conversation import Conversation
+from talkalike.chat.conversation import Talk
 from talkalike.engine.protocol import Engine, Finish, Piece, Prompt, Sampling
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.reactions import SIGN, emoji_of, plain
 from talkalike.examples.render import Turn
 
 BEGIN_TOKENS = 4  # some forms open every prompt with a token or two of their own
@@ -53,6 +55,14 @@ class MessageDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reacted:
+    """Message `index` of the burst is a reaction, and stands in the history as one."""
+
+    index: int
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The last event of a reply that said something. `tokens` were written, as far as the engine tells."""
 
@@ -66,7 +76,7 @@ class Silence:
     """The last event of a reply that said nothing: the model chose not to speak."""
 
 
-ReplyEvent = Started | Text | MessageDone | Finished | Silence
+ReplyEvent = Started | Text | MessageDone | Reacted | Finished | Silence
 
 
 class Pipeline:
@@ -80,10 +90,16 @@ class Pipeline:
         self.budget = budget
 
     async def reply(
-        self, conversation: Conversation, *, sampling: Sampling | None = None, whole_messages: bool = False
+        self,
+        conversation: Talk,
+        *,
+        sampling: Sampling | None = None,
+        whole_messages: bool = False,
+        reactions: bool = True,
     ) -> AsyncGenerator[ReplyEvent, None]:
         """The double's next burst: `Started`, then the messages, then one of `Finished` and `Silence`.
 
+        `reactions`: False where the face cannot show them; they are then left out as if they had not been made.
         Replies of one conversation wait for each other. Closing the generator cancels the reply and frees the engine's
         slot; use `contextlib.aclosing`, since a loop that is merely left keeps the conversation locked.
         Raises UserError where no prompt fits the model, TalkalikeError when the engine fails.
@@ -99,7 +115,7 @@ class Pipeline:
             )
             conversation.seen = seen
             prompt = Prompt(turns=seen.turns, speaker=speaker, conversation=conversation.id)
-            burst = _Burst(conversation, speaker)
+            burst = _Burst(conversation, speaker, reactions=reactions)
             began = time.perf_counter()
             yield Started(speaker=speaker, seen=seen)
             try:
@@ -107,16 +123,16 @@ class Pipeline:
                     async for piece in pieces:
                         if piece.message != burst.index and (done := burst.close_message()):
                             yield done
-                        burst.add(piece)
-                        if piece.text and not whole_messages:
-                            yield Text(index=piece.message, text=piece.text)
+                        text = burst.add(piece)
+                        if text and not whole_messages:
+                            yield Text(index=piece.message, text=text)
                 if burst.finish is None:
                     raise TalkalikeError("The reply broke off before its end.", hint="Ask again.")
                 if done := burst.close_message():
                     yield done
             finally:
                 if not whole_messages:
-                    burst.close_message()
+                    burst.break_off()
             if burst.messages:
                 yield Finished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
             else:
@@ -137,30 +153,53 @@ class Pipeline:
 
 
 class _Burst:
-    """The messages written so far; puts each into the history when it is complete."""
+    """The messages written so far; puts each into the history when it is complete.
 
-    def __init__(self, conversation: Conversation, speaker: str) -> None:
+    What may become a reaction is held back until it is one (its message ends) or cannot be one any more.
+    """
+
+    def __init__(self, conversation: Talk, speaker: str, *, reactions: bool) -> None:
         self._conversation = conversation
         self._speaker = speaker
+        self._reactions = reactions
+        self._held = ""
         self._text = ""
         self.index = 0
         self.messages = 0
         self.tokens = 0
         self.finish: Finish | None = None
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece) -> str:
+        """Takes a piece; returns the text that is certain to be words now."""
         self.index = piece.message
-        self._text += piece.text
         self.tokens += len(piece.token_ids)
         self.finish = piece.finish or self.finish
+        text = self._held + piece.text
+        if not self._text and (text == SIGN or emoji_of(text)):
+            self._held = text
+            return ""
+        self._held, text = "", plain(text)
+        self._text += text
+        return text
 
-    def close_message(self) -> MessageDone | None:
+    def close_message(self) -> MessageDone | Reacted | None:
         text, self._text = self._text, ""
+        held, self._held = self._held, ""
+        emoji = emoji_of(held)
+        if emoji and self._reactions:
+            self.messages += 1
+            self._conversation.say(self._speaker, held)
+            return Reacted(index=self.index, emoji=emoji)
         if not text.strip():
             return None
         self.messages += 1
         message_id = self._conversation.say(self._speaker, text)
         return MessageDone(index=self.index, text=text, message_id=message_id)
+
+    def break_off(self) -> None:
+        """Keeps what was handed out of a message that will not be completed. Nobody saw a reaction that was held."""
+        self._held = ""
+        self.close_message()
 
 
 @asynccontextmanager

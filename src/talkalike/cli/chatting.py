@@ -214,6 +214,9 @@ class _Session:
                     writer.close()
                 else:
                     self._plain(f"{self.conversation.double}: {text}")
+            case replies.Reacted(emoji=emoji):
+                writer.close()
+                self._note(f"{self.conversation.double} reacted {emoji}")
             case replies.Finished(reason=Finish.LENGTH, tokens=tokens):
                 self._note(f"Cut off at the longest length, {tokens:,} tokens.")
             case replies.Silence():

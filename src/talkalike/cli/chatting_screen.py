@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from talkalike.chat.context import Placed, Seen
+from talkalike.examples.reactions import readable
 
 NAME_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 LISTED = 12  # turns that were left out and are listed one by one
@@ -118,7 +119,7 @@ def seen_table(seen: Seen) -> Table:
 
 
 def _cells(placed: Placed) -> tuple[Text, Text, str, Text]:
-    text = " ".join(harmless(placed.turn.text).split())
+    text = " ".join(harmless(readable(placed.turn.text)).split())
     return Text(harmless(placed.turn.speaker)), Text(text), f"{placed.tokens:,}", Text(placed.why)
 
 

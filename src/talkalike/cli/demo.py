@@ -13,6 +13,8 @@ from talkalike.cli.output import FICTIONAL, console, duration, number, shown, ta
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
     from talkalike.cli.workspace import Workspace
@@ -99,17 +101,22 @@ def _double(opened: Workspace, examples: ExampleSet, screen: Console, minutes: f
 def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
     from talkalike.evaluation.likeness import choose
     from talkalike.examples.heldout import load_replies
+    from talkalike.examples.reactions import readable
+
+    def line(messages: Iterable[str]) -> str:
+        return " | ".join(map(readable, messages))
 
     _step(screen, 4, "Before and after: moments that nobody trained on")
-    moments = choose([reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT], _SHOWN, seed=3)
+    told = [reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT and reply.words]
+    moments = choose(told, _SHOWN, seed=3)
     base = opened.catalog().card(card.base)
     said = {each.name: asyncio.run(_answers(opened, each, moments)) for each in (base, card)}
     for index, moment in enumerate(moments):
         for turn in moment.context[-_CONTEXT:]:
-            screen.print(shown(f"{turn.speaker}: {turn.text}", "dim"))
-        screen.print(shown(f"  really said: {' | '.join(moment.messages)}", "green"))
-        screen.print(shown(f"  the base:    {' | '.join(said[base.name][index].messages)}", "yellow"))
-        screen.print(shown(f"  the double:  {' | '.join(said[card.name][index].messages)}", "bold cyan"))
+            screen.print(shown(f"{turn.speaker}: {readable(turn.text)}", "dim"))
+        screen.print(shown(f"  really said: {line(moment.messages)}", "green"))
+        screen.print(shown(f"  the base:    {line(said[base.name][index].messages)}", "yellow"))
+        screen.print(shown(f"  the double:  {line(said[card.name][index].messages)}", "bold cyan"))
         screen.print()
 
 

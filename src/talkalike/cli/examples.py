@@ -127,6 +127,7 @@ def show_examples(screen: Console, found: ExampleSet, drawn: Sequence[dict[str, 
     from rich.text import Text
 
     from talkalike.cli.chatting_screen import harmless
+    from talkalike.examples.reactions import SIGN
 
     coloured = screen.is_terminal and not screen.no_color
     manifest = found.manifest
@@ -134,6 +135,8 @@ def show_examples(screen: Console, found: ExampleSet, drawn: Sequence[dict[str, 
     screen.print(shown(f"'{manifest.name}', {split}: what is learned from {' and '.join(manifest.speakers)} is {how}."))
     if manifest.fictional:
         screen.print(f"({FICTIONAL})")
+    if any(SIGN in span["text"] for example in drawn for span in example["spans"]):
+        screen.print(f"{harmless(SIGN)} is the sign of a reaction: an emoji put on the message before it.")
     for example in drawn:
         learned = sum(example["mask"])
         title = f"Example {example['index']} of {example['conversation']}: {counted(len(example['tokens']), 'token')}"

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from talkalike import __version__
 from talkalike.cli import (
     demo,
+    discord,
     doctor,
     examples,
     importing,
@@ -48,6 +49,7 @@ ORDER = (
     "chat",
     "models",
     "serve",
+    "discord",
     "doctor",
     "demo",
 )
@@ -77,7 +79,8 @@ app.command("train")(training.train)
 app.command("score", short_help="Score a model's likeness on held-out sessions.")(scoring.score)
 app.command("chat")(talking.chat)
 app.add_typer(models.app, name="models")
-app.command("serve")(serving.serve)
+app.command("serve", short_help="Serve a model to programs, or put it on Discord.")(serving.serve)
+app.add_typer(discord.app, name="discord")
 app.command("demo", short_help="Try everything on bundled, invented chats.")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

@@ -18,7 +18,8 @@ def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: E
     if manifest.fictional:
         screen.print(f"({FICTIONAL})")
     parts = {"train": manifest.train, "held out": manifest.heldout}
-    columns = ["", ">sessions", ">examples", ">messages", ">learned", ">tokens", ">learned tokens", ">masked"]
+    columns = ["", ">sessions", ">examples", ">messages", ">learned", ">reactions", ">learned"]
+    columns += [">tokens", ">learned tokens", ">masked"]
     screen.print(table(columns, [_counts(name, counts) for name, counts in parts.items()]))
     screen.print("Learned are the speaker's own words and whether they go on; masked tokens are context only.")
     _reasons(screen, "Dropped messages", manifest.dropped)
@@ -32,7 +33,8 @@ def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: E
 
 def _counts(name: str, counts: SplitCounts) -> list[str]:
     masked = 1 - counts.loss_tokens / counts.tokens if counts.tokens else 0.0
-    amounts = [counts.sessions, counts.documents, counts.messages, counts.learned, counts.tokens, counts.loss_tokens]
+    turns = [counts.messages, counts.learned, counts.reactions, counts.learned_reactions]
+    amounts = [counts.sessions, counts.documents, *turns, counts.tokens, counts.loss_tokens]
     return [name, *map(number, amounts), percent(masked)]
 
 

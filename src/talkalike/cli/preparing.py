@@ -170,7 +170,7 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
         key: value if (value := getattr(overrides, key)) is not None else getattr(examples, key)
         for key in ("max_tokens", "context_tokens", "heldout_share")
     }
-    return PrepareSettings(gap_ms=gap_ms, cleaning=rules, **given)
+    return PrepareSettings(gap_ms=gap_ms, reactions=examples.reactions, cleaning=rules, **given)
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:

@@ -1,53 +1,116 @@
-"""`talkalike serve`: what we own, offered to others. The engine behind the API that OpenAI's clients speak."""
+"""`talkalike serve`: what we own, offered to others: an API that OpenAI's clients speak, and the double on Discord."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from talkalike.cli.output import say
 from talkalike.cli.talking import chosen_model, load_engine
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
 from talkalike.errors import UserError
 
+if TYPE_CHECKING:
+    from talkalike.models.catalog import Card
 
-def serve(
+
+def serve(  # signature: typer
     engine: Annotated[bool, typer.Option("--engine", help="Offer the OpenAI-compatible API.")] = False,
+    discord: Annotated[bool, typer.Option("--discord", help="Put the double on Discord ($DISCORD_TOKEN).")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="With --discord: on a stand-in on this computer, with a page to talk in.")
+    ] = False,
     model: Annotated[
         str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: as in the settings.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port. Default: as in the settings.")] = None,
+    inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Serve a model to other programs until Ctrl-C."""
-    if not engine:
-        raise UserError("Nothing to serve was named.", hint="Use: talkalike serve --engine")
-    opened = open_workspace(workspace)
-    settings = opened.settings.serve
-    card = chosen_model(opened, model)
-    key = os.environ.get(settings.api_key_env, "")
-    asyncio.run(
-        _serve(
-            load_engine(opened, card),
-            speaker=card.speakers[0] if card.speakers else "assistant",
-            host=host or settings.host,
-            port=settings.port if port is None else port,
-            key=key,
+    """Serve a model to other programs, or the double on Discord, until Ctrl-C."""
+    if engine == discord:
+        raise UserError(
+            "What to serve was not named." if not engine else "One process serves one thing.",
+            hint="Use: talkalike serve --engine, talkalike serve --discord, or talkalike serve --discord --offline",
         )
-    )
+    if offline and not discord:
+        raise UserError("--offline is for the double on Discord.", hint="Use: talkalike serve --discord --offline")
+    if discord:
+        from talkalike.cli.discord_serving import serve_discord
+
+        serve_discord(
+            _for_trying(workspace) if offline else open_workspace(workspace), model, offline=offline, port=port
+        )
+        return
+    opened = open_workspace(workspace)
+    card = chosen_model(opened, model)
+    if inherit is not None:
+        asyncio.run(_serve_parent(opened, card, inherit))
+        return
+    settings = opened.settings.serve
+    host, port = host or settings.host, settings.port if port is None else port
+    asyncio.run(_serve(opened, card, host=host, port=port, key=os.environ.get(settings.api_key_env, "")))
 
 
-async def _serve(engine: object, *, speaker: str, host: str, port: int, key: str) -> None:
-    from talkalike.engine.local import LocalEngine
+def _for_trying(workspace: object) -> Workspace:
+    """The workspace; one that is named and not there yet is made, since there is nothing to prepare for a try."""
+    from pathlib import Path
+
+    from talkalike.cli.init import make_workspace
+
+    if isinstance(workspace, Path):
+        root = find_root(workspace)
+        if not (root / SETTINGS_FILE).exists():
+            make_workspace(root)
+            say(f"Made a workspace in {root}.")
+        return open_workspace(root)
+    return open_workspace(None)
+
+
+async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
+    from talkalike.engine.server import listen
     from talkalike.engine.server import serve as serve_engine
 
-    assert isinstance(engine, LocalEngine)
+    listening = listen(host, port, api_key=key)
+    engine = load_engine(opened, card)
+    port = listening.getsockname()[1]
     say(f"Serving {engine.name} at http://{host}:{port}/v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     try:
-        await serve_engine(engine, speaker=speaker, host=host, port=port, api_key=key)
+        await serve_engine(engine, speaker=_speaker(card), listening=listening, api_key=key)
     finally:
         await engine.close()
+
+
+async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
+    """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
+    from talkalike.engine.server import serve as serve_engine
+
+    key = sys.stdin.readline().strip()
+    if not key:
+        raise UserError("The process that wanted this model is gone.")
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def watch() -> None:
+        while sys.stdin.read(4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=watch, name="the parent's end", daemon=True).start()
+    engine = load_engine(opened, card)
+    try:
+        await serve_engine(
+            engine, speaker=_speaker(card), listening=socket.socket(fileno=inherited), api_key=key, stop=stop
+        )
+    finally:
+        await engine.close()
+
+
+def _speaker(card: Card) -> str:
+    return card.speakers[0] if card.speakers else "assistant"

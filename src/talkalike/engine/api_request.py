@@ -1,8 +1,10 @@
 """What a client of the API asks for: OpenAI's chat completion request, checked and turned into a prompt.
 
 Extensions: `top_k`, `min_p`, `repetition_penalty`, `max_messages`, `speaker` (who answers), `conversation` (names the
-cache to reuse; OpenAI's `user` does the same). Accepted and without effect: `frequency_penalty`, `presence_penalty`,
-`logit_bias`, `metadata`, `store`, `service_tier`, `parallel_tool_calls` and every other field not named here.
+cache to reuse; OpenAI's `user` does the same), `reactions` (the client knows the sign that makes a text a reaction;
+otherwise the sign means nothing, and the answer shows a reaction as its emoji alone). Accepted and without effect:
+`frequency_penalty`, `presence_penalty`, `logit_bias`, `metadata`, `store`, `service_tier`, `parallel_tool_calls` and
+every other field not named here.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from talkalike.engine.protocol import Prompt, Sampling
+from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 
 _MAX_STOPS = 16
@@ -57,6 +60,7 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     logprobs: bool
+    reactions: bool = False
 
 
 def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Sampling) -> ChatRequest:
@@ -75,7 +79,10 @@ def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Samplin
     if _value(body, "top_logprobs", int):
         raise ApiError(400, "Alternatives (top_logprobs) are not offered, only the tokens' own.", param="top_logprobs")
     answering = _value(body, "speaker", str) or speaker
+    reactions = bool(_value(body, "reactions", bool))
     turns = _turns(body.get("messages"), answering)
+    if not reactions:
+        turns = tuple(Turn(turn.speaker, plain(turn.text)) for turn in turns)
     options = _value(body, "stream_options", dict) or {}
     return ChatRequest(
         prompt=Prompt(turns=turns, speaker=_whole(answering), conversation=_conversation(body, turns)),
@@ -84,6 +91,7 @@ def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Samplin
         stream=bool(_value(body, "stream", bool)),
         include_usage=bool(options.get("include_usage")),
         logprobs=bool(_value(body, "logprobs", bool)),
+        reactions=reactions,
     )
 
 

@@ -6,7 +6,7 @@ one pass, and the product of its tokens' probabilities is the probability that t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from talkalike.engine.contexts import Context
 from talkalike.engine.decoding import TextDecoder, text_decoder
+from talkalike.engine.passes import Pass
 from talkalike.engine.protocol import Finish, Piece, Sampling
 from talkalike.engine.sampling import choose, log_probability, penalise_repetition, sequence_probability
 from talkalike.examples.render import Renderer, Turn, deciding_length
@@ -75,10 +76,10 @@ class Burst:
         else:
             self._generator.manual_seed(sampling.seed)
 
-    def write(self, context: Context) -> Iterator[Piece | None]:
-        """The reply's pieces, the last with `finish`; None after a unit of work that showed nothing."""
+    def write(self, context: Context) -> Generator[Piece | Pass, Tensor | None, None]:
+        """The reply's pieces, the last with `finish`, and between them the passes it needs the logits of."""
         message = Message(text_decoder(self._renderer.tokenizer), number=0)
-        logits_V = yield from context.prefill(self._reading.prompt_ids)
+        logits_V = (yield from context.prefill(self._reading.prompt_ids))[-1]
         for closed in range(1, self._sampling.max_messages + 1):
             finish = yield from self._write_message(context, logits_V, message)
             if finish is not None:
@@ -86,17 +87,16 @@ class Burst:
                 return
             if closed == self._sampling.max_messages or not self._room(context):
                 break
-            following_V = self._go_on(context)
+            following_V = yield from self._go_on(context)
             if following_V is None:
                 break
-            yield None
             logits_V = following_V
             message = Message(text_decoder(self._renderer.tokenizer), number=message.number + message.shown)
         yield message.end(Finish.STOP)
 
     def _write_message(
         self, context: Context, logits_V: Tensor, message: Message
-    ) -> Generator[Piece | None, None, Finish | None]:
+    ) -> Generator[Piece | Pass, Tensor | None, Finish | None]:
         """One message; None when the model closed it, LENGTH when there was no room for more."""
         while True:
             token = self._choose(logits_V)
@@ -105,11 +105,11 @@ class Burst:
                 return None
             piece = message.push(token, log_probability(logits_V, token))
             full = self._written >= self._sampling.max_tokens or context.length + 1 >= self._limit
-            if piece is not None or not full:
+            if piece is not None:
                 yield piece
             if full:
                 return Finish.LENGTH
-            logits_V = context.feed([token])[-1]
+            logits_V = (yield from context.feed([token]))[-1]
 
     def _choose(self, logits_V: Tensor) -> int:
         allowed_V = logits_V.clone()
@@ -130,10 +130,10 @@ class Burst:
             context.bursts and self._written < self._sampling.max_tokens and context.length + header + 1 < self._limit
         )
 
-    def _go_on(self, context: Context) -> Tensor | None:
+    def _go_on(self, context: Context) -> Generator[Pass, Tensor | None, Tensor | None]:
         """The logits of the next message's first token if the burst goes on, else None with the header taken back."""
         header = self._reading.header
-        rows_NV = context.feed(self._reading.closing + header, rows=len(header) + 1)
+        rows_NV = yield from context.feed(self._reading.closing + header, rows=len(header) + 1)
         deciding = self._reading.deciding
         probability = sequence_probability(rows_NV[:deciding], header[:deciding], self._sampling.temperature)
         if self._sampling.temperature == 0.0:

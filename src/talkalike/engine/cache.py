@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
 
 from talkalike.errors import UserError
 
@@ -15,52 +14,38 @@ _BLOCK = 64  # buffers grow by whole blocks of this many positions
 _CROPPABLE = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer:
     """One layer's keys and values (shape 1, heads, positions, head width) in buffers with room to spare.
 
     transformers' own layer copies everything for each token; this one writes in place and grows by half.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.is_initialized: bool = False
-        self.keys: Any = None
-        self.values: Any = None
-        self._length = 0
+        self._keys = self._values = torch.empty(0)
+        self.length = 0
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def append(self, key_BHTD: Tensor, value_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         """Appends the new positions and returns all of them, as views."""
-        end = self._length + key_states.shape[-2]
-        if not self.is_initialized:
-            self.dtype, self.device = key_states.dtype, key_states.device
-            self._keys, self._values = _buffer_like(key_states, end), _buffer_like(value_states, end)
-            self.is_initialized = True
+        end = self.length + key_BHTD.shape[-2]
+        if not self._keys.numel():
+            self._keys, self._values = _buffer_like(key_BHTD, end), _buffer_like(value_BHTD, end)
         elif end > self._keys.shape[-2]:
-            room = max(end, self._length + self._length // 2)
-            self._keys = _grown(self._keys, self._length, room)
-            self._values = _grown(self._values, self._length, room)
-        self._keys[:, :, self._length : end] = key_states
-        self._values[:, :, self._length : end] = value_states
-        self._show(end)
-        return self.keys, self.values
+            room = max(end, self.length + self.length // 2)
+            self._keys = _grown(self._keys, self.length, room)
+            self._values = _grown(self._values, self.length, room)
+        self._keys[:, :, self.length : end] = key_BHTD
+        self._values[:, :, self.length : end] = value_BHTD
+        self.length = end
+        return self._keys[:, :, :end], self._values[:, :, :end]
 
-    def get_seq_length(self) -> int:
-        """How many positions are held."""
-        return self._length
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """Forgets the last `-tokens_to_remove` positions (transformers passes a negative number)."""
-        if self.is_initialized and tokens_to_remove:
-            self._show(self._length - abs(tokens_to_remove))
+    def crop(self, length: int) -> None:
+        """Forgets all positions after the first `length`."""
+        self.length = min(self.length, length)
 
     @property
     def nbytes(self) -> int:
         """Memory held, spare room included."""
-        return self._keys.nbytes + self._values.nbytes if self.is_initialized else 0
-
-    def _show(self, length: int) -> None:
-        self._length = length
-        self.keys, self.values = self._keys[:, :, :length], self._values[:, :, :length]
+        return self._keys.nbytes + self._values.nbytes
 
 
 class PrefixCache:
@@ -76,15 +61,22 @@ class PrefixCache:
             )
         self.tokens: list[int] = []
         self.offset = 0
+        self.intact = True  # false while a forward pass writes, and for good if it failed
         self._layers = [GrowingLayer() for _ in range(decoder.num_hidden_layers)]
-        self.kv = Cache(layers=self._layers)
+
+    @property
+    def length(self) -> int:
+        """Positions held, the soft prompt's included."""
+        return self.offset + len(self.tokens)
+
+    def append(self, layer: int, key_BHTD: Tensor, value_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds new positions to one layer and returns all of its keys and values."""
+        return self._layers[layer].append(key_BHTD, value_BHTD)
 
     def crop(self, length: int) -> None:
         """Keeps the first `length` tokens (and the soft prompt)."""
-        surplus = self._layers[0].get_seq_length() - (self.offset + length)
-        if surplus > 0:
-            for layer in self._layers:
-                layer.crop(-surplus)
+        for layer in self._layers:
+            layer.crop(self.offset + length)
         del self.tokens[length:]
 
     def keep_common_prefix(self, wanted: list[int]) -> int:

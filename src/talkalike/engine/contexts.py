@@ -6,7 +6,6 @@ encoder-decoder models (the prompt goes into the encoder, the decoder starts emp
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Generator
 from typing import Any, Protocol
 
@@ -15,7 +14,11 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from talkalike.engine.cache import PrefixCache
+from talkalike.engine.passes import Pass
 from talkalike.models.load import LoadedModel
+
+Feeding = Generator[Pass, Tensor | None, Tensor]
+"""Yields the passes it needs and is sent their logits; between them other conversations take their turn."""
 
 
 class Context(Protocol):
@@ -28,11 +31,11 @@ class Context(Protocol):
         """Tokens read so far, the soft prompt included."""
         ...
 
-    def prefill(self, prompt_ids: list[int]) -> Generator[None, None, Tensor]:
-        """Reads the prompt, yielding between chunks; returns the logits (V, float32, CPU) of the first reply token."""
+    def prefill(self, prompt_ids: list[int]) -> Feeding:
+        """Reads the prompt; returns the logits (1, V; float32, CPU) of the first reply token."""
         ...
 
-    def feed(self, ids: list[int], rows: int = 1) -> Tensor:
+    def feed(self, ids: list[int], rows: int = 1) -> Feeding:
         """Reads more tokens; the logits after each of the last `rows` of them (rows, V; float32, CPU)."""
         ...
 
@@ -42,47 +45,32 @@ class Context(Protocol):
 
 
 class CausalContext:
-    """A causal model over a prefix cache. `intact` turns false when a forward pass failed half way."""
+    """A causal model over a prefix cache; its passes are run together with other conversations'."""
 
     bursts = True
 
-    def __init__(self, loaded: LoadedModel, cache: PrefixCache, *, chunk: int) -> None:
-        self._model: Any = loaded.model
-        self._soft_prompt_PD = loaded.soft_prompt_PD
+    def __init__(self, cache: PrefixCache, *, chunk: int) -> None:
         self._chunk = chunk
-        self._keeps_logits = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self.cache = cache
-        self.intact = True
 
     @property
     def length(self) -> int:
         """Tokens read so far, the soft prompt included."""
-        return self.cache.offset + len(self.cache.tokens)
+        return self.cache.length
 
-    def prefill(self, prompt_ids: list[int]) -> Generator[None, None, Tensor]:
+    def prefill(self, prompt_ids: list[int]) -> Feeding:
         """Reads what the cache does not hold yet, at least the last token."""
         start = self.cache.keep_common_prefix(prompt_ids[:-1])
         while len(prompt_ids) - start > self._chunk:
-            self.feed(prompt_ids[start : start + self._chunk])
+            yield from self.feed(prompt_ids[start : start + self._chunk])
             start += self._chunk
-            yield
-        return self.feed(prompt_ids[start:])[-1]
+        return (yield from self.feed(prompt_ids[start:]))
 
-    def feed(self, ids: list[int], rows: int = 1) -> Tensor:
-        """One forward pass; only the last `rows` positions go through the vocabulary head."""
-        self.intact = False
-        inputs: dict[str, Any] = {"input_ids": torch.tensor([ids], device=self._model.device)}
-        if self._soft_prompt_PD is not None and not self.cache.offset:
-            embedded_TD = self._model.get_input_embeddings()(inputs["input_ids"][0])
-            soft_PD = self._soft_prompt_PD.to(embedded_TD)
-            inputs = {"inputs_embeds": torch.cat((soft_PD, embedded_TD)).unsqueeze(0)}
-            self.cache.offset = len(soft_PD)
-        if self._keeps_logits:
-            inputs["logits_to_keep"] = rows
-        logits_TV = self._model(**inputs, past_key_values=self.cache.kv, use_cache=True).logits[0, -rows:]
-        self.cache.tokens += ids
-        self.intact = True
-        return logits_TV.float().cpu()
+    def feed(self, ids: list[int], rows: int = 1) -> Feeding:
+        """One pass; only the last `rows` positions go through the vocabulary head."""
+        logits_RV = yield Pass(cache=self.cache, ids=ids, rows=rows)
+        assert logits_RV is not None
+        return logits_RV
 
     def forget_last(self, count: int) -> None:
         """Crops the cache."""
@@ -105,15 +93,15 @@ class EncoderDecoderContext:
         """Decoder tokens read so far, its start token included."""
         return self._length
 
-    def prefill(self, prompt_ids: list[int]) -> Generator[None, None, Tensor]:
+    def prefill(self, prompt_ids: list[int]) -> Feeding:
         """Encodes the prompt, then feeds the decoder's start token."""
         ids_1T = torch.tensor([prompt_ids], device=self._model.device)
         self._encoded = self._model.get_encoder()(input_ids=ids_1T, return_dict=True)
-        yield
-        return self.feed([self._model.config.decoder_start_token_id])[-1]
+        return (yield from self.feed([self._model.config.decoder_start_token_id]))
 
-    def feed(self, ids: list[int], rows: int = 1) -> Tensor:
-        """One decoder pass over the encoded prompt."""
+    def feed(self, ids: list[int], rows: int = 1) -> Feeding:
+        """One decoder pass over the encoded prompt, on its own."""
+        yield from ()
         output = self._model(
             encoder_outputs=self._encoded,
             decoder_input_ids=torch.tensor([ids], device=self._model.device),

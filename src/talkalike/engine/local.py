@@ -1,30 +1,29 @@
 """The local engine: torch in one worker thread, asyncio outside.
 
-Each reply is a generator whose steps (a chunk of the prompt, one token) are handed to the worker one at a time. The
-worker serves them in the order they come, so replies that run together take turns token by token, and a reply that
-nobody reads any more is never computed further.
+Each reply is a generator that asks for forward passes (a chunk of the prompt, one token). The worker runs the passes
+of all replies that are written at the same time as one, and never computes a reply further that nobody reads.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from typing import Any
 
-import torch
+from torch import Tensor
 
 from talkalike.engine.burst import Burst, Reading, banned_in_text, read_prompt
-from talkalike.engine.cache import CacheStore, PrefixCache
+from talkalike.engine.cache import CacheStore
 from talkalike.engine.contexts import CausalContext, Context, EncoderDecoderContext
+from talkalike.engine.passes import Pass, Passes
 from talkalike.engine.protocol import ContextTooLongError, Finish, Piece, Prompt, Sampling
 from talkalike.engine.sampling import log_probability
 from talkalike.engine.slots import Slots
+from talkalike.engine.worker import Work, Worker
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel
 
-_Result = TypeVar("_Result")
 _MEGABYTE = 2**20
 _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
 
@@ -37,7 +36,7 @@ class LocalEngine:
     """
 
     def __init__(
-        self, loaded: LoadedModel, *, slots: int = 4, waiting: int = 32, cache_mb: int = 1024, chunk: int = 512
+        self, loaded: LoadedModel, *, slots: int = 32, waiting: int = 64, cache_mb: int = 1024, chunk: int = 512
     ) -> None:
         self._loaded = loaded
         self._renderer = Renderer(loaded.tokenizer)
@@ -45,7 +44,7 @@ class LocalEngine:
         self._chunk = chunk
         self._slots = Slots(slots, waiting=waiting)
         self._caches = CacheStore(loaded.model.config, max_bytes=cache_mb * _MEGABYTE)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._worker = Worker(_no_passes if loaded.is_encoder_decoder else Passes(loaded).run)
         self._closed = False
 
     @property
@@ -73,21 +72,19 @@ class LocalEngine:
         sampling.check()
         reading = self._read(prompt)
         await self._slots.acquire()
-        reply = self._reply(reading, prompt.conversation, sampling)
+        reply = self._worker.start(self._reply(reading, prompt.conversation, sampling))
         try:
             finish = None
             while finish is None:
-                if self._closed:
+                piece: Piece | None = await self._next(reply)
+                if piece is None:
                     yield Piece(text="", finish=Finish.CANCELLED)
                     return
-                piece = await self._run(lambda: next(reply))
-                if piece is not None:
-                    finish = piece.finish
-                    yield piece
+                finish = piece.finish
+                yield piece
         finally:
             self._slots.release()
-            if not self._closed:
-                self._worker.submit(reply.close)  # after the step that may be running; gives the cache back
+            self._worker.leave(reply)  # after the pass that may be running; gives the cache back
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """Natural-log probabilities of a given message: one for each token of its text, the last for its closing."""
@@ -96,18 +93,22 @@ class LocalEngine:
         if len(reading.prompt_ids) + len(targets) > self.context_length:
             raise ContextTooLongError("The prompt and the text to score are longer than the model's context.")
         await self._slots.acquire()
+        score = self._worker.start(self._score(reading, prompt.conversation, targets))
         try:
-            return await self._run(lambda: self._score(reading, prompt.conversation, targets))
+            scores: list[float] | None = await self._next(score)
         finally:
             self._slots.release()
+            self._worker.leave(score)
+        if scores is None:
+            raise TalkalikeError("The engine was closed.")
+        return scores
 
     async def close(self) -> None:
         """Ends running replies as cancelled and frees the caches."""
-        if self._closed:
-            return
-        self._closed = True
-        await asyncio.wrap_future(self._worker.submit(self._caches.clear))
-        self._worker.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._worker.close)
+            self._caches.clear()
 
     @property
     def _soft_prompt_length(self) -> int:
@@ -125,49 +126,49 @@ class LocalEngine:
             )
         return reading
 
-    async def _run(self, step: Callable[[], _Result]) -> _Result:
-        if self._closed:
-            raise TalkalikeError("The engine is closed.")
+    async def _next(self, work: Work) -> Any:
+        """The work's next result; None when the engine was closed meanwhile."""
+        answer = self._worker.next(work)
+        try:
+            return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            if self._closed and answer.cancelled():
+                return None
+            raise
 
-        def work() -> _Result:
-            with torch.inference_mode():
-                return step()
-
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-    def _reply(self, reading: Reading, conversation: str, sampling: Sampling) -> Generator[Piece | None, None, None]:
+    def _reply(self, reading: Reading, conversation: str, sampling: Sampling) -> Work:
         burst = Burst(
             reading, sampling, renderer=self._renderer, banned=self._banned, limit=self._loaded.context_length
         )
-        yield from self._with_context(conversation, burst.write)
+        return self._with_context(conversation, burst.write)
 
-    def _score(self, reading: Reading, conversation: str, targets: list[int]) -> list[float]:
-        scores: list[float] = []
-
-        def score(context: Context) -> Iterator[None]:
-            logits_V = yield from context.prefill(reading.prompt_ids)
-            scores.append(log_probability(logits_V, targets[0]))
+    def _score(self, reading: Reading, conversation: str, targets: list[int]) -> Work:
+        def score(context: Context) -> Generator[Any, Tensor | None, None]:
+            logits_V = (yield from context.prefill(reading.prompt_ids))[-1]
+            scores = [log_probability(logits_V, targets[0])]
             for start in range(0, len(targets) - 1, _SCORED_ROWS):
                 given = targets[start : min(start + _SCORED_ROWS, len(targets) - 1)]
-                rows_NV = context.feed(given, rows=len(given))
+                rows_NV = yield from context.feed(given, rows=len(given))
                 following = targets[start + 1 : start + 1 + len(given)]
                 scores.extend(log_probability(row, token) for row, token in zip(rows_NV, following, strict=True))
+            yield scores
 
-        for _ in self._with_context(conversation, score):
-            pass
-        return scores
+        return self._with_context(conversation, score)
 
     def _with_context(
-        self, conversation: str, use: Callable[[Context], Iterator[_Result]]
-    ) -> Generator[_Result, None, None]:
+        self, conversation: str, use: Callable[[Context], Generator[Any, Tensor | None, None]]
+    ) -> Generator[Any, Tensor | None, None]:
         """Lends the conversation's memory to `use` and takes it back at the end, unless a pass failed half way."""
         if self._loaded.is_encoder_decoder:
             yield from use(EncoderDecoderContext(self._loaded))
             return
-        cache: PrefixCache = self._caches.take(conversation)
-        context = CausalContext(self._loaded, cache, chunk=self._chunk)
+        cache = self._caches.take(conversation)
         try:
-            yield from use(context)
+            yield from use(CausalContext(cache, chunk=self._chunk))
         finally:
-            if context.intact:
+            if cache.intact:
                 self._caches.give(conversation, cache)
+
+
+def _no_passes(_passes: Sequence[Pass]) -> list[Tensor]:
+    raise AssertionError("an encoder-decoder model runs on its own")

@@ -21,6 +21,7 @@ import httpx
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Piece, Prompt, Sampling
 from talkalike.engine.remote_reply import BrokenOffError, Lines, marked_pieces, server_events
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
@@ -155,10 +156,13 @@ class RemoteEngine:
             body["repetition_penalty"] = sampling.repetition_penalty
         if self._server.is_ours:
             body |= {"speaker": prompt.speaker, "max_messages": sampling.max_messages, "logprobs": True}
+            body["reactions"] = True
             body |= {"conversation": prompt.conversation} if prompt.conversation else {}
         return body
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+        if not self._server.is_ours:  # to others a reaction is its emoji
+            turn = Turn(turn.speaker, plain(turn.text))
         message = self._addressed(turn, speaker, names)
         return {field: value.encode("utf-8", "replace").decode() for field, value in message.items()}
 

@@ -28,6 +28,7 @@ from talkalike.engine.api_request import ApiError, ChatRequest, parse_chat_reque
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.reactions import plain
 
 _Result = TypeVar("_Result")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -55,8 +56,8 @@ def create_app(
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-async def serve(engine: Engine, *, speaker: str, host: str = "127.0.0.1", port: int = 8000, api_key: str = "") -> None:
-    """Offers the engine until interrupted; running replies get ten seconds to end. The caller closes the engine.
+def listen(host: str, port: int, *, api_key: str) -> socket.socket:
+    """A listening socket for `serve`.
 
     Raises UserError when the port is taken, or when others could reach the server without a key.
     """
@@ -65,20 +66,46 @@ async def serve(engine: Engine, *, speaker: str, host: str = "127.0.0.1", port: 
             f"Serving at {host} would let anyone in the network talk to this model.",
             hint="Set an API key, or serve at 127.0.0.1.",
         )
-    app: ASGIApp = create_app(engine, speaker=speaker, api_key=api_key)
-    if host in _LOOPBACK and ":" not in host:  # a web page must not reach us through a name that resolves to loopback
-        app = TrustedHostMiddleware(app, allowed_hosts=["localhost", "127.0.0.1"], www_redirect=False)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise UserError(f"Cannot serve at {host}:{port}: {reason}.", hint="Choose another port.") from None
+
+
+async def serve(
+    engine: Engine,
+    *,
+    speaker: str,
+    listening: socket.socket,
+    api_key: str = "",
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Offers the engine until interrupted or `stop` is set; running replies get ten seconds to end.
+
+    Closes the socket; the caller closes the engine.
+    """
+    app: ASGIApp = create_app(engine, speaker=speaker, api_key=api_key)
+    host = str(listening.getsockname()[0])
+    if host in _LOOPBACK and ":" not in host:  # a web page must not reach us through a name that resolves to loopback
+        app = TrustedHostMiddleware(app, allowed_hosts=["localhost", "127.0.0.1"], www_redirect=False)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=10
     )
-    with listening:
-        await uvicorn.Server(config).serve(sockets=[listening])
+    server = uvicorn.Server(config)
+
+    async def end() -> None:
+        if stop:
+            await stop.wait()
+            server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        with listening:
+            await server.serve(sockets=[listening])
+    finally:
+        ending.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +196,8 @@ async def _shown_pieces(engine: Engine, call: ChatRequest) -> AsyncGenerator[Pie
                     yield held
                 yield piece
                 return
-            joined = replace(piece, text="\n" + piece.text) if piece.message > message else piece
+            text = piece.text if call.reactions else plain(piece.text)
+            joined = replace(piece, text="\n" + text if piece.message > message else text)
             message = piece.message
             for part in stops.push(joined):
                 shown = part.message

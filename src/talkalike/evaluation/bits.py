@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from talkalike.evaluation.intervals import Estimate, Floats, ratio_estimate, undefined, weights
 from talkalike.examples.heldout import Reply
+from talkalike.examples.reactions import emoji_of
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel
 from talkalike.models.packed import target_logprobs
@@ -29,7 +30,7 @@ MIN_REPLIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyBits:
-    """One reply: bits and characters (each message's text + 1) of its messages, in order."""
+    """One reply: bits and characters (each message's text + 1) of its messages, in order, reactions left out."""
 
     bits: tuple[float, ...]
     characters: tuple[int, ...]
@@ -129,7 +130,7 @@ def reply_bits(
             bits_by_message = np.split(values.astype(np.float64) / -np.log(2), np.cumsum(document.counts)[:-1])
             results[index] = ReplyBits(
                 bits=tuple(float(bits.sum()) for bits in bits_by_message),
-                characters=tuple(len(text) + 1 for text in reply.messages),
+                characters=tuple(len(text) + 1 for text in reply.words),
             )
         progress(min(start + BATCH, len(replies)))
     return results
@@ -186,7 +187,11 @@ def _document(renderer: Renderer, reply: Reply, *, context_tokens: int, room: in
     shown = turns[first:]
     rendered = renderer.conversation(shown, [False] * len(shown), ended=False, encoded=encoded[first:])
     mask_T = np.zeros(len(rendered.ids_T), dtype=np.bool_)
-    spans = rendered.text_spans[-len(burst) :]
+    spans = [
+        span
+        for turn, span in zip(burst, rendered.text_spans[-len(burst) :], strict=True)
+        if emoji_of(turn.text) is None
+    ]
     for start, stop in spans:
         mask_T[start : stop + 1] = True  # the text and the first token of its closing marker
     return _Document(ids_T=rendered.ids_T, mask_T=mask_T, counts=tuple(stop + 1 - start for start, stop in spans))

@@ -1,7 +1,8 @@
 """How much does the double write like the author? All measures of one speaker in one report.
 
 Everything is judged on held-out sessions. The double and its base answer the same held-out contexts with the same
-sampler and seeds; the author's own replies to these contexts are the ceiling, the base model's are the floor.
+sampler and seeds; the author's own replies to these contexts are the ceiling, the base model's are the floor. Words
+and reactions are judged apart: where the author only reacted, no model's words are compared.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from talkalike.evaluation.copying import CopyReport, compare_copying
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.evaluation.habits import HabitsReport, compare_habits
 from talkalike.evaluation.intervals import Estimate
+from talkalike.evaluation.reacting import ReactionRates, compare_reactions
 from talkalike.evaluation.twosample import two_sample_auc
 from talkalike.examples.heldout import Reply, Said
+from talkalike.examples.reactions import readable, words_of
 from talkalike.examples.render import Turn
 from talkalike.models.load import LoadedModel
 
@@ -75,7 +78,7 @@ class LikenessSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One context with three replies to it: the real one, the double's, the base's."""
+    """One context with three replies to it: the real one, the double's, the base's. As people are shown them."""
 
     context: tuple[Turn, ...]
     real: tuple[str, ...]
@@ -127,6 +130,7 @@ class LikenessReport:
     habits: HabitsReport
     two_sample: TwoSample
     copying: CopyReport
+    reactions: ReactionRates
     lengths: Lengths
     samples: tuple[Sample, ...]
     counts: Counts
@@ -149,15 +153,16 @@ async def score_likeness(
 ) -> LikenessReport:
     """Generates, scores and compares. Raises UserError where the author has no held-out replies at all."""
     heldout = _heldout(material)
-    training = [list(reply.messages) for reply in material.training if reply.speaker == material.author]
+    training = [list(reply.words) for reply in material.training if reply.speaker == material.author and reply.words]
     asked = choose(heldout, settings.replies, seed=settings.seed)
     of_double = await _generate(double, asked, settings, "the double replies", progress)
     of_base = await _generate(base, asked, settings, "the base model replies", progress)
-    real, said_double, said_base = (
-        [list(reply.messages) for reply in replies] for replies in (asked, of_double, of_base)
-    )
+    bursts = [[reply.messages for reply in replies] for replies in (asked, of_double, of_base)]
+    wrote = [index for index, reply in enumerate(asked) if reply.words]
+    real, said_double, said_base = ([list(words_of(arm[index])) for index in wrote] for arm in bursts)
     notes: list[str] = []
-    bits = _bits(double, base, choose(heldout, settings.bits_replies, seed=settings.seed), settings, progress, notes)
+    written = [reply for reply in heldout if reply.words]
+    bits = _bits(double, base, choose(written, settings.bits_replies, seed=settings.seed), settings, progress, notes)
     progress("comparing manners", 0, 4)
     style = _style(material, (real, said_double, said_base), settings, notes)
     progress("comparing manners", 1, 4)
@@ -180,6 +185,7 @@ async def score_likeness(
         habits=habits,
         two_sample=two_sample,
         copying=copying,
+        reactions=compare_reactions(real=bursts[0], double=bursts[1], base=bursts[2]),
         lengths=Lengths(real=_lengths(real), double=_lengths(said_double), base=_lengths(said_base)),
         samples=_samples(asked, of_double, of_base, settings.samples),
         counts=Counts(
@@ -304,10 +310,10 @@ def _samples(
     spread = np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))
     return tuple(
         Sample(
-            context=asked[index].context[-SAMPLE_CONTEXT:],
-            real=asked[index].messages,
-            double=of_double[index].messages,
-            base=of_base[index].messages,
+            context=tuple(Turn(turn.speaker, readable(turn.text)) for turn in asked[index].context[-SAMPLE_CONTEXT:]),
+            real=tuple(map(readable, asked[index].messages)),
+            double=tuple(map(readable, of_double[index].messages)),
+            base=tuple(map(readable, of_base[index].messages)),
         )
         for index in spread
     )

@@ -42,7 +42,7 @@ def headline(report: LikenessReport) -> str:
 
 def summary_table(report: LikenessReport) -> list[SummaryRow]:
     """Every number with what it means, the double beside the base and the author."""
-    return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report)]
+    return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report), *_reaction_rows(report)]
 
 
 def reasons(report: LikenessReport) -> list[str]:
@@ -177,4 +177,21 @@ def _reply_rows(report: LikenessReport) -> list[SummaryRow]:
             meaning=f"Replies that repeat {copying.words} words or {copying.characters} characters in a row "
             "of a training message by anyone.",
         ),
+    ]
+
+
+def _reaction_rows(report: LikenessReport) -> list[SummaryRow]:
+    rates = report.reactions
+    if not any(arm.value for arm in (rates.real, rates.double, rates.base)):
+        return []
+    return [
+        SummaryRow(
+            measure="replies with a reaction",
+            double=show(rates.double, percent=True),
+            base=show(rates.base, percent=True),
+            author=show(rates.real, percent=True),
+            ideal="as the author",
+            meaning="Replies that put an emoji on the message before, with or without words. "
+            "All other measures are about words only.",
+        )
     ]

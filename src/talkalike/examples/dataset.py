@@ -46,8 +46,10 @@ class SplitCounts:
     documents: int
     tokens: int
     loss_tokens: int
-    messages: int
+    messages: int  # reactions are counted by themselves
     learned: int
+    reactions: int = 0
+    learned_reactions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

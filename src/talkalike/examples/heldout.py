@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from talkalike.examples.dataset import Document, ExampleSet
+from talkalike.examples.reactions import emoji_of, words_of
 from talkalike.examples.render import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A burst of a chosen speaker and what stood before it, oldest first."""
+    """A burst of a chosen speaker and what stood before it, oldest first. `messages` holds its reactions too."""
 
     conversation: str
     context: tuple[Turn, ...]
     speaker: str
     messages: tuple[str, ...]
     sent_ms: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The burst without its reactions; empty where that is all it was."""
+        return words_of(self.messages)
 
     @property
     def others_in_context(self) -> tuple[str, ...]:
@@ -27,7 +33,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One message of a split. `chosen` says that its author is one whom the double learns to be."""
+    """One written message of a split. `chosen` says that its author is one whom the double learns to be."""
 
     conversation: str
     speaker: str
@@ -37,12 +43,12 @@ class Said:
 
 
 def load_replies(examples: ExampleSet, split: str = "heldout") -> list[Reply]:
-    """Every burst of a chosen speaker that has somebody's words before it."""
+    """Every burst of a chosen speaker that has somebody's turn before it."""
     return [reply for document in examples.documents(split) for reply in _replies(document)]
 
 
 def load_messages(examples: ExampleSet, split: str) -> list[Said]:
-    """Every message of a split, the chosen speakers' and the others'."""
+    """Every written message of a split, the chosen speakers' and the others'; no reactions."""
     chosen = frozenset(examples.manifest.speakers)
     return [
         Said(
@@ -54,6 +60,7 @@ def load_messages(examples: ExampleSet, split: str) -> list[Said]:
         )
         for document in examples.documents(split)
         for turn, sent_ms in zip(document.turns, document.sent_ms, strict=True)
+        if emoji_of(turn.text) is None
     ]
 
 

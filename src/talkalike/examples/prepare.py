@@ -15,6 +15,7 @@ from talkalike.chats.sessions import DEFAULT_GAP_MS, split_sessions
 from talkalike.chats.values import Conversation, Message, Person, Platform, Session
 from talkalike.errors import UserError
 from talkalike.examples.dataset import SPLITS, Document, Manifest, SplitCounts, write_examples
+from talkalike.examples.reactions import emoji_of, has_sign, people_by_name, plain, with_reactions
 from talkalike.examples.render import Rendered, Renderer, Turn, speaker_name
 from talkalike.examples.windows import heldout_start, worthwhile
 
@@ -41,6 +42,7 @@ class PrepareSettings:
     max_tokens: int = 1024  # longest document
     context_tokens: int = 256  # context kept before each learned turn
     heldout_share: float = 0.1  # of the learned turns, the newest of each conversation
+    reactions: bool = True  # are turns too
     cleaning: CleaningRules = field(default_factory=CleaningRules)
 
 
@@ -88,6 +90,7 @@ class _Preparation:
         self.settings = settings
         self.names = _Names(chosen)
         self.chosen_ids = frozenset(person.id for person in chosen)
+        self._reactions = settings.reactions and has_sign(renderer)
         self.tally = _Tally()
         self._tokens: dict[str, list[int]] = {}
         self.documents: dict[str, list[Document]] = {split: [] for split in SPLITS}
@@ -102,17 +105,34 @@ class _Preparation:
         self.tally.dropped.update(cleaned.dropped)
         self.tally.redacted.update(cleaned.redacted)
         gap_ms = self.settings.gap_ms[conversation.platform]
-        sessions = list(
-            split_sessions(conversation, cleaned.messages, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS)
-        )
+        turns = self._turns(conversation, read, cleaned.messages)
+        sessions = list(split_sessions(conversation, turns, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS))
         speaking = [session for session in sessions if any(map(self._is_chosen, session.messages))]
         self.tally.left_out["sessions without a chosen speaker"] += len(sessions) - len(speaking)
-        learned = [sum(map(self._is_chosen, session.messages)) for session in speaking]
+        learned = [sum(self._is_chosen(turn) and emoji_of(turn.text) is None for turn in s.messages) for s in speaking]
         start = heldout_start(learned, self.settings.heldout_share)
         for index, session in enumerate(speaking):
             split = "train" if index < start else "heldout"
             self.tally.sessions[split] += 1
             self.documents[split] += self._documents(session)
+
+    def _turns(
+        self, conversation: Conversation, read: Sequence[Message], cleaned: Sequence[Message]
+    ) -> Sequence[Message]:
+        """What was written, without the sign of reactions, and the reactions where they are wanted."""
+        written = [m if (words := plain(m.text)) is m.text else replace(m, text=words) for m in cleaned]
+        written = [message for message in written if message.text.strip()]
+        self.tally.dropped["empty text"] += len(cleaned) - len(written)
+        stored = sum(len(message.reactions) for message in read)
+        if not self._reactions:
+            why = "no sign for them in this base's vocabulary" if self.settings.reactions else "switched off"
+            self.tally.left_out[f"reactions ({why})"] += stored
+            return written
+        people = people_by_name([*conversation.participants, *(message.author for message in read)])
+        turns, left_out = with_reactions(written, people, conversation)
+        self.tally.left_out.update(left_out)
+        self.tally.left_out["reactions to messages without words"] += stored - sum(len(m.reactions) for m in written)
+        return turns
 
     def _is_chosen(self, message: Message) -> bool:
         return message.author.id in self.chosen_ids
@@ -126,7 +146,11 @@ class _Preparation:
         self._tokens = {message.id: ids for message, ids in zip(messages, encoded, strict=True)}
         learn = [self._is_chosen(message) for message in messages]
         kept = worthwhile(learn, [self._cost(message) for message in messages], self.settings.context_tokens)
-        self.tally.left_out["messages too far from any reply"] += len(messages) - sum(b - a for a, b in kept)
+        near = {index for start, stop in kept for index in range(start, stop)}
+        for index, message in enumerate(messages):
+            if index not in near:
+                what = "messages" if emoji_of(message.text) is None else "reactions"
+                self.tally.left_out[f"{what} too far from any reply"] += 1
         documents: list[Document] = []
         for start, stop in kept:
             for piece in split_sessions(
@@ -177,13 +201,19 @@ class _Preparation:
 
     def counts(self, split: str, rendered: Sequence[Rendered]) -> SplitCounts:
         documents = self.documents[split]
+        turns = [
+            (turn, learn) for document in documents for turn, learn in zip(document.turns, document.learn, strict=True)
+        ]
+        reactions = [learn for turn, learn in turns if emoji_of(turn.text) is not None]
         return SplitCounts(
             sessions=self.tally.sessions[split],
             documents=len(documents),
             tokens=sum(len(piece.ids_T) for piece in rendered),
             loss_tokens=sum(piece.loss_tokens for piece in rendered),
-            messages=sum(len(document.turns) for document in documents),
-            learned=sum(sum(document.learn) for document in documents),
+            messages=len(turns) - len(reactions),
+            learned=sum(learn for _, learn in turns) - sum(reactions),
+            reactions=len(reactions),
+            learned_reactions=sum(reactions),
         )
 
 
@@ -226,6 +256,7 @@ def prepare(
             "max_tokens": settings.max_tokens,
             "context_tokens": settings.context_tokens,
             "heldout_share": settings.heldout_share,
+            "reactions": settings.reactions,
             "cleaning": {
                 key: sorted(v) if isinstance(v, frozenset) else v for key, v in asdict(settings.cleaning).items()
             },
@@ -233,7 +264,7 @@ def prepare(
         sources=work.tally.sources,
         train=work.counts("train", rendered["train"]),
         heldout=work.counts("heldout", rendered["heldout"]),
-        dropped=dict(work.tally.dropped),
+        dropped=dict(+work.tally.dropped),
         redacted=dict(work.tally.redacted),
         left_out=dict(+work.tally.left_out),
         fictional=target.fictional,

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
+from talkalike.models import palm as palm  # makes transformers know our own architecture
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.precision import choose_device, choose_dtype
 

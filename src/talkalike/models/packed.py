@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -102,15 +102,20 @@ def target_logprobs(
 
 
 @contextmanager
-def packed_attention(model: nn.Module) -> Iterator[None]:
-    """Lets a model attend within documents for a while (its own attention comes back afterwards)."""
+def attention(model: nn.Module, name: str) -> Iterator[None]:
+    """Lets a model attend in another registered way for a while (its own attention comes back afterwards)."""
     config = cast(Any, model).config
     before = config._attn_implementation
-    cast(Any, model).set_attn_implementation(PACKED_ATTENTION)
+    cast(Any, model).set_attn_implementation(name)
     try:
         yield
     finally:
         cast(Any, model).set_attn_implementation(before)
+
+
+def packed_attention(model: nn.Module) -> AbstractContextManager[None]:
+    """Lets a model attend within documents for a while."""
+    return attention(model, PACKED_ATTENTION)
 
 
 def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[int, int]]:

@@ -37,6 +37,8 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(as_toml(choice) for choice in schema["enum"])
     if schema["type"] == "string":
         return "text"
+    if schema["type"] == "boolean":
+        return "true or false"
     bounds = [
         f"{words} {schema[bound]:g}" if isinstance(schema[bound], float) else f"{words} {schema[bound]}"
         for bound, words in (

@@ -75,6 +75,9 @@ class ExamplesSettings(Section):
         le=0.5,
         description="Share of the newest messages to learn, in whole sessions, kept out of training to score against.",
     )
+    reactions: bool = Field(
+        default=True, description="Learn when to react with an emoji, from the chats that have reactions."
+    )
 
 
 class ModelSettings(Section):
@@ -177,6 +180,43 @@ class ServeSettings(Section):
     )
 
 
+class DiscordSettings(Section):
+    """The double on Discord, `talkalike serve --discord`. Its token is a secret: $DISCORD_TOKEN."""
+
+    owner_id: int | None = Field(
+        default=None,
+        gt=0,
+        description="The Discord id of the bot's owner, who may do everything (in Discord: settings, advanced, "
+        "developer mode; then right-click your name, copy user id). Not set: nobody is.",
+        examples=[123456789012345678],
+    )
+
+    @field_validator("owner_id", mode="before")
+    @classmethod
+    def _digits_are_an_id(cls, value: object) -> object:
+        """An id in quotes is as good: people copy it as text."""
+        return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+    owner_name: str = Field(
+        default="",
+        description="Whose double the bot says it is. Empty: the person the model was trained to talk like.",
+    )
+    dm_access: Literal["closed", "open"] = Field(
+        default="closed", description="Whether people other than the owner are answered in direct messages."
+    )
+    history_messages: int = Field(default=200, ge=1, le=2000, description="Messages read of a channel, at most.")
+    text_file_kb: int = Field(
+        default=64, ge=0, le=10240, description="KiB of an attached text file that the model reads."
+    )
+    at_once: int = Field(default=4, ge=1, description="Replies written at the same time, over all channels.")
+    max_waiting: int = Field(default=32, ge=0, description="Replies that may wait for their turn.")
+    shards: int = Field(default=1, ge=0, description="Connections to Discord. 0: as many as Discord recommends.")
+    scenarios: str = Field(default="", description="A folder with scenario files of your own for /test.")
+    page_port: int = Field(
+        default=8080, ge=0, le=65535, description="Port of the page that `--offline` opens. 0: any free port."
+    )
+
+
 class Settings(Section):
     """Everything that can be set, by section of `talkalike.toml`. Equal settings are equal objects."""
 
@@ -186,6 +226,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     chat: ChatSettings = ChatSettings()
     serve: ServeSettings = ServeSettings()
+    discord: DiscordSettings = DiscordSettings()
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -131,9 +131,12 @@ def _from_environment(
     return problems
 
 
-def _from_text(text: str, schema: Mapping[str, Any]) -> str | int | float:
-    """An environment variable's text as a number where the setting takes one."""
-    for kind in {option.get("type") for option in schema.get("anyOf", [schema])} & {"integer", "number"}:
+def _from_text(text: str, schema: Mapping[str, Any]) -> str | bool | int | float:
+    """An environment variable's text as a number, or as true or false, where the setting takes one."""
+    kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
+    if "boolean" in kinds:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    for kind in kinds & {"integer", "number"}:
         try:
             return int(text) if kind == "integer" else float(text)
         except ValueError:

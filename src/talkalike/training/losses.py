@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+_ROWS = 16  # rows of logits worked off at once: as float32 they stay in a processor's cache
+
+
+def log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
+    """log p(target) for each of L rows of logits, in nats; computed in float32 whatever the logits come in.
+
+    Rows are worked off a few at a time: a float32 copy of all logits, or of their gradients, never exists.
+    """
+    return cast(Tensor, _LogLikelihood.apply(logits_LV, targets_L))  # type: ignore[no-untyped-call]  # torch's own
 
 
 def negative_log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
-    """Sum over L of -log p(target), in nats; computed in float32 whatever the logits come in.
+    """Sum over L of -log p(target), in nats.
 
     A sum and not a mean, so that the caller can divide by the loss tokens of the whole optimiser batch: means of
     unequal micro-batches would weigh short replies more (the reason accumulation once differed from a big batch in
     several trainers).
     """
-    return F.cross_entropy(logits_LV.float(), targets_L, reduction="sum")
+    return -log_likelihood(logits_LV, targets_L).sum()
+
+
+class _LogLikelihood(torch.autograd.Function):
+    """Gradient of log p(target) by the logits: one-hot minus softmax, which backward computes anew from the logits."""
+
+    @staticmethod
+    def forward(context: Any, logits_LV: Tensor, targets_L: Tensor) -> Tensor:
+        normaliser_L = torch.cat([rows_RV.float().logsumexp(dim=-1) for rows_RV in logits_LV.split(_ROWS)])
+        context.save_for_backward(logits_LV, targets_L, normaliser_L)
+        return logits_LV.gather(1, targets_L[:, None])[:, 0].float() - normaliser_L
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits_LV, targets_L, normaliser_L = context.saved_tensors
+        result_LV = torch.empty_like(logits_LV)
+        parts = (tensor.split(_ROWS) for tensor in (result_LV, logits_LV, targets_L, normaliser_L, gradients[0]))
+        for result_RV, logits_RV, targets_R, normaliser_R, gradient_R in zip(*parts, strict=True):
+            softmax_RV = logits_RV.float().sub_(normaliser_R[:, None]).exp_()
+            softmax_RV[torch.arange(len(targets_R)), targets_R] -= 1
+            result_RV.copy_(softmax_RV.mul_(-gradient_R[:, None]))
+        return result_LV, None
 
 
 def learning_rate_factor(done: float, *, schedule: str, warmup: float) -> float:

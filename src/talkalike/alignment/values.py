@@ -1,0 +1,47 @@
+"""What the methods of this room share: a sampled reply, and what judges it. Loads no deep learning library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from talkalike.errors import UserError
+from talkalike.examples.render import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One reply to be judged. `reply_ids` ends with the marker that closes the turn, where the model wrote it."""
+
+    prompt_ids: tuple[int, ...]  # ends with the speaker's header
+    reply_ids: tuple[int, ...]
+    text: str  # of the reply, without markers
+    prompt_turns: tuple[Turn, ...] = ()
+    speaker: str = ""  # who replies
+
+
+class Reward(Protocol):
+    """Anything that says how good replies are; higher is better. The same sample must always get the same number."""
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """One finite number for each sample, in order."""
+        ...
+
+
+def checked_scores(reward: Reward, samples: Sequence[Sample]) -> list[float]:
+    """The reward's scores; raises UserError, naming the sample, where one is missing or no finite number."""
+    scores = [float(score) for score in reward.score(samples)]
+    if len(scores) != len(samples):
+        raise UserError(
+            f"The reward gave {len(scores)} numbers for {len(samples)} samples.",
+            hint="It has to return one number for each sample, in order.",
+        )
+    for sample, score in zip(samples, scores, strict=True):
+        if not math.isfinite(score):
+            raise UserError(
+                f"The reward of the reply {sample.text[:80]!r} is {score}.",
+                hint="A reward has to be a finite number for every reply, an empty one included.",
+            )
+    return scores

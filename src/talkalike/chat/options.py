@@ -1,0 +1,311 @@
+"""The options people set where they talk: what there is, how it is read, and which value holds in a place.
+
+An option is set for the bot, a server, a channel or a thread; the nearest value holds. Daily limits and retention work
+the other way round: a nearer value can only be stricter, so that no server gives itself more than the bot's owner does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from talkalike.chat.limits import Budget
+from talkalike.engine.protocol import Sampling
+from talkalike.errors import UserError
+
+SCOPES = ("bot", "server", "channel", "thread")  # widest first
+WIDE = ("bot", "server")
+DEFAULT = "default"
+
+YES = frozenset({"on", "yes", "true", "1"})
+NO = frozenset({"off", "no", "false", "0"})
+NONE = frozenset({"none", "off", "random", ""})  # a seed that differs every time
+EMPTY = frozenset({"none", "off", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option. `low` and `high` bound a number, or the length of a text.
+
+    `strictest`: the smallest value set anywhere holds, where 0 means no limit.
+    """
+
+    key: str
+    type: type[bool] | type[int] | type[float] | type[str]
+    default: bool | int | float | str | None
+    description: str
+    low: float = 0
+    high: float = math.inf
+    optional: bool = False  # may be None
+    strictest: bool = False
+    scopes: tuple[str, ...] = SCOPES
+
+    @property
+    def range(self) -> str:
+        """What may be given, in words."""
+        if self.type is bool:
+            return "on or off"
+        unit = " characters" if self.type is str else ""
+        words = f"{self.low:,g} to {self.high:,.10g}{unit}"
+        return f"{words}, or none" if self.optional else words
+
+
+def _daily(key: str, what: str) -> Option:
+    return Option(
+        key=key,
+        type=int,
+        default=0,
+        high=10**9,
+        strictest=True,
+        scopes=WIDE,
+        description=f"{what} a day (until midnight UTC); 0 = no limit.",
+    )
+
+
+_SAMPLING = Sampling()
+_ALL = (
+    Option(
+        key="temperature",
+        type=float,
+        default=_SAMPLING.temperature,
+        high=5,
+        description="How freely words are chosen; 0 = always the likeliest.",
+    ),
+    Option(
+        key="top_p",
+        type=float,
+        default=_SAMPLING.top_p,
+        high=1,
+        description="Choose among the likeliest words that have this much probability together; 0 = off.",
+    ),
+    Option(
+        key="top_k",
+        type=int,
+        default=_SAMPLING.top_k,
+        high=1_000_000,
+        description="Choose among this many of the likeliest words; 0 = off.",
+    ),
+    Option(
+        key="min_p",
+        type=float,
+        default=_SAMPLING.min_p,
+        high=1,
+        description="Leave out words less likely than this share of the likeliest one; 0 = off.",
+    ),
+    Option(
+        key="repetition_penalty",
+        type=float,
+        default=_SAMPLING.repetition_penalty,
+        low=0.5,
+        high=2,
+        description="Above 1: words that occurred become less likely.",
+    ),
+    Option(
+        key="seed",
+        type=int,
+        default=_SAMPLING.seed,
+        high=2**53,
+        optional=True,
+        description="The same seed and the same context give the same reply; none = different every time.",
+    ),
+    Option(
+        key="max_tokens",
+        type=int,
+        default=_SAMPLING.max_tokens,
+        low=1,
+        high=4096,
+        description="The longest reply, all its messages together, in tokens.",
+    ),
+    Option(
+        key="max_messages",
+        type=int,
+        default=_SAMPLING.max_messages,
+        low=1,
+        high=32,
+        description="The most messages in one reply.",
+    ),
+    Option(
+        key="persona",
+        type=str,
+        default="",
+        high=2000,
+        description="A text that stands before the conversation; empty = none.",
+    ),
+    Option(
+        key="budget_tokens",
+        type=int,
+        default=1500,
+        low=64,
+        high=1_000_000,
+        description="How much of the conversation the model sees, in tokens.",
+    ),
+    Option(
+        key="side_talk",
+        type=str,
+        default="!",
+        high=5,
+        description="Messages that begin with this sign are invisible to the double; empty = none are.",
+    ),
+    Option(
+        key="wait_seconds",
+        type=float,
+        default=2.5,
+        high=60,
+        description="How long to wait for the end of somebody's burst of messages before answering.",
+    ),
+    Option(
+        key="replies_per_minute",
+        type=int,
+        default=12,
+        low=1,
+        high=600,
+        description="The most replies in a channel within a minute.",
+    ),
+    Option(key="stream", type=bool, default=True, description="Show a reply while it is written."),
+    Option(key="reactions", type=bool, default=True, description="The double may react with an emoji."),
+    Option(
+        key="model",
+        type=str,
+        default="",
+        high=200,
+        scopes=("server", "channel", "thread"),
+        description="The model that answers; empty = the bot's default.",
+    ),
+    _daily("daily_replies_user", "Replies for one person"),
+    _daily("daily_tokens_user", "Tokens written for one person"),
+    _daily("daily_replies_server", "Replies on one server"),
+    _daily("daily_tokens_server", "Tokens written on one server"),
+    Option(
+        key="retention_days",
+        type=int,
+        default=30,
+        low=1,
+        high=3650,
+        strictest=True,
+        scopes=WIDE,
+        description="How many days the records of replies are kept.",
+    ),
+)
+OPTIONS: Mapping[str, Option] = {option.key: option for option in _ALL}
+
+
+def option(key: str) -> Option:
+    """The option of this name. Raises UserError with the nearest name where there is none."""
+    if key in OPTIONS:
+        return OPTIONS[key]
+    near = difflib.get_close_matches(key, OPTIONS, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(OPTIONS)}."
+    raise UserError(f"There is no option '{key}'.", hint=hint)
+
+
+def parse(key: str, text: str) -> Any:
+    """The value a person typed. Raises UserError in words where it is of the wrong kind or out of range."""
+    wanted, typed = option(key), text.strip()
+    word = typed.lower()
+    if wanted.optional and word in NONE:
+        return None
+    value: Any = typed
+    if wanted.type is bool:
+        value = True if word in YES else False if word in NO else typed
+    elif wanted.type is str:
+        value = "" if word in EMPTY else typed
+    else:
+        try:
+            value = wanted.type(typed)
+        except ValueError:
+            value = typed
+    check(key, value)
+    return value
+
+
+def check(key: str, value: Any) -> None:
+    """Raises UserError where this value, as stored, is none the option can have."""
+    wanted = option(key)
+    if value is None and wanted.optional:
+        return
+    kinds = (int, float) if wanted.type is float else (wanted.type,)
+    fits = type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
+    size = len(value) if isinstance(value, str) else value
+    if not fits or (wanted.type is not bool and not wanted.low <= size <= wanted.high):
+        given = (
+            value if not isinstance(value, str) else f"'{value[:40]}'" if wanted.type is not str else f"{size:,} long"
+        )
+        kind = {bool: "a switch", int: "a whole number", float: "a number", str: "a text"}[wanted.type]
+        raise UserError(f"The option '{key}' is {kind}, {wanted.range}, but was {given}.")
+    if key == "side_talk" and any(sign.isalnum() or sign.isspace() for sign in value):
+        raise UserError(
+            f"The sign of side talk must not contain letters, digits or spaces, but was '{value}'.",
+            hint="Choose a sign such as ! or //.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The values that hold in a place. `problems`: stored values that were passed over, and why, in words."""
+
+    _values: Mapping[str, Any] = field(default_factory=dict)
+    _sources: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def value(self, key: str) -> Any:
+        """The value that holds. Raises UserError for an unknown option."""
+        return self._values.get(key, option(key).default)
+
+    def source(self, key: str) -> str:
+        """The scope it was set for, or "default"."""
+        return self._sources.get(option(key).key, DEFAULT)
+
+    def sampling(self) -> Sampling:
+        """The options that say how a reply is sampled."""
+        return Sampling(
+            temperature=self.value("temperature"),
+            top_p=self.value("top_p"),
+            top_k=self.value("top_k"),
+            min_p=self.value("min_p"),
+            repetition_penalty=self.value("repetition_penalty"),
+            seed=self.value("seed"),
+            max_tokens=self.value("max_tokens"),
+            max_messages=self.value("max_messages"),
+        )
+
+    def budget(self) -> Budget:
+        """The daily limits."""
+        return Budget(
+            replies_user=self.value("daily_replies_user"),
+            tokens_user=self.value("daily_tokens_user"),
+            replies_server=self.value("daily_replies_server"),
+            tokens_server=self.value("daily_tokens_server"),
+        )
+
+
+def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Resolved:
+    """The values of these layers, each a scope and what was set for it, the widest first.
+
+    A stored value that cannot be (an option of another version, a scope it does not have) is passed over and named in
+    `problems`; the rest holds.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    problems: list[str] = []
+    for scope, layer in layers:
+        for key, value in layer.items():
+            try:
+                check(key, value)
+            except UserError as error:
+                problems.append(f"{scope}: {error}")
+                continue
+            if scope not in OPTIONS[key].scopes:
+                problems.append(f"{scope}: the option '{key}' cannot be set for a {scope}.")
+                continue
+            if OPTIONS[key].strictest and key in values and _looser(value, values[key]):
+                continue
+            values[key], sources[key] = value, scope
+    return Resolved(_values=values, _sources=sources, problems=tuple(problems))
+
+
+def _looser(limit: int, than: int) -> bool:
+    """0 is no limit."""
+    return than != 0 and (limit == 0 or limit > than)

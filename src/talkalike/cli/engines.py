@@ -1,0 +1,98 @@
+"""The workspace's models as engines, each in a process of its own, opened when somebody first wants to talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from talkalike.chat.engines import Health, Voice
+from talkalike.cli.talking import chosen_model
+from talkalike.engine.process import ProcessEngine
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from talkalike.cli.workspace import Workspace
+    from talkalike.engine.protocol import Engine
+    from talkalike.models.catalog import Card
+
+MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first
+
+
+class WorkspaceEngines:
+    """`talkalike.chat.engines.Engines` over the workspace's catalog."""
+
+    def __init__(self, opened: Workspace, *, default: str | None = None) -> None:
+        self._opened = opened
+        self._default = chosen_model(opened, default)
+        self._engines: dict[str, ProcessEngine] = {}
+        self._lock = asyncio.Lock()
+
+    @property
+    def default(self) -> str:
+        """The model named at the start, else the one trained last, else the base."""
+        return self._default.name
+
+    def voices(self) -> tuple[Voice, ...]:
+        """Every model with a readable card, newest first."""
+        from talkalike.cli.models import readable_cards
+
+        cards, _ = readable_cards(self._opened.catalog())
+        return tuple(_voice(card) for card in reversed(cards))
+
+    async def open(self, model: str) -> Engine:
+        """The model's process, started if need be."""
+        async with self._lock:
+            if model in self._engines:
+                self._engines[model] = self._engines.pop(model)  # the one used last stands last
+                return self._engines[model]
+            if model not in (voice.model for voice in self.voices()):
+                raise UserError(f"There is no model '{model}'.", hint="`/model show` lists those there are.")
+            while len(self._engines) >= MOST_OPEN:
+                await self._engines.pop(next(iter(self._engines))).close()
+            engine = ProcessEngine(
+                model, command=partial(self._command, model), log=self._opened.runs / "serving" / f"{model}.log"
+            )
+            await engine.start()
+            self._engines[model] = engine
+            return engine
+
+    def health(self) -> tuple[Health, ...]:
+        """Each process."""
+        return tuple(
+            Health(
+                model=engine.model,
+                running=engine.running,
+                restarts=engine.restarts,
+                memory_bytes=engine.memory_bytes,
+                problem=engine.problem,
+            )
+            for engine in self._engines.values()
+        )
+
+    async def close(self) -> None:
+        """Ends them all."""
+        async with self._lock:
+            engines, self._engines = list(self._engines.values()), {}
+            await asyncio.gather(*(engine.close() for engine in engines))
+
+    def _command(self, model: str, listening: int) -> Sequence[str]:
+        program = (sys.executable, "-m", "talkalike.cli.main", "serve", "--engine")
+        return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._opened.root))
+
+
+def _voice(card: Card) -> Voice:
+    headline: Any = card.scores.get("likeness") or {}
+    likeness = headline.get("value")
+    return Voice(
+        model=card.name,
+        speaker=card.speakers[0] if card.speakers else "assistant",
+        base=card.base,
+        trained_at=datetime.fromisoformat(card.created),
+        likeness=float(likeness) if isinstance(likeness, int | float) else None,
+        fictional=card.fictional,
+    )

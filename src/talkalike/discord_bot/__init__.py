@@ -1,0 +1,1 @@
+"""The double on Discord: the only room that knows discord.py."""

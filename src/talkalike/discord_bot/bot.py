@@ -1,0 +1,168 @@
+"""The Discord client: hands what Discord tells to the converser, and keeps the store's list of servers.
+
+Events come raw, so that messages from before the bot's start count too; discord.py's own message cache is off.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from talkalike.discord_bot import commands
+from talkalike.discord_bot.buttons import BUTTONS
+from talkalike.discord_bot.converse import Converser
+from talkalike.discord_bot.disclosure import disclosure, whose
+from talkalike.discord_bot.resuming import answer_unfinished
+from talkalike.discord_bot.services import Services
+from talkalike.errors import TalkalikeError
+from talkalike.store import context_marks, people, replies, servers
+from talkalike.store.replies import ReplyRow
+
+ABOUT_LENGTH = 400  # Discord's limit for the profile's text
+
+_log = logging.getLogger(__name__)
+
+
+def intents() -> discord.Intents:
+    """What the bot has to hear: servers, messages with their words, reactions, typing. No lists of members."""
+    wanted = discord.Intents.none()
+    wanted.guilds = wanted.messages = wanted.message_content = True
+    wanted.reactions = wanted.typing = True
+    return wanted
+
+
+class Double(discord.Client):
+    """The double on Discord. `options` go to discord.py; `ShardedDouble` is the same over several connections.
+
+    `sync_commands`: tell Discord which commands there are; `describe`: put into the profile what the bot is.
+    """
+
+    converser: Converser  # from the login on
+
+    def __init__(
+        self, services: Services, *, sync_commands: bool = True, describe: bool = True, **options: Any
+    ) -> None:
+        activity = discord.CustomActivity(name=f"AI double of {whose(services.settings.owner_name)}"[:128])
+        options = {
+            "intents": intents(),
+            "activity": activity,
+            "allowed_mentions": discord.AllowedMentions.none(),
+            "max_messages": None,
+            "chunk_guilds_at_startup": False,
+            **options,
+        }
+        super().__init__(**options)
+        self.services = services
+        self.tree = app_commands.CommandTree(self)
+        self._sync_commands = sync_commands
+        self._describes = describe
+        self._unfinished: tuple[ReplyRow, ...] = ()
+        self._ready_before = False
+
+    async def setup_hook(self) -> None:
+        """After the login, before the first event."""
+        self.converser = Converser(self, self.services)
+        # Read before anything new is begun: these are the replies of a process that has ended.
+        self._unfinished = await self.services.store.run(replies.unfinished)
+        self.add_dynamic_items(*BUTTONS)
+        commands.register(self)
+        if self._sync_commands:
+            await self.tree.sync()
+        if self._describes:
+            await self._describe()
+
+    async def close(self) -> None:
+        """Ends replies first, while there is still a connection to tidy up with."""
+        if hasattr(self, "converser"):
+            await self.converser.close()
+        await super().close()
+
+    async def on_ready(self) -> None:
+        """A new session: messages may have been missed, so nothing kept of channels is trusted."""
+        self.converser.recent.clear()
+        for guild in self.guilds:
+            await self._store("servers", servers.joined, guild.id, guild.name)
+        if not self._ready_before:
+            self._ready_before = True
+            await answer_unfinished(self.converser, self._unfinished)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Every message, the bot's own too."""
+        try:
+            await self.converser.heard(message)
+        except TalkalikeError as error:
+            _log.error("The message %s could not be looked at: %s", message.id, error)
+
+    async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        """Also of messages from before the start."""
+        try:
+            await self.converser.edited(payload.message)
+        except TalkalikeError as error:
+            _log.error("The edit of the message %s could not be looked at: %s", payload.message_id, error)
+
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        """What was stored stays until it expires or its author asks; nothing new comes of it."""
+        self.converser.deleted(payload.channel_id, (payload.message_id,))
+
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        """The same for many."""
+        self.converser.deleted(payload.channel_id, payload.message_ids)
+
+    async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
+        """Somebody has not finished yet."""
+        self.converser.typing(payload.channel_id, payload.user_id)
+
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        """A cross cancels."""
+        try:
+            await self.converser.reacted(payload)
+        except TalkalikeError as error:
+            _log.error("A reaction could not be looked at: %s", error)
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """A channel is gone for everybody."""
+        self.converser.channel_gone([channel.id])
+        await self._store("channel", context_marks.forget_channel, channel.id)
+
+    async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
+        """A thread is gone for everybody."""
+        self.converser.channel_gone([payload.thread_id])
+        await self._store("thread", context_marks.forget_channel, payload.thread_id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Nobody is answered there until somebody opens a place."""
+        await self._store("server", servers.joined, guild.id, guild.name)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """A server is back; it may have another name."""
+        await self._store("server", servers.joined, guild.id, guild.name)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """What was kept of the server goes."""
+        self.converser.channel_gone([one.id for one in (*guild.channels, *guild.threads)])
+        await self._store("server", servers.left, guild.id)
+        await self._store("server's data", people.forget_server, guild.id)
+
+    async def _store(self, what: str, function: Any, *values: Any) -> None:
+        try:
+            await self.services.store.run(function, *values)
+        except TalkalikeError as error:
+            _log.error("The %s could not be noted: %s", what, error)
+
+    async def _describe(self) -> None:
+        """The profile says what the bot is; set once, and again only if somebody else changed it."""
+        about = disclosure(self.services.settings.owner_name)[:ABOUT_LENGTH]
+        application = self.application
+        if application is None or application.description == about:
+            return
+        try:
+            await application.edit(description=about)
+        except discord.HTTPException as error:
+            _log.warning("The profile's text could not be set: %s", error)
+
+
+class ShardedDouble(discord.AutoShardedClient, Double):
+    """Several connections, as discord.py shares servers between them. `shard_count` None: as Discord recommends."""

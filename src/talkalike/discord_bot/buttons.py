@@ -1,0 +1,126 @@
+"""The buttons under a reply: cancel, again, why. The reply's id is in the button itself, so they survive restarts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import discord
+
+from talkalike.chat.permissions import Action
+from talkalike.discord_bot.commands.gate import gated, messages_of, tell
+from talkalike.discord_bot.commands.menus import listing, story
+from talkalike.errors import UserError
+from talkalike.store import replies
+from talkalike.store.replies import ReplyRow
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.commands.gate import Interaction
+
+
+class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:none:(?P<id>\d{1,19})"):
+    """A button that knows its reply. Subclasses say what it is called and what it does."""
+
+    name: ClassVar[str] = "none"
+    label: ClassVar[str] = ""
+
+    def __init__(self, reply_id: int) -> None:
+        super().__init__(discord.ui.Button(label=self.label, custom_id=f"talkalike:{self.name}:{reply_id}"))
+        self.reply_id = reply_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """Made anew for every click."""
+        return cls(int(match["id"]))
+
+
+async def own(interaction: Interaction, message: discord.Message) -> bool:
+    """True for whoever asked for the reply that the button belongs to."""
+    row = await _row(interaction)
+    return row.asker_id == interaction.user.id
+
+
+class CancelButton(_ReplyButton, template=r"talkalike:cancel:(?P<id>\d{1,19})"):
+    """Stops a reply that waits or is being written."""
+
+    name, label = "cancel", "Cancel"
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """For the asker, and whoever is at least mod."""
+        if interaction.message is not None:
+            await self.pressed(interaction, interaction.message)
+
+    @gated(Action.CANCEL, own=own)
+    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
+        """Told to the one who pressed; the channel just sees it stop."""
+        stopped = await interaction.client.converser.cancel(self.reply_id, by=interaction.user.id)
+        await tell(interaction, "Cancelled." if stopped else "That reply has ended already.")
+
+
+class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
+    """Answers the same message anew, in the place of this reply."""
+
+    name, label = "again", "Again"
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """For the asker, and whoever is at least mod."""
+        if interaction.message is not None:
+            await self.pressed(interaction, interaction.message)
+
+    @gated(Action.REGENERATE, own=own)
+    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
+        """The message may be gone: then there is nothing to answer."""
+        row = await _row(interaction)
+        asked = await messages_of(interaction).fetch_message(row.trigger_id)
+        await tell(interaction, "I am trying again.")
+        await interaction.client.converser.respond(asked, again=True)
+
+
+class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
+    """Shows what the model saw, to the one who asks."""
+
+    name, label = "why", "Why?"
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """For everybody who may see the context here."""
+        if interaction.message is not None:
+            await self.pressed(interaction, interaction.message)
+
+    @gated(Action.SHOW_CONTEXT, own=own)
+    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
+        """The same story as the menu "Why this reply?" tells."""
+        row = await _row(interaction)
+        await tell(interaction, story(row), file=listing(row), file_name=f"reply-{row.id}.txt")
+
+
+BUTTONS = (CancelButton, AgainButton, WhyButton)
+
+
+class ReplyButtons(discord.ui.View):
+    """What sits under a reply. It is cancelled while it is written, and asked about when it is done."""
+
+    def __init__(self, reply_id: int) -> None:
+        super().__init__(timeout=None)
+        self._reply_id = reply_id
+        self.while_written()
+
+    def while_written(self) -> None:
+        """For messages posted from now on."""
+        self.clear_items().add_item(CancelButton(self._reply_id))
+
+    def when_done(self) -> Self:
+        """For messages posted from now on."""
+        return self.clear_items().add_item(AgainButton(self._reply_id)).add_item(WhyButton(self._reply_id))
+
+
+async def _row(interaction: Interaction) -> ReplyRow:
+    """The reply of the button that was pressed. Raises UserError where it is not known, or of another channel."""
+    data: Mapping[str, Any] = interaction.data or {}
+    reply_id = int(str(data["custom_id"]).rpartition(":")[2])
+    row = await interaction.client.services.store.run(replies.by_id, reply_id)
+    if row is None or row.channel_id != interaction.channel_id:
+        raise UserError("I no longer know that reply.", hint="Ask me again.")
+    return row

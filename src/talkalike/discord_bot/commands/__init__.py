@@ -1,0 +1,50 @@
+"""The slash commands and message menus, one family per module; `register` puts them all onto the bot's tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from discord import app_commands
+
+from talkalike.discord_bot.commands import (
+    chat,
+    context,
+    gate,
+    help,  # noqa: A004  # named after its command
+    menus,
+    model,
+    permissions,
+    privacy,
+    reset,
+    settings,
+    status,
+    testing,
+)
+from talkalike.discord_bot.commands.testing_schedule import Scheduler
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.bot import Double
+
+MOST_COMMANDS = 100  # Discord's limits
+MOST_MENUS = 5
+
+# On servers and in the bot's own DMs, never in other people's talks, and only where the bot itself was added.
+CONTEXTS = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False)
+INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
+
+
+def register(client: Double) -> None:
+    """Adds every command to the client's tree; inside a running loop it also starts the schedule of /test."""
+    runner = testing.Runner(client)
+    for family in (chat, context, reset, permissions, settings, model, status, privacy, help, menus):
+        for command in family.commands():
+            _add(client, command)
+    _add(client, testing.Testing(runner))
+    client.tree.error(gate.on_error)
+    Scheduler(client, runner).start()
+
+
+def _add(client: Double, command: app_commands.Command | app_commands.Group | app_commands.ContextMenu) -> None:  # type: ignore[type-arg]
+    command.allowed_contexts = CONTEXTS
+    command.allowed_installs = INSTALLS
+    client.tree.add_command(command)

@@ -1,0 +1,49 @@
+"""/help: what this is, how to talk to it, and every command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+
+from talkalike.chat.permissions import Action
+from talkalike.discord_bot.commands.gate import gated, tell
+from talkalike.discord_bot.disclosure import disclosure
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.commands.gate import Interaction
+
+HOW = """\
+**How to talk to me**: mention me, reply to one of my messages, write in one of my threads, or send me a direct \
+message. In channels that were opened to me I answer everything.
+**What I don't read**: messages that begin with `{side_talk}`, everything before the last `/reset`, and people who \
+opted out with `/privacy seen`.
+**My replies**: press Cancel or Again under them, or right-click one (Apps) for *Why this reply?*, *Regenerate* and \
+*Forget this*.
+**No answer?** `/permissions why` names the rule."""
+
+
+def commands() -> list[app_commands.Command[Any, Any, Any]]:
+    """The family's commands, made anew."""
+    return [app_commands.Command(name="help", description="What I am and what I can do", callback=show)]
+
+
+@gated(Action.HELP)
+async def show(interaction: Interaction) -> None:
+    """Told to the caller alone, so that it can be asked for anywhere."""
+    services = interaction.client.services
+    side_talk = str(services.settings.options.get("side_talk", "!"))
+    text = (disclosure(services.settings.owner_name), HOW.format(side_talk=side_talk), _list(interaction.client.tree))
+    await tell(interaction, "\n\n".join(text))
+
+
+def _list(tree: app_commands.CommandTree[Any]) -> str:
+    """Every command with its subcommands, one line each."""
+    lines = []
+    for command in sorted(tree.get_commands(type=discord.AppCommandType.chat_input), key=lambda one: one.name):
+        line = f"`/{command.name}` {command.description}"
+        if isinstance(command, app_commands.Group):
+            line += f" ({', '.join(sorted(one.name for one in command.commands))})"
+        lines.append(line)
+    return "\n".join(("**Commands**", *lines))

@@ -1,0 +1,101 @@
+"""/privacy: what is kept about the caller, as numbers and as a file, its deletion, and what may be done with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from discord import app_commands
+
+from talkalike.chat.permissions import Action
+from talkalike.discord_bot.commands.gate import channel_of, gated, tell
+from talkalike.store import people
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.commands.gate import Interaction
+
+SWITCH = [app_commands.Choice(name="on", value="on"), app_commands.Choice(name="off", value="off")]
+SEEN = {
+    True: "I read your messages where I may talk. `/privacy seen off` makes me blind to them.",
+    False: "I don't read your messages anywhere. `/privacy seen on` undoes that.",
+}
+TRAINING = {
+    True: "You agreed that your ratings and what you rated may be used to improve me.",
+    False: "Nothing you write or rate is used to train me.",
+}
+
+
+def commands() -> list[app_commands.Group]:
+    """The family's commands, made anew."""
+    group = app_commands.Group(name="privacy", description="What I keep about you, and what I may do with it")
+    for name, description, callback in (
+        ("show", "What is kept about you", show),
+        ("export", "Everything that is kept about you, as a file", export),
+        ("delete", "Delete everything that is kept about you", delete),
+        ("training", "May your ratings be used to improve me? (off by default)", training),
+        ("seen", "May I read your messages? (on by default)", seen),
+    ):
+        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
+    return [group]
+
+
+@gated(Action.PRIVACY)
+async def show(interaction: Interaction) -> None:
+    """Counts by kind, the two choices, and for how long records are kept."""
+    store, user_id = interaction.client.services.store, interaction.user.id
+    kept = await store.run(people.kept_about, user_id)
+    consent = await store.run(people.consent, user_id)
+    days = (await interaction.client.converser.options(channel_of(interaction))).value("retention_days")
+    lines = ["**Kept about you**" if any(kept.values()) else "Nothing is kept about you."]
+    lines += [f"- {kind.replace('_', ' ')}: {count:,}" for kind, count in kept.items() if count]
+    lines += ["", SEEN[consent.seen], TRAINING[consent.training]]
+    lines.append(f"Records of replies here are deleted after {days:,} days. `/privacy delete` deletes them now.")
+    await tell(interaction, "\n".join(lines))
+
+
+@gated(Action.PRIVACY)
+async def export(interaction: Interaction) -> None:
+    """A JSON file for the caller's eyes only."""
+    data = await interaction.client.services.store.run(people.export_about, interaction.user.id)
+    text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
+    await tell(interaction, "Here is everything.", file=text, file_name="talkalike-privacy.json")
+
+
+@gated(Action.PRIVACY)
+@app_commands.describe(confirm="True: really delete. There is no way back.")
+async def delete(interaction: Interaction, confirm: bool) -> None:
+    """Without the confirmation it only tells what would go."""
+    store, user_id = interaction.client.services.store, interaction.user.id
+    if not confirm:
+        kept = await store.run(people.kept_about, user_id)
+        await tell(interaction, f"Nothing was deleted. It would be: {_counts(kept)}. Choose confirm: True to do it.")
+        return
+    gone = await store.run(people.forget_user, user_id)
+    await tell(
+        interaction,
+        f"Done. Deleted: {_counts(gone)}. Your messages on Discord itself are yours to delete; "
+        "`/privacy seen off` keeps me from reading them.",
+    )
+
+
+@gated(Action.PRIVACY)
+@app_commands.choices(state=SWITCH)
+async def training(interaction: Interaction, state: str) -> None:
+    """Opting in or out of being learned from."""
+    on = state == "on"
+    await interaction.client.services.store.run(people.set_consent, interaction.user.id, training=on)
+    await tell(interaction, f"Done. {TRAINING[on]}")
+
+
+@gated(Action.PRIVACY)
+@app_commands.choices(state=SWITCH)
+async def seen(interaction: Interaction, state: str) -> None:
+    """Opting in or out of being read, on every server and in direct messages."""
+    on = state == "on"
+    await interaction.client.services.store.run(people.set_consent, interaction.user.id, seen=on)
+    await tell(interaction, f"Done. {SEEN[on]}")
+
+
+def _counts(counts: dict[str, Any]) -> str:
+    told = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
+    return ", ".join(told) or "nothing, there was nothing"

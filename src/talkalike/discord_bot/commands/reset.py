@@ -1,0 +1,26 @@
+"""/reset: from here on the double forgets what was said before in this channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from discord import app_commands
+
+from talkalike.chat.permissions import Action
+from talkalike.discord_bot.commands.gate import gated, messages_of, tell
+from talkalike.discord_bot.markers import reset_marker
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.commands.gate import Interaction
+
+
+def commands() -> list[app_commands.Command[Any, Any, Any]]:
+    """The family's commands, made anew."""
+    return [app_commands.Command(name="reset", description="Start over: I forget what was said here", callback=reset)]
+
+
+@gated(Action.RESET)
+async def reset(interaction: Interaction) -> None:
+    """Leaves a marker in the channel; it holds across restarts, and deleting it undoes the reset."""
+    marker = await reset_marker(messages_of(interaction), interaction.user)
+    await tell(interaction, f"Done: I start afresh after {marker.jump_url}. Delete that message to undo it.")

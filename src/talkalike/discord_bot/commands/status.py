@@ -1,0 +1,108 @@
+"""/status: the model, how busy it is, how fast it writes, and what went wrong last."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+
+from talkalike.chat.engines import Health
+from talkalike.chat.permissions import Action, Level, level_of
+from talkalike.discord_bot.commands.gate import channel_of, gated, tell, who_where
+from talkalike.discord_bot.commands.model import model_here, words
+from talkalike.store import replies
+from talkalike.store.replies import Problem, ReplyRow, ReplyState
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.commands.gate import Interaction
+
+RECENT = 20  # replies of this channel that the speed is taken from
+STARTED = datetime.now(UTC)
+
+
+def commands() -> list[app_commands.Command[Any, Any, Any]]:
+    """The family's commands, made anew."""
+    return [
+        app_commands.Command(name="status", description="How I am doing: model, queue, speed, errors", callback=show)
+    ]
+
+
+@gated(Action.STATUS)
+async def show(interaction: Interaction) -> None:
+    """Everybody sees the figures; what went wrong is told by server, to the bot's owner from everywhere."""
+    client, store = interaction.client, interaction.client.services.store
+    actor, place, rules = await who_where(interaction)
+    owner = level_of(actor, place, rules)[0] is Level.OWNER
+    options = await client.converser.options(channel_of(interaction))
+    here = model_here(client, options)
+    voice = next((one for one in client.services.engines.voices() if one.model == here), None)
+    recent = await store.run(replies.recent, place.channel_id, RECENT)
+    lines = [f"**Model here**: {words(voice) if voice else here}"]
+    lines += [f"**Process**: {_health(one)}" for one in client.services.engines.health()]
+    writing = len(client.converser.running())
+    lines.append(
+        f"**Now**: {writing} {_plural(writing, 'reply', 'replies')} being written, "
+        f"{client.converser.queue_length()} waiting"
+    )
+    lines.append(f"**Speed here**: {speed(recent)}")
+    lines.append(f"**Memory**: {_mebibytes(_own_memory())} for the bot itself")
+    lines.append(f"**Connection**: {_latency(client)}, up since {discord.utils.format_dt(STARTED, 'R')}")
+    if owner or interaction.guild_id is not None:
+        problems = await store.run(replies.problems, None if owner else interaction.guild_id, limit=5)
+        lines.append("**Last errors**" if problems else "**Last errors**: none")
+        lines += [f"- {_problem(one)}" for one in problems]
+    await tell(interaction, "\n".join(lines), file_name="status.txt")
+
+
+def speed(recent: tuple[ReplyRow, ...]) -> str:
+    """Tokens in a second and the time to the first word, over replies that were finished."""
+    done = [row for row in recent if row.state is ReplyState.DONE and row.seconds > 0]
+    if not done:
+        return "nothing written yet"
+    rate = sum(row.tokens for row in done) / sum(row.seconds for row in done)
+    text = f"{rate:.1f} tokens/s over the last {len(done)} {_plural(len(done), 'reply', 'replies')}"
+    firsts = sorted(row.first_seconds for row in done if row.first_seconds is not None)
+    return f"{text}, first words after {firsts[len(firsts) // 2]:.1f} s (median)" if firsts else text
+
+
+def _health(health: Health) -> str:
+    state = "running" if health.running else "**not running**"
+    parts = [f"{health.model} is {state}"]
+    if health.memory_bytes:
+        parts.append(_mebibytes(health.memory_bytes))
+    if health.restarts:
+        parts.append(f"restarted {health.restarts} {_plural(health.restarts, 'time', 'times')}")
+    if health.problem:
+        parts.append(f"last problem: {health.problem[:200]}")
+    return ", ".join(parts)
+
+
+def _problem(problem: Problem) -> str:
+    when = discord.utils.format_dt(problem.at, "R")
+    return f"{when} in <#{problem.channel_id}> ({problem.model}): {problem.problem[:200]}"
+
+
+def _latency(client: discord.Client) -> str:
+    latency = client.latency
+    return f"{latency * 1000:.0f} ms to Discord" if 0 <= latency < 1000 else "no heartbeat yet"
+
+
+def _own_memory() -> int:
+    """Bytes of main memory this process holds now; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB" if size else "unknown"
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many

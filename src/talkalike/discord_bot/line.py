@@ -1,0 +1,124 @@
+"""The waiting line: a few replies are written at once, one at most in a channel, and channels take turns.
+
+    async with line.turn(channel_id, reply_id): ...
+
+A channel where everybody talks at once cannot keep the others waiting: of each channel one is let in, then the next
+channel's. Leaving the block, being cancelled in it or while waiting for it, frees the place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from talkalike.errors import TalkalikeError
+
+LONGEST_WAIT = 600.0  # seconds
+
+
+class LineFullError(TalkalikeError):
+    """So many replies are waiting already that another one would come too late to be of use."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    reply_id: int
+    called: bool = False
+    patience: asyncio.Task[None] | None = None  # sleeps until it is called or has waited too long
+
+    def call(self) -> None:
+        self.called = True
+        if self.patience is not None:
+            self.patience.cancel()
+
+    async def wait(self) -> None:
+        if not self.called:
+            self.patience = asyncio.get_running_loop().create_task(asyncio.sleep(LONGEST_WAIT))
+            try:
+                await asyncio.wait({self.patience})
+            finally:
+                self.patience.cancel()
+        if not self.called:
+            raise LineFullError("It took too long until it was this reply's turn.", hint="Please ask again.")
+
+
+class Line:
+    """Who writes and who waits. Belongs to one event loop."""
+
+    def __init__(self, *, at_once: int, max_waiting: int) -> None:
+        self._at_once = at_once
+        self._max_waiting = max_waiting
+        self._writing: dict[int, int] = {}  # channel -> reply
+        self._waiting: OrderedDict[int, deque[_Ticket]] = OrderedDict()  # channel -> its line; the first is called next
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(len(tickets) for tickets in self._waiting.values())
+
+    def position(self, reply_id: int) -> int | None:
+        """The place of a waiting reply (1 is next), 0 while it is written, None when it is neither."""
+        if reply_id in self._writing.values():
+            return 0
+        for order, (channel_id, tickets) in enumerate(self._waiting.items()):
+            for depth, ticket in enumerate(tickets):
+                if ticket.reply_id == reply_id:
+                    return 1 + depth + self._others_ahead(channel_id, order, depth)
+        return None
+
+    def free(self, channel_id: int) -> bool:
+        """True where a reply would not have to wait."""
+        taken = channel_id in self._writing or channel_id in self._waiting
+        return len(self._writing) < self._at_once and not taken
+
+    @asynccontextmanager
+    async def turn(self, channel_id: int, reply_id: int) -> AsyncGenerator[None, None]:
+        """Waits for the reply's turn. Raises LineFullError instead of waiting behind too many."""
+        ticket = _Ticket(reply_id)
+        if self.free(channel_id):
+            self._writing[channel_id] = reply_id
+            ticket.called = True
+        elif len(self) >= self._max_waiting:
+            raise LineFullError(
+                f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two."
+            )
+        else:
+            self._waiting.setdefault(channel_id, deque()).append(ticket)
+        try:
+            await ticket.wait()
+            yield
+        finally:
+            self._leave(channel_id, ticket)
+
+    def _leave(self, channel_id: int, ticket: _Ticket) -> None:
+        if self._writing.get(channel_id) == ticket.reply_id:
+            del self._writing[channel_id]
+        elif channel_id in self._waiting and ticket in self._waiting[channel_id]:
+            self._waiting[channel_id].remove(ticket)
+            self._tidy(channel_id)
+        self._call_next()
+
+    def _call_next(self) -> None:
+        for channel_id in tuple(self._waiting):
+            if len(self._writing) >= self._at_once:
+                return
+            if channel_id not in self._writing:
+                ticket = self._waiting[channel_id].popleft()
+                self._writing[channel_id] = ticket.reply_id
+                self._waiting.move_to_end(channel_id)
+                self._tidy(channel_id)
+                ticket.call()  # if it was cancelled meanwhile, it leaves by itself and the next one is called
+
+    def _tidy(self, channel_id: int) -> None:
+        if not self._waiting[channel_id]:
+            del self._waiting[channel_id]
+
+    def _others_ahead(self, channel_id: int, order: int, depth: int) -> int:
+        """Of every other channel as many are called before as rounds go by."""
+        return sum(
+            min(len(tickets), depth + (other < order))
+            for other, (one, tickets) in enumerate(self._waiting.items())
+            if one != channel_id
+        )

@@ -1,0 +1,138 @@
+"""What can be asked about a place without answering anything: rules, settings, and what the model would see there."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import aclosing
+
+import discord
+
+from talkalike.chat.context import Item, Seen
+from talkalike.chat.history import ChannelTalk, Said, items
+from talkalike.chat.options import Resolved
+from talkalike.chat.permissions import Actor, Place, Rules
+from talkalike.chat.pipeline import Pipeline, Started
+from talkalike.discord_bot import triggers
+from talkalike.discord_bot.reading import Reader
+from talkalike.discord_bot.recent import Recent
+from talkalike.discord_bot.services import Services
+from talkalike.discord_bot.triggers import Channel, Facts, User
+from talkalike.errors import TalkalikeError, UserError
+
+SEEN_KEPT = 2_000  # channels whose last prompt is remembered, so that the next one begins at the same place
+
+
+class Lookups:
+    """Asks Discord, the store and the engines; changes nothing."""
+
+    def __init__(self, client: discord.Client, services: Services) -> None:
+        if client.user is None:
+            raise RuntimeError("The client has to be logged in.")
+        self.client = client
+        self.services = services
+        self.me = client.user.id
+        settings = services.settings
+        self.recent = Recent(me=self.me, limit=settings.history_limit)
+        self.reader = Reader(self.recent, me=self.me, limit=settings.history_limit, file_cap=settings.text_file_cap)
+        self._hidden: frozenset[int] = frozenset()
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
+
+    def actor(self, user: User) -> Actor:
+        """A person as the rules know them."""
+        return triggers.actor(user, hidden=self._hidden)
+
+    def place(self, channel: Channel | discord.abc.Messageable) -> Place:
+        """A channel, thread or DM as the rules know it."""
+        return triggers.place(channel, me=self.me)
+
+    async def rules(self, server_id: int | None) -> Rules:
+        """The rules in force on a server (None: in direct messages)."""
+        return await self.services.store.run(triggers.read_rules, self.services.settings, server_id)
+
+    async def options(self, channel: Channel | discord.abc.Messageable) -> Resolved:
+        """The settings that hold in a place."""
+        return await self.services.store.run(triggers.read_options, self.services.settings, self.place(channel))
+
+    async def facts(self, where: Place, user_id: int) -> Facts:
+        """All that matters for a message of that person in that place."""
+        found = await self.services.store.run(triggers.read_facts, self.services.settings, where, user_id)
+        self._hidden = found.hidden
+        return found
+
+    async def context(
+        self, channel: Channel | discord.abc.Messageable, *, trigger: discord.Message | None = None
+    ) -> list[Item]:
+        """Every message of the place, with the reason where the model may not see it."""
+        where = self.place(channel)
+        facts = await self.facts(where, self.me)
+        said = await self.reader.read(_messages_of(channel), where, facts, trigger=trigger)
+        return self.items(said, facts, trigger=trigger, speaker=self.speaker(self.model(facts)))
+
+    async def preview(self, channel: Channel | discord.abc.Messageable) -> Seen:
+        """What the model would see if it had to reply now. Raises TalkalikeError where it cannot be asked."""
+        where = self.place(channel)
+        facts = await self.facts(where, self.me)
+        said = await self.reader.read(_messages_of(channel), where, facts)
+        pipeline, talk = await self.prepare(where, facts, said)
+        async with aclosing(pipeline.reply(talk)) as events:
+            async for event in events:  # the first event comes before the engine is asked for anything
+                if isinstance(event, Started):
+                    return event.seen
+        raise TalkalikeError("The model did not say what it would see.", hint="Try again.")
+
+    def model(self, facts: Facts) -> str:
+        """The model that answers in the place."""
+        return facts.options.value("model") or self.services.engines.default
+
+    def speaker(self, model: str) -> str:
+        """In whose voice that model speaks."""
+        return next((voice.speaker for voice in self.services.engines.voices() if voice.model == model), model)
+
+    def items(
+        self, said: list[Said], facts: Facts, *, speaker: str, trigger: discord.Message | None = None
+    ) -> list[Item]:
+        """What was said, as the model may see it."""
+        return items(
+            said,
+            marks=facts.marks,
+            side_talk=facts.options.value("side_talk"),
+            persona=facts.options.value("persona"),
+            trigger=trigger.id if trigger else None,
+            double=speaker,
+        )
+
+    async def prepare(
+        self, where: Place, facts: Facts, said: list[Said], *, trigger: discord.Message | None = None
+    ) -> tuple[Pipeline, ChannelTalk]:
+        """The model's pipeline, and the place's history for it. Raises TalkalikeError where it cannot be opened."""
+        model = self.model(facts)
+        engine = await self.services.engines.open(model)
+        speaker = self.speaker(model)
+        pipeline = Pipeline(engine, sampling=facts.options.sampling(), budget=facts.options.value("budget_tokens"))
+        talk = ChannelTalk(
+            id=f"discord:{where.channel_id}",
+            double=speaker,
+            items=self.items(said, facts, speaker=speaker, trigger=trigger),
+            seen=self._seen.get(where.channel_id),
+        )
+        return pipeline, talk
+
+    def remember(self, channel_id: int, seen: Seen | None) -> None:
+        """What the last reply there saw; the next prompt begins at the same place if it can."""
+        if seen is not None:
+            self._seen[channel_id] = seen
+            self._seen.move_to_end(channel_id)
+            if len(self._seen) > SEEN_KEPT:
+                self._seen.popitem(last=False)
+
+    def forget_channels(self, channel_ids: list[int]) -> None:
+        """Channels that are gone: nothing of them is kept in memory."""
+        for channel_id in channel_ids:
+            self.recent.forget(channel_id)
+            self._seen.pop(channel_id, None)
+
+
+def _messages_of(channel: Channel | discord.abc.Messageable) -> discord.abc.Messageable:
+    if not isinstance(channel, discord.abc.Messageable):
+        raise UserError("This channel has no messages.", hint="Ask in a text channel, a thread or a direct message.")
+    return channel

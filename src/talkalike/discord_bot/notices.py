@@ -1,0 +1,119 @@
+"""What the bot, not the double, has to tell: problems, used-up budgets, places in the line. Quietly, and not twice.
+
+A notice is an embed with a fixed footer and never enters a context. Where Discord does not take one, that is noted in
+the log: a notice is never worth an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import discord
+
+from talkalike.discord_bot.buttons import CancelButton
+from talkalike.discord_bot.line import LineFullError
+from talkalike.discord_bot.markers import notice
+from talkalike.discord_bot.triggers import today
+from talkalike.engine.protocol import ContextTooLongError, EngineBusyError
+from talkalike.errors import TalkalikeError
+
+QUIET_SECONDS = 300.0  # one line about a problem per channel in that time; then only a sign
+# Other errors may name files and addresses, which are nobody's business in a channel.
+FOR_EVERYBODY = (LineFullError, EngineBusyError, ContextTooLongError)
+SIGN = "⚠️"
+PATIENCE = 2.0  # seconds in the line before the place is told
+PLACE_SECONDS = 4.0  # between two looks at the place
+REMEMBERED = 5_000
+
+_log = logging.getLogger(__name__)
+
+
+class Notices:
+    """Tells things once. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._troubles: OrderedDict[Hashable, float] = OrderedDict()
+        self._told: OrderedDict[Hashable, None] = OrderedDict()
+
+    async def trouble(self, trigger: discord.Message, error: TalkalikeError) -> None:
+        """One useful line for the channel; for some minutes after it, a sign under the message is enough."""
+        now, channel_id = time.monotonic(), trigger.channel.id
+        last = self._troubles.get(channel_id)
+        if last is not None and now - last < QUIET_SECONDS:
+            try:
+                await trigger.add_reaction(SIGN)
+            except discord.HTTPException as refused:
+                _log.info("A warning sign was not taken by Discord: %s", refused)
+            return
+        _remember(self._troubles, channel_id, now)
+        why = str(error) if isinstance(error, FOR_EVERYBODY) else "Something failed on my side; `/status` tells more."
+        await self.say(trigger, f"I can't answer right now. {why}")
+
+    async def once_a_day(self, trigger: discord.Message, topic: str, words: str) -> None:
+        """The same topic is told to a person once a day in each channel."""
+        key = (topic, trigger.channel.id, trigger.author.id, today())
+        if key not in self._told:
+            _remember(self._told, key, None)
+            await self.say(trigger, words)
+
+    async def say(self, trigger: discord.Message, words: str) -> discord.Message | None:
+        """A notice under a message."""
+        try:
+            return await trigger.channel.send(
+                embed=notice(words),
+                silent=True,
+                reference=trigger.to_reference(fail_if_not_exists=False),
+                allowed_mentions=discord.AllowedMentions.none(),
+            )
+        except discord.HTTPException as error:
+            _log.info("A notice was not taken by Discord: %s", error)
+            return None
+
+    async def place_in_line(
+        self, trigger: discord.Message, reply_id: int, position: Callable[[int], int | None]
+    ) -> None:
+        """Tells the place in the line, and when it changes. Cancel it when the wait is over: the notice goes then."""
+        told: discord.Message | None = None
+        last = 0
+        try:
+            await asyncio.sleep(PATIENCE)
+            while place := position(reply_id):
+                if place != last:
+                    last = place
+                    told = await self._tell_place(trigger, reply_id, place, told)
+                await asyncio.sleep(PLACE_SECONDS)
+        finally:
+            if told is not None:
+                await _delete(told)
+
+    async def _tell_place(
+        self, trigger: discord.Message, reply_id: int, place: int, told: discord.Message | None
+    ) -> discord.Message | None:
+        words = "You are next in the line." if place == 1 else f"You are number {place} in the line."
+        try:
+            if told is not None:
+                return await told.edit(embed=notice(words))
+            view = discord.ui.View(timeout=None)
+            view.add_item(CancelButton(reply_id))
+            return await trigger.channel.send(embed=notice(words), view=view, silent=True)
+        except discord.HTTPException as error:
+            _log.info("The place in the line was not told: %s", error)
+            return told
+
+
+async def _delete(message: discord.Message) -> None:
+    try:
+        await message.delete()
+    except discord.HTTPException as error:
+        _log.info("A notice could not be removed: %s", error)
+
+
+def _remember(kept: OrderedDict, key: Hashable, value: object) -> None:  # type: ignore[type-arg]  # of either kind
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)

@@ -1,0 +1,202 @@
+"""The requests one reply makes to Discord: at the channel's pace, harmless, and in words where they fail.
+
+What Discord answers with "slow down" discord.py waits out; nothing is retried here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import discord
+
+from talkalike.chat.splitting import neutralise
+from talkalike.discord_bot.pace import Pace
+from talkalike.errors import TalkalikeError
+
+if TYPE_CHECKING:
+    from discord.abc import MessageableChannel
+
+TYPING_SECONDS = 8.0  # Discord shows "is typing" for ten
+NOTE_LENGTH = 4000  # an embed's description may have 4,096
+SMALL_NOTE_LENGTH = 1900
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE = 10003, 10008  # Discord's codes
+DELETED = {
+    UNKNOWN_CHANNEL: "The channel was deleted while the reply was written.",
+    UNKNOWN_MESSAGE: "The reply was deleted while it was written.",
+}
+
+T = TypeVar("T")
+
+
+class DeliveryLostError(TalkalikeError):
+    """A reply could not be shown, or not to its end.
+
+    `passing`: Discord had trouble of its own, and later it may work again. `refused`: Discord did not want this
+    request. `gone`: there is nothing left to write to.
+    """
+
+    def __init__(
+        self, what: str, *, hint: str = "", passing: bool = False, refused: bool = False, gone: bool = False
+    ) -> None:
+        super().__init__(what, hint=hint)
+        self.passing = passing
+        self.refused = refused
+        self.gone = gone
+
+
+@dataclass(slots=True)
+class Post:
+    """A Discord message of ours, and the text we gave it last."""
+
+    message: discord.Message
+    text: str
+
+
+class Outbox:
+    """The requests of one delivery, in words where they fail; knows which message carries the buttons."""
+
+    def __init__(
+        self,
+        channel: MessageableChannel,
+        pace: Pace,
+        *,
+        reference: discord.Message | None,
+        view: discord.ui.View | None,
+    ) -> None:
+        self._channel = channel
+        self._pace = pace
+        self._answered = reference
+        self._reference = reference.to_reference(fail_if_not_exists=False) if reference is not None else None
+        self._view = view
+        self._last: Post | None = None
+        self._buttons: Post | None = None
+        self._old_buttons: Post | None = None
+        self._next_typing = 0.0
+        self.gone = False  # nothing can be shown in the channel any more
+
+    def until_typing(self) -> float:
+        return self._next_typing - time.monotonic()
+
+    def until_streamed_edit(self) -> float:
+        return self._pace.until_streamed_edit(self._channel.id)
+
+    async def turn_to_send(self) -> None:
+        await self._pace.turn_to_send(self._channel.id)
+
+    async def turn_to_edit(self) -> None:
+        await self._pace.turn_to_edit(self._channel.id)
+
+    async def type(self) -> None:
+        """A courtesy: where it fails, the message itself will tell."""
+        self._next_typing = time.monotonic() + TYPING_SECONDS
+        await self._try(self._type())
+
+    async def _type(self) -> None:
+        await self._channel.typing()
+
+    async def post(self, text: str, *, buttons: bool, file: discord.File | None) -> Post:
+        options: dict[str, Any] = {"allowed_mentions": discord.AllowedMentions.none()}
+        if self._reference is not None:
+            options["reference"] = self._reference
+        if buttons and self._view is not None:
+            options["view"] = self._view
+        if file is not None:
+            options["file"] = file
+        message = await self._request(self._channel.send(text or None, **options))
+        self._reference = None
+        self._last = Post(message, text)
+        if self._buttons is not None:
+            self._old_buttons = self._buttons
+        self._buttons = self._last if "view" in options else None
+        return self._last
+
+    async def remove_old_buttons(self) -> None:
+        """Takes the buttons from the message that was the last one before."""
+        if self._old_buttons is not None:
+            post, self._old_buttons = self._old_buttons, None
+            await self.turn_to_edit()
+            await self._try(post.message.edit(view=None, allowed_mentions=discord.AllowedMentions.none()))
+
+    async def edit(self, post: Post, text: str) -> None:
+        await self._request(post.message.edit(content=text, allowed_mentions=discord.AllowedMentions.none()))
+        post.text = text
+
+    async def delete(self, post: Post, *, before: Post | None) -> None:
+        """Takes the last message back, which leaves the one `before` as the last."""
+        await self._request(post.message.delete())
+        self._last = before
+        if self._buttons is post:
+            self._buttons = None
+            if before is not None:
+                await self.change_view(self._view)
+                self._buttons = before
+
+    async def change_view(self, view: discord.ui.View | None) -> None:
+        """Replaces the buttons under the last message."""
+        if self._last is None or (view is None and self._buttons is None):
+            return
+        await self.turn_to_edit()
+        await self._try(self._last.message.edit(view=view, allowed_mentions=discord.AllowedMentions.none()))
+
+    async def react(self, emoji: str) -> bool:
+        if self._answered is None:
+            return False
+        return await self._try(self._answered.add_reaction(emoji))
+
+    async def note(self, note: str) -> None:
+        """A line about the reply, not of it: as an embed, or in small print where embeds are not allowed."""
+        options: dict[str, Any] = {"allowed_mentions": discord.AllowedMentions.none(), "silent": True}
+        if self._reference is not None:
+            options["reference"] = self._reference
+        text = neutralise(note)[:NOTE_LENGTH]
+        await self.turn_to_send()
+        if await self._try(self._channel.send(embed=discord.Embed(description=text), **options)) or self.gone:
+            return
+        await self.turn_to_send()
+        await self._try(self._channel.send(f"-# {text[:SMALL_NOTE_LENGTH]}", **options))
+
+    async def _try(self, request: Coroutine[Any, Any, Any]) -> bool:
+        try:
+            await self._request(request)
+        except DeliveryLostError:
+            return False
+        return True
+
+    async def _request(self, request: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await _in_words(request)
+        except DeliveryLostError as error:
+            self.gone = self.gone or error.gone
+            raise
+
+
+async def _in_words(request: Coroutine[Any, Any, T]) -> T:
+    """Awaits one request of discord.py. Raises DeliveryLostError with words for whatever keeps it from succeeding."""
+    try:
+        return await request
+    except discord.Forbidden as error:
+        raise DeliveryLostError(
+            "Discord does not let me write here any more.",
+            hint="Give the bot the permissions to see this channel, send messages and attach files in it.",
+            refused=True,
+        ) from error
+    except discord.NotFound as error:
+        what = DELETED.get(error.code, f"Discord does not find what the reply needs ({error.text or error.code}).")
+        raise DeliveryLostError(what, gone=error.code == UNKNOWN_CHANNEL) from error
+    except discord.HTTPException as error:
+        if error.status >= 500:
+            what = f"Discord has trouble of its own (error {error.status})."
+            raise DeliveryLostError(what, hint="Ask again in a minute.", passing=True) from error
+        raise DeliveryLostError(f"Discord refused the message: {error.text or error.status}.", refused=True) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise DeliveryLostError(
+            "The connection to Discord broke.", hint="The bot connects again by itself; ask again then.", passing=True
+        ) from error
+    except RuntimeError as error:
+        if str(error) != "Session is closed":  # what aiohttp says when the bot is shutting down
+            raise
+        raise DeliveryLostError("The bot was shut down while the reply was written.", gone=True) from error

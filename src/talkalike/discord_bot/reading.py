@@ -1,0 +1,193 @@
+"""What the model may see of a channel for one reply: its newest messages, and what they lead to.
+
+The messages come from the cache; a few more are asked for: what the trigger replies to when that is long ago, the
+message a thread was opened on, and text files. Everything is of this channel, but for a thread's own first message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import discord
+
+from talkalike.chat.conversation import is_side_talk
+from talkalike.chat.history import Said
+from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Subject, decide
+from talkalike.discord_bot.recent import Recent
+from talkalike.discord_bot.translate import Heard, read_file, translate, with_file
+from talkalike.discord_bot.triggers import Facts, actor
+
+CHAIN = 3  # messages fetched of a chain of replies that leads out of sight
+FILES = 5  # text files read for one reply, the newest ones
+MEMBERS = 20  # people whose roles are asked for at once
+REMEMBERED = 2_000  # thread starters and members kept
+UNKNOWN = Decision(
+    allowed=False, rule="roles unknown", explanation="Not shown to the model: Discord did not tell its author's roles."
+)
+
+
+class Reader:
+    """Reads channels for replies. `file_cap` in bytes."""
+
+    def __init__(self, recent: Recent, *, me: int, limit: int, file_cap: int) -> None:
+        self.recent = recent
+        self._me = me
+        self._limit = limit
+        self._file_cap = file_cap
+        self._starters: dict[int, Heard | None] = {}
+        self._members: dict[tuple[int, int], Actor | None] = {}
+
+    async def read(
+        self, channel: discord.abc.Messageable, where: Place, facts: Facts, *, trigger: discord.Message | None = None
+    ) -> list[Said]:
+        """The channel as the model may see it, oldest first, each message with the decision whether it may be seen.
+
+        A channel whose history the bot may not read holds the trigger alone. Raises discord's HTTPException for other
+        failures.
+        """
+        heard = await self._history(channel, where.channel_id, trigger)
+        if trigger is not None and trigger.id not in heard:
+            heard[trigger.id] = translate(trigger, me=self._me)
+        if trigger is not None:
+            await self._add_chain(heard, channel, trigger)
+        await self._add_starter(heard, channel)
+        await self._read_files(heard, where.channel_id)
+        ordered = [heard[message_id] for message_id in sorted(heard)]
+        await self._learn_members(channel, ordered, facts)
+        return self._decided(ordered, channel, where, facts)
+
+    def changed(self, message_id: int) -> None:
+        """A message was edited or deleted: if a thread was opened on it, it is read again."""
+        self._starters.pop(message_id, None)
+
+    async def _history(
+        self, channel: discord.abc.Messageable, channel_id: int, trigger: discord.Message | None
+    ) -> dict[int, Heard]:
+        try:
+            heard = {one.said.id: one for one in await self.recent.history(channel, channel_id)}
+            if trigger is not None and heard and trigger.id < min(heard):
+                earlier = [one async for one in channel.history(limit=self._limit, before=trigger)]
+                heard = {one.id: translate(one, me=self._me) for one in earlier} | heard
+        except discord.Forbidden:
+            return {}
+        return heard
+
+    async def _add_chain(
+        self, heard: dict[int, Heard], channel: discord.abc.Messageable, trigger: discord.Message
+    ) -> None:
+        message = trigger
+        for _ in range(CHAIN):
+            reference = message.reference
+            if reference is None or reference.message_id is None or message.message_snapshots:
+                return
+            if reference.message_id in heard or reference.channel_id != trigger.channel.id:
+                return
+            found = reference.resolved
+            if isinstance(found, discord.DeletedReferencedMessage):
+                return
+            if found is None or (found.reference and found.reference.resolved is None and found.type.name == "reply"):
+                found = await _fetch(channel, reference.message_id)
+            if found is None:
+                return
+            heard[found.id] = translate(found, me=self._me)
+            message = found
+
+    async def _add_starter(self, heard: dict[int, Heard], channel: discord.abc.Messageable) -> None:
+        """The message a thread was opened on stands in the channel above, under the thread's own number."""
+        if not isinstance(channel, discord.Thread) or channel.id in heard or channel.is_private():
+            return
+        if not isinstance(channel.parent, discord.TextChannel):
+            return
+        if channel.id not in self._starters:
+            _make_room(self._starters)
+            message = await _fetch(channel.parent, channel.id)
+            self._starters[channel.id] = translate(message, me=self._me) if message else None
+        starter = self._starters[channel.id]
+        if starter is not None:
+            heard[channel.id] = starter
+
+    async def _read_files(self, heard: dict[int, Heard], channel_id: int) -> None:
+        wanted = [(one, index, file) for one in heard.values() for index, file in one.unread]
+        wanted = sorted(wanted, key=lambda one: one[0].said.id)[-FILES:]
+        read = await asyncio.gather(
+            *(read_file(one.said.files[index], file, cap=self._file_cap) for one, index, file in wanted)
+        )
+        for (one, index, _), file in zip(wanted, read, strict=True):
+            heard[one.said.id] = with_file(heard[one.said.id], index, file)
+            self.recent.replace(channel_id, heard[one.said.id])
+
+    async def _learn_members(self, channel: object, heard: Iterable[Heard], facts: Facts) -> None:
+        """Asks for the roles of people whom Discord named without them, where a rule about a role could matter."""
+        guild = getattr(channel, "guild", None)
+        if guild is None or not any(rule.subject is Subject.ROLE for rule in facts.rules.rules):
+            return
+        unknown = {one.author.user_id for one in heard if not one.member and not one.said.double and not one.author.bot}
+        unknown = {user_id for user_id in unknown if guild.get_member(user_id) is None}
+        for user_id in sorted(user_id for user_id in unknown if (guild.id, user_id) not in self._members)[-MEMBERS:]:
+            _make_room(self._members)
+            try:
+                self._members[guild.id, user_id] = actor(await guild.fetch_member(user_id))
+            except discord.NotFound:
+                self._members[guild.id, user_id] = None  # has left: no roles any more
+            except discord.HTTPException:
+                return
+
+    def _decided(self, heard: Sequence[Heard], channel: object, where: Place, facts: Facts) -> list[Said]:
+        known: dict[int, Decision] = {}
+        guild = getattr(channel, "guild", None)
+        side_talk = facts.options.value("side_talk")
+        here = {one.said.id for one in heard}
+
+        def decision(author: Actor, *, member: bool) -> Decision:
+            if author.user_id not in known:
+                known[author.user_id] = self._may_be_seen(author, guild, where, facts, member=member)
+            return known[author.user_id]
+
+        said = []
+        for one in heard:
+            quoted = one.said.quoted
+            if quoted and (one.said.reply_to in here or not self._quotable(one, facts, decision, side_talk)):
+                quoted = ""
+            seen = decision(one.author, member=one.member)
+            said.append(replace(one.said, seen=seen, quoted=quoted))
+        return said
+
+    def _quotable(self, one: Heard, facts: Facts, decision: object, side_talk: str) -> bool:
+        """A quote shows somebody else's words: they must be visible for themselves."""
+        author = one.quoted_author
+        if author is None or one.said.reply_to in facts.marks.dropped:
+            return False
+        if author.user_id == self._me:
+            return True
+        return not is_side_talk(one.said.quoted, side_talk) and bool(decision(author, member=True).allowed)  # type: ignore[operator]
+
+    def _may_be_seen(
+        self, author: Actor, guild: discord.Guild | None, where: Place, facts: Facts, *, member: bool
+    ) -> Decision:
+        """With the roles the author has now, not those of the day they wrote."""
+        if author.user_id == self._me:
+            return Decision(allowed=True, rule="the double", explanation="Shown to the model: the double's own words.")
+        present = guild.get_member(author.user_id) if guild is not None else None
+        hidden = author.user_id in facts.hidden
+        if present is not None:
+            author = actor(present)
+        elif guild is not None and not member:
+            if (guild.id, author.user_id) in self._members:
+                author = self._members[guild.id, author.user_id] or author
+            elif not author.bot and any(rule.subject is Subject.ROLE for rule in facts.rules.rules):
+                return UNKNOWN
+        return decide(Request(actor=replace(author, hidden=hidden), action=Action.SEE, place=where), facts.rules)
+
+
+async def _fetch(channel: discord.abc.Messageable, message_id: int) -> discord.Message | None:
+    try:
+        return await channel.fetch_message(message_id)
+    except (discord.NotFound, discord.Forbidden):
+        return None
+
+
+def _make_room(kept: dict) -> None:  # type: ignore[type-arg]  # of whatever kind
+    if len(kept) >= REMEMBERED:
+        del kept[next(iter(kept))]

@@ -1,0 +1,123 @@
+"""The newest messages of each channel, kept up to date by what Discord sends: read once, then never asked for again.
+
+One channel's messages never leave its own entry. The least recently used channels go when too many messages are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import discord
+
+from talkalike.discord_bot.translate import Heard, translate
+
+KEPT = 50_000  # messages over all channels; about 1 KB each
+
+
+@dataclass(slots=True, eq=False)
+class _Channel:
+    heard: dict[int, Heard] = field(default_factory=dict)  # by message id, oldest first once loaded
+    loaded: bool = False
+    gone: set[int] = field(default_factory=set)  # deleted while the channel was read
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Recent:
+    """`limit` messages of each channel at most."""
+
+    def __init__(self, *, me: int, limit: int, kept: int = KEPT) -> None:
+        self._me = me
+        self._limit = limit
+        self._kept = kept
+        self._channels: OrderedDict[int, _Channel] = OrderedDict()
+
+    async def history(self, channel: discord.abc.Messageable, channel_id: int) -> list[Heard]:
+        """Oldest first. Asks Discord the first time only. Raises discord's HTTPException where that fails."""
+        known = self._channels.setdefault(channel_id, _Channel())
+        self._channels.move_to_end(channel_id)
+        if not known.loaded:
+            async with known.reading:
+                if not known.loaded:
+                    await self._load(known, channel)
+            self._let_go(channel_id)
+        return list(known.heard.values())
+
+    def add(self, message: discord.Message) -> None:
+        """A new message. Channels that nobody asked for are not kept."""
+        known = self._channels.get(message.channel.id)
+        if known is not None:
+            late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
+            self._put(known, translate(message, me=self._me))
+            if late:  # Discord does not promise that events come in the order of the messages
+                known.heard = dict(sorted(known.heard.items()))
+            if len(self._channels) * self._limit > self._kept:
+                self._let_go(message.channel.id)
+
+    def edit(self, message: discord.Message) -> None:
+        """A changed message, if it is kept."""
+        known = self._channels.get(message.channel.id)
+        if known is not None and (message.id in known.heard or not known.loaded):
+            self._put(known, translate(message, me=self._me))
+
+    def text_of(self, channel_id: int, message_id: int) -> str | None:
+        """What a kept message says; None where it is not kept."""
+        known = self._channels.get(channel_id)
+        heard = known.heard.get(message_id) if known else None
+        return heard.said.text if heard else None
+
+    def replace(self, channel_id: int, heard: Heard) -> None:
+        """Puts a message with its files read in the place of the one without, if that is still there."""
+        known = self._channels.get(channel_id)
+        if known and heard.said.id in known.heard:
+            known.heard[heard.said.id] = heard
+
+    def remove(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        """Deleted messages; nor are they quoted any more."""
+        known = self._channels.get(channel_id)
+        if known is None:
+            return
+        gone = set(message_ids)
+        if not known.loaded:
+            known.gone |= gone
+        for message_id in gone:
+            known.heard.pop(message_id, None)
+        for message_id, heard in known.heard.items():
+            if heard.said.reply_to in gone:
+                known.heard[message_id] = replace(heard, said=replace(heard.said, quoted=""))
+
+    def forget(self, channel_id: int) -> None:
+        """A channel that is gone or may no longer be read."""
+        self._channels.pop(channel_id, None)
+
+    def clear(self) -> None:
+        """Everything: messages may have been missed."""
+        self._channels.clear()
+
+    def __len__(self) -> int:
+        """Messages kept."""
+        return sum(len(known.heard) for known in self._channels.values())
+
+    async def _load(self, known: _Channel, channel: discord.abc.Messageable) -> None:
+        read = [message async for message in channel.history(limit=self._limit)]
+        fresh, known.heard, known.loaded = known.heard, {}, True
+        merged = {message.id: translate(message, me=self._me) for message in reversed(read)} | fresh
+        for message_id in sorted(merged.keys() - known.gone):
+            self._put(known, merged[message_id])
+        known.gone.clear()
+
+    def _put(self, known: _Channel, heard: Heard) -> None:
+        known.heard[heard.said.id] = heard
+        while known.loaded and len(known.heard) > self._limit:
+            del known.heard[next(iter(known.heard))]
+
+    def _let_go(self, newest: int) -> None:
+        total = len(self)
+        for channel_id in tuple(self._channels):
+            if total <= self._kept:
+                return
+            if channel_id != newest and self._channels[channel_id].loaded:
+                total -= len(self._channels[channel_id].heard)
+                self.forget(channel_id)

@@ -1,0 +1,298 @@
+"""The way of one reply: admitted, begun in the store, in line, written, accounted for.
+
+In one place one reply is written at a time. Whatever happens, the place is freed and the reply's end is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+import discord
+
+from talkalike.chat.limits import refusal
+from talkalike.discord_bot import triggers
+from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing
+from talkalike.discord_bot.buttons import ReplyButtons
+from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
+from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
+from talkalike.discord_bot.line import Line
+from talkalike.discord_bot.lookups import Lookups
+from talkalike.discord_bot.markers import spoken_by
+from talkalike.discord_bot.notices import Notices
+from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.redo import Rewrite
+from talkalike.discord_bot.services import Services
+from talkalike.discord_bot.triggers import Facts
+from talkalike.errors import TalkalikeError
+from talkalike.store import replies, usage
+from talkalike.store.replies import Beginning, ReplyState
+
+MINUTE = 60.0
+REMEMBERED = 2_000
+OPTED_OUT = (
+    "You opted out of being seen by me, so I can't read what you write and don't answer it. "
+    "`/privacy` changes that whenever you like."
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Replying(Lookups):
+    """Writes replies, whoever asked for them. Belongs to one event loop."""
+
+    def __init__(self, client: discord.Client, services: Services) -> None:
+        super().__init__(client, services)
+        settings = services.settings
+        self._line = Line(at_once=settings.at_once, max_waiting=settings.max_waiting)
+        self._pace = Pace()
+        self._notices = Notices()
+        self._answers: set[Answer] = set()
+        self._begun_at: OrderedDict[int, deque[float]] = OrderedDict()  # channel -> when its last replies began
+        self._done: OrderedDict[int, tuple[Answer, float]] = OrderedDict()  # by trigger: the reply, and when it ended
+        self._known_dms: set[int] = set()
+
+    async def respond(
+        self, message: discord.Message, *, again: bool = False, prompt: str | None = None, test: bool = False
+    ) -> int | None:
+        """Answers a message now; returns the reply's id when it has ended, None where there was to be none.
+
+        `again`: it was answered before, and the new reply takes the place of the old one. `prompt` stands in for its
+        words. Whoever calls has asked the rules.
+        """
+        where = self.place(message.channel)
+        said_by = spoken_by(message, self.me)
+        asker = discord.Object(said_by[0], type=discord.User) if said_by else message.author
+        answer = Answer(trigger=message, asker=asker, where=where, again=again, test=test, prompt=prompt)
+        if again:
+            for running in [one for one in self._answers if one.trigger.id == message.id]:
+                await self._stop(running, ReplyState.CANCELLED)
+            answer.old_messages = await self._messages_of(message)
+        await asyncio.wait({self._start(answer)})
+        return answer.reply_id
+
+    def answer_again(self, message: discord.Message) -> None:
+        """Begins a new reply to a message whose first one was lost; nobody waits for it."""
+        self._start(Answer(trigger=message, asker=message.author, where=self.place(message.channel), again=True))
+
+    async def cancel(self, reply_id: int, *, by: int) -> bool:
+        """Stops a reply that waits or is being written; what is posted stays. `by` may do so: the caller has asked."""
+        answer = self._by_id(reply_id)
+        if answer is None:
+            return False
+        _log.info("Reply %s was cancelled by %s.", reply_id, by)
+        await self._stop(answer, ReplyState.CANCELLED)
+        return True
+
+    def position(self, reply_id: int) -> int | None:
+        """The place in the line (1 is next), 0 while it is written, None when it is neither."""
+        return self._line.position(reply_id)
+
+    def running(self) -> tuple[Running, ...]:
+        """The replies being written."""
+        return tuple(
+            one.as_running() for one in self._answers if one.reply_id is not None and self.position(one.reply_id) == 0
+        )
+
+    def queue_length(self) -> int:
+        """How many replies wait for their turn."""
+        return len(self._line)
+
+    def _start(self, answer: Answer) -> asyncio.Task[None]:
+        answer.task = asyncio.get_running_loop().create_task(self._answer(answer))
+        self._answers.add(answer)
+        answer.task.add_done_callback(_log_failure)
+        return answer.task
+
+    async def _answer(self, answer: Answer) -> None:
+        """One reply from beginning to end. However it ends, its place is freed and its end is in the store."""
+        outcome = Outcome()
+        try:
+            facts = await self.facts(answer.where, answer.asker.id)
+            if not await self._admitted(answer, facts):
+                return
+            await self._begin(answer, facts)
+            if answer.reply_id is not None:
+                async with self._turn(answer) as waited:
+                    if waited:
+                        facts = await self.facts(answer.where, answer.asker.id)  # much may have changed
+                    await self._write(answer, facts, outcome)
+        except asyncio.CancelledError:
+            if answer.stopped is None:
+                if not answer.visible:
+                    answer.reply_id = None  # the process ends: the next one answers
+                outcome.state, outcome.problem = ReplyState.LOST, "The bot was shut down while the reply was written."
+                raise
+            outcome.state = answer.stopped
+        except DeliveryLostError as error:
+            outcome.state, outcome.problem = ReplyState.FAILED, str(error)
+        except TalkalikeError as error:
+            outcome.state, outcome.problem = ReplyState.FAILED, str(error)
+            await self._notices.trouble(answer.trigger, error)
+        except discord.HTTPException as error:
+            outcome.state, outcome.problem = ReplyState.FAILED, f"Discord refused: {error.text or error.status}."
+        finally:
+            self._answers.discard(answer)
+            if answer.reply_id is not None:
+                await self._account(answer, outcome)
+
+    async def _admitted(self, answer: Answer, facts: Facts) -> bool:
+        """False where there is to be no reply, which is told once a day. Waits where the channel has had many."""
+        if answer.asker.id in facts.hidden and not answer.test:
+            await self._notices.once_a_day(answer.trigger, "hidden", OPTED_OUT)
+            return False
+        if words := refusal(facts.options.budget(), facts.used):
+            await self._notices.once_a_day(answer.trigger, "budget", words)
+            return False
+        if answer.key is not None:
+            await self._keep_to_rate(answer.where.channel_id, facts.options.value("replies_per_minute"))
+        return True
+
+    async def _keep_to_rate(self, channel_id: int, each_minute: int) -> None:
+        """Waits until the channel may have its next reply; what is said meanwhile replaces this one."""
+        begun = self._begun_at.setdefault(channel_id, deque())
+        self._begun_at.move_to_end(channel_id)
+        if len(self._begun_at) > REMEMBERED:
+            self._begun_at.popitem(last=False)
+        while True:
+            a_minute_ago = time.monotonic() - MINUTE
+            while begun and begun[0] <= a_minute_ago:
+                begun.popleft()
+            if len(begun) < each_minute:
+                break
+            await asyncio.sleep(begun[0] - a_minute_ago)
+        begun.append(time.monotonic())
+
+    async def _begin(self, answer: Answer, facts: Facts) -> None:
+        """Claims the message; `reply_id` stays None where it has been answered, or is being answered."""
+        where = answer.where
+        answer.model = self.model(facts)
+        beginning = Beginning(
+            trigger_id=answer.trigger.id,
+            channel_id=where.channel_id,
+            server_id=where.server_id,
+            thread=where.parent_id is not None,
+            asker_id=answer.asker.id,
+            model=answer.model,
+            sampling=asdict(facts.options.sampling()),
+            again=answer.again,
+            test=answer.test,
+        )
+        claim = asyncio.ensure_future(self.services.store.run(replies.begin, beginning))
+        try:
+            answer.reply_id = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            answer.reply_id = await claim  # the store finishes what it began; its end must be stored too
+            raise
+
+    @asynccontextmanager
+    async def _turn(self, answer: Answer) -> AsyncGenerator[bool, None]:
+        """Waits in the line, and says whether it had to; who waits long is told the place."""
+        channel_id, reply_id = answer.where.channel_id, answer.reply_id or 0
+        telling: asyncio.Task[None] | None = None
+        if not self._line.free(channel_id):
+            told = self._notices.place_in_line(answer.trigger, reply_id, self.position)
+            telling = asyncio.get_running_loop().create_task(told)
+        try:
+            async with self._line.turn(channel_id, reply_id):
+                if telling is not None:
+                    telling.cancel()
+                yield telling is not None
+        finally:
+            if telling is not None:
+                telling.cancel()
+
+    async def _write(self, answer: Answer, facts: Facts, outcome: Outcome) -> None:
+        """Reads the channel, lets the model write, shows it. Raises TalkalikeError and discord's HTTPException."""
+        channel, where, trigger = answer.trigger.channel, answer.where, answer.trigger
+        said = await self.reader.read(channel, where, facts, trigger=trigger)
+        if answer.prompt is not None:
+            said = [answer.as_said(one) if one.id == trigger.id else one for one in said]
+        pipeline, talk = await self.prepare(where, facts, said, trigger=trigger)
+        buttons = ReplyButtons(answer.reply_id or 0)
+        delivery = Delivery(
+            channel,
+            pace=self._pace,
+            reference=trigger,
+            view=buttons,
+            stream=facts.options.value("stream"),
+            upload_cap=self.services.settings.upload_cap,
+        )
+        showing: Any = delivery
+        if answer.old_messages:
+            showing = Rewrite(channel, delivery, old=answer.old_messages, pace=self._pace)
+        answer.showing = showing
+        asked = asks_what_it_is(answer.prompt if answer.prompt is not None else trigger.content)
+        disclosed = await self._greet(answer)
+        writing = Writing(
+            answer, outcome=outcome, showing=showing, buttons=buttons, store=self.services.store, facts=facts
+        )
+        await writing.write(pipeline, talk, {str(one.id): one.author_id for one in said})
+        self.remember(where.channel_id, talk.seen)
+        if asked and not disclosed:
+            await self._notices.say(trigger, disclosure(self.services.settings.owner_name))
+
+    async def _greet(self, answer: Answer) -> bool:
+        """Who writes directly for the first time is told first what answers them."""
+        channel_id = answer.where.channel_id
+        if answer.where.server_id is not None or channel_id in self._known_dms:
+            return False
+        if len(self._known_dms) >= REMEMBERED:
+            self._known_dms.clear()
+        self._known_dms.add(channel_id)
+        if len(await self.services.store.run(replies.recent, channel_id, 2)) > 1:
+            return False
+        return await self._notices.say(answer.trigger, disclosure(self.services.settings.owner_name)) is not None
+
+    async def _account(self, answer: Answer, outcome: Outcome) -> None:
+        """The end of a reply that was begun, in the store."""
+        self._done[answer.trigger.id] = (answer, time.monotonic())
+        if len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+        await self.services.store.run(_end, answer, outcome)
+
+    async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
+        """The messages of the last reply to it that had any."""
+        done, _ = self._done.get(trigger.id, (None, 0.0))
+        if done is not None and done.message_ids:
+            return tuple(done.message_ids)
+        rows = await self.services.store.run(replies.recent, trigger.channel.id, 50)
+        row = next((one for one in rows if one.trigger_id == trigger.id and one.messages), None)
+        return tuple(one.message_id for one in row.messages) if row else ()
+
+    async def _stop(self, answer: Answer, why: ReplyState) -> None:
+        """Stops it, and waits until it has let go of everything."""
+        answer.stop(why)
+        if answer.task is not None and answer.task is not asyncio.current_task():
+            await asyncio.wait({answer.task})
+
+    def _by_id(self, reply_id: int) -> Answer | None:
+        return next((one for one in self._answers if one.reply_id == reply_id), None)
+
+
+def _end(answer: Answer, outcome: Outcome) -> None:
+    """Runs in the store's thread: one write for the reply, one for what it used."""
+    assert answer.reply_id is not None
+    replies.end(
+        answer.reply_id,
+        outcome.state,
+        tokens=outcome.tokens,
+        seconds=outcome.seconds,
+        first_seconds=outcome.first_seconds,
+        problem=outcome.problem,
+    )
+    if outcome.tokens or outcome.state is ReplyState.DONE:
+        server_id = answer.where.server_id
+        usage.spend(answer.asker.id, server_id, replies=1, tokens=outcome.tokens, day=triggers.today())
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """What nobody expected: the reply has ended as failed, and here is why."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("A reply failed.", exc_info=error)

@@ -1,0 +1,63 @@
+"""After a restart: replies that the last process did not finish are answered anew, or counted as lost."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import discord
+
+from talkalike.discord_bot import triggers
+from talkalike.discord_bot.markers import is_marker, is_notice
+from talkalike.discord_bot.replying import Replying
+from talkalike.errors import TalkalikeError
+from talkalike.store import replies
+from talkalike.store.replies import ReplyRow, ReplyState
+
+LOST = "The bot was restarted while the reply was written."
+LOOK_AHEAD = 20  # messages after the trigger among which a part of the reply may stand
+
+_log = logging.getLogger(__name__)
+
+
+async def answer_unfinished(replying: Replying, rows: tuple[ReplyRow, ...]) -> None:
+    """Ends each as lost; where people have seen nothing of it and it is still of use, another one is begun."""
+    for row in rows:
+        await replying.services.store.run(replies.end, row.id, ReplyState.LOST, problem=LOST)
+        age = (datetime.now(UTC) - row.began_at).total_seconds()
+        if row.messages or row.test or age > replying.services.settings.stale_after:
+            continue
+        try:
+            trigger = await _trigger(replying, row)
+            if trigger is not None:
+                replying.answer_again(trigger)
+        except discord.HTTPException as error:
+            _log.info("The message %s is not answered after the restart: %s", row.trigger_id, error)
+        except TalkalikeError as error:
+            _log.error("The message %s is not answered after the restart: %s", row.trigger_id, error)
+
+
+async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
+    """The message to be answered, if its author may still have an answer and has none."""
+    channel = replying.client.get_channel(row.channel_id) or await replying.client.fetch_channel(row.channel_id)
+    if not isinstance(channel, discord.abc.Messageable):
+        return None
+    message = await channel.fetch_message(row.trigger_id)
+    where = replying.place(channel)
+    facts = await replying.facts(where, message.author.id)
+    who = triggers.actor(await _with_roles(message), hidden=facts.hidden)
+    if not triggers.decide_talk(message, who, where, facts, is_addressed=True).allowed:
+        return None
+    me = replying.me
+    async for later in channel.history(limit=LOOK_AHEAD, after=message):
+        mine = later.author.id == me and not is_notice(later, me) and not is_marker(later, me)
+        answers = later.reference is None or later.reference.message_id == message.id
+        if mine and answers:
+            return None  # it stands there, though nobody noted it
+    return message
+
+
+async def _with_roles(message: discord.Message) -> discord.abc.User:
+    if message.guild is None or isinstance(message.author, discord.Member):
+        return message.author
+    return message.guild.get_member(message.author.id) or await message.guild.fetch_member(message.author.id)

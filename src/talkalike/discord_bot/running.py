@@ -1,0 +1,58 @@
+"""The bot from login to logout, with Discord's refusals in words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import discord
+
+from talkalike.discord_bot.bot import Double, ShardedDouble, intents
+from talkalike.discord_bot.services import Services
+from talkalike.errors import TalkalikeError, UserError
+
+
+async def run(
+    services: Services, token: str, *, stop: asyncio.Event, shards: int = 1, when_ready: Callable[[], None]
+) -> None:
+    """Keeps the bot online until `stop` is set. `shards`: connections to Discord, 0 for as many as it recommends.
+
+    Raises UserError for a wrong token or a missing intent, TalkalikeError where Discord cannot be reached.
+    """
+    bot = Double(services) if shards == 1 else ShardedDouble(services, intents=intents(), shard_count=shards or None)
+    running = asyncio.create_task(_start(bot, token, when_ready))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    finally:
+        await bot.close()
+        for task in (running, stopped):
+            task.cancel()
+            with suppress(asyncio.CancelledError, TalkalikeError):
+                await task
+
+
+async def _start(bot: Double, token: str, when_ready: Callable[[], None]) -> None:
+    async def tell() -> None:
+        await bot.wait_until_ready()
+        when_ready()
+
+    try:
+        await bot.login(token)
+        telling = asyncio.create_task(tell())
+        try:
+            await bot.connect()
+        finally:
+            telling.cancel()
+    except discord.LoginFailure:
+        raise UserError("Discord does not know this token.", hint="Run: talkalike discord setup") from None
+    except discord.PrivilegedIntentsRequired:
+        raise UserError(
+            "The bot may not read messages: the intent Message Content is off.",
+            hint="`talkalike discord setup` shows where to switch it on.",
+        ) from None
+    except (discord.HTTPException, discord.GatewayNotFound, OSError) as problem:
+        raise TalkalikeError(f"Discord could not be reached: {problem}", hint="Check the connection.") from None

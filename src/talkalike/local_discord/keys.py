@@ -1,0 +1,19 @@
+"""Where the parts of the server find each other: typed keys of the aiohttp application and request."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from talkalike.local_discord.gateway import Gateway
+from talkalike.local_discord.model import Bot
+from talkalike.local_discord.world import World
+
+WORLD: web.AppKey[World] = web.AppKey("world", World)
+GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
+BOT = "bot"
+
+
+def asking(request: web.Request) -> tuple[World, Bot]:
+    """The world, and the bot whose token the request carries."""
+    bot: Bot = request[BOT]
+    return request.app[WORLD], bot

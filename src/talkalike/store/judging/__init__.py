@@ -1,0 +1,1 @@
+"""What people think of replies: one store for every face, and honest statistics of it."""

@@ -1,0 +1,149 @@
+"""Replies that can be judged, wherever they were given."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from talkalike.store import replies, storable
+from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError
+from talkalike.store.replies import ReplyRow
+from talkalike.store.tables import judging_tables as tables
+
+if TYPE_CHECKING:
+    from talkalike.store.judging import models
+
+DISCORD = "discord"
+
+
+def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool = True) -> int:
+    """Stores a reply and returns its id; the same reply again has the same id.
+
+    `author` is the judge whose words the context holds, so that it goes when they ask to be forgotten. `may_train` is
+    whether they allow that the context is exported. Raises RefusedError for a reply without text.
+    """
+    clean = _clean(reply)
+    if not any(message.strip() for message in clean.messages):
+        raise RefusedError(Refusal.INVALID, "A reply without text cannot be judged.")
+    return _known_or_new(
+        key_of(clean),
+        {
+            "author_id": author,
+            "may_train": may_train,
+            "origin": clean.origin[:16],
+            "model": clean.model,
+            "speaker": clean.speaker,
+            "context": [list(turn) for turn in clean.context],
+            "messages": list(clean.messages),
+            "sampling": dict(clean.sampling),
+        },
+    )
+
+
+def of_reply(reply_id: int) -> int:
+    """The item of a reply on Discord (`ReplyRow.id`). Its texts stay with the reply and are forgotten with it.
+
+    Raises RefusedError where the reply is gone, is still being written or has no text.
+    """
+    known = tables.Item.objects.filter(reply_id=reply_id).values_list("id", flat=True).first()
+    if known is not None:
+        return int(known)
+    row = replies.by_id(reply_id)
+    if row is None or not _said(row):
+        raise vanished()
+    key = hashlib.sha256(f"discord\x00{row.id}\x00{row.began_at.isoformat()}".encode()).hexdigest()[:32]
+    return _known_or_new(
+        key, {"reply_id": row.id, "server_id": row.server_id or 0, "origin": DISCORD, "model": row.model}
+    )
+
+
+def item(item_id: int) -> JudgedReply | None:
+    """The reply; None if there is no such item, or its text is gone."""
+    row = tables.Item.objects.filter(id=item_id).first()
+    return read(row) if row else None
+
+
+def model_of(item_id: int) -> str | None:
+    """Which model gave it; also known of a reply whose text is gone."""
+    found = tables.Item.objects.filter(id=item_id).values_list("model", flat=True).first()
+    return None if found is None else str(found)
+
+
+def read(row: models.Item) -> JudgedReply | None:
+    """The reply of a row; None where its text is gone."""
+    if row.gone_at is not None:
+        return None
+    if row.origin == DISCORD:
+        reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
+        return _of_discord(row, reply) if reply is not None and _said(reply) else None
+    return JudgedReply(
+        id=row.key,
+        context=tuple((str(speaker), str(text)) for speaker, text in row.context),
+        speaker=row.speaker,
+        messages=tuple(row.messages),
+        model=row.model,
+        sampling=row.sampling,
+        origin=row.origin,
+    )
+
+
+def key_of(reply: JudgedReply) -> str:
+    """The id that the reply has in every database: a hash of its content."""
+    told = [reply.context, reply.speaker, reply.messages, reply.model, reply.sampling]
+    content = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def vanished() -> RefusedError:
+    """What to say of a reply whose text is gone."""
+    return RefusedError(
+        Refusal.VANISHED,
+        "This reply is no longer there, so it cannot be judged.",
+        hint="It was deleted or has expired; what you said about others is kept.",
+    )
+
+
+def _clean(reply: JudgedReply) -> JudgedReply:
+    return JudgedReply(
+        id=reply.id,
+        context=tuple((storable.text(speaker), storable.text(text)) for speaker, text in reply.context),
+        speaker=storable.text(reply.speaker),
+        messages=tuple(storable.text(message) for message in reply.messages),
+        model=storable.text(reply.model),
+        sampling=storable.json(reply.sampling),
+        origin=reply.origin,
+    )
+
+
+def _said(reply: ReplyRow) -> bool:
+    return any(sent.text.strip() for sent in reply.messages) and reply.ended_at is not None
+
+
+def _of_discord(row: models.Item, reply: ReplyRow) -> JudgedReply:
+    turns = [turn for turn in reply.seen.get("kept", ()) if not turn["forgotten"]]
+    return JudgedReply(
+        id=row.key,
+        context=tuple((turn["speaker"], turn["text"]) for turn in turns),
+        speaker=row.speaker,
+        messages=tuple(sent.text for sent in reply.messages if sent.text),
+        model=row.model,
+        sampling=reply.sampling,
+        origin=row.origin,
+    )
+
+
+def _known_or_new(key: str, columns: dict[str, object]) -> int:
+    known = tables.Item.objects.filter(key=key).values_list("id", "gone_at").first()
+    if known is not None and known[1] is None:
+        return int(known[0])
+    if known is not None:  # it was forgotten: it is not stored again, or forgetting would be undone
+        raise vanished()
+    try:
+        with transaction.atomic():
+            return int(tables.Item.objects.create(key=key, made_at=timezone.now(), **columns).pk)
+    except IntegrityError:  # another thread stored it meanwhile
+        return int(tables.Item.objects.get(key=key).pk)

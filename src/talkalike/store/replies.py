@@ -1,0 +1,294 @@
+"""The double's replies: begun once per message, with what the model saw, what was sent and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from talkalike.store import seen_texts, storable
+from talkalike.store.tables import tables
+
+if TYPE_CHECKING:
+    from talkalike.store.models import Reply
+
+TRIES = 5  # of two that regenerate at once, one counts again
+
+
+class ReplyState(StrEnum):
+    """How a reply fares. Only WRITING can change."""
+
+    WRITING = "writing"
+    DONE = "done"
+    SILENT = "silent"  # the model chose to say nothing, or only reacted
+    CANCELLED = "cancelled"
+    STALE = "stale"  # new messages made it pointless
+    FAILED = "failed"  # the engine or Discord failed
+    LOST = "lost"  # the process ended meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What is known of a reply before it is written. `again`: asked for anew. `test`: posted by /test."""
+
+    trigger_id: int
+    channel_id: int
+    server_id: int | None
+    thread: bool
+    asker_id: int
+    model: str
+    sampling: Mapping[str, Any]
+    again: bool = False
+    test: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentRow:
+    """One Discord message of a reply. `text` is empty once it was forgotten."""
+
+    message_id: int
+    index: int
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRow:
+    """A reply as it is known now.
+
+    `seen`: {"kept": [{id, author_id, speaker, text, tokens, why, forgotten}], "left_out": [{id, tokens, why}],
+    "budget": tokens}, empty before `saw`. `asker_id` is 0 where they were forgotten. `seconds` it took to write,
+    `first_seconds` until the first word.
+    """
+
+    id: int
+    trigger_id: int
+    attempt: int
+    channel_id: int
+    server_id: int | None
+    thread: bool
+    asker_id: int
+    model: str
+    sampling: Mapping[str, Any]
+    test: bool
+    state: ReplyState
+    began_at: datetime
+    ended_at: datetime | None
+    tokens: int
+    seconds: float
+    first_seconds: float | None
+    problem: str
+    reactions: tuple[str, ...]
+    messages: tuple[SentRow, ...]
+    seen: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A reply that went wrong, for `/status`."""
+
+    reply_id: int
+    channel_id: int
+    server_id: int | None
+    model: str
+    state: ReplyState
+    problem: str
+    at: datetime
+
+
+def begin(beginning: Beginning) -> int | None:
+    """Claims the message for one reply and returns the reply's id; of two processes that try, one gets it.
+
+    None: the message was answered, or is being answered. With `again` it is always granted, as a further attempt.
+    """
+    for _ in range(TRIES):
+        attempt = 1
+        if beginning.again:
+            before = tables.Reply.objects.filter(trigger_id=beginning.trigger_id).aggregate(last=Max("attempt"))
+            attempt += before["last"] or 0
+        try:
+            with transaction.atomic():
+                row = tables.Reply.objects.create(
+                    trigger_id=beginning.trigger_id,
+                    attempt=attempt,
+                    channel_id=beginning.channel_id,
+                    server_id=beginning.server_id or 0,
+                    thread=beginning.thread,
+                    asker_id=beginning.asker_id,
+                    model=beginning.model,
+                    sampling=storable.json(beginning.sampling),
+                    test=beginning.test,
+                    state=ReplyState.WRITING.value,
+                    began_at=timezone.now(),
+                )
+            return int(row.pk)
+        except IntegrityError:
+            if not beginning.again:
+                return None
+    return None
+
+
+def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
+    """Stores what the model saw: {"kept": [{id, author_id, speaker, text, tokens, why}], "left_out": [], "budget": n}.
+
+    `author_id` is who wrote the message; texts without one cannot be found when their author wants to be forgotten.
+    Of what was left out only ids and reasons are kept, never what people wrote outside the model's view.
+    False where the reply is gone: it was forgotten meanwhile.
+    """
+    with transaction.atomic():
+        row = _locked(reply_id)
+        if row is None:
+            return False
+        row.seen = {
+            "kept": seen_texts.keep(seen.get("kept", ()), channel_id=row.channel_id, server_id=row.server_id),
+            "left_out": [
+                {"id": str(item["id"]), "tokens": item.get("tokens", 0), "why": storable.text(item.get("why", ""))}
+                for item in seen.get("left_out", ())
+            ],
+            "budget": seen.get("budget", 0),
+        }
+        row.save(update_fields=["seen"])
+        return True
+
+
+def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
+    """Stores a Discord message of the reply; said again (it was edited), it replaces the text. False as in `saw`."""
+    with transaction.atomic():
+        if _locked(reply_id) is None:
+            return False
+        known = {"text": "" if seen_texts.forgotten({message_id}) else storable.text(text)}
+        tables.SentMessage.objects.update_or_create(
+            message_id=message_id,
+            defaults=known,
+            create_defaults={**known, "reply_id": reply_id, "index": index, "at": timezone.now()},
+        )
+        return True
+
+
+def reacted(reply_id: int, emoji: str) -> bool:
+    """Stores that the double reacted with an emoji. False as in `saw`."""
+    with transaction.atomic():
+        row = _locked(reply_id)
+        if row is None:
+            return False
+        row.reactions = [*row.reactions, storable.text(emoji)]
+        row.save(update_fields=["reactions"])
+        return True
+
+
+def end(
+    reply_id: int,
+    state: ReplyState,
+    *,
+    tokens: int = 0,
+    seconds: float = 0.0,
+    first_seconds: float | None = None,
+    problem: str = "",
+) -> bool:
+    """Ends a reply that is being written; False if it had ended before (the first end counts)."""
+    if state is ReplyState.WRITING:
+        raise ValueError("a reply does not end by being written")
+    writing = tables.Reply.objects.filter(id=reply_id, state=ReplyState.WRITING.value)
+    return (
+        writing.update(
+            state=state.value,
+            ended_at=timezone.now(),
+            tokens=tokens,
+            seconds=seconds,
+            first_seconds=first_seconds,
+            problem=storable.text(problem),
+        )
+        == 1
+    )
+
+
+def by_id(reply_id: int) -> ReplyRow | None:
+    """The reply, or None if there is none, or no longer."""
+    return _first(id=reply_id)
+
+
+def by_message(message_id: int) -> ReplyRow | None:
+    """The reply that this Discord message is part of."""
+    return _first(messages__message_id=message_id)
+
+
+def unfinished() -> tuple[ReplyRow, ...]:
+    """Replies that are being written, or were when their process ended; oldest first."""
+    rows = tables.Reply.objects.filter(state=ReplyState.WRITING.value).order_by("id")
+    return tuple(row_of(row) for row in rows.prefetch_related("messages"))
+
+
+def recent(channel_id: int, limit: int) -> tuple[ReplyRow, ...]:
+    """The newest replies in a channel or thread, newest first."""
+    rows = tables.Reply.objects.filter(channel_id=channel_id).order_by("-id")[:limit]
+    return tuple(row_of(row) for row in rows.prefetch_related("messages"))
+
+
+def problems(server_id: int | None, limit: int = 5) -> tuple[Problem, ...]:
+    """The last replies on that server (None: anywhere) that went wrong, newest first."""
+    rows = tables.Reply.objects.exclude(problem="")
+    if server_id is not None:
+        rows = rows.filter(server_id=server_id)
+    return tuple(
+        Problem(
+            reply_id=row.pk,
+            channel_id=row.channel_id,
+            server_id=row.server_id or None,
+            model=row.model,
+            state=ReplyState(row.state),
+            problem=row.problem,
+            at=row.ended_at or row.began_at,
+        )
+        for row in rows.order_by("-id")[:limit]
+    )
+
+
+def forget_message(message_id: int) -> int:
+    """Wipes the text of a Discord message wherever it was seen or sent, for good; returns how many texts went."""
+    with transaction.atomic():
+        wiped = tables.SentMessage.objects.filter(message_id=message_id).exclude(text="").update(text="")
+        return wiped + seen_texts.forget(message_id)
+
+
+def row_of(row: Reply) -> ReplyRow:
+    """A plain value of a row of the table."""
+    return ReplyRow(
+        id=row.pk,
+        trigger_id=row.trigger_id,
+        attempt=row.attempt,
+        channel_id=row.channel_id,
+        server_id=row.server_id or None,
+        thread=row.thread,
+        asker_id=row.asker_id,
+        model=row.model,
+        sampling=row.sampling,
+        test=row.test,
+        state=ReplyState(row.state),
+        began_at=row.began_at,
+        ended_at=row.ended_at,
+        tokens=row.tokens,
+        seconds=row.seconds,
+        first_seconds=row.first_seconds,
+        problem=row.problem,
+        reactions=tuple(row.reactions),
+        messages=tuple(
+            SentRow(message_id=message.message_id, index=message.index, text=message.text, at=message.at)
+            for message in sorted(row.messages.all(), key=lambda message: (message.index, message.message_id))
+        ),
+        seen={**row.seen, "kept": seen_texts.recall(row.seen["kept"])} if row.seen else {},
+    )
+
+
+def _locked(reply_id: int) -> Reply | None:
+    return tables.Reply.objects.select_for_update().filter(id=reply_id).first()
+
+
+def _first(**conditions: int) -> ReplyRow | None:
+    row = tables.Reply.objects.filter(**conditions).prefetch_related("messages").first()
+    return row_of(row) if row else None

@@ -1,0 +1,23 @@
+"""The models, loaded when first used: Django refuses to load them before it knows the database."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from talkalike.store import models as tables
+    from talkalike.store.judging import models as judging_tables
+else:
+
+    class _Tables:
+        def __init__(self, module: str) -> None:
+            self._module = module
+
+        def __getattr__(self, name: str) -> type:
+            return getattr(import_module(self._module), name)
+
+    tables = _Tables("talkalike.store.models")
+    judging_tables = _Tables("talkalike.store.judging.models")
+
+__all__ = ["judging_tables", "tables"]

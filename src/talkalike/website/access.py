@@ -1,0 +1,138 @@
+"""Who asks, and what they may do: roles from a log-in or from an invitation, and the rule each view carries."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+RULE = "talkalike_needs"  # the attribute of a view that holds its rule
+
+
+class Role(StrEnum):
+    """What somebody may do. The first three are Django groups; a guess is what friends are invited to."""
+
+    OWNER = "owner"
+    JUDGE = "judge"
+    VIEWER = "viewer"
+    GUESSER = "guesser"
+
+
+IMPLIED = {
+    Role.OWNER: frozenset(Role),
+    Role.JUDGE: frozenset({Role.JUDGE, Role.GUESSER}),
+    Role.VIEWER: frozenset({Role.VIEWER}),
+    Role.GUESSER: frozenset({Role.GUESSER}),
+}
+"""A role brings these with it. Judges see no statistics unless they are viewers, too: knowing them would sway them."""
+
+GROUPS = (Role.OWNER, Role.JUDGE, Role.VIEWER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who asks. `key` is "user:<id>" or "guest:<random>", empty for somebody unknown; it names nobody."""
+
+    key: str = ""
+    name: str = ""
+    roles: frozenset[Role] = frozenset()
+
+    @property
+    def known(self) -> bool:
+        """Whether they logged in or came with an invitation that still holds."""
+        return bool(self.key)
+
+    @property
+    def guest(self) -> bool:
+        """Whether they came with an invitation, without an account."""
+        return self.key.startswith("guest:")
+
+    def may(self, *roles: Role) -> bool:
+        """Whether they have one of the roles."""
+        return not self.roles.isdisjoint(roles)
+
+    @property
+    def owner(self) -> bool:
+        """For templates."""
+        return Role.OWNER in self.roles
+
+
+NOBODY = Visitor()
+
+
+def with_implied(roles: frozenset[Role]) -> frozenset[Role]:
+    """The roles and what they bring with them."""
+    return frozenset(implied for role in roles for implied in IMPLIED[role])
+
+
+def needs(*roles: Role) -> Callable[[View], View]:
+    """Only those with one of the roles may use this view (sync or async); without roles: whoever is known.
+
+    Somebody unknown is asked to log in and comes back afterwards; anybody else is refused with a page (403).
+    """
+
+    def decorate(view: View) -> View:
+        if inspect.iscoroutinefunction(view):
+
+            @wraps(view)
+            async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                refused = _refusal(request, roles)
+                return refused if refused else await view(request, *args, **kwargs)
+
+            guarded: Any = guarded_async
+        else:
+
+            @wraps(view)
+            def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                return _refusal(request, roles) or view(request, *args, **kwargs)
+
+        setattr(guarded, RULE, roles)
+        return guarded  # type: ignore[no-any-return]  # wraps() keeps the signature
+
+    return decorate
+
+
+def open_to_all(view: View) -> View:
+    """Anybody may use this view."""
+    setattr(view, RULE, None)
+    return view
+
+
+def visitor_of(request: HttpRequest) -> Visitor:
+    """Who asks; nobody where the request was refused before that was found out."""
+    return getattr(request, "visitor", NOBODY)
+
+
+def _refusal(request: HttpRequest, roles: tuple[Role, ...]) -> HttpResponse | None:
+    visitor = visitor_of(request)
+    if visitor.known and (not roles or visitor.may(*roles)):
+        return None
+    if visitor.known and not visitor.guest:
+        raise PermissionDenied("Your account does not have this right.")
+    if visitor.guest:
+        raise PermissionDenied("Your invitation does not cover this page.")
+    return to_login(request)
+
+
+def to_login(request: HttpRequest) -> HttpResponse:
+    """Asks to log in; the page comes back after it where that makes sense (a form that was sent is lost)."""
+    from urllib.parse import urlencode
+
+    back = request.get_full_path() if request.method in ("GET", "HEAD") and not _by_htmx(request) else ""
+    to = reverse("login") + (f"?{urlencode({'next': back})}" if back else "")
+    if _by_htmx(request):
+        return HttpResponse(status=401, headers={"HX-Redirect": to})
+    return HttpResponseRedirect(to)
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"

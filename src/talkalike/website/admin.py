@@ -1,0 +1,198 @@
+"""Django's admin over the store's tables, the people and the invitations; for owners.
+
+What the bot writes (replies, usage, histories) can be looked at, not changed. What people set can be changed; two who
+change the same row do not overwrite each other unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+
+from talkalike.chat.permissions import Access, Level, Rule, Subject
+from talkalike.store import rules
+from talkalike.website.access import Role, to_login, visitor_of
+from talkalike.website.data import write
+from talkalike.website.models import Invitation
+
+COLUMNS = 7
+CHANGEABLE = frozenset({"server", "permissionrule", "scopedoption", "testschedule", "person"})
+TYPES_SHOWN = (models.BooleanField, models.CharField, models.DateTimeField, models.IntegerField, models.TextField)
+BY_ADMIN = 0  # who changed it, in the store's terms: nobody with an account at Discord
+CLASH = "Somebody else changed this while you were editing. Nothing was saved: load the page again to see their change."
+
+
+class OwnersSite(admin.AdminSite):
+    """The admin, with our log-in (which counts failures) and our roles."""
+
+    site_header = site_title = "Administration"
+    index_title = "What is stored"
+    site_url = "/"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether they are an owner."""
+        return visitor_of(request).may(Role.OWNER)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Sends those who are unknown to our log-in; those who are known have no business here."""
+        from django.core.exceptions import PermissionDenied
+
+        if visitor_of(request).known:
+            raise PermissionDenied("Only the owner may administer.")
+        return to_login(request)
+
+
+site = OwnersSite(name="admin")
+site.disable_action("delete_selected")
+
+
+class UnseenChangeForm(forms.ModelForm[models.Model]):
+    """Carries what the row was when the page was made, and refuses to save over another change."""
+
+    as_loaded = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["as_loaded"] = fingerprint(self.instance)
+        self.present = self.initial["as_loaded"]
+
+    def clean(self) -> dict[str, Any]:
+        """Compares. Raises ValidationError."""
+        cleaned = super().clean() or {}
+        if self.instance.pk and cleaned.get("as_loaded") != self.present:
+            raise ValidationError(CLASH)
+        return cleaned
+
+
+def fingerprint(row: models.Model) -> str:
+    """A digest of every value of a row; empty for one that is not stored yet."""
+    if not row.pk:
+        return ""
+    values = [str(field.value_from_object(row)) for field in row._meta.concrete_fields]
+    return hashlib.sha256("\0".join(values).encode()).hexdigest()
+
+
+class StoredAdmin(admin.ModelAdmin[Any]):
+    """A table of the store."""
+
+    list_per_page = 50
+    show_full_result_count = False  # counting a million rows takes longer than looking at fifty
+    form = UnseenChangeForm
+
+    def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
+        fields = [field for field in model._meta.concrete_fields if isinstance(field, TYPES_SHOWN)]
+        self.list_display = [field.name for field in fields[:COLUMNS]]
+        self.raw_id_fields = [field.name for field in model._meta.concrete_fields if field.is_relation]
+        self.ordering = ("-pk",)
+        super().__init__(model, admin_site)
+
+    @property
+    def changeable(self) -> bool:
+        """Whether people set what is in this table."""
+        return self.model._meta.model_name in CHANGEABLE
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Owners, where people set it."""
+        return self.changeable and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for adding."""
+        return self.changeable and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As for adding. To forget a person, what they wrote and judged, there is `talkalike forget`."""
+        return self.changeable and super().has_delete_permission(request, obj)
+
+
+class RuleForm(UnseenChangeForm):
+    """A rule in words."""
+
+    subject = forms.ChoiceField(choices=[(subject.value, subject.value) for subject in Subject])
+    kind = forms.ChoiceField(choices=[("level", "level of people"), ("access", "access of a place")])
+    value = forms.TypedChoiceField(
+        coerce=int,
+        choices=[
+            (
+                "People",
+                [(int(level), f"level {int(level)}: {level.name.lower()}") for level in Level if level < Level.OWNER],
+            ),
+            ("Places", [(int(access), f"access {int(access)}: {access.name.lower()}") for access in Access]),
+        ],
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuses what is no rule. Raises ValidationError."""
+        cleaned = super().clean()
+        if cleaned.get("kind") == "access" and cleaned.get("value", 0) > max(Access):
+            raise ValidationError("A place's access is closed, mention or open.")
+        return cleaned
+
+
+class RuleAdmin(StoredAdmin):
+    """The rules in force. A change goes through the store, which keeps the history of changes."""
+
+    form = RuleForm
+    fields = ("server_id", "subject", "subject_id", "kind", "value", "as_loaded")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Whom a rule is about does not change: that would be another rule."""
+        return ("server_id", "subject", "subject_id", "kind") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """As the bot does it."""
+        write(rules.put, _rule(obj), by=BY_ADMIN)
+        key = {name: getattr(obj, name) for name in ("server_id", "subject", "subject_id", "kind")}
+        obj.pk = self.model.objects.values_list("pk", flat=True).get(**key)
+        obj._state.adding = False
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """As the bot does it."""
+        write(rules.remove, _rule(obj), by=BY_ADMIN)
+
+
+def _rule(row: Any) -> Rule:
+    is_level = row.kind == "level"
+    return Rule(
+        server_id=row.server_id or None,
+        subject=Subject(row.subject),
+        subject_id=row.subject_id,
+        level=Level(row.value) if is_level else None,
+        access=None if is_level else Access(row.value),
+    )
+
+
+class InvitationAdmin(admin.ModelAdmin[Invitation]):
+    """Links are made on a page of their own, which shows them; here they are looked at."""
+
+    list_display = ("id", "role", "note", "made_by", "made_at", "expires_at", "used", "uses", "revoked_at")
+    exclude = ("digest",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+
+def register_all() -> None:
+    """Every table of the store, whichever there are."""
+    special: dict[str, type[StoredAdmin]] = {"permissionrule": RuleAdmin}
+    for model in apps.get_app_config("store").get_models():
+        site.register(model, special.get(str(model._meta.model_name), StoredAdmin))
+    site.register(User, UserAdmin)
+    site.register(Group, GroupAdmin)
+    site.register(Invitation, InvitationAdmin)
+
+
+register_all()

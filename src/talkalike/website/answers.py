@@ -1,0 +1,39 @@
+"""Answers that are right with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+
+
+def wants_part(request: HttpRequest) -> bool:
+    """Whether htmx asked for a fragment (and not for a whole page, as it does to restore its history)."""
+    headers = request.headers
+    return (
+        headers.get("HX-Request") == "true"
+        and headers.get("HX-Boosted") != "true"
+        and headers.get("HX-History-Restore-Request") != "true"
+    )
+
+
+def answer(
+    request: HttpRequest, *, page: str, part: str, context: Mapping[str, Any] | None = None, status: int = 200
+) -> HttpResponse:
+    """The template `part` for htmx, else `page` (which usually includes it), both with the same context."""
+    template = part if wants_part(request) else page
+    response = render(request, template, dict(context or {}), status=status)
+    response.headers["Vary"] = ", ".join(filter(None, (response.headers.get("Vary"), "HX-Request")))
+    return response
+
+
+def redirect(request: HttpRequest, to: str, *args: Any, **kwargs: Any) -> HttpResponse:
+    """To a URL or a named view: by the browser (303), or by htmx, which would follow a redirect unseen."""
+    url = resolve_url(to, *args, **kwargs)
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    response = HttpResponseRedirect(url)
+    response.status_code = 303
+    return response

@@ -1,0 +1,51 @@
+"""The pages of the site: one line each. The order is the navigation's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+
+from talkalike.website.access import Role, Visitor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page package `talkalike.website.<name>`, at `/<name>/`; its view "index" is what the navigation leads to.
+
+    `todo`: the package has a module `home` with a function `todo(visitor) -> Iterable[Todo]`.
+    """
+
+    name: str
+    title: str
+    roles: tuple[Role, ...]
+    todo: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Todo:
+    """Something to do, on the home page: a title, a sentence, the button's label and its address."""
+
+    title: str
+    text: str
+    action: str
+    url: str
+    count: int | None = None
+
+
+PAGES: tuple[Page, ...] = ()
+
+
+def pages_of(visitor: Visitor) -> tuple[Page, ...]:
+    """The pages that they may use."""
+    return tuple(page for page in PAGES if visitor.may(*page.roles))
+
+
+def todo_of(visitor: Visitor) -> list[Todo]:
+    """What there is to do for them, over all pages."""
+    found: list[Todo] = []
+    for page in pages_of(visitor):
+        if page.todo:
+            todo: Callable[[Visitor], Iterable[Todo]] = import_module(f"talkalike.website.{page.name}.home").todo
+            found += todo(visitor)
+    return found

@@ -1,0 +1,112 @@
+"""The site as an ASGI application, and a server for it that runs beside others in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from asgiref.sync import sync_to_async
+from asgiref.typing import ASGI3Application
+from django.core.handlers.asgi import ASGIHandler
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse
+
+from talkalike.errors import UserError
+from talkalike.website.accounts import make_groups
+from talkalike.website.body_cap import BodyCap
+from talkalike.website.services import Services, provide
+
+GRACE_SECONDS = 5  # how long answers that are under way may go on once the site is told to stop
+
+
+class SiteHandler(ASGIHandler):
+    """Django's handler, with each request's middleware and view in one thread of a small pool.
+
+    Django itself would start a thread, and open a connection, for every request, and change threads for every
+    middleware. Async views still run in the event loop, and so do the bodies of streamed answers.
+    """
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.load_middleware(is_async=False)
+        chain: Callable[[HttpRequest], HttpResponse] = self._middleware_chain
+
+        def answer(request: HttpRequest) -> HttpResponse:
+            close_old_connections()  # one that broke meanwhile is replaced
+            return chain(request)
+
+        self._middleware_chain = sync_to_async(answer, thread_sensitive=False, executor=services.threads)
+
+
+def application(services: Services) -> ASGI3Application:
+    """The ASGI application. `configure_site` was called, and the store opened, before. One at a time in a process."""
+    provide(services)
+    services.store.call(make_groups)
+    return BodyCap(SiteHandler(services))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for the site, port 0 being any free one. Raises UserError where that cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"The site cannot listen on {host}, port {port}: {reason}.",
+            hint="Choose another with --port, or stop the program that uses it.",
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs the event loop: other things run in it, too."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run_site(
+    services: Services,
+    *,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    when_ready: Callable[[], object] = lambda: None,
+) -> None:
+    """Serves until `stop` is set, and then until answers under way are finished, or `GRACE_SECONDS` are over.
+
+    Closes the socket and ends the site's threads; the store and the engines stay open.
+    """
+    app: Any = application(services)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # addresses of invitations are secrets
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        proxy_headers=services.settings.behind_proxy,
+        forwarded_allow_ips="127.0.0.1,::1",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = _Server(config)
+
+    async def end() -> None:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        when_ready()
+        await stop.wait()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        with listening:
+            await server.serve(sockets=[listening])
+    finally:
+        ending.cancel()
+        await asyncio.to_thread(services.close)
+        provide(None)
