@@ -52,7 +52,7 @@ class PageBot(discord.Client):
     """`go_on`: what the deferred command waits for before it answers."""
 
     def __init__(self) -> None:
-        super().__init__(intents=discord.Intents.all())
+        super().__init__(intents=discord.Intents.all(), guild_ready_timeout=0.1)
         self.tree = app_commands.CommandTree(self)
         self.go_on = asyncio.Event()
         _register(self)

@@ -1,4 +1,4 @@
-"""What the model is shown of Discord: names for numbers, files, quotes, threads; and the parts around it on their own."""
+"""What the model is shown of Discord: names, files, quotes, threads; and the parts around it by themselves."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ async def test_somebody_whose_role_is_ignored_is_not_seen_after_a_restart_either
 
 async def test_a_thread_begins_with_the_message_it_was_opened_on(tmp_path: Path) -> None:
     async with world(tmp_path, HELLO) as w:
-        starter = await w.anna.send(w.closed, "let us talk about bread")
-        channel = w.bot.get_channel(w.closed.id)
+        starter = await w.anna.send(w.mention, "let us talk about bread")
+        channel = w.bot.get_channel(w.mention.id)
         assert isinstance(channel, discord.TextChannel)
         await channel.create_thread(name="bread", message=discord.Object(starter.id))
         await w.env.settle()
-        (thread,) = w.closed.threads()
+        (thread,) = w.mention.threads
         await w.ben.send(thread, "rye")
         await w.wait()
         assert w.words(thread) == ["hello there"]
@@ -166,17 +166,19 @@ def test_the_disclosure_names_the_owner() -> None:
 async def test_channels_take_turns_and_a_noisy_one_does_not_keep_others_waiting() -> None:
     line = Line(at_once=1, max_waiting=10)
     order: list[int] = []
+    done = asyncio.Event()
 
     async def reply(channel: int, number: int) -> None:
         async with line.turn(channel, number):
             order.append(number)
-            await asyncio.sleep(0)
+            await done.wait()
 
     tasks = []
     for channel, number in ((1, 10), (1, 11), (1, 12), (2, 20), (3, 30)):
         tasks.append(asyncio.create_task(reply(channel, number)))
         await asyncio.sleep(0)
     assert [line.position(number) for number in (10, 11, 20, 30, 12)] == [0, 1, 2, 3, 4]
+    done.set()
     await asyncio.gather(*tasks)
     assert order == [10, 11, 20, 30, 12]
     assert len(line) == 0 and line.position(10) is None

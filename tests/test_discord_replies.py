@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import discord
 import pytest
+import simcord
 
-from discord_world import world
+from discord_world import SETTLE, World, services, world
 from talkalike.chat.permissions import Access, Level, Subject
+from talkalike.discord_bot.bot import ShardedDouble
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import TalkalikeError
@@ -279,8 +281,8 @@ async def test_a_used_up_budget_is_told_once(tmp_path: Path) -> None:
         await w.ben.send(w.open, "hi")
         await w.wait()
         assert len(w.words(w.open)) == 2
-        used = w.services.store.call(usage.used, w.anna.id, w.guild.id, discord.utils.utcnow().date())
-        del used
+        used = w.services.store.call(usage.used, w.anna.id, w.guild.id, datetime.now(UTC).date())
+        assert (used.replies_user, used.replies_server) == (1, 2)
 
 
 async def test_a_channels_replies_keep_to_its_rate_and_none_is_lost(tmp_path: Path) -> None:
@@ -479,3 +481,33 @@ async def test_a_place_in_the_line_is_told_and_can_be_given_up(tmp_path: Path) -
         assert w.notices(w.mention) == []
         assert w.words(w.mention) == ["re: @TestBot waits again"]
         assert w.words(w.open) == ["re: a b c d e f g h"]
+
+
+async def test_who_is_shut_out_while_waiting_gets_no_reply(tmp_path: Path) -> None:
+    engine = ScriptedEngine(echo, delay=5.0)
+    async with world(tmp_path, engine=engine, at_once=1) as w:
+        await w.anna.send(w.open, "a b c d")
+        await w.wait(4)
+        await w.ben.send(w.mention, f"{w.me} waits")
+        await w.wait(4)
+        assert w.bot.converser.queue_length() == 1
+        w.rule(Subject.USER, w.ben.id, level=Level.IGNORED)
+        await w.wait(120)
+        assert w.words(w.mention) == []
+        (row,) = w.services.store.call(replies.recent, w.mention.id, 5)
+        assert row.state is ReplyState.CANCELLED
+
+
+async def test_several_connections_are_the_same_double(tmp_path: Path) -> None:
+    given = services(tmp_path, ScriptedEngine(echo))
+    try:
+        async with simcord.run(
+            ShardedDouble(given, describe=False, shard_count=2), shard_count=2, settle_timeout=SETTLE
+        ) as env:
+            w = World(env, given, ScriptedEngine(echo))
+            w.rule(Subject.CHANNEL, w.open.id, access=Access.OPEN)
+            await w.anna.send(w.open, "hi")
+            await w.wait()
+            assert w.words(w.open) == ["re: hi"]
+    finally:
+        given.store.close()

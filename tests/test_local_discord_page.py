@@ -25,11 +25,14 @@ __all__ = ["browser", "house"]  # fixtures
 async def bot(house: House, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PageBot]:
     monkeypatch.setattr(discord.http.Route, "BASE", house.server.api_base)
     monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(house.server.gateway_url))
-    client = PageBot()
-    running = asyncio.create_task(client.start(house.table.token))
-    await asyncio.wait({running, asyncio.create_task(_ready(client))}, return_when=asyncio.FIRST_COMPLETED)
-    yield client
-    await client.close()
+    async with PageBot() as client:
+        running = asyncio.create_task(client.start(house.table.token))
+        ready = asyncio.create_task(_ready(client))
+        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            ready.cancel()
+            running.result()
+        yield client
     with contextlib.suppress(asyncio.CancelledError):
         await running
 

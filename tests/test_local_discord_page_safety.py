@@ -211,10 +211,13 @@ async def test_markdown(house: House) -> None:
 
 
 async def test_a_spoiler_is_hidden_until_it_is_opened(house: House) -> None:
-    house.table.world.send(house.table.ben.id, house.table.general.id, "it is ||the butler||")
-    anna = await house.sit(house.table.anna)
+    table = house.table
+    sent = table.world.send(table.ben.id, table.general.id, "it is ||the butler|| in **bold**")
+    table.world.send(table.carl.id, table.general.id, "oh", reply_to=sent.id)
+    anna = await house.sit(table.anna)
     await expect(anna.get_by_text("the butler")).to_be_hidden()
-    await anna.get_by_role("button", name="Spoiler").press("Enter")
+    await expect(message(anna, "oh").locator(".quoted-text")).to_have_text("it is (spoiler) in bold")
+    await anna.get_by_role("button", name="Spoiler, press to show").press("Enter")
     await expect(anna.get_by_text("the butler")).to_be_visible()
 
 

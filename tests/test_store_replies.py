@@ -117,6 +117,17 @@ def test_what_was_acknowledged_survives_kill_nine(database_url: str, seed: int) 
         assert [store.call(replies.begin, beginning(trigger_id)) for trigger_id in range(1, last + 1)] == [None] * last
 
 
+def test_a_message_that_another_attempt_wrote_anew_belongs_to_that_attempt(store: Store) -> None:
+    first = begun(store, 1)
+    store.call(replies.sent, first, 101, "one", 0)
+    store.call(replies.end, first, ReplyState.DONE)
+    second = begun(store, 1, again=True)
+    store.call(replies.sent, second, 101, "two", 0)
+    row, before = store.call(replies.by_message, 101), store.call(replies.by_id, first)
+    assert row is not None and before is not None
+    assert (row.id, [sent.text for sent in row.messages], before.messages) == (second, ["two"], ())
+
+
 def test_a_reply_is_read_as_it_was_written(store: Store) -> None:
     one, two = begun(store, 1), begun(store, 2, server_id=None, channel_id=21, test=True)
     store.call(replies.sent, one, 102, "second", 1)

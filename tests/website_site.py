@@ -16,8 +16,6 @@ from talkalike.website.services import Services, SiteSettings, provide
 # When this file is imported: Django's settings are the process's, and the tests of the store open databases, too.
 configure_site("sqlite:///unused.sqlite3", secret="a key for tests only, " * 3, settings=SiteSettings(name="Anna"))
 
-PASSWORD = "correct horse battery 9"
-
 
 @pytest.fixture(scope="session")
 def site_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,7 +61,7 @@ def person(services: Services) -> Callable[..., Any]:
     from django.test import Client
 
     def make(*groups: str, name: str = "", csrf: bool = False) -> Client:
-        client = Client(enforce_csrf_checks=csrf)
+        client = Client(enforce_csrf_checks=csrf, SERVER_NAME="localhost")
         if groups:
             user = User(username=name or "-".join(groups), is_staff="owner" in groups)
             user.set_unusable_password()
@@ -77,18 +75,14 @@ def person(services: Services) -> Callable[..., Any]:
 
 @pytest.fixture
 def guest(services: Services) -> Callable[[str], Any]:
-    """Makes a test client that came with an invitation for a role: `guest("guesser")`."""
-    from datetime import timedelta
-
+    """Makes a test client that came with an invitation for a role: `guest("judge")`."""
     from django.test import Client
-    from django.utils import timezone
 
-    from talkalike.website.access import Role
-    from talkalike.website.invitations import invite
+    from talkalike.store.judging import judges
 
     def make(role: str) -> Client:
-        token = services.store.call(invite, Role(role), by="Anna", now=timezone.now(), lasts=timedelta(days=1), uses=1)
-        client = Client()
+        token, _ = services.store.call(judges.invite, judges.Group(role), by=None)
+        client = Client(SERVER_NAME="localhost")
         assert client.post(f"/invite/{token}/").status_code == 303
         return client
 

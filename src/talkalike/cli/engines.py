@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
+import time
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from talkalike.engine.protocol import Engine
     from talkalike.models.catalog import Card
 
+VOICES_SECONDS = 5.0  # how long a list of models read from the disk is believed
 MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first
 
 
@@ -31,6 +34,8 @@ class WorkspaceEngines:
         self._default = chosen_model(opened, default)
         self._engines: dict[str, ProcessEngine] = {}
         self._lock = asyncio.Lock()
+        self._voices: tuple[Voice, ...] = ()
+        self._read_at = -math.inf
 
     @property
     def default(self) -> str:
@@ -41,8 +46,12 @@ class WorkspaceEngines:
         """Every model with a readable card, newest first."""
         from talkalike.cli.models import readable_cards
 
-        cards, _ = readable_cards(self._opened.catalog())
-        return tuple(_voice(card) for card in reversed(cards))
+        now = time.monotonic()
+        if now - self._read_at > VOICES_SECONDS:
+            cards, _ = readable_cards(self._opened.catalog())
+            self._voices = tuple(_voice(card) for card in reversed(cards))
+            self._read_at = now
+        return self._voices
 
     async def open(self, model: str) -> Engine:
         """The model's process, started if need be."""

@@ -103,9 +103,9 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], mask: Sequence[bool]) -> lis
 
 
 def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
-    from talkalike.cli.preparing import open_tokenizer
     from talkalike.examples.prepare import tokenizer_hash
     from talkalike.examples.render import Renderer
+    from talkalike.models.tokenizer import load_tokenizer
 
     manifest, catalog = found.manifest, opened.catalog()
     if not catalog.exists(manifest.base):
@@ -113,7 +113,7 @@ def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
             f"The base '{manifest.base}', for which these examples were made, is gone.",
             hint=f"Run: talkalike models fetch {manifest.base}",
         )
-    tokenizer = open_tokenizer(catalog.path(manifest.base))
+    tokenizer = load_tokenizer(catalog.path(manifest.base))
     if tokenizer_hash(Renderer(tokenizer)) != manifest.tokenizer_hash:
         raise UserError(
             f"The base '{manifest.base}' has another vocabulary than when these examples were made.",

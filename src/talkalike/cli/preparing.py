@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,6 @@ from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, ope
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
     from talkalike.chats.archive import Archive
     from talkalike.chats.people import PersonRow
@@ -122,6 +120,7 @@ def make_examples(
     from talkalike.examples.prepare import Target
     from talkalike.examples.prepare import prepare as prepare_examples
     from talkalike.examples.render import Renderer
+    from talkalike.models.tokenizer import load_tokenizer
 
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
@@ -129,7 +128,7 @@ def make_examples(
     folder = opened.examples / _checked(wanted)
     settings = prepare_settings(opened.settings, overrides or Overrides())
     card = ensure_base(opened, base or opened.settings.model.base)
-    renderer = Renderer(open_tokenizer(opened.catalog().path(card.name)))
+    renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
         return prepare_examples(
             archive,
@@ -171,18 +170,6 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
         for key in ("max_tokens", "context_tokens", "heldout_share")
     }
     return PrepareSettings(gap_ms=gap_ms, reactions=examples.reactions, cleaning=rules, **given)
-
-
-def open_tokenizer(folder: Path) -> Tokenizer:
-    """A model folder's tokenizer; torch is loaded only for those in an older format."""
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        from talkalike.models.load import load_tokenizer
-
-        return load_tokenizer(folder)
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(file))
 
 
 def gap_rows(archive: Archive, manifest: Manifest, *, quiet: bool) -> list[GapRow]:

@@ -194,7 +194,7 @@ def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
     """The base is here, and the examples are in its vocabulary."""
     from talkalike.examples.prepare import tokenizer_hash
     from talkalike.examples.render import Renderer
-    from talkalike.models.load import load_tokenizer
+    from talkalike.models.tokenizer import load_tokenizer
 
     card = ensure_base(opened, base)
     renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))

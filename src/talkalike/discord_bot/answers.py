@@ -18,10 +18,12 @@ from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, Re
 from talkalike.discord_bot.bursts import Key
 from talkalike.discord_bot.buttons import ReplyButtons
 from talkalike.discord_bot.deliver import Shown
-from talkalike.discord_bot.triggers import Facts
-from talkalike.store import replies
+from talkalike.discord_bot.triggers import Facts, today
+from talkalike.store import replies, usage
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store
+
+UNEXPECTED = "Something unexpected failed; the bot's log says what."
 
 
 class Asker(Protocol):
@@ -225,3 +227,19 @@ def record_of(seen: Seen, authors: Mapping[str, int]) -> dict[str, Any]:
         "left_out": [{"id": one.id, "tokens": one.tokens, "why": one.why} for one in seen.left_out],
         "budget": seen.budget,
     }
+
+
+def account(answer: Answer, outcome: Outcome) -> None:
+    """The end of a reply and what it used. Runs in the store's thread."""
+    assert answer.reply_id is not None
+    replies.end(
+        answer.reply_id,
+        outcome.state,
+        tokens=outcome.tokens,
+        seconds=outcome.seconds,
+        first_seconds=outcome.first_seconds,
+        problem=outcome.problem or (UNEXPECTED if outcome.state is ReplyState.FAILED else ""),
+    )
+    if outcome.tokens or outcome.state is ReplyState.DONE:
+        server_id = answer.where.server_id
+        usage.spend(answer.asker.id, server_id, replies=1, tokens=outcome.tokens, day=today())

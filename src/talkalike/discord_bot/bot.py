@@ -166,3 +166,6 @@ class Double(discord.Client):
 
 class ShardedDouble(discord.AutoShardedClient, Double):
     """Several connections, as discord.py shares servers between them. `shard_count` None: as Discord recommends."""
+
+    def __init__(self, services: Services, **options: Any) -> None:
+        super().__init__(services, **{"intents": intents(), **options})

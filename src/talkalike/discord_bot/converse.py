@@ -43,7 +43,7 @@ class Converser(Replying):
         if message.author.id == self.me or message.type not in triggers.SPOKEN or message.webhook_id is not None:
             return
         where = self.place(message.channel)
-        facts = await self.facts(where, message.author.id)
+        facts = await self.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
             return
         direct = where.server_id is None or triggers.addressed(message, self.me)
@@ -72,7 +72,7 @@ class Converser(Replying):
         answer = running or (done if time.monotonic() - ended <= REDO_SECONDS else None)
         if answer is None or message.author.id != answer.asker.id or message.edited_at is None:
             return
-        facts = await self.facts(answer.where, message.author.id)
+        facts = await self.facts(answer.where)
         who = triggers.actor(message.author, hidden=facts.hidden)
         side_talk = is_side_talk(message.content, facts.options.value("side_talk"))
         if not side_talk and triggers.decide_talk(message, who, answer.where, facts, is_addressed=True).allowed:

@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from talkalike.errors import TalkalikeError
 
@@ -26,22 +26,23 @@ class LineFullError(TalkalikeError):
 @dataclass(slots=True, eq=False)
 class _Ticket:
     reply_id: int
-    called: bool = False
+    called: asyncio.Event = field(default_factory=asyncio.Event)
     patience: asyncio.Task[None] | None = None  # sleeps until it is called or has waited too long
 
     def call(self) -> None:
-        self.called = True
+        self.called.set()
         if self.patience is not None:
             self.patience.cancel()
 
     async def wait(self) -> None:
-        if not self.called:
+        if not self.called.is_set():
             self.patience = asyncio.get_running_loop().create_task(asyncio.sleep(LONGEST_WAIT))
             try:
-                await asyncio.wait({self.patience})
-            finally:
-                self.patience.cancel()
-        if not self.called:
+                await self.patience
+            except asyncio.CancelledError:
+                if not self.called.is_set() or _being_cancelled():
+                    raise  # it was not the call that ended the wait, or not the call alone
+        if not self.called.is_set():
             raise LineFullError("It took too long until it was this reply's turn.", hint="Please ask again.")
 
 
@@ -79,7 +80,7 @@ class Line:
         ticket = _Ticket(reply_id)
         if self.free(channel_id):
             self._writing[channel_id] = reply_id
-            ticket.called = True
+            ticket.called.set()
         elif len(self) >= self._max_waiting:
             raise LineFullError(
                 f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two."
@@ -122,3 +123,8 @@ class Line:
             for other, (one, tickets) in enumerate(self._waiting.items())
             if one != channel_id
         )
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

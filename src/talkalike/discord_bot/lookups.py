@@ -53,8 +53,8 @@ class Lookups:
         """The settings that hold in a place."""
         return await self.services.store.run(triggers.read_options, self.services.settings, self.place(channel))
 
-    async def facts(self, where: Place, user_id: int) -> Facts:
-        """All that matters for a message of that person in that place."""
+    async def facts(self, where: Place, user_id: int | None = None) -> Facts:
+        """What matters for a message in that place; with the person, also what matters for a reply to them."""
         found = await self.services.store.run(triggers.read_facts, self.services.settings, where, user_id)
         self._hidden = found.hidden
         return found
@@ -81,8 +81,10 @@ class Lookups:
         raise TalkalikeError("The model did not say what it would see.", hint="Try again.")
 
     def model(self, facts: Facts) -> str:
-        """The model that answers in the place."""
-        return facts.options.value("model") or self.services.engines.default
+        """The model that answers in the place: the chosen one while it is there, else the default."""
+        chosen = str(facts.options.value("model") or "")
+        default = self.services.engines.default
+        return chosen if any(voice.model == chosen for voice in self.services.engines.voices()) else default
 
     def speaker(self, model: str) -> str:
         """In whose voice that model speaks."""

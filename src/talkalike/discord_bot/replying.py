@@ -18,7 +18,7 @@ import discord
 
 from talkalike.chat.limits import refusal
 from talkalike.discord_bot import triggers
-from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing
+from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing, account
 from talkalike.discord_bot.buttons import ReplyButtons
 from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
@@ -31,7 +31,7 @@ from talkalike.discord_bot.redo import Rewrite
 from talkalike.discord_bot.services import Services
 from talkalike.discord_bot.triggers import Facts
 from talkalike.errors import TalkalikeError
-from talkalike.store import replies, usage
+from talkalike.store import replies
 from talkalike.store.replies import Beginning, ReplyState
 
 MINUTE = 60.0
@@ -107,6 +107,7 @@ class Replying(Lookups):
     def _start(self, answer: Answer) -> asyncio.Task[None]:
         answer.task = asyncio.get_running_loop().create_task(self._answer(answer))
         self._answers.add(answer)
+        answer.task.add_done_callback(lambda _: self._answers.discard(answer))  # even if it was stopped before it ran
         answer.task.add_done_callback(_log_failure)
         return answer.task
 
@@ -122,7 +123,10 @@ class Replying(Lookups):
                 async with self._turn(answer) as waited:
                     if waited:
                         facts = await self.facts(answer.where, answer.asker.id)  # much may have changed
-                    await self._write(answer, facts, outcome)
+                    if waited and not self._still_allowed(answer, facts):
+                        outcome.state = ReplyState.CANCELLED
+                    else:
+                        await self._write(answer, facts, outcome)
         except asyncio.CancelledError:
             if answer.stopped is None:
                 if not answer.visible:
@@ -153,6 +157,14 @@ class Replying(Lookups):
         if answer.key is not None:
             await self._keep_to_rate(answer.where.channel_id, facts.options.value("replies_per_minute"))
         return True
+
+    def _still_allowed(self, answer: Answer, facts: Facts) -> bool:
+        """A message was judged when it came; for what a command asked for, the command answers."""
+        if answer.key is None:
+            return True
+        who = triggers.actor(answer.trigger.author, hidden=facts.hidden)
+        direct = answer.key[1] != 0
+        return triggers.decide_talk(answer.trigger, who, answer.where, facts, is_addressed=direct).allowed
 
     async def _keep_to_rate(self, channel_id: int, each_minute: int) -> None:
         """Waits until the channel may have its next reply; what is said meanwhile replaces this one."""
@@ -255,7 +267,7 @@ class Replying(Lookups):
         self._done[answer.trigger.id] = (answer, time.monotonic())
         if len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
-        await self.services.store.run(_end, answer, outcome)
+        await self.services.store.run(account, answer, outcome)
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
         """The messages of the last reply to it that had any."""
@@ -274,22 +286,6 @@ class Replying(Lookups):
 
     def _by_id(self, reply_id: int) -> Answer | None:
         return next((one for one in self._answers if one.reply_id == reply_id), None)
-
-
-def _end(answer: Answer, outcome: Outcome) -> None:
-    """Runs in the store's thread: one write for the reply, one for what it used."""
-    assert answer.reply_id is not None
-    replies.end(
-        answer.reply_id,
-        outcome.state,
-        tokens=outcome.tokens,
-        seconds=outcome.seconds,
-        first_seconds=outcome.first_seconds,
-        problem=outcome.problem,
-    )
-    if outcome.tokens or outcome.state is ReplyState.DONE:
-        server_id = answer.where.server_id
-        usage.spend(answer.asker.id, server_id, replies=1, tokens=outcome.tokens, day=triggers.today())
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -44,7 +44,7 @@ async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
         return None
     message = await channel.fetch_message(row.trigger_id)
     where = replying.place(channel)
-    facts = await replying.facts(where, message.author.id)
+    facts = await replying.facts(where)
     who = triggers.actor(await _with_roles(message), hidden=facts.hidden)
     if not triggers.decide_talk(message, who, where, facts, is_addressed=True).allowed:
         return None

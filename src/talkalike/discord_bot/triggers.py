@@ -5,7 +5,7 @@ Nothing here decides anything: `talkalike.chat.permissions.decide` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TypeAlias
 
@@ -31,20 +31,20 @@ class Facts:
     rules: Rules
     hidden: frozenset[int]  # people who opted out of being seen
     options: Resolved
-    marks: Marks
-    used: Used
+    marks: Marks = field(default_factory=Marks)
+    used: Used = field(default_factory=Used)
 
 
-def read_facts(settings: BotSettings, place: Place, user_id: int) -> Facts:
-    """Runs in the store's thread."""
-    dropped, pinned = context_marks.marks(place.channel_id)
-    return Facts(
-        rules=read_rules(settings, place.server_id),
-        hidden=people.hidden(),
-        options=read_options(settings, place),
-        marks=Marks(dropped=dropped, pinned=pinned),
-        used=usage.used(user_id, place.server_id, today()),
+def read_facts(settings: BotSettings, place: Place, user_id: int | None) -> Facts:
+    """Runs in the store's thread. Without a `user_id` nothing is read that only a reply needs."""
+    found = Facts(
+        rules=read_rules(settings, place.server_id), hidden=people.hidden(), options=read_options(settings, place)
     )
+    if user_id is None:
+        return found
+    dropped, pinned = context_marks.marks(place.channel_id)
+    used = usage.used(user_id, place.server_id, today())
+    return replace(found, marks=Marks(dropped=dropped, pinned=pinned), used=used)
 
 
 def read_rules(settings: BotSettings, server_id: int | None) -> Rules:

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
 from talkalike.models import palm as palm  # makes transformers know our own architecture
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.precision import choose_device, choose_dtype
+from talkalike.models.tokenizer import load_tokenizer
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -40,17 +41,6 @@ class LoadedModel:
     speakers: tuple[str, ...] = ()
     context_length: int
     is_encoder_decoder: bool = False
-
-
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer; one in an older format is converted by transformers."""
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        return Tokenizer.from_file(str(file))
-    try:
-        return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
-    except (OSError, ValueError, AttributeError):
-        raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None
 
 
 def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

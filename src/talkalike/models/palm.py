@@ -2,7 +2,7 @@
 
 Each block reads the stream once, through one matrix for queries, the one key, the one value and the feed-forward part,
 and adds both results to it: y = x + attention(norm(x)) + feed_forward(norm(x)). SwiGLU, rotary positions, no biases,
-output tied to the embeddings (Chowdhery et al. 2022, arXiv:2204.02311; Wang and Komatsuzaki 2021 for the parallel form).
+output tied to the embeddings (Chowdhery et al. 2022, arXiv:2204.02311; the parallel form: Wang and Komatsuzaki 2021).
 Importing this module makes AutoModelForCausalLM know saved folders of it.
 """
 
@@ -145,7 +145,7 @@ class PalmModel(PalmPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    @capture_outputs
+    @capture_outputs  # type: ignore[untyped-decorator]  # transformers ships no types
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -187,7 +187,7 @@ class PalmModel(PalmPreTrainedModel):
 
 
 class PalmForCausalLM(SamplingMixin, PalmPreTrainedModel, GenerationMixin):
-    """The network with its head: logits of the next token. `generate` is transformers', `generate_best` picks by reward."""
+    """The network with its head: logits of the next token. `generate` is transformers' own."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012  # transformers' form
 
@@ -259,12 +259,12 @@ def _positions(config: PalmConfig, position_ids: Tensor, dtype: torch.dtype) -> 
     pairs = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
     places = position_ids[..., None, None].float()
     angles = places * config.rope_theta ** (-pairs / config.head_dim)
-    turns = tuple(torch.cat((part, part), dim=-1).to(dtype) for part in (angles.cos(), angles.sin()))
+    angles = torch.cat((angles, angles), dim=-1)
     decay = None
     if config.xpos_scale_base is not None:
         decay = ((pairs / config.head_dim + 0.4) / 1.4) ** (places / config.xpos_scale_base)
         decay = torch.cat((decay, decay), dim=-1)
-    return turns, decay  # type: ignore[return-value]  # a tuple of two
+    return (angles.cos().to(dtype), angles.sin().to(dtype)), decay
 
 
 def _attend_plainly(  # signature: transformers

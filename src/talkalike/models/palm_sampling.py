@@ -102,7 +102,7 @@ def _check(config: Any, prompt: int, num_samples: int, max_new_tokens: int, temp
         )
     if prompt + max_new_tokens > config.max_position_embeddings:
         raise UserError(
-            f"{prompt} tokens and {max_new_tokens} new ones are more than the model's {config.max_position_embeddings}.",
+            f"{prompt} tokens and {max_new_tokens} new ones pass the model's {config.max_position_embeddings}.",
             hint="Shorten the prompt or the replies.",
         )
 

@@ -162,7 +162,7 @@ def write_pairs(pairs: LoraPairs, folder: Path, *, base_name: str, layers: Mappi
     LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=rank,
-        lora_alpha=pairs.scale * rank,
+        lora_alpha=round(pairs.scale * rank) if pairs.scale * rank == round(pairs.scale * rank) else pairs.scale * rank,
         target_modules=_targets(list(pairs.down), list(layers)),
         fan_in_fan_out=any(layers[name].flipped for name in pairs.down),
         base_model_name_or_path=base_name,

@@ -211,9 +211,9 @@ class Roles:
                 pairs = self._pairs[name]
                 for place in pairs.down:
                     weight = state[f"{place}.weight"]
-                    delta = pairs.update(place).to(weight.device)
-                    delta = delta if delta.shape == weight.shape and not self._layers[place].flipped else delta.T
-                    state[f"{place}.weight"] = (weight.float() + delta).to(self.dtype)
+                    update = pairs.update(place).to(weight.device)
+                    update = update.T if self._layers[place].flipped else update
+                    state[f"{place}.weight"] = (weight.float() + update).to(self.dtype)
             network.save_pretrained(str(folder), state_dict=state, safe_serialization=True)
         if self._base_folder is not None:
             for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):

@@ -158,14 +158,17 @@ def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
 
 
 def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
-    """Stores a Discord message of the reply; said again (it was edited), it replaces the text. False as in `saw`."""
+    """Stores a Discord message of the reply; said again (an edit, or another attempt), it is this reply's from now on.
+
+    False as in `saw`.
+    """
     with transaction.atomic():
         if _locked(reply_id) is None:
             return False
         known = {"text": "" if seen_texts.forgotten({message_id}) else storable.text(text)}
         tables.SentMessage.objects.update_or_create(
             message_id=message_id,
-            defaults=known,
+            defaults={**known, "reply_id": reply_id, "index": index},
             create_defaults={**known, "reply_id": reply_id, "index": index, "at": timezone.now()},
         )
         return True

@@ -5,13 +5,14 @@ How a page plugs in (a page is a package `website/<page>/`):
 - `urls.py`: `app_name = "<page>"` and `urlpatterns`, one of them named "index". One line in `pages.PAGES` registers it:
   its address is `/<page>/`, and it stands in the navigation for those who have one of its roles.
 - `views.py`: plain `def` views, or `async def` where the answer streams. Every view carries `@needs(Role.JUDGE, ...)`
-  or `@open_to_all` (`access.py`); a view that carries neither is refused. `request.visitor` is who asks: a person who
-  logged in or a guest with an invitation; `request.visitor.key` is what judgements are filed under.
+  or `@open_to_all` (`access.py`); a view that carries neither is refused. `visitor_of(request)` is who asks: a
+  person who logged in or a guest with an invitation; `visitors.judge_of(request)` is the judge (a `JudgeRow`) under
+  whom what they say is filed.
 - `templates/website/<page>/*.html`: full pages extend `website/base.html` (blocks `title`, `heading`, `lead`, `main`,
   `head`, `scripts`; `wide` for a page that needs the whole width). Fragments are named `_name.html`. In `head` add
-  `<link rel="stylesheet" href="{% static 'website/<page>/page.css' %}">`, in `scripts` a `<script defer src=...>`. Scripts and
-  styles are always files: the Content-Security-Policy forbids inline ones, `style=` and `on...=` as well. For a width
-  or a colour from data use SVG attributes, `<progress>`, `<meter>`, or set `element.style` from a script's file.
+  a `<link rel="stylesheet" href="{% static 'website/<page>/page.css' %}">`, in `scripts` a `<script defer src=...>`.
+  Scripts and styles are always files: the Content-Security-Policy forbids inline ones, `style=` and `on...=` as well.
+  For a width or a colour from data use SVG attributes, `<progress>`, `<meter>`, or set `element.style` from a script.
 - `static/website/<page>/*`: served under `/static/website/<page>/`, versioned by content. Classes that are there
   already: see the head of `static/website/site.css`.
 - `answers.answer(request, page=..., part=..., context=...)` renders the fragment for htmx and the page otherwise;

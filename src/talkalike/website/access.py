@@ -36,14 +36,20 @@ IMPLIED = {
 """A role brings these with it. Judges see no statistics unless they are viewers, too: knowing them would sway them."""
 
 GROUPS = (Role.OWNER, Role.JUDGE, Role.VIEWER)
+INVITABLE = (Role.GUESSER, Role.JUDGE, Role.VIEWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Who asks. `key` is "user:<id>" or "guest:<random>", empty for somebody unknown; it names nobody."""
+    """Who asks. `key` is "user:<account's id>" or "guest:<judge's id>", empty for somebody unknown.
+
+    `judge_id` is a guest's; for either use `visitors.judge_of(request)`.
+    """
 
     key: str = ""
     name: str = ""
+    account_id: int | None = None
+    judge_id: int | None = None
     roles: frozenset[Role] = frozenset()
 
     @property

@@ -1,4 +1,4 @@
-"""Django's admin over the store's tables, the people and the invitations; for owners.
+"""Django's admin over the store's tables and the people; for owners.
 
 What the bot writes (replies, usage, histories) can be looked at, not changed. What people set can be changed; two who
 change the same row do not overwrite each other unseen.
@@ -7,11 +7,12 @@ change the same row do not overwrite each other unseen.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
@@ -22,10 +23,15 @@ from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.store import rules
 from talkalike.website.access import Role, to_login, visitor_of
 from talkalike.website.data import write
-from talkalike.website.models import Invitation
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[models.Model]
+    ModelAdmin = admin.ModelAdmin[Any]
+else:  # Django's classes take no parameter while it runs
+    ModelForm, ModelAdmin = forms.ModelForm, admin.ModelAdmin
 
 COLUMNS = 7
-CHANGEABLE = frozenset({"server", "permissionrule", "scopedoption", "testschedule", "person"})
+CHANGEABLE = frozenset({"server", "permissionrule", "scopedoption", "testschedule", "person", "judge"})
 TYPES_SHOWN = (models.BooleanField, models.CharField, models.DateTimeField, models.IntegerField, models.TextField)
 BY_ADMIN = 0  # who changed it, in the store's terms: nobody with an account at Discord
 CLASH = "Somebody else changed this while you were editing. Nothing was saved: load the page again to see their change."
@@ -55,7 +61,7 @@ site = OwnersSite(name="admin")
 site.disable_action("delete_selected")
 
 
-class UnseenChangeForm(forms.ModelForm[models.Model]):
+class UnseenChangeForm(ModelForm):
     """Carries what the row was when the page was made, and refuses to save over another change."""
 
     as_loaded = forms.CharField(widget=forms.HiddenInput, required=False)
@@ -81,19 +87,24 @@ def fingerprint(row: models.Model) -> str:
     return hashlib.sha256("\0".join(values).encode()).hexdigest()
 
 
-class StoredAdmin(admin.ModelAdmin[Any]):
+class StoredAdmin(ModelAdmin):
     """A table of the store."""
 
     list_per_page = 50
     show_full_result_count = False  # counting a million rows takes longer than looking at fifty
     form = UnseenChangeForm
 
-    def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
-        fields = [field for field in model._meta.concrete_fields if isinstance(field, TYPES_SHOWN)]
-        self.list_display = [field.name for field in fields[:COLUMNS]]
-        self.raw_id_fields = [field.name for field in model._meta.concrete_fields if field.is_relation]
-        self.ordering = ("-pk",)
-        super().__init__(model, admin_site)
+    ordering = ("-pk",)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The first columns that can be read at a glance; long texts and structures are on the row's own page."""
+        fields = [field for field in self.model._meta.concrete_fields if isinstance(field, TYPES_SHOWN)]
+        return [field.name for field in fields[:COLUMNS]]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A number to type: a list of all rows would be endless."""
+        kwargs.setdefault("widget", ForeignKeyRawIdWidget(db_field.remote_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @property
     def changeable(self) -> bool:
@@ -170,21 +181,6 @@ def _rule(row: Any) -> Rule:
     )
 
 
-class InvitationAdmin(admin.ModelAdmin[Invitation]):
-    """Links are made on a page of their own, which shows them; here they are looked at."""
-
-    list_display = ("id", "role", "note", "made_by", "made_at", "expires_at", "used", "uses", "revoked_at")
-    exclude = ("digest",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
-
-
 def register_all() -> None:
     """Every table of the store, whichever there are."""
     special: dict[str, type[StoredAdmin]] = {"permissionrule": RuleAdmin}
@@ -192,7 +188,6 @@ def register_all() -> None:
         site.register(model, special.get(str(model._meta.model_name), StoredAdmin))
     site.register(User, UserAdmin)
     site.register(Group, GroupAdmin)
-    site.register(Invitation, InvitationAdmin)
 
 
 register_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -53,6 +54,9 @@ def configure_site(database_url: str, *, secret: str, settings: SiteSettings) ->
         return
     django_settings.configure(**_settings(database_url, secret, settings))
     django.setup()
+    # Whoever sends nonsense to the site must not fill its log: what is asked for and not there, or under another name.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
 
 
 def _settings(database_url: str, secret: str, settings: SiteSettings) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Picture:
 def reencode(source: BinaryIO, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads a PNG, JPEG, WebP or GIF (its first frame) and writes it anew, upright, without any metadata.
 
-    A Django upload is a `source`. Raises UserError for anything else, a broken file, or more bytes or pixels than may be.
+    A Django upload is a `source`. Raises UserError for anything else, a broken file, or too many bytes or pixels.
     """
     data = source.read(max_bytes + 1)
     if len(data) > max_bytes:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import timedelta
-
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -14,32 +11,25 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from talkalike.store.judging import judges
+from talkalike.store.judging.judges import Group
 from talkalike.website import problems
 from talkalike.website.access import Role, needs, open_to_all, visitor_of
 from talkalike.website.answers import redirect
 from talkalike.website.data import read, write
-from talkalike.website.invitations import (
-    LONGEST,
-    MOST_USES,
-    WORDS,
-    all_invitations,
-    invitation_of,
-    invite,
-    revoke_invitation,
-    use,
-)
-from talkalike.website.visitors import SESSION_GUEST, SESSION_INVITATION
+from talkalike.website.invitations import MAX_DAYS, MAX_USES, OFFERED, WORDS, shown, words_of
+from talkalike.website.visitors import SESSION_JUDGE, judge_of
+
+MAX_NOTE = 200
 
 
 class InvitationForm(forms.Form):
     """A new link."""
 
-    role = forms.ChoiceField(
-        label="They may", choices=[(role.value, words) for role, words in WORDS.items()], initial=Role.GUESSER.value
-    )
-    uses = forms.IntegerField(label="For how many people", min_value=1, max_value=MOST_USES, initial=10)
-    days = forms.IntegerField(label="For how many days", min_value=1, max_value=LONGEST.days, initial=14)
-    note = forms.CharField(label="For whom", max_length=200, required=False, help_text="A note for you. Optional.")
+    role = forms.ChoiceField(label="They may", choices=[(role.value, WORDS[role]) for role in OFFERED])
+    uses = forms.IntegerField(label="For how many people", min_value=1, max_value=MAX_USES, initial=10)
+    days = forms.IntegerField(label="For how many days", min_value=1, max_value=MAX_DAYS, initial=14)
+    note = forms.CharField(label="For whom", max_length=MAX_NOTE, required=False, help_text="A note for you. Optional.")
 
 
 @needs(Role.OWNER)
@@ -47,30 +37,24 @@ class InvitationForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitations(request: HttpRequest) -> HttpResponse:
     """Lists the links and makes new ones. The answer to the form shows the link, once."""
-    form = InvitationForm(request.POST or None)
-    link, now = "", timezone.now()
+    form, link = InvitationForm(request.POST or None), ""
     if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
-        token = write(
-            invite,
-            Role(given["role"]),
-            by=visitor_of(request).name,
-            now=now,
-            lasts=timedelta(days=given["days"]),
-            uses=given["uses"],
-            note=given["note"],
-        )
+        given, by = form.cleaned_data, judge_of(request).id
+        group = Group(given["role"])
+        token, _ = write(judges.invite, group, by=by, uses=given["uses"], days=given["days"], note=given["note"])
         link = request.build_absolute_uri(reverse("accept", args=[token]))
         form = InvitationForm()
-    context = {"form": form, "link": link, "invitations": read(all_invitations, now)}
+    now = timezone.now()
+    rows = [shown(row, now) for row in read(judges.all_invitations)]
+    context = {"form": form, "link": link, "invitations": rows}
     return render(request, "website/invitations.html", context, status=400 if form.errors else 200)
 
 
 @needs(Role.OWNER)
 @require_POST
 def revoke(request: HttpRequest, number: int) -> HttpResponse:
-    """Ends a link and the visits that came with it."""
-    ended = write(revoke_invitation, number, timezone.now())
+    """Ends a link. Those who came with it stay; the admin can block each of them."""
+    ended = write(judges.revoke, number)
     messages.success(request, "The link no longer works." if ended else "That link had ended already.")
     return redirect(request, "invitations")
 
@@ -80,23 +64,21 @@ def revoke(request: HttpRequest, number: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def accept(request: HttpRequest, token: str) -> HttpResponse:
     """What a link opens. Opening takes no use (messengers open links to preview them), starting does."""
-    now = timezone.now()
-    found = read(invitation_of, token, now)
-    if found is None or not found.holds:
-        return _refused(request, "This link does not work. It may be mistyped, over, or withdrawn.")
-    visitor = visitor_of(request)
-    if visitor.known and (not visitor.guest or request.session.get(SESSION_INVITATION) == found.number):
+    if visitor_of(request).known:
         return redirect(request, "home")  # is in already: no use is taken, and no log-in given up
-    if request.method != "POST" and found.used < found.uses:
-        words = f"With this link you may {found.words}."
-        return render(request, "website/accept.html", {"words": words, "expires": found.expires_at})
-    if request.method != "POST" or write(use, token, now) is None:
-        return _refused(request, "As many people as this link was for have used it.")
-    request.session.flush()  # a new name, so that nobody who knew the old one comes along
-    request.session[SESSION_INVITATION] = found.number
-    request.session[SESSION_GUEST] = secrets.token_hex(12)
+    row = read(judges.invitation, token)
+    if row is not None and request.method != "POST":
+        words = f"With this link you may {words_of(row)}."
+        return render(request, "website/accept.html", {"words": words, "expires": row.expires_at})
+    judge = write(judges.redeem, token) if row is not None else None
+    if judge is None:
+        return problems.page(
+            request,
+            403,
+            "This invitation does not hold",
+            "The link is mistyped, over, withdrawn, or as many people as it was for have used it.",
+            "Ask whoever sent it for a new one.",
+        )
+    request.session.flush()  # a new session, so that nobody who knew the old one comes along
+    request.session[SESSION_JUDGE] = judge.id
     return redirect(request, "home")
-
-
-def _refused(request: HttpRequest, what: str) -> HttpResponse:
-    return problems.page(request, 403, "This invitation does not hold", what, "Ask whoever sent it for a new one.")

@@ -10,7 +10,6 @@ from typing import Any
 
 import uvicorn
 from asgiref.sync import sync_to_async
-from asgiref.typing import ASGI3Application
 from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
@@ -33,16 +32,17 @@ class SiteHandler(ASGIHandler):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
-        chain: Callable[[HttpRequest], HttpResponse] = self._middleware_chain
+        chain: Any = self._middleware_chain
 
         def answer(request: HttpRequest) -> HttpResponse:
             close_old_connections()  # one that broke meanwhile is replaced
-            return chain(request)
+            answered: HttpResponse = chain(request)
+            return answered
 
-        self._middleware_chain = sync_to_async(answer, thread_sensitive=False, executor=services.threads)
+        self._middleware_chain: Any = sync_to_async(answer, thread_sensitive=False, executor=services.threads)
 
 
-def application(services: Services) -> ASGI3Application:
+def application(services: Services) -> BodyCap:
     """The ASGI application. `configure_site` was called, and the store opened, before. One at a time in a process."""
     provide(services)
     services.store.call(make_groups)
@@ -81,9 +81,8 @@ async def run_site(
 
     Closes the socket and ends the site's threads; the store and the engines stay open.
     """
-    app: Any = application(services)
     config = uvicorn.Config(
-        app,
+        application(services),
         log_level="warning",
         access_log=False,  # addresses of invitations are secrets
         ws="none",

@@ -1,32 +1,34 @@
-"""Finds out who asks: a person who logged in, else a guest whose invitation still holds."""
+"""Finds out who asks: a person who logged in, else a guest who came with an invitation. And who they judge as."""
 
 from __future__ import annotations
 
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
-from django.utils import timezone
 
-from talkalike.website.access import GROUPS, NOBODY, Role, Visitor, with_implied
+from talkalike.store.judging import judges
+from talkalike.store.judging.judges import JudgeRow
+from talkalike.website.access import GROUPS, INVITABLE, NOBODY, Role, Visitor, visitor_of, with_implied
+from talkalike.website.data import read, write
 
-SESSION_INVITATION = "invitation"
-SESSION_GUEST = "guest"
+SESSION_JUDGE = "judge"  # a guest's judge's id; the session is ours, so nobody can put another's there
 
 
 def find_visitor(request: HttpRequest) -> Visitor:
     """Asks the database, once a request; nobody's request costs nothing."""
     user = request.user
-    if user.is_authenticated:
-        return Visitor(key=f"user:{user.pk}", name=user.get_username(), roles=with_implied(roles_of(user)))
-    number, guest = request.session.get(SESSION_INVITATION), request.session.get(SESSION_GUEST)
-    if not number or not guest:
+    if isinstance(user, User) and user.is_authenticated:
+        roles = with_implied(roles_of(user))
+        return Visitor(key=f"user:{user.pk}", name=user.get_username(), account_id=user.pk, roles=roles)
+    number = request.session.get(SESSION_JUDGE)
+    judge = read(judges.by_id, number) if number else None
+    if judge is None or judge.blocked:
         return NOBODY
-    from talkalike.website.models import Invitation
-
-    found = Invitation.objects.filter(id=number, revoked_at=None, expires_at__gt=timezone.now()).first()
-    if found is None:
-        return NOBODY
-    return Visitor(key=f"guest:{guest}", name="Guest", roles=with_implied(frozenset({Role(found.role)})))
+    # Nobody is made an owner by a link.
+    roles = frozenset(role for role in INVITABLE if role.value == judge.group.value)
+    return Visitor(key=f"guest:{judge.id}", name="Guest", judge_id=judge.id, roles=with_implied(roles))
 
 
 def roles_of(user: User) -> frozenset[Role]:
@@ -35,13 +37,29 @@ def roles_of(user: User) -> frozenset[Role]:
     return frozenset(role for role in GROUPS if role in names or (role is Role.OWNER and user.is_superuser))
 
 
+def judge_of(request: HttpRequest) -> JudgeRow:
+    """Who judgements of this request are filed under; an account's is made the first time.
+
+    Raises PermissionDenied for somebody unknown, or blocked. In async views: `await sync_to_async(judge_of)(request)`.
+    """
+    visitor = visitor_of(request)
+    found = None
+    if visitor.account_id is not None:
+        found = write(judges.of_account, visitor.account_id)
+    elif visitor.judge_id is not None:
+        found = read(judges.by_id, visitor.judge_id)
+    if found is None or found.blocked:
+        raise PermissionDenied("You are not among those who judge here.")
+    return found
+
+
 class OwnerBackend(ModelBackend):
     """Checks passwords as Django does; the group "owner" may do everything, the others nothing, in the admin."""
 
-    def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: object = None) -> bool:  # type: ignore[override]
+    def has_perm(self, user_obj: AbstractBaseUser | AnonymousUser, perm: str, obj: object = None) -> bool:
         """Whether they may do `perm`."""
         return isinstance(user_obj, User) and user_obj.is_active and Role.OWNER in roles_of(user_obj)
 
-    def has_module_perms(self, user_obj: User | AnonymousUser, app_label: str) -> bool:
+    def has_module_perms(self, user_obj: AbstractBaseUser | AnonymousUser, app_label: str) -> bool:
         """Whether they may see an app in the admin."""
         return self.has_perm(user_obj, "")

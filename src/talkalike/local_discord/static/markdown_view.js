@@ -7,6 +7,18 @@ import { timeElement } from "./times.js";
 export const markdown = (text) => parse(text ?? "").map(block);
 export const markdownLine = (text) => inline((text ?? "").replaceAll("\n", " ")).map(piece);
 
+/** In one line of plain words, for quotes and for reading out: no links or buttons, and spoilers stay covered. */
+export const plainLine = (text) => inline((text ?? "").replaceAll("\n", " ")).map(plain).join("");
+
+function plain(node) {
+  if (node.kind === "spoiler") return "(spoiler)";
+  if (node.kind === "masked") return `${node.label} (${node.url})`;
+  if (node.kind === "link") return node.url;
+  if (node.children) return node.children.map(plain).join("");
+  const made = piece(node);
+  return made instanceof Node ? made.textContent : made;
+}
+
 function block(node) {
   switch (node.kind) {
     case "code":

@@ -11,7 +11,7 @@ const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
 const TEXTUAL = /^(text\/|application\/(json|xml|yaml|toml|x-sh|javascript))|\.(txt|md|log|csv|json|ya?ml|toml|py|js|ts|c|h|rs|go|sh|ini|cfg)$/i;
 
 export const fileSize = (bytes) =>
-  bytes < 1024 ? `${bytes} bytes` : bytes < 1048576 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / 1048576).toFixed(1)} MB`;
+  bytes < 1024 ? `${bytes} ${bytes === 1 ? "byte" : "bytes"}` : bytes < 1048576 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / 1048576).toFixed(1)} MB`;
 
 /** Only what this computer serves is loaded. */
 export function localUrl(text) {

@@ -1,6 +1,6 @@
 // The message list: bursts of one person grouped, days parted, elements kept as long as their message is unchanged.
 import { announce, avatar, byId, el, fill } from "./dom.js";
-import { markdown, markdownLine } from "./markdown_view.js";
+import { markdown, plainLine } from "./markdown_view.js";
 import { attachments, embeds, reactions } from "./message_parts.js";
 import { components } from "./components.js";
 import { openMessageMenu, openUserMenu } from "./menus.js";
@@ -156,8 +156,8 @@ function spoken(message, grouped, at) {
 function quoted(message) {
   const { reply } = message;
   if (reply.gone) return el("p", { class: "quoted" }, "↰ ", el("i", {}, "The message this answers was deleted."));
-  const go = el("button", { type: "button", class: "quoted", "aria-label": `Answers ${reply.author}: ${reply.content}` },
-    "↰ ", el("b", {}, reply.author), " ", el("span", { class: "quoted-text" }, reply.content ? markdownLine(reply.content) : el("i", {}, "a file")));
+  const go = el("button", { type: "button", class: "quoted", "aria-label": `Answers ${reply.author}: ${plainLine(reply.content)}` },
+    "↰ ", el("b", {}, reply.author), " ", el("span", { class: "quoted-text" }, reply.content ? plainLine(reply.content) : el("i", {}, "a file")));
   go.addEventListener("click", () => showMessage(reply.id));
   return go;
 }
@@ -220,7 +220,7 @@ export function newMessage(message) {
   if (message.author?.id === state.me.id) stick = true;
   const channel = channelOf(message.channel_id);
   if (message.channel_id === state.channelId) {
-    if (message.author?.id !== state.me.id && !message.thinking) announce(`${message.author?.name}: ${message.content || "a message without text"}`);
+    if (message.author?.id !== state.me.id && !message.thinking) announce(`${message.author?.name}: ${plainLine(message.content) || "a message without text"}`);
     if (!stick) byId("to-newest").hidden = false;
     else if (document.hasFocus()) markRead(state.channelId);
   } else if (message.mentions_me) announce(`${message.author?.name} mentioned you in ${channel?.name}`);

@@ -13,6 +13,7 @@ from talkalike.store import replies, storable
 from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError
 from talkalike.store.replies import ReplyRow
 from talkalike.store.tables import judging_tables as tables
+from talkalike.store.tables import tables as reply_tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
@@ -44,9 +45,10 @@ def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool =
     )
 
 
-def of_reply(reply_id: int) -> int:
+def of_reply(reply_id: int, *, speaker: str = "") -> int:
     """The item of a reply on Discord (`ReplyRow.id`). Its texts stay with the reply and are forgotten with it.
 
+    `speaker` is the double's name in the conversation, used when the item is made.
     Raises RefusedError where the reply is gone, is still being written or has no text.
     """
     known = tables.Item.objects.filter(reply_id=reply_id).values_list("id", flat=True).first()
@@ -57,7 +59,14 @@ def of_reply(reply_id: int) -> int:
         raise vanished()
     key = hashlib.sha256(f"discord\x00{row.id}\x00{row.began_at.isoformat()}".encode()).hexdigest()[:32]
     return _known_or_new(
-        key, {"reply_id": row.id, "server_id": row.server_id or 0, "origin": DISCORD, "model": row.model}
+        key,
+        {
+            "reply_id": row.id,
+            "server_id": row.server_id or 0,
+            "origin": DISCORD,
+            "model": row.model,
+            "speaker": storable.text(speaker),
+        },
     )
 
 
@@ -88,6 +97,17 @@ def read(row: models.Item) -> JudgedReply | None:
         model=row.model,
         sampling=row.sampling,
         origin=row.origin,
+    )
+
+
+def is_there(row: models.Item) -> bool:
+    """Whether the reply's text is still there, for less than reading it costs."""
+    if row.origin != DISCORD:
+        return row.gone_at is None
+    return (
+        row.gone_at is None
+        and row.reply_id is not None
+        and reply_tables.SentMessage.objects.filter(reply_id=row.reply_id).exclude(text="").exists()
     )
 
 
@@ -137,11 +157,9 @@ def _of_discord(row: models.Item, reply: ReplyRow) -> JudgedReply:
 
 
 def _known_or_new(key: str, columns: dict[str, object]) -> int:
-    known = tables.Item.objects.filter(key=key).values_list("id", "gone_at").first()
-    if known is not None and known[1] is None:
-        return int(known[0])
-    if known is not None:  # it was forgotten: it is not stored again, or forgetting would be undone
-        raise vanished()
+    known = tables.Item.objects.filter(key=key).values_list("id", flat=True).first()
+    if known is not None:
+        return int(known)
     try:
         with transaction.atomic():
             return int(tables.Item.objects.create(key=key, made_at=timezone.now(), **columns).pk)

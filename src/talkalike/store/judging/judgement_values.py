@@ -33,6 +33,13 @@ class Choice(StrEnum):
     SKIP = "skip"
 
 
+class Side(StrEnum):
+    """Which of two replies, by where it stood: what a page sends, because "a" may always be the same model."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
 class Kind(StrEnum):
     """Who judged. The two are never counted together."""
 

@@ -121,8 +121,12 @@ def set_group(judge_id: int, group: Group) -> bool:
 
 
 def allowed(judge_id: int) -> models.Judge:
-    """The judge's row for this room's functions. Raises RefusedError where they do not exist or are blocked."""
-    row = tables.Judge.objects.filter(id=judge_id).first()
+    """The judge's row, locked until the transaction ends: what one judge does happens one after another.
+
+    It is the first lock that a transaction takes, before those of pairs and items. Raises RefusedError where there is
+    no such judge or they are blocked.
+    """
+    row = tables.Judge.objects.select_for_update(no_key=True).filter(id=judge_id).first()
     if row is None:
         raise RefusedError(Refusal.UNKNOWN, "You are not known as a judge here.", hint="Open the judging page again.")
     if row.blocked_at is not None:
@@ -131,7 +135,9 @@ def allowed(judge_id: int) -> models.Judge:
 
 
 # --------------------------------------------------------------------------------------------------------- invitations
-def invite(group: Group, *, by: int | None, uses: int = 1, days: float = 7, note: str = "") -> tuple[str, InvitationRow]:
+def invite(
+    group: Group, *, by: int | None, uses: int = 1, days: float = 7, note: str = ""
+) -> tuple[str, InvitationRow]:
     """Makes an invitation; the first value is the secret for its link, which is kept nowhere.
 
     `by` is the inviting judge. Raises ValueError for an invitation that could never be used.

@@ -9,9 +9,9 @@ transaction as the judgements they count, so reading them costs the same at ten 
 
 from __future__ import annotations
 
-from django.db import models
+from typing import Any
 
-IN_FORCE = models.Q(ended_at=None)
+from django.db import models
 
 
 class Judge(models.Model):
@@ -65,6 +65,9 @@ class Item(models.Model):
     made_at = models.DateTimeField()
     gone_at = models.DateTimeField(null=True)
 
+    reply_id: int | None
+    author_id: int | None
+
     class Meta:
         indexes = (
             models.Index(fields=("server_id",), name="items_of_server", condition=~models.Q(server_id=0)),
@@ -84,9 +87,11 @@ class Batch(models.Model):
     closed_at = models.DateTimeField(null=True)
     revealed_at = models.DateTimeField(null=True)
 
+    pairs: Any  # the manager of its pairs
+
 
 class Pair(models.Model):
-    """Two replies to the same context. `missing` is how many people are still to judge it, `judged` how many did.
+    """Two replies to the same context. `judged` people did judge it of `wanted`; `missing` is the difference.
 
     `last_judge_id` is the last of them; `reserved_until` keeps others away while somebody reads it.
     """
@@ -98,12 +103,17 @@ class Pair(models.Model):
     a_first = models.BooleanField()
     spread = models.FloatField(default=0.0)
     unsure = models.FloatField(default=0.0)
+    wanted = models.SmallIntegerField(default=1)
     missing = models.SmallIntegerField(default=1)
     judged = models.IntegerField(default=0)
     last_judge_id = models.BigIntegerField(default=0)
     reserved_until = models.DateTimeField(null=True)
     votes = models.JSONField(default=dict)
     made_at = models.DateTimeField()
+
+    batch_id: int | None
+    a_id: int
+    b_id: int
 
     class Meta:
         indexes = (
@@ -132,6 +142,9 @@ class Assignment(models.Model):
     after = models.IntegerField(default=0)
     done = models.BooleanField(default=False)
 
+    judge_id: int
+    pair_id: int
+
     class Meta:
         constraints = (models.UniqueConstraint(fields=("judge", "pair", "round"), name="one_assignment"),)
         indexes = (
@@ -158,6 +171,11 @@ class Judgement(models.Model):
     at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     replaces = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, db_index=False)
+
+    judge_id: int
+    item_id: int | None
+    pair_id: int | None
+    replaces_id: int | None
 
     class Meta:
         constraints = (
@@ -250,6 +268,9 @@ class GuessQuestion(models.Model):
     other = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="+")
     real_first = models.BooleanField()
     guesses = models.IntegerField(default=0)
+
+    real_id: int
+    other_id: int
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("round", "real", "other"), name="one_question"),)

@@ -1,0 +1,220 @@
+"""The bot under load: how soon a message reaches the model, 200 messages a second, and a real model's first words.
+
+    python bench/discord_bot.py [--seconds 60] [--rate 200] [--channels 1000] [--workspace FOLDER]
+
+The bot (real discord.py) runs in this process, our Discord in another one. With a workspace its base model answers in a
+third process, and beside it the straightforward bot of `discord_opponent.py` with the same model. Prints one JSON
+document. Two settings are not the defaults: `wait_seconds` is 0 (a person gets 2.5 s to finish a burst; that wait is no
+work), and the limits on replies (of our Discord, of a channel in a minute, at once) are so high that they decide nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from talkalike.chat.engines import Engines, OpenEngines, Voice
+from talkalike.chat.permissions import Access, Rule, Subject
+from talkalike.cli.engines import WorkspaceEngines
+from talkalike.cli.workspace import open_workspace
+from talkalike.discord_bot.bot import Double
+from talkalike.discord_bot.services import BotSettings, Services
+from talkalike.discord_bot.wire import point_at
+from talkalike.engine.protocol import Piece, Prompt, Sampling
+from talkalike.engine.scripted import ScriptedEngine
+from talkalike.store import replies, rules
+from talkalike.store.store import Store, open_store
+
+HERE = Path(__file__).resolve().parent
+AT_ONCE = 64
+TOGETHER = 32  # channels at once, of the real model
+NEW = 32  # tokens of a reply, of the real model and of the opponent's
+OPTIONS = {"wait_seconds": 0.0, "replies_per_minute": 600}
+VOICE = Voice(model="scripted", speaker="Anton", fictional=True)
+
+
+class World:
+    """The other process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, start: dict[str, Any]) -> None:
+        self._process = process
+        self.start = start
+
+    async def do(self, what: str, **given: Any) -> dict[str, Any]:
+        """One command, and its answer."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps({"do": what, **given}).encode() + b"\n")
+        return json.loads(await self._process.stdout.readline())
+
+
+@asynccontextmanager
+async def world_open(channels: int, warm: int) -> AsyncIterator[World]:
+    """Our Discord, with a history of `warm` messages in every channel."""
+    pipe = asyncio.subprocess.PIPE
+    command = [sys.executable, str(HERE / "discord_world.py"), str(channels), str(warm)]
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=1 << 28)
+    try:
+        assert process.stdin and process.stdout
+        yield World(process, json.loads(await process.stdout.readline()))
+        process.stdin.close()
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class Lag:
+    """How long the event loop kept somebody waiting who wanted to run every 5 ms."""
+
+    def __init__(self) -> None:
+        self.late: list[float] = []
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            self.late.append(time.monotonic() - before - 0.005)
+
+    def summary(self) -> dict[str, float]:
+        """In milliseconds; begins anew."""
+        late, self.late = self.late, []
+        return {"p50_ms": 1000 * statistics.median(late), "p99_ms": percentile(late, 99), "max_ms": 1000 * max(late)}
+
+
+class Timed(ScriptedEngine):
+    """Notes when it was asked, by what the message says."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda prompt: (f"re: {prompt.turns[-1].text}",))
+        self.asked: dict[str, float] = {}
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> Any:
+        self.asked[prompt.turns[-1].text] = time.monotonic()
+        self.prompts.clear()
+        async for piece in super().stream(prompt, sampling):
+            yield piece
+
+
+def percentile(seconds: Sequence[float], share: int) -> float:
+    """In milliseconds."""
+    ordered = sorted(seconds)
+    return 1000 * ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+
+
+@asynccontextmanager
+async def bot_online(world: World, store: Store, engines: Engines, **options: Any) -> AsyncIterator[Double]:
+    """The double, ready, on the world's servers, all of them open."""
+
+    def open_all() -> None:
+        for server_id in {server_id for server_id, _ in world.start["channels"]}:
+            rules.put(Rule(server_id=server_id, subject=Subject.SERVER, subject_id=server_id, access=Access.OPEN), by=1)
+
+    await store.run(open_all)
+    point_at(world.start["api"], world.start["gateway"])
+    settings = BotSettings(owner_name="Anton", options=OPTIONS | options, at_once=AT_ONCE, max_waiting=10_000)
+    bot = Double(Services(store=store, engines=engines, settings=settings), describe=False, guild_ready_timeout=0.5)
+    await bot.login(world.start["token"])
+    running = asyncio.create_task(bot.connect())
+    try:
+        await bot.wait_until_ready()
+        yield bot
+    finally:
+        await bot.close()
+        await running
+
+
+async def flood(world: World, engine: Timed, *, first: int, count: int, rate: float) -> dict[str, Any]:
+    """Sends, waits for the replies, and counts them."""
+    sent = await world.do("flood", first=first, count=count, rate=rate)
+    await world.do("answered", count=count, quiet=0.5, patience=60)
+    asked = (await world.do("report"))["asked"]
+    numbers = [f"message {number}" for number in range(first, first + count)]
+    waited = [engine.asked[text] - one["sent"] for text, one in zip(numbers, asked, strict=True) if text in engine.asked]
+    return {
+        "messages": count,
+        "messages_per_s": count / sent["seconds"],
+        "lost": sum(one["replies"] == 0 for one in asked),
+        "doubled": sum(one["replies"] > 1 for one in asked),
+        "event_to_engine_p50_ms": percentile(waited, 50),
+        "event_to_engine_p99_ms": percentile(waited, 99),
+        "message_to_reply_p50_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 50),
+        "message_to_reply_p99_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 99),
+    }
+
+
+async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """(a) event to engine request in warm channels, and (b) the sustained load."""
+    engine, lag = Timed(), Lag()
+    engines = OpenEngines(engines={VOICE.model: engine}, described=(VOICE,))
+    report: dict[str, Any] = {"channels": asked.channels, "warm_messages_per_channel": asked.warm}
+    async with world_open(asked.channels, asked.warm) as world:
+        with open_store(f"sqlite:///{folder / 'scripted.db'}") as store:
+            async with bot_online(world, store, engines):
+                watching = asyncio.create_task(lag.watch())
+                report["first_touch"] = await flood(world, engine, first=0, count=asked.channels, rate=50)
+                lag.summary()
+                numbers = await flood(world, engine, first=asked.channels, count=2 * asked.channels, rate=50)
+                report["warm"] = numbers | {"event_loop_lag": lag.summary()}
+                report["sustained"] = await sustained(world, engine, asked, lag)
+                watching.cancel()
+    return report
+
+
+async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag: Lag) -> dict[str, Any]:
+    """The load for as long as was asked; memory is looked at a quarter of the way and at the end."""
+    own = psutil.Process()
+    memory: list[float] = []
+
+    async def look() -> None:
+        while True:
+            memory.append(own.memory_info().rss / 2**20)
+            await asyncio.sleep(asked.seconds / 40)
+
+    looking = asyncio.create_task(look())
+    began = own.cpu_times()
+    first = 3 * asked.channels
+    numbers = await flood(world, engine, first=first, count=int(asked.rate * asked.seconds), rate=asked.rate)
+    ended = own.cpu_times()
+    looking.cancel()
+    numbers["memory_mb"] = {"at_25_percent": memory[len(memory) // 4], "at_the_end": memory[-1]}
+    numbers["cpu_seconds"] = ended.user + ended.system - began.user - began.system
+    return numbers | {"event_loop_lag": lag.summary()}
+
+
+async def main() -> None:
+    """Prints the document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=200, help="messages a second")
+    parser.add_argument("--channels", type=int, default=1000)
+    parser.add_argument("--warm", type=int, default=25, help="messages in each channel before the bot is asked")
+    parser.add_argument("--workspace", type=Path, help="a workspace whose base model answers too")
+    parser.add_argument("--skip-scripted", action="store_true")
+    asked = parser.parse_args()
+    logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns that voice, which we do not use, is missing
+    report: dict[str, Any] = {"load_average_before": os.getloadavg()}
+    with tempfile.TemporaryDirectory() as folder:
+        if not asked.skip_scripted:
+            report["scripted"] = await scripted(asked, Path(folder))
+    report["load_average"] = os.getloadavg()
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

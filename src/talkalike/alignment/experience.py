@@ -1,0 +1,120 @@
+"""One batch of replies as the update needs it: packed rows for the network, rectangles for the advantages.
+
+Every process draws and scores its own share of the prompts. Then all exchange the few numbers per token, and every
+process computes the same advantages over the whole batch, so that several processes do exactly what one would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from talkalike.alignment.rollouts import Rollout
+from talkalike.models.packed import Row, pack
+
+
+@dataclass(frozen=True, slots=True)
+class PackedReplies:
+    """Prompts and replies in one row. `places_L`: where each reply token lies in this process's (n * T) rectangle."""
+
+    row: Row
+    places_L: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """N replies of all processes, of at most T tokens, in the order of the step's prompts."""
+
+    ids_NT: Tensor  # -1 after the end
+    scores_N: Tensor  # the reward's numbers
+    ended_N: Tensor
+    k1_NT: Tensor  # nats to the reference; 0 where not measured
+    values_NT: Tensor  # 0 without a critic
+    mine_N: Tensor  # indices of this process's replies
+
+    @property
+    def mask_NT(self) -> Tensor:
+        """Where there is a real reply token."""
+        return self.ids_NT >= 0
+
+    @property
+    def lengths_N(self) -> Tensor:
+        """Tokens of each reply."""
+        return self.mask_NT.sum(dim=1)
+
+
+def pack_replies(
+    rollouts: Sequence[Rollout], chosen: Sequence[int], *, width: int, row_tokens: int, device: torch.device
+) -> list[PackedReplies]:
+    """Rows of at most `row_tokens` (a longer reply stands alone). `width`: T of the rectangle."""
+    rows: list[list[int]] = []
+    filled = row_tokens
+    for index in sorted(chosen, key=lambda i: len(rollouts[i].prompt_ids) + len(rollouts[i].reply_ids)):
+        length = len(rollouts[index].prompt_ids) + len(rollouts[index].reply_ids)
+        if filled + length > row_tokens:
+            rows.append([])
+            filled = 0
+        rows[-1].append(index)
+        filled += length
+    return [_pack_row(rollouts, row, width, device) for row in rows]
+
+
+def _pack_row(rollouts: Sequence[Rollout], chosen: Sequence[int], width: int, device: torch.device) -> PackedReplies:
+    ids = [np.concatenate([rollouts[i].prompt_ids, rollouts[i].reply_ids]) for i in chosen]
+    masks = []
+    for index, document in zip(chosen, ids, strict=True):
+        mask = np.zeros(len(document), dtype=np.bool_)
+        mask[len(rollouts[index].prompt_ids) :] = True
+        masks.append(mask)
+    places = [index * width + np.arange(len(rollouts[index].reply_ids)) for index in chosen]
+    return PackedReplies(pack(ids, masks, device), torch.from_numpy(np.concatenate(places)).to(device))
+
+
+def rectangle(rollouts: Sequence[Rollout], *, width: int, device: torch.device) -> Tensor:
+    """Reply tokens (n, width), -1 after the end."""
+    ids_NT = np.full((len(rollouts), width), -1, dtype=np.int64)
+    for row, rollout in enumerate(rollouts):
+        ids_NT[row, : len(rollout.reply_ids)] = rollout.reply_ids
+    return torch.from_numpy(ids_NT).to(device)
+
+
+def joined(
+    rollouts: Sequence[Rollout],
+    *,
+    scores: Sequence[float],
+    k1_NT: Tensor,
+    values_NT: Tensor,
+    samples: int,
+    accelerator: Accelerator,
+) -> Batch:
+    """Everybody's replies as one batch. Process r has the prompts r, r + processes, ... of the step."""
+    width, device = k1_NT.shape[1], k1_NT.device
+    ids_NT = rectangle(rollouts, width=width, device=device)
+    ended_N = torch.tensor([float(rollout.ended) for rollout in rollouts], device=device)
+    scores_N = torch.tensor(scores, dtype=torch.float32, device=device)
+    numbers = torch.cat([k1_NT, values_NT, scores_N[:, None], ended_N[:, None]], dim=1)
+    mine_N = torch.arange(len(rollouts), device=device)
+    if accelerator.num_processes > 1:
+        order = _order(len(rollouts) // samples, samples, accelerator.num_processes).to(device)
+        mine_N = order.argsort().view(accelerator.num_processes, -1)[accelerator.process_index]
+        ids_NT = accelerator.gather(ids_NT.contiguous())[order]
+        numbers = accelerator.gather(numbers.contiguous())[order]
+    return Batch(
+        ids_NT=ids_NT,
+        scores_N=numbers[:, -2],
+        ended_N=numbers[:, -1] > 0.5,
+        k1_NT=numbers[:, :width],
+        values_NT=numbers[:, width : 2 * width],
+        mine_N=mine_N,
+    )
+
+
+def _order(prompts_each: int, samples: int, processes: int) -> Tensor:
+    """For each reply in the order of the step's prompts, where it lies among the gathered ones (process by process)."""
+    gathered = torch.arange(processes * prompts_each * samples).view(processes, prompts_each, samples)
+    return gathered.transpose(0, 1).reshape(-1)

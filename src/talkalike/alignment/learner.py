@@ -1,0 +1,198 @@
+"""Who learns: a policy, for PPO a critic, their optimiser; and the two passes over packed rows, measuring and changing.
+
+The log-probabilities that an update compares itself with are computed by the same forward pass as the update's own, not
+taken from decoding, so that nothing but a change of the policy moves the ratio away from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from talkalike.alignment.experience import PackedReplies
+from talkalike.alignment.policy_losses import clipped_policy_losses, clipped_value_losses, kl_terms
+from talkalike.alignment.rl_settings import RLSettings
+from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.packed import packed_attention, target_logits
+from talkalike.models.roles import Roles, hidden_states
+from talkalike.training.losses import clip_gradients, log_likelihood
+
+POLICY, CRITIC, HEAD = "policy", "critic", "head"
+_ROWS = 16  # rows of logits whose entropy is taken at once
+
+
+@dataclass(slots=True)
+class UpdateStatistics:
+    """Sums over one step's updates on this process; `first_ratio_off`: the ratio's distance from 1 at the start."""
+
+    tokens: int = 0
+    ratio: float = 0.0
+    ratio_min: float = math.inf
+    ratio_max: float = -math.inf
+    clipped: float = 0.0
+    entropy: float = 0.0
+    policy_loss: float = 0.0
+    value_loss: float = 0.0
+    first_ratio_off: float = 0.0
+    grad_norms: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """This process's (n * T) numbers that the losses are made of, flat."""
+
+    old_logprobs: Tensor | None  # None: the update's own, where each batch is used once
+    advantages: Tensor
+    old_values: Tensor
+    returns: Tensor
+
+
+class Learner:
+    """A policy (and a critic) on a shared base. Evaluation mode throughout: no dropout in reinforcement learning."""
+
+    def __init__(
+        self,
+        roles: Roles,
+        settings: RLSettings,
+        accelerator: Accelerator,
+        *,
+        policy: AdapterSettings,
+        critic: AdapterSettings | None = None,
+    ) -> None:
+        self.roles, self.settings, self.accelerator = roles, settings, accelerator
+        roles.add(POLICY, policy, seed=settings.seed)
+        update = settings.update
+        groups = [{"params": list(roles.parameters(POLICY).values()), "lr": update.learning_rate}]
+        self.head: nn.Linear | None = None
+        if settings.algorithm == "ppo":
+            roles.add(CRITIC, critic or policy, seed=settings.seed + 1)
+            self.head = nn.Linear(roles.network.config.get_text_config().hidden_size, 1, device=roles.device)
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+            owned = [*roles.parameters(CRITIC).values(), *self.head.parameters()]
+            groups.append({"params": owned, "lr": update.critic_learning_rate})
+        # eps 1e-5 as OpenAI's runs had it (N-details), no weight decay
+        self.optimizer = torch.optim.AdamW(
+            groups, eps=1e-5, weight_decay=0.0, fused=roles.device.type in {"cpu", "cuda"}
+        )
+        self.rates = [float(group["lr"]) for group in groups]
+
+    @property
+    def trainable(self) -> Trainable:
+        """All that is trained under one roof, as a run's folder keeps it."""
+        parameters = {f"{POLICY}.{name}": p for name, p in self.roles.parameters(POLICY).items()}
+        if self.head is not None:
+            parameters |= {f"{CRITIC}.{name}": p for name, p in self.roles.parameters(CRITIC).items()}
+            parameters |= {f"{HEAD}.{name}": p for name, p in self.head.named_parameters()}
+        return Trainable(network=self.roles.network, parameters=parameters, settings=AdapterSettings())
+
+    def measure(self, rows: Sequence[PackedReplies], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Old log-probabilities, k1 to the reference and old values, each (size,) and without gradient."""
+        old, k1, values = (torch.zeros(size, device=self.roles.device) for _ in range(3))
+        for packed in rows:
+            with torch.enable_grad():  # the very same kernels as in the update: some are others without gradients
+                old[packed.places_L] = self._logprobs(packed, POLICY)[0].detach()
+            with torch.no_grad():
+                if self.settings.measures_kl:
+                    reference_L = self._logprobs(packed, None)[0]
+                    k1[packed.places_L] = kl_terms(old[packed.places_L], reference_L)[0]
+                if self.head is not None:
+                    values[packed.places_L] = self._values(packed)
+        return old, k1, values
+
+    def update(
+        self, plan: Sequence[Sequence[PackedReplies]], targets: Targets, divisors: Sequence[float], *, factor: float
+    ) -> UpdateStatistics:
+        """One optimiser step for each minibatch of rows in `plan`, as often as the settings say.
+
+        `divisors`: for each minibatch what its summed loss is divided by, the same number on all processes. `factor`
+        scales the learning rates.
+        """
+        statistics = UpdateStatistics()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        for epoch in range(self.settings.update.epochs):
+            for index, (rows, divisor) in enumerate(zip(plan, divisors, strict=True)):
+                for packed in rows:
+                    self._accumulate(packed, targets, divisor, statistics, first=epoch == index == 0)
+                self._step(statistics)
+        return statistics
+
+    def _accumulate(
+        self, packed: PackedReplies, targets: Targets, divisor: float, statistics: UpdateStatistics, *, first: bool
+    ) -> None:
+        update, places_L = self.settings.update, packed.places_L
+        logprobs_L, logits_LV = self._logprobs(packed, POLICY)
+        old_L = logprobs_L.detach() if targets.old_logprobs is None else targets.old_logprobs[places_L]
+        losses_L, ratio_L = clipped_policy_losses(
+            logprobs_L, old_L, targets.advantages[places_L], clip_low=update.clip_low, clip_high=update.clip_high
+        )
+        loss = losses_L.sum() / divisor
+        loss.backward()
+        statistics.policy_loss += float(loss.detach())
+        statistics.tokens += len(places_L)
+        statistics.ratio += float(ratio_L.sum())
+        statistics.ratio_min = min(statistics.ratio_min, float(ratio_L.min()))
+        statistics.ratio_max = max(statistics.ratio_max, float(ratio_L.max()))
+        statistics.clipped += float(((ratio_L < 1 - update.clip_low) | (ratio_L > 1 + update.clip_high)).sum())
+        statistics.entropy += entropy_sum(logits_LV.detach())
+        if first:
+            statistics.first_ratio_off = max(statistics.first_ratio_off, float((ratio_L - 1).abs().max()))
+        if self.head is not None:
+            value_loss = (
+                clipped_value_losses(
+                    self._values(packed),
+                    targets.old_values[places_L],
+                    targets.returns[places_L],
+                    clip=update.value_clip,
+                ).sum()
+                / divisor
+            )
+            value_loss.backward()
+            statistics.value_loss += float(value_loss.detach())
+
+    def _step(self, statistics: UpdateStatistics) -> None:
+        """Sums gradients over processes, clips policy and critic each by itself, and applies them."""
+        for index, group in enumerate(self.optimizer.param_groups):
+            if self.accelerator.num_processes > 1:
+                for parameter in group["params"]:
+                    gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+                    parameter.grad = self.accelerator.reduce(gradient, reduction="sum")
+            gradients = [p.grad for p in group["params"] if p.grad is not None]
+            norm = clip_gradients(gradients, self.settings.update.max_grad_norm) if gradients else 0.0
+            if index == 0:
+                statistics.grad_norms.append(norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _logprobs(self, packed: PackedReplies, role: str | None) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (L,) at the rollouts' temperature, float32, and the logits (L, V) they come from."""
+        with self.roles.use(role) as network, packed_attention(network), self.accelerator.autocast():
+            logits_LV = target_logits(network, packed.row)
+        if self.settings.temperature != 1.0:
+            logits_LV = logits_LV.float() / self.settings.temperature
+        return log_likelihood(logits_LV, packed.row.ids_T[packed.row.targets_L]), logits_LV
+
+    def _values(self, packed: PackedReplies) -> Tensor:
+        """What the critic expects before each reply token, (L,)."""
+        assert self.head is not None
+        row = packed.row
+        inputs = {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
+        with self.roles.use(CRITIC) as network, packed_attention(network), self.accelerator.autocast():
+            states_TD = hidden_states(network, inputs, document_lengths=row.lengths)[0]
+        values_L: Tensor = self.head(states_TD[row.targets_L - 1].float())[:, 0]
+        return values_L
+
+
+def entropy_sum(logits_LV: Tensor) -> float:
+    """Entropy of every row's distribution, summed, in nats; in float32, a few rows at a time."""
+    total = 0.0
+    for rows_RV in logits_LV.split(_ROWS):
+        logprobs_RV = rows_RV.float().log_softmax(dim=-1)
+        total -= float((logprobs_RV.exp() * logprobs_RV).sum())
+    return total

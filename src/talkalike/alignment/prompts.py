@@ -1,0 +1,61 @@
+"""Where a reply is wanted: the contexts before the chosen speakers' replies, from the training part only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkalike.errors import UserError
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.render import Renderer, Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A context and who replies to it. `ids` ends with the speaker's header."""
+
+    ids: tuple[int, ...]
+    turns: tuple[Turn, ...] = ()
+    speaker: str = ""
+
+
+def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) -> list[Prompt]:
+    """One prompt for each reply to somebody else; the oldest turns are left out where it would be too long.
+
+    Held-out conversations are never read: what is measured on them later stays honest. UserError if there is none.
+    """
+    prompts = []
+    for document in examples.documents("train"):
+        for index, turn in enumerate(document.turns):
+            if index == 0 or not document.learn[index] or document.turns[index - 1].speaker == turn.speaker:
+                continue
+            turns = _newest(document.turns[:index], turn.speaker, renderer, max_tokens)
+            if turns:
+                ids = tuple(renderer.prompt(turns, turn.speaker))
+                prompts.append(Prompt(ids=ids, turns=turns, speaker=turn.speaker))
+    if not prompts:
+        raise UserError(
+            f"The examples '{examples.manifest.name}' have no reply to anybody that fits {max_tokens} tokens.",
+            hint="Prepare more conversations, or allow longer prompts.",
+        )
+    return prompts
+
+
+def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[int]:
+    """Which prompts a step uses: every prompt once before any comes again, in an order of the round's own."""
+    first, last = step * prompts, (step + 1) * prompts
+    rounds = range(first // count, (last - 1) // count + 1)
+    orders = {turn: np.random.default_rng((seed, turn)).permutation(count) for turn in rounds}
+    return [int(orders[place // count][place % count]) for place in range(first, last)]
+
+
+def _newest(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
+    room = max_tokens - len(renderer.begin_ids) - len(renderer.header(speaker))
+    kept = 0
+    for turn in reversed(turns):
+        room -= renderer.turn_cost(turn.speaker, len(renderer.encode_text(turn.text)))
+        if room < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept :]

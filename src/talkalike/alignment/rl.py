@@ -1,0 +1,330 @@
+"""Reinforcement learning from rewards, as one visible loop: a generator of steps that the caller drives.
+
+A step: prompts -> k replies each -> scores -> advantages -> update. RLOO, GRPO, Dr. GRPO and PPO differ in the
+advantages alone (PPO brings a critic along); replies, masks, loss and KL are the same for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkalike.alignment.experience import Batch, PackedReplies, joined, pack_replies
+from talkalike.alignment.learner import POLICY, Learner, Targets, UpdateStatistics
+from talkalike.alignment.policy_losses import (
+    distinct_share,
+    generalised_advantages,
+    group_advantages,
+    kl_terms,
+    next_kl_coefficient,
+    shaped_rewards,
+    token_rewards,
+    whitened,
+)
+from talkalike.alignment.prompts import Prompt, prompts_of_step
+from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
+from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.errors import UserError
+from talkalike.training.losses import learning_rate_factor
+
+
+@dataclass(slots=True, kw_only=True)
+class RLProgress:
+    """Where a run stands; with the trained tensors and the optimiser all that a resumed one needs."""
+
+    step: int = 0
+    seconds: float = 0.0
+    kl_coefficient: float = 0.0
+    reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
+    reward_deviation: float = 1.0
+    first_reward: float = math.nan
+    first_distinct: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A reply for people to read."""
+
+    prompt: str  # the last message before it
+    speaker: str
+    text: str
+    reward: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLStep:
+    """What happened in one step, over all processes. KL is nats per reply, of the policy the step began with."""
+
+    index: int  # from 1
+    reward: float  # mean of the reward's own numbers
+    kl_k1: float
+    kl_k3: float
+    kl_coefficient: float
+    ratio_mean: float
+    ratio_min: float
+    ratio_max: float
+    first_ratio_off: float  # largest distance from 1 before anything changed; 0 in a correct run
+    clip_share: float
+    entropy: float  # nats per token
+    length: float
+    ended_share: float
+    distinct_2: float
+    flat_share: float  # prompts whose replies all got the same reward: they teach nothing
+    policy_loss: float
+    value_loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    shown: tuple[Shown, ...] = ()
+    stop: str = ""  # "kl" or "collapse": the run has to end, and this step changed nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is practised: prompts, how a reply reads, and what it is worth."""
+
+    prompts: Sequence[Prompt]
+    reward: Reward
+    decode: Callable[[Sequence[int]], str]
+    stop_id: int
+
+
+def rl_steps(
+    learner: Learner, task: Task, progress: RLProgress, memory: RolloutMemory | None = None
+) -> Iterator[RLStep]:
+    """Practises until the steps are used up or something has to stop it, yielding after each step."""
+    settings, processes = learner.settings, learner.accelerator.num_processes
+    if settings.prompts % processes:
+        raise UserError(
+            f"{settings.prompts} prompts a step cannot be shared by {processes} processes.",
+            hint="Make prompts a multiple of the number of processes.",
+        )
+    if progress.step == 0:
+        progress.kl_coefficient = settings.shaping.kl
+    learner.roles.network.eval()
+    while progress.step < settings.steps:
+        start = time.perf_counter()
+        rollouts, samples, scores = practise(learner, task, progress.step)
+        if memory is not None:
+            memory.write(progress.step, rollouts)
+        step = _learn(learner, progress, rollouts, scores)
+        if step.index == 1 or step.stop or step.index % settings.show_every == 0:
+            step = dataclasses.replace(step, shown=_shown(samples, scores, settings.shown))
+        step = dataclasses.replace(step, seconds=time.perf_counter() - start)
+        progress.seconds += step.seconds
+        if not step.stop:
+            progress.step += 1
+        yield step
+        if step.stop:
+            return
+
+
+def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[Sample], list[float]]:
+    """This process's replies of a step and what they are worth. Changes nothing."""
+    settings, accelerator = learner.settings, learner.accelerator
+    chosen = prompts_of_step(len(task.prompts), step, prompts=settings.prompts, seed=settings.seed)
+    places = list(range(accelerator.process_index, settings.prompts, accelerator.num_processes))
+    prompts = [task.prompts[chosen[place]] for place in places]
+    sampling = RolloutSampling(stop_id=task.stop_id, temperature=settings.temperature, max_tokens=settings.max_tokens)
+    numbers = draws(settings.seed, step, places, samples=settings.samples, length=settings.max_tokens)
+    rollouts = sample(
+        learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
+    )
+    samples = [
+        Sample(
+            prompt_ids=prompts[index // settings.samples].ids,
+            reply_ids=tuple(rollout.reply_ids.tolist()),
+            text=task.decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
+            prompt_turns=prompts[index // settings.samples].turns,
+            speaker=prompts[index // settings.samples].speaker,
+        )
+        for index, rollout in enumerate(rollouts)
+    ]
+    return rollouts, samples, checked_scores(task.reward, samples)
+
+
+def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scores: list[float]) -> RLStep:
+    settings, accelerator = learner.settings, learner.accelerator
+    width, device = settings.max_tokens, learner.roles.device
+    plan, members = _plan(learner, progress.step, rollouts)
+    size = len(rollouts) * width
+    measured = not settings.on_policy or settings.measures_kl or learner.head is not None
+    old, k1, values = (torch.zeros(size, device=device) for _ in range(3))
+    if measured:
+        old, k1, values = learner.measure([packed for rows in plan for packed in rows], size=size)
+    batch = joined(
+        rollouts,
+        scores=scores,
+        k1_NT=k1.view(-1, width),
+        values_NT=values.view(-1, width),
+        samples=settings.samples,
+        accelerator=accelerator,
+    )
+    kl = float(batch.k1_NT.sum() / len(batch.scores_N))
+    distinct = distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
+    if progress.step == 0:
+        _remember_first(progress, settings.shaping.normalise, batch, distinct)
+    stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
+    statistics = UpdateStatistics()
+    factor = learning_rate_factor(
+        progress.step / settings.steps, schedule=settings.update.schedule, warmup=settings.update.warmup
+    )
+    if not stop:
+        advantages_NT, returns_NT = advantages(learner, progress, batch)
+        targets = Targets(
+            old_logprobs=old if measured else None,
+            advantages=advantages_NT[batch.mine_N].flatten(),
+            old_values=values,
+            returns=returns_NT[batch.mine_N].flatten(),
+        )
+        statistics = learner.update(plan, targets, _divisors(learner, batch, members), factor=factor)
+    step = _report(learner, progress, batch, statistics, distinct=distinct, factor=factor)
+    if settings.shaping.kl_target is not None and not stop:
+        progress.kl_coefficient = next_kl_coefficient(
+            progress.kl_coefficient,
+            kl,
+            target=settings.shaping.kl_target,
+            replies=len(batch.scores_N),
+            horizon=settings.shaping.kl_horizon,
+        )
+    return dataclasses.replace(step, stop=stop)
+
+
+def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Advantages and (for a critic) returns, (N, T); computed from numbers, so without any gradient."""
+    settings, shaping = learner.settings, learner.settings.shaping
+    scores_N = batch.scores_N
+    if shaping.normalise:
+        scores_N = ((scores_N - progress.reward_mean) / progress.reward_deviation).clamp(-shaping.clip, shaping.clip)
+    rewards_N = shaped_rewards(
+        scores_N,
+        ended_N=batch.ended_N,
+        lengths_N=batch.lengths_N,
+        missing_end=shaping.missing_end,
+        overlong=shaping.overlong,
+        limit=settings.max_tokens,
+    )
+    mask_NT, coefficient = batch.mask_NT, progress.kl_coefficient
+    if settings.algorithm != "ppo":
+        total_N = rewards_N - coefficient * torch.where(mask_NT, batch.k1_NT, 0.0).sum(dim=1)
+        each_N = group_advantages(total_N, samples=settings.samples, algorithm=settings.algorithm)
+        return torch.where(mask_NT, each_N[:, None], 0.0), torch.zeros_like(batch.k1_NT)
+    tokens_NT = token_rewards(rewards_N, batch.k1_NT, mask_NT, kl=coefficient)
+    raw_NT, returns_NT = generalised_advantages(
+        tokens_NT, batch.values_NT, mask_NT, gamma=settings.update.gamma, decay=settings.update.decay
+    )
+    return whitened(raw_NT, mask_NT), returns_NT
+
+
+def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[list[PackedReplies]], list[list[int]]]:
+    """The minibatches: this process's rows of each, and which of the step's prompts (of all processes) each holds."""
+    settings, accelerator = learner.settings, learner.accelerator
+    order = np.random.default_rng((settings.seed, step)).permutation(settings.prompts)
+    members = [part.tolist() for part in np.array_split(order, settings.update.minibatches)]
+    plan = []
+    for prompts in members:
+        processes, me = accelerator.num_processes, accelerator.process_index
+        mine = [prompt // processes for prompt in prompts if prompt % processes == me]
+        replies = [place * settings.samples + k for place in mine for k in range(settings.samples)]
+        plan.append(
+            pack_replies(
+                rollouts,
+                replies,
+                width=settings.max_tokens,
+                row_tokens=settings.update.row_tokens,
+                device=learner.roles.device,
+            )
+        )
+    return plan, members
+
+
+def _divisors(learner: Learner, batch: Batch, members: list[list[int]]) -> list[float]:
+    """The minibatches' real tokens; for Dr. GRPO their replies times the longest length, which favours no length."""
+    settings = learner.settings
+    if settings.algorithm == "dr-grpo":
+        return [float(len(prompts) * settings.samples * settings.max_tokens) for prompts in members]
+    lengths_P = batch.lengths_N.view(-1, settings.samples).sum(dim=1)
+    return [float(lengths_P[prompts].sum()) for prompts in members]
+
+
+def _remember_first(progress: RLProgress, normalise: bool, batch: Batch, distinct: float) -> None:
+    progress.first_distinct = distinct
+    progress.first_reward = float(batch.scores_N.mean())
+    if normalise:
+        deviation = float(batch.scores_N.std(unbiased=False))
+        progress.reward_mean = progress.first_reward
+        progress.reward_deviation = deviation if deviation > 1e-6 else 1.0
+
+
+def _reason_to_stop(max_kl: float, min_distinct: float, kl: float, distinct: float, progress: RLProgress) -> str:
+    if max_kl > 0 and kl > max_kl:
+        return "kl"
+    return "collapse" if distinct < min_distinct * progress.first_distinct else ""
+
+
+def _report(
+    learner: Learner,
+    progress: RLProgress,
+    batch: Batch,
+    statistics: UpdateStatistics,
+    *,
+    distinct: float,
+    factor: float,
+) -> RLStep:
+    accelerator, replies = learner.accelerator, len(batch.scores_N)
+    s = statistics
+    sums = [float(s.tokens), s.ratio, s.clipped, s.entropy, s.policy_loss, s.value_loss]
+    extremes = [-s.ratio_min, s.ratio_max, s.first_ratio_off]
+    if accelerator.num_processes > 1:
+        device = accelerator.device
+        sums = accelerator.reduce(torch.tensor(sums, device=device), reduction="sum").tolist()
+        extremes = accelerator.gather(torch.tensor([extremes], device=device)).amax(dim=0).tolist()
+    tokens = max(1.0, sums[0])
+    updates = max(1, len(s.grad_norms))
+    scores_PK = batch.scores_N.view(-1, learner.settings.samples)
+    k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
+    return RLStep(
+        index=progress.step + 1,
+        reward=float(batch.scores_N.mean()),
+        kl_k1=float(k1_NT.sum()) / replies,
+        kl_k3=float(kl_terms(k1_NT, torch.zeros_like(k1_NT))[1].sum()) / replies,
+        kl_coefficient=progress.kl_coefficient,
+        ratio_mean=sums[1] / tokens if sums[0] else 1.0,
+        ratio_min=-extremes[0] if sums[0] else 1.0,
+        ratio_max=extremes[1] if sums[0] else 1.0,
+        first_ratio_off=extremes[2],
+        clip_share=sums[2] / tokens,
+        entropy=sums[3] / tokens,
+        length=float(batch.lengths_N.float().mean()),
+        ended_share=float(batch.ended_N.float().mean()),
+        distinct_2=distinct,
+        flat_share=float((scores_PK.amax(dim=1) - scores_PK.amin(dim=1) < 1e-9).float().mean()),
+        policy_loss=sums[4] / updates,
+        value_loss=sums[5] / updates,
+        grad_norm=sum(s.grad_norms) / updates,
+        learning_rate=learner.rates[0] * factor,
+        tokens=int(batch.lengths_N.sum()),
+        seconds=0.0,
+    )
+
+
+def _shown(samples: Sequence[Sample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
+    """Replies spread over the batch."""
+    stride = max(1, len(samples) // max(1, count))
+    return tuple(
+        Shown(
+            prompt=samples[i].prompt_turns[-1].text if samples[i].prompt_turns else "",
+            speaker=samples[i].speaker,
+            text=samples[i].text,
+            reward=scores[i],
+        )
+        for i in range(0, len(samples), stride)[:count]
+    )

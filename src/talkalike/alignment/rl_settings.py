@@ -1,0 +1,90 @@
+"""What one run of reinforcement learning is made of. Sources of the defaults stand beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from talkalike.alignment.policy_losses import ALGORITHMS
+from talkalike.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardShaping:
+    """From a reward function's numbers to what is maximised."""
+
+    kl: float = 0.05  # times nats to the reference, at every token; TRL's RLOO and PPO
+    kl_target: float | None = None  # nats per reply to steer to; N-details: 6 with kl 0.15
+    kl_horizon: float = 10_000.0  # replies over which the steering acts; N-details
+    missing_end: float = 1.0  # less for a reply that was cut off; TRL's PPO guide
+    overlong: int = 0  # the last so many tokens cost up to 1; DAPO, off unless asked
+    normalise: bool = True  # mean 0, deviation 1 on the first batch, whose policy is the reference; N-details
+    clip: float = 10.0  # of the normalised reward; trlx, OpenRLHF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyUpdate:
+    """How a batch of replies changes policy and critic."""
+
+    learning_rate: float = 3e-5  # LoRA of 100M-1B: 3e-5 to 1e-4; full weights a tenth
+    critic_learning_rate: float = 1e-4
+    schedule: str = "linear"  # to 0; N-details
+    warmup: float = 0.0
+    epochs: int = 1  # passes over a batch; TRL: RLOO 1, PPO 4
+    minibatches: int = 2  # optimiser steps in one pass
+    clip_low: float = 0.2
+    clip_high: float = 0.2  # DAPO: 0.28
+    value_clip: float = 0.2
+    gamma: float = 1.0
+    decay: float = 0.95  # lambda of the advantage estimate
+    max_grad_norm: float = 1.0
+    row_tokens: int = 2048  # of one forward pass; memory grows with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLSettings:
+    """The whole run. Raises UserError for values that make no sense together."""
+
+    algorithm: str = "rloo"
+    steps: int = 100
+    prompts: int = 16  # per step, over all processes
+    samples: int = 4  # replies to each prompt; RLOO paper
+    temperature: float = 1.0
+    max_tokens: int = 48
+    seed: int = 0
+    shaping: RewardShaping = field(default_factory=RewardShaping)
+    update: PolicyUpdate = field(default_factory=PolicyUpdate)
+    max_kl: float = 10.0  # nats per reply at which it stops; 0: no limit
+    min_distinct: float = 0.5  # it stops when distinct-2 falls below this share of its start; 0: never
+    shown: int = 4  # samples kept for people to read, at each step that shows some
+    show_every: int = 10  # steps
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise UserError(f"Unknown algorithm '{self.algorithm}'.", hint=f"Choose one of {', '.join(ALGORITHMS)}.")
+        if self.algorithm != "ppo" and self.samples < 2:
+            raise UserError(
+                f"{self.algorithm} compares the replies to one prompt, so it needs at least two.",
+                hint="Raise samples, or choose ppo.",
+            )
+        counts = {"steps": self.steps, "prompts": self.prompts, "samples": self.samples, "max_tokens": self.max_tokens}
+        counts |= {"epochs": self.update.epochs, "minibatches": self.update.minibatches}
+        for name, value in counts.items():
+            if value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}.")
+        if self.temperature <= 0:
+            raise UserError("The temperature of rollouts must be above 0.", hint="1.0 is the model's own distribution.")
+        if self.update.minibatches > self.prompts:
+            raise UserError(
+                f"{self.prompts} prompts cannot be cut into {self.update.minibatches} minibatches.",
+                hint="Raise prompts or lower minibatches.",
+            )
+
+    @property
+    def measures_kl(self) -> bool:
+        """Whether the reference is asked at all."""
+        return self.shaping.kl > 0 or self.shaping.kl_target is not None or self.max_kl > 0
+
+    @property
+    def on_policy(self) -> bool:
+        """Whether each batch is used for exactly one update, so that the ratio is 1 by construction."""
+        return self.update.epochs * self.update.minibatches == 1

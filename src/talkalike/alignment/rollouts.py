@@ -1,0 +1,204 @@
+"""Replies drawn from a role: k to each prompt, all together, the prompt read once.
+
+Every draw takes one random number that depends on the seed, the step, the prompt and the place alone, so the same
+replies come out however they are batched or spread over processes. The distribution is the model's own at the given
+temperature: no top-k, no top-p, nothing forbidden, because the update divides by exactly these probabilities.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from talkalike.alignment.shared_prefix import SHARED_PREFIX_ATTENTION, SharedPrefix
+from talkalike.models.packed import attention
+from talkalike.models.roles import Roles
+
+_TOKENS_AT_ONCE = 32_768  # positions of prompts and replies together in memory
+_BELOW_ONE = 1 - 2**-20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSampling:
+    """How replies are drawn."""
+
+    stop_id: int  # the marker that closes the turn
+    temperature: float = 1.0  # N+ (arXiv:2403.17031) takes 0.7; TRL 1.0
+    max_tokens: int = 48  # the closing marker included; TL;DR settings take 53, IMDB 40
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.max_tokens < 1:
+            raise ValueError("temperature and max_tokens must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One drawn reply. `logprobs[t]` is log p(reply_ids[t]) at the sampling temperature, in nats."""
+
+    prompt_ids: NDArray[np.int32]
+    reply_ids: NDArray[np.int32]  # the closing marker included where it was drawn
+    logprobs: NDArray[np.float32]
+    ended: bool  # the marker was drawn before the length ran out
+
+
+def draws(seed: int, step: int, prompts: Sequence[int], *, samples: int, length: int) -> NDArray[np.float32]:
+    """Numbers in [0, 1), shape (prompts * samples, length); a prompt's own, whichever others are asked for."""
+    rows = [np.random.default_rng((seed, step, index)).random((samples, length), dtype=np.float32) for index in prompts]
+    return np.concatenate(rows)
+
+
+def sample(
+    roles: Roles,
+    prompts: Sequence[Sequence[int]],
+    *,
+    role: str | None,
+    sampling: RolloutSampling,
+    random_NT: NDArray[np.float32],
+) -> list[Rollout]:
+    """`len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt. `random_NT`: see `draws`."""
+    samples = len(random_NT) // max(1, len(prompts))
+    if samples * len(prompts) != len(random_NT) or random_NT.shape[1] < sampling.max_tokens:
+        raise ValueError("random numbers must be (prompts * samples, at least max_tokens)")
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    drawn: dict[int, list[Rollout]] = {}
+    with torch.inference_mode(), roles.use(role) as network, attention(network, SHARED_PREFIX_ATTENTION):
+        for group in _groups(order, prompts, samples * sampling.max_tokens):
+            numbers = np.concatenate([random_NT[i * samples : (i + 1) * samples] for i in group])
+            with _precision(roles):
+                replies = _sample_group(network, [prompts[i] for i in group], sampling, torch.from_numpy(numbers))
+            for place, index in enumerate(group):
+                drawn[index] = replies[place * samples : (place + 1) * samples]
+    return [rollout for index in range(len(prompts)) for rollout in drawn[index]]
+
+
+def _precision(roles: Roles) -> AbstractContextManager[Any]:
+    """Roles are float32 on a base that may not be: the products are then taken in the base's format."""
+    if roles.dtype is torch.float32:
+        return nullcontext()
+    return torch.autocast(roles.device.type, dtype=roles.dtype)
+
+
+def _groups(order: Sequence[int], prompts: Sequence[Sequence[int]], reply_room: int) -> Iterator[list[int]]:
+    """Prompts of similar length that fit into memory together."""
+    group: list[int] = []
+    for index in order:
+        if group and (len(group) + 1) * (len(prompts[index]) + reply_room) > _TOKENS_AT_ONCE:
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
+
+
+def _sample_group(
+    network: Any, prompts: Sequence[Sequence[int]], sampling: RolloutSampling, random_NT: Tensor
+) -> list[Rollout]:
+    device = network.device
+    samples = len(random_NT) // len(prompts)
+    lengths = [len(prompt) for prompt in prompts]
+    memory = SharedPrefix(lengths, samples=samples, room=sampling.max_tokens, device=device)
+    lengths_N = torch.tensor(lengths, device=device).repeat_interleave(samples)
+    replies_NT = torch.zeros(len(random_NT), sampling.max_tokens, dtype=torch.int64, device=device)
+    logprobs_NT = torch.zeros(replies_NT.shape, device=device)
+    counts_N = torch.zeros(len(random_NT), dtype=torch.int64, device=device)
+    random_NT = random_NT.to(device).clamp(max=_BELOW_ONE)
+    logits_NV = _read(network, prompts, memory).repeat_interleave(samples, dim=0)
+    for place in range(sampling.max_tokens):
+        running_N = memory.running_N
+        tokens_N, chosen_N = _draw(logits_NV, sampling.temperature, random_NT[running_N, place])
+        replies_NT[running_N, place] = tokens_N
+        logprobs_NT[running_N, place] = chosen_N
+        counts_N[running_N] += 1
+        going_N = tokens_N != sampling.stop_id
+        if place + 1 == sampling.max_tokens or not going_N.any():
+            break
+        if not going_N.all():
+            memory.running_N, tokens_N = running_N[going_N], tokens_N[going_N]
+        memory.written = place + 1
+        logits_NV = network(
+            input_ids=tokens_N[None],
+            position_ids=(lengths_N[memory.running_N] + place)[None],
+            use_cache=False,
+            memory=memory,
+        ).logits[0]
+    replies, logprobs, counts = replies_NT.cpu().numpy(), logprobs_NT.cpu().numpy(), counts_N.tolist()
+    return [
+        Rollout(
+            prompt_ids=np.asarray(prompts[row // samples], dtype=np.int32),
+            reply_ids=replies[row, :count].astype(np.int32),
+            logprobs=logprobs[row, :count].copy(),
+            ended=bool(replies[row, count - 1] == sampling.stop_id),
+        )
+        for row, count in enumerate(counts)
+    ]
+
+
+def _read(network: Any, prompts: Sequence[Sequence[int]], memory: SharedPrefix) -> Tensor:
+    """The logits (P, V) after each prompt."""
+    device = network.device
+    positions = [torch.arange(length) for length in memory.lengths]
+    last_P = torch.tensor(memory.lengths, device=device).cumsum(0) - 1
+    logits: Tensor = network(
+        input_ids=torch.tensor(list(itertools.chain.from_iterable(prompts)), device=device)[None],
+        position_ids=torch.cat(positions)[None].to(device),
+        logits_to_keep=last_P,
+        use_cache=False,
+        memory=memory,
+    ).logits
+    return logits[0]
+
+
+def _draw(logits_NV: Tensor, temperature: float, random_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (N,) drawn by inverting the distribution, and their log-probabilities, all in float32."""
+    logprobs_NV = torch.log_softmax(logits_NV.float() / temperature, dim=-1)
+    reached_NV = logprobs_NV.exp().cumsum(dim=-1)
+    wanted_N1 = (random_N * reached_NV[:, -1])[:, None]
+    tokens_N1 = torch.searchsorted(reached_NV, wanted_N1, right=True).clamp_(max=logits_NV.shape[-1] - 1)
+    return tokens_N1[:, 0], logprobs_NV.gather(1, tokens_N1)[:, 0]
+
+
+class RolloutMemory:
+    """Rollouts on disk, memory-mapped when read: four numpy files a step, nothing as wide as the vocabulary."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, step: int, rollouts: Sequence[Rollout]) -> None:
+        """Keeps a step's rollouts; replaces those of the same step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lengths = [(len(r.prompt_ids), len(r.reply_ids), int(r.ended)) for r in rollouts]
+        none = np.zeros(0, dtype=np.int32)
+        arrays: dict[str, NDArray[Any]] = {
+            "prompts": np.concatenate([none, *(r.prompt_ids for r in rollouts)]),
+            "replies": np.concatenate([none, *(r.reply_ids for r in rollouts)]),
+            "logprobs": np.concatenate([none.astype(np.float32), *(r.logprobs for r in rollouts)]),
+            "lengths": np.asarray(lengths, dtype=np.int64).reshape(-1, 3),
+        }
+        for part, array in arrays.items():
+            np.save(self.folder / f"{step:08d}.{part}.npy", array, allow_pickle=False)
+
+    def read(self, step: int) -> list[Rollout]:
+        """A step's rollouts, in order; their arrays are read from disk when touched."""
+        prompts, replies, logprobs, lengths = (
+            np.load(self.folder / f"{step:08d}.{part}.npy", mmap_mode="r", allow_pickle=False)
+            for part in ("prompts", "replies", "logprobs", "lengths")
+        )
+        ends = np.cumsum(lengths[:, :2], axis=0)
+        return [
+            Rollout(
+                prompt_ids=prompts[ends[i, 0] - lengths[i, 0] : ends[i, 0]],
+                reply_ids=replies[ends[i, 1] - lengths[i, 1] : ends[i, 1]],
+                logprobs=logprobs[ends[i, 1] - lengths[i, 1] : ends[i, 1]],
+                ended=bool(lengths[i, 2]),
+            )
+            for i in range(len(lengths))
+        ]

@@ -1,0 +1,118 @@
+"""`talkalike serve --web` and `talkalike web ...`: the site with its store, and its first owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import say
+from talkalike.cli.secrets import database_url
+from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.errors import UserError
+from talkalike.store.store import Store, open_store
+from talkalike.website.services import Services, SiteSettings
+
+if TYPE_CHECKING:
+    from talkalike.chat.engines import Engines
+
+app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def options(context: typer.Context, workspace: WorkspaceOption = None) -> None:
+    """Options that may stand before the command."""
+    hand_down(context, workspace=workspace)
+
+
+@app.command("owner")
+def owner(
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Make the account that may do everything on the website, or give it a new password."""
+    with site_store(open_workspace(workspace), SiteSettings()) as store:
+        from talkalike.website.accounts import make_owner
+
+        fresh = store.call(make_owner, name, _password())
+    say(
+        f"{name} may do everything on the site. Log in at the address that `talkalike serve --web` shows."
+        if fresh
+        else f"{name} has a new password; browsers that were logged in with the old one are logged out."
+    )
+
+
+def _password() -> str:
+    """Asked for twice on a terminal; else one line of the input, for scripts."""
+    if not sys.stdin.isatty():
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = typer.prompt(
+            "Password", hide_input=True, confirmation_prompt="Once more", default="", show_default=False
+        )
+    if not password:
+        raise UserError("No password was given.", hint="Type it when asked, or send it as one line to the command.")
+    return password
+
+
+def serve_web(opened: Workspace, *, host: str, port: int, settings: SiteSettings | None = None) -> None:
+    """Serves the site until Ctrl-C or SIGTERM. Without models: pages that need one say so."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settings = settings or SiteSettings()
+    with site_store(opened, settings) as store:
+        asyncio.run(_until_stopped(opened, store, host=host, port=port, settings=settings))
+
+
+@contextmanager
+def site_store(opened: Workspace, settings: SiteSettings) -> Iterator[Store]:
+    """The workspace's store, with the site's tables. The first store that the process opens."""
+    from talkalike.website.configure import configure_site, secret_key
+
+    url = database_url(opened)
+    configure_site(url, secret=secret_key(opened.root), settings=settings)
+    with open_store(url) as store:
+        yield store
+
+
+async def web(
+    opened: Workspace,
+    store: Store,
+    *,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    settings: SiteSettings,
+    engines: Engines | None = None,
+) -> None:
+    """The site in the running event loop, beside whatever else runs there, until `stop` is set."""
+    from talkalike.website.accounts import has_owner
+    from talkalike.website.site import listen, run_site
+
+    listening = listen(host, port)
+    port = listening.getsockname()[1]
+    owned = await store.run(has_owner)
+
+    def told() -> None:
+        say(f"The site: http://{f'[{host}]' if ':' in host else host}:{port}/")
+        if not owned:
+            say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
+
+    services = Services(store=store, root=opened.root, engines=engines, settings=settings)
+    await run_site(services, listening=listening, stop=stop, when_ready=told)
+
+
+async def _until_stopped(opened: Workspace, store: Store, *, host: str, port: int, settings: SiteSettings) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await web(opened, store, host=host, port=port, stop=stop, settings=settings)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,23 @@
+"""A model folder's tokenizer, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from tokenizers import Tokenizer
+
+from talkalike.errors import UserError
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer; one in an older format is converted by transformers. UserError if there is none."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        return Tokenizer.from_file(str(file))
+    from transformers import AutoTokenizer  # only here: it takes a second that the usual format does not need
+
+    try:
+        return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
+    except (OSError, ValueError, AttributeError):
+        raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None

@@ -1,0 +1,153 @@
+"""Pairs of replies to the same context, and the batches in which they are judged blindly."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from talkalike.store import storable
+from talkalike.store.judging import items, serving, standings
+from talkalike.store.judging.judgement_values import Refusal, RefusedError
+from talkalike.store.tables import judging_tables as tables
+
+if TYPE_CHECKING:
+    from talkalike.store.judging import models
+
+
+class BatchState(StrEnum):
+    """Only OPEN takes judgements; the models' names are known in REVEALED, from which there is no way back."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    REVEALED = "revealed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """A batch. `pairs` in all, `left` still to be judged by somebody."""
+
+    id: int
+    name: str
+    state: BatchState
+    seed: int
+    server_id: int | None
+    made_at: datetime
+    revealed_at: datetime | None
+    pairs: int
+    left: int
+
+
+# ------------------------------------------------------------------------------------------------------------- batches
+def make_batch(name: str, *, seed: int | None = None, by: int | None = None, server_id: int | None = None) -> int:
+    """Makes an open batch and returns its id. `seed` decides orders and repetitions; `by` is the judge who made it."""
+    row = tables.Batch.objects.create(
+        name=storable.text(name),
+        state=BatchState.OPEN.value,
+        seed=secrets.randbits(48) if seed is None else seed,
+        by=by,
+        server_id=server_id or 0,
+        made_at=timezone.now(),
+    )
+    return int(row.pk)
+
+
+def close_batch(batch_id: int) -> bool:
+    """Takes no more judgements; False if it was not open."""
+    open_ = tables.Batch.objects.filter(id=batch_id, state=BatchState.OPEN.value)
+    return open_.update(state=BatchState.CLOSED.value, closed_at=timezone.now()) > 0
+
+
+def reopen_batch(batch_id: int) -> bool:
+    """Takes judgements again; False if it was not closed, or its names are known."""
+    closed = tables.Batch.objects.filter(id=batch_id, state=BatchState.CLOSED.value)
+    return closed.update(state=BatchState.OPEN.value, closed_at=None) > 0
+
+
+def reveal_batch(batch_id: int) -> bool:
+    """Shows the models' names, which ends the judging for good; False if they were shown before."""
+    hidden = tables.Batch.objects.filter(id=batch_id).exclude(state=BatchState.REVEALED.value)
+    return hidden.update(state=BatchState.REVEALED.value, revealed_at=timezone.now()) > 0
+
+
+def batches(*, state: BatchState | None = None) -> tuple[BatchRow, ...]:
+    """All batches (in that state), newest first."""
+    rows = tables.Batch.objects.order_by("-id")
+    return tuple(_batch(row) for row in (rows.filter(state=state.value) if state else rows))
+
+
+def batch(batch_id: int) -> BatchRow | None:
+    """The batch, or None if there is none."""
+    row = tables.Batch.objects.filter(id=batch_id).first()
+    return _batch(row) if row else None
+
+
+# --------------------------------------------------------------------------------------------------------------- pairs
+def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: float = 0.0) -> int:
+    """Makes a pair and returns its id; the same pair of a batch again is the one that is there.
+
+    `spread`: how much models disagree about it, from 0 (sure) to 1; such pairs come first. The order in which its
+    replies stand is drawn once from the batch's seed. Raises RefusedError where a reply is gone, both are the same,
+    they answer different contexts, or the batch is closed.
+    """
+    batch_row = serving.open_batch(batch_id) if batch_id is not None else None
+    a, b = _item(a_item), _item(b_item)
+    told_a, told_b = items.read(a), items.read(b)
+    if told_a is None or told_b is None:
+        raise items.vanished()
+    if a.pk == b.pk or (told_a.context, told_a.speaker) != (told_b.context, told_b.speaker):
+        raise RefusedError(Refusal.INVALID, "Only two different replies to the same messages can be compared.")
+    told = f"{batch_row.name if batch_row else ''}\x00{batch_row.seed if batch_row else 0}\x00{a.key}\x00{b.key}"
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    known = tables.Pair.objects.filter(key=key).values_list("id", flat=True).first()
+    if known is not None:
+        return int(known)
+    row = tables.Pair(key=key, batch=batch_row, a=a, b=b, a_first=False, made_at=timezone.now())
+    row.a_first = serving.chance(batch_row, "stored order", row) < 0.5
+    row.wanted = row.missing = 1 + int(serving.chance(batch_row, "two people", row) < serving.TWO_PEOPLE)
+    row.spread = min(1.0, max(0.0, spread)) if math.isfinite(spread) else 0.0
+    row.unsure = row.spread + standings.closeness(a.model, b.model, standings.scores())
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError:  # another thread made it meanwhile
+        return int(tables.Pair.objects.get(key=key).pk)
+    return int(row.pk)
+
+
+def names(pair_id: int) -> tuple[str, str]:
+    """The models behind a and b. Raises RefusedError as long as the pair's batch is not revealed."""
+    row = tables.Pair.objects.select_related("a", "b", "batch").filter(id=pair_id).first()
+    if row is None:
+        raise RefusedError(Refusal.UNKNOWN, "There is no such pair, or no longer.")
+    if row.batch is not None and row.batch.state != BatchState.REVEALED:
+        raise RefusedError(Refusal.CLOSED, "The models' names are shown when the batch is done.")
+    return row.a.model, row.b.model
+
+
+def _item(item_id: int) -> models.Item:
+    row = tables.Item.objects.filter(id=item_id).first()
+    if row is None:
+        raise RefusedError(Refusal.UNKNOWN, "There is no such reply, or no longer.")
+    return row
+
+
+def _batch(row: models.Batch) -> BatchRow:
+    return BatchRow(
+        id=row.pk,
+        name=row.name,
+        state=BatchState(row.state),
+        seed=row.seed,
+        server_id=row.server_id or None,
+        made_at=row.made_at,
+        revealed_at=row.revealed_at,
+        pairs=row.pairs.count(),
+        left=row.pairs.filter(missing__gt=0).count(),
+    )

@@ -1,0 +1,252 @@
+"""Which pair a judge sees next, in which order its replies stand, and what comes back a second time.
+
+Pairs the models are unsure about come first. 15 % of the pairs go to two people, 5 % of what somebody judged comes back
+to them later. Which ones, and every order, follow from the batch's seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+
+from talkalike.store.judging import items, judges, standings
+from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Turn
+from talkalike.store.tables import judging_tables as tables
+
+if TYPE_CHECKING:
+    from talkalike.store.judging import models
+
+TWO_PEOPLE = 0.15
+SAME_PERSON = 0.05
+GAP = 10  # pairs between the two times
+RESERVED = timedelta(minutes=30)  # for how long a pair that somebody reads is kept from others
+REFRESH = 25  # pairs of one judge between two looks at which models are close
+MANY = 1000  # nobody needs to know how many more there are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownReply:
+    """A reply as a judge may see it: without its model's name."""
+
+    item_id: int
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairView:
+    """A pair as a judge sees it. `given`: what they said about it, if they come back to it."""
+
+    pair_id: int
+    batch_id: int | None
+    repeat: bool
+    context: tuple[Turn, ...]
+    speaker: str
+    left: ShownReply
+    right: ShownReply
+    given: Choice | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a judge is: pairs of the batch they judged, how many pairs still need somebody, how many of those only a
+    second opinion. Both are at most 1,000."""
+
+    judged: int
+    left: int
+    second_opinions: int
+
+
+def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> PairView | None:
+    """The pair this judge should see: the one they were shown and did not judge, or the next; None when all is done.
+
+    Raises RefusedError for a blocked judge and a batch that is closed.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        judge = judges.allowed(judge_id)
+        batch = open_batch(batch_id)
+        while True:
+            assignment = _waiting(judge, batch) or _fresh(judge, batch, now) or _waiting(judge, batch, early=True)
+            if assignment is None:
+                return None
+            view = _view(assignment)
+            if view is not None:
+                return view
+            # The texts are gone: nobody can judge this pair any more.
+            tables.Pair.objects.filter(id=assignment.pair_id).update(missing=0, reserved_until=None)
+            tables.Assignment.objects.filter(pair_id=assignment.pair_id, done=False).delete()
+
+
+def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | None:
+    """A pair this judge was shown, as it stood then; None if they were not, or its texts are gone."""
+    assignment = _of(pair_id, judge_id, repeat=repeat).select_related("pair__a", "pair__b").first()
+    if assignment is None:
+        return None
+    said = tables.Judgement.objects.filter(
+        judge_id=judge_id, pair_id=pair_id, round=assignment.round, ended_at=None
+    ).values_list("choice", flat=True)
+    given = said.first()
+    return _view(assignment, given=Choice(given) if given else None)
+
+
+def progress(judge_id: int, batch_id: int) -> Progress:
+    """How far the judge is in the batch."""
+    pairs = tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0)
+    second = pairs.filter(judged__gt=0)[:MANY].count()
+    fresh = pairs.filter(judged=0)[:MANY].count()
+    judged_ = tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).count()
+    return Progress(judged=judged_, left=min(MANY, fresh + second), second_opinions=second)
+
+
+def refresh(batch_id: int) -> int:
+    """Puts the batch's pairs in a new order, close models first, from what was judged so far; returns how many moved.
+
+    `next_pair` does this now and then by itself.
+    """
+    with transaction.atomic():
+        # Of two that try at once, one does it.
+        free = tables.Batch.objects.select_for_update(skip_locked=True, no_key=True).filter(id=batch_id)
+        if free.first() is None:
+            return 0
+        scores = standings.scores()
+        waiting = tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0)
+        moved = 0
+        for one, two in waiting.values_list("a__model", "b__model").distinct().order_by():
+            close = standings.closeness(one, two, scores)
+            between = waiting.filter(a__model=one, b__model=two)
+            stale = between.exclude(unsure__range=(F("spread") + close - 0.05, F("spread") + close + 0.05))
+            moved += stale.update(unsure=F("spread") + close)
+        return moved
+
+
+# -------------------------------------------------------------------------------------------------------------- inside
+def open_batch(batch_id: int) -> models.Batch:
+    """The batch. Raises RefusedError where it takes no judgements."""
+    batch = tables.Batch.objects.filter(id=batch_id).first()
+    if batch is None:
+        raise RefusedError(Refusal.UNKNOWN, "There is no such batch, or no longer.")
+    require_open(batch)
+    return batch
+
+
+def require_open(batch: models.Batch) -> None:
+    """Raises RefusedError where the batch takes no judgements."""
+    if batch.state == "revealed":
+        raise RefusedError(
+            Refusal.REVEALED,
+            "The models' names of this batch were shown, so its pairs can no longer be judged.",
+            hint="What was judged before is kept.",
+        )
+    if batch.state != "open":
+        raise RefusedError(Refusal.CLOSED, "This batch is closed.", hint="What was judged before is kept.")
+
+
+def assigned(pair: models.Pair, judge_id: int, *, repeat: bool) -> models.Assignment:
+    """In which order the judge sees, or saw, the pair. Raises RefusedError for a repetition nobody asked for."""
+    known: models.Assignment | None = _of(pair.pk, judge_id, repeat=repeat).first()
+    if known is not None:
+        return known
+    if repeat:
+        raise RefusedError(Refusal.UNKNOWN, "You were not asked a second time about this pair.")
+    # Judged where it stood, without the judging page: in the pair's own order.
+    return tables.Assignment.objects.create(
+        judge_id=judge_id, batch_id=pair.batch_id, pair=pair, round=0, a_first=pair.a_first
+    )
+
+
+def judged(pair: models.Pair, assignment: models.Assignment, choice: Choice) -> None:
+    """Notes that the judge is done with it, and whether they are asked again later."""
+    if assignment.done:
+        return
+    assignment.done = True
+    assignment.save(update_fields=["done"])
+    again = assignment.round == 0 and choice is not Choice.SKIP and pair.batch is not None
+    if again and chance(pair.batch, "repeat", pair, assignment.judge_id) < SAME_PERSON:
+        tables.Assignment.objects.get_or_create(
+            judge_id=assignment.judge_id,
+            batch_id=pair.batch_id,
+            pair=pair,
+            round=1,
+            defaults={
+                "a_first": chance(pair.batch, "second order", pair, assignment.judge_id) < 0.5,
+                "after": _done(assignment.judge_id, pair.batch_id) + GAP,
+            },
+        )
+
+
+def reopen(pair: models.Pair, judge_id: int, *, repeat: bool) -> None:
+    """The judge took it back: they see it again, and are not asked a second time before they judged it once."""
+    _of(pair.pk, judge_id, repeat=repeat).update(done=False)
+    if not repeat:
+        _of(pair.pk, judge_id, repeat=True).filter(done=False).delete()
+
+
+def chance(batch: models.Batch | None, what: str, pair: models.Pair, judge_id: int = 0) -> float:
+    """A number from 0 to 1 that is always the same for the same seed, question, pair and judge."""
+    told = f"{batch.seed if batch else 0}\x00{what}\x00{pair.a.key}\x00{pair.b.key}\x00{judge_id}"
+    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7]) / 2**56
+
+
+def _of(pair_id: int, judge_id: int, *, repeat: bool) -> Any:
+    return tables.Assignment.objects.filter(pair_id=pair_id, judge_id=judge_id, round=int(repeat))
+
+
+def _done(judge_id: int, batch_id: int | None) -> int:
+    return int(tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).count())
+
+
+def _waiting(judge: models.Judge, batch: models.Batch, *, early: bool = False) -> models.Assignment | None:
+    """What the judge was shown and did not judge, or is to judge again; `early`: though it is not time yet."""
+    rows = tables.Assignment.objects.filter(judge=judge, batch=batch, done=False).order_by("after", "id")
+    assignment = rows.select_related("pair__a", "pair__b").first()
+    if assignment is None or early or assignment.after == 0 or assignment.after <= _done(judge.pk, batch.pk):
+        return assignment
+    return None
+
+
+def _fresh(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Assignment | None:
+    """Gives the judge the pair that helps most of those nobody reads at the moment."""
+    if _done(judge.pk, batch.pk) % REFRESH == 0:
+        refresh(batch.pk)
+    mine = tables.Assignment.objects.filter(judge=judge, pair_id=OuterRef("pk"))
+    free = tables.Pair.objects.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(
+        Q(reserved_until=None) | Q(reserved_until__lt=now), ~Exists(mine), batch=batch, missing__gt=0
+    )
+    free = free.order_by("-unsure", "id")
+    found = [
+        free.filter(judged=0).first(),
+        free.filter(judged__gt=0).exclude(last_judge_id=judge.pk).first(),
+    ]
+    candidates = [pair for pair in found if pair is not None]
+    if not candidates:
+        return None
+    pair = max(candidates, key=lambda pair: (pair.unsure, pair.judged))
+    tables.Pair.objects.filter(id=pair.pk).update(reserved_until=now + RESERVED)
+    return tables.Assignment.objects.create(
+        judge=judge, batch=batch, pair=pair, round=0, a_first=chance(batch, "order", pair, judge.pk) < 0.5
+    )
+
+
+def _view(assignment: models.Assignment, given: Choice | None = None) -> PairView | None:
+    pair = assignment.pair
+    a, b = items.read(pair.a), items.read(pair.b)
+    if a is None or b is None:
+        return None
+    shown_a = ShownReply(item_id=pair.a_id, messages=a.messages)
+    shown_b = ShownReply(item_id=pair.b_id, messages=b.messages)
+    return PairView(
+        pair_id=pair.pk,
+        batch_id=pair.batch_id,
+        repeat=bool(assignment.round),
+        context=a.context,
+        speaker=a.speaker,
+        left=shown_a if assignment.a_first else shown_b,
+        right=shown_b if assignment.a_first else shown_a,
+        given=given,
+    )

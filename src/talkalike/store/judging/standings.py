@@ -1,0 +1,90 @@
+"""How models stand against each other, from the tallies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from django.db.models import Sum
+
+from talkalike.store.judging.judgement_values import Choice, Kind, Type
+from talkalike.store.judging.statistics import bradley_terry
+from talkalike.store.tables import judging_tables as tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A model against all others it was compared with. `score` is a logit (0: average) with its 95 % interval."""
+
+    model: str
+    score: float
+    low: float
+    high: float
+    wins: int
+    ties: int
+    losses: int
+
+
+def standings(*, kind: Kind = Kind.HUMAN, until: date | None = None) -> tuple[Standing, ...]:
+    """Every compared model, strongest first; of judgements up to that day."""
+    rows = tables.Tally.objects.filter(type=Type.COMPARISON.value, kind=kind.value).exclude(value=Choice.SKIP.value)
+    if until is not None:
+        rows = rows.filter(day__lte=until)
+    counts = rows.values_list("model_a", "model_b", "value").annotate(sum=Sum("count")).filter(sum__gt=0)
+    return stand(counts.order_by())
+
+
+def over_time(*, kind: Kind = Kind.HUMAN, points: int = 12) -> tuple[tuple[date, tuple[Standing, ...]], ...]:
+    """The standings as they were on up to `points` days, evenly spread from the first comparison to the last."""
+    rows = tables.Tally.objects.filter(type=Type.COMPARISON.value, kind=kind.value, count__gt=0)
+    days = sorted(set(rows.values_list("day", flat=True)))
+    if not days:
+        return ()
+    span = (days[-1] - days[0]).days
+    wanted = {days[0] + timedelta(days=round(span * i / max(1, points - 1))) for i in range(points)}
+    return tuple((day, standings(kind=kind, until=day)) for day in sorted(wanted))
+
+
+def scores() -> dict[str, float]:
+    """The score of each model that people compared."""
+    return {standing.model: standing.score for standing in standings()}
+
+
+def closeness(one: str, two: str, known: Mapping[str, float]) -> float:
+    """1 where it is open which model wins, towards 0 where it is clear. Models nobody compared yet are average."""
+    chance = 1 / (1 + math.exp(-max(-500.0, min(500.0, known.get(one, 0.0) - known.get(two, 0.0)))))
+    return 1 - abs(2 * chance - 1)
+
+
+def stand(counts: Iterable[tuple[str, str, str, int]]) -> tuple[Standing, ...]:
+    """Standings from (model_a, model_b, value, count)."""
+    rows = [(a, b, value, int(count)) for a, b, value, count in counts if a != b]
+    models = sorted({name for a, b, _, _ in rows for name in (a, b)})
+    index = {name: i for i, name in enumerate(models)}
+    won, tied = np.zeros((len(models), len(models))), np.zeros((len(models), len(models)))
+    for a, b, value, count in rows:
+        one, two = index[a], index[b]
+        if value == Choice.A:
+            won[one, two] += count
+        elif value == Choice.B:
+            won[two, one] += count
+        else:  # both good or both bad: neither is better
+            tied[one, two] += count
+            tied[two, one] += count
+    strengths = bradley_terry(won + tied / 2)
+    made = [
+        Standing(
+            model=name,
+            score=float(strengths.score[i]),
+            low=float(strengths.low[i]),
+            high=float(strengths.high[i]),
+            wins=int(won[i].sum()),
+            ties=int(tied[i].sum()),
+            losses=int(won[:, i].sum()),
+        )
+        for name, i in index.items()
+    ]
+    return tuple(sorted(made, key=lambda standing: (-standing.score, standing.model)))

@@ -1,0 +1,1 @@
+"""Conversations that people have on the website, with all their branches."""

@@ -1,0 +1,207 @@
+"""What was said in a conversation on the website, the replies, and the branches. Callers have checked whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from talkalike.store import storable
+from talkalike.store.tables import talking_tables as tables
+from talkalike.store.talking.conversations import shortened
+from talkalike.store.talking.values import MessageKind, MessageRow, NewPicture, Part, PictureRow, ReplyState, text_of
+
+if TYPE_CHECKING:
+    from talkalike.store.talking import models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What somebody sends. `parent` is the message before it, None for the first; `answered`: a reply is to follow."""
+
+    parent: int | None
+    text: str
+    token: str = ""
+    pictures: tuple[NewPicture, ...] = ()
+    answered: bool = True
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a reply ended."""
+
+    state: ReplyState
+    parts: tuple[Part, ...] = ()
+    tokens: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+
+def all_of(conversation_id: int) -> tuple[MessageRow, ...]:
+    """Every message of every branch, oldest first."""
+    pictures: dict[int, list[PictureRow]] = {}
+    for row in tables.WebPicture.objects.filter(message__conversation_id=conversation_id).order_by("id").defer("data"):
+        pictures.setdefault(row.message_id, []).append(_picture(row))
+    rows = tables.WebMessage.objects.filter(conversation_id=conversation_id).order_by("id").defer("seen", "sampling")
+    return tuple(_row(row, tuple(pictures.get(row.pk, ()))) for row in rows)
+
+
+def seen_of(conversation_id: int, reply_id: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the model saw for a reply, and its sampling."""
+    found = tables.WebMessage.objects.filter(id=reply_id, conversation_id=conversation_id).first()
+    return (found.seen, found.sampling) if found else ({}, {})
+
+
+def picture(owner: str, conversation_id: int, picture_id: int) -> tuple[bytes, str] | None:
+    """The bytes and the type of a picture, if its conversation is theirs."""
+    found = tables.WebPicture.objects.filter(
+        id=picture_id, message__conversation_id=conversation_id, message__conversation__owner=owner
+    ).first()
+    return (bytes(found.data), str(found.content_type)) if found else None
+
+
+def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
+    """Adds a message, and the reply that is to be written: both ids, and whether they are new (the form came first).
+
+    Both are kept, or neither. The branch that they end is the one that is shown from now on.
+    """
+    with transaction.atomic():
+        locked = _locked(conversation_id)
+        known = tables.WebMessage.objects.filter(conversation=locked, token=saying.token).exclude(token="").first()
+        if known is not None:
+            reply = tables.WebMessage.objects.filter(parent=known, kind=MessageKind.REPLY).order_by("id").first()
+            return known.pk, reply.pk if reply else None, False
+        said = _add(locked, saying.parent, MessageKind.SAID, text=storable.text(saying.text), token=saying.token[:40])
+        for one in saying.pictures:
+            tables.WebPicture.objects.create(
+                message=said,
+                name=storable.text(one.name)[:200],
+                content_type=one.content_type,
+                width=one.width,
+                height=one.height,
+                data=one.data,
+            )
+        reply_id = None
+        if saying.answered:
+            reply_id = _add(locked, said.pk, MessageKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
+        if not locked.title:
+            locked.title = shortened(saying.text) or "A picture"
+        _shown(locked, reply_id or said.pk)
+        return said.pk, reply_id, True
+
+
+def answer(conversation_id: int, parent: int, *, model: str) -> int:
+    """Adds another reply to the message `parent`, still to be written; returns its id."""
+    with transaction.atomic():
+        locked = _locked(conversation_id)
+        reply = _add(locked, parent, MessageKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
+        _shown(locked, reply.pk)
+        return int(reply.pk)
+
+
+def reset(conversation_id: int, parent: int) -> int:
+    """Marks that the double is to forget what stands before; returns the mark's id."""
+    with transaction.atomic():
+        locked = _locked(conversation_id)
+        mark = _add(locked, parent, MessageKind.RESET)
+        _shown(locked, mark.pk)
+        return int(mark.pk)
+
+
+def show(conversation_id: int, head: int) -> None:
+    """The branch that ends there is the one that is shown."""
+    tables.WebConversation.objects.filter(id=conversation_id).update(head=head, version=F("version") + 1)
+
+
+def begun(
+    reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]
+) -> None:
+    """The model begins to write: whose voice it has, what it sees, how words are chosen."""
+    tables.WebMessage.objects.filter(id=reply_id).update(
+        speaker=storable.text(speaker),
+        model=storable.text(model),
+        seen=storable.json(seen),
+        sampling=storable.json(sampling),
+    )
+
+
+def progress(reply_id: int, parts: Sequence[Part]) -> None:
+    """What was written so far, so that it is not lost when the process dies."""
+    tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_written(parts))
+
+
+def end(reply_id: int, ending: Ending, *, item_id: int | None = None) -> bool:
+    """A reply has ended; False if it was deleted meanwhile."""
+    row = tables.WebMessage.objects.filter(id=reply_id).first()
+    if row is None:
+        return False
+    tables.WebMessage.objects.filter(id=reply_id).update(
+        state=ending.state.value,
+        tokens=ending.tokens,
+        seconds=ending.seconds,
+        problem=storable.text(ending.problem),
+        item_id=item_id,
+        **_written(ending.parts),
+    )
+    tables.WebConversation.objects.filter(id=row.conversation_id).update(
+        version=F("version") + 1, changed_at=timezone.now()
+    )
+    return True
+
+
+def break_off(conversation_id: int, *, but: Collection[int]) -> int:
+    """Marks replies as broken off that nobody writes any more (`but` those); returns how many there were."""
+    writing = tables.WebMessage.objects.filter(conversation_id=conversation_id, state=ReplyState.WRITING)
+    return int(writing.exclude(id__in=list(but)).update(state=ReplyState.BROKEN.value))
+
+
+# -------------------------------------------------------------------------------------------------------------- inside
+def _locked(conversation_id: int) -> models.WebConversation:
+    return tables.WebConversation.objects.select_for_update().get(id=conversation_id)
+
+
+def _add(
+    locked: models.WebConversation, parent: int | None, kind: MessageKind, **columns: Any
+) -> models.WebMessage:
+    return tables.WebMessage.objects.create(
+        conversation=locked, parent_id=parent, kind=kind.value, at=timezone.now(), **columns
+    )
+
+
+def _shown(locked: models.WebConversation, head: int) -> None:
+    locked.head, locked.changed_at = head, timezone.now()
+    locked.version += 1
+    locked.save(update_fields=["head", "changed_at", "version", "title"])
+
+
+def _written(parts: Sequence[Part]) -> dict[str, Any]:
+    clean = [Part(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
+    return {"parts": [{"text": one.text, "emoji": one.emoji} for one in clean], "text": text_of(clean)}
+
+
+def _picture(row: models.WebPicture) -> PictureRow:
+    return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
+
+
+def _row(row: models.WebMessage, pictures: tuple[PictureRow, ...]) -> MessageRow:
+    return MessageRow(
+        id=row.pk,
+        parent=row.parent_id,
+        kind=MessageKind(row.kind),
+        text=row.text,
+        at=row.at,
+        parts=tuple(Part(text=part["text"], emoji=part["emoji"]) for part in row.parts),
+        state=ReplyState(row.state) if row.state else None,
+        model=row.model,
+        speaker=row.speaker,
+        item_id=row.item_id,
+        tokens=row.tokens,
+        seconds=row.seconds,
+        problem=row.problem,
+        pictures=pictures,
+    )
