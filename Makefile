@@ -56,8 +56,18 @@ demo: $(VENV)/.stamp-base
 discord: $(VENV)/.stamp-base
 	@$(VENV)/bin/talkalike serve --discord --offline --workspace demo
 
+# The tests of the pages drive a real browser. Debian's is installed where that needs no password; else CHROMIUM names one.
+$(VENV)/.stamp-browser: $(VENV)/.stamp-venv
+	@if [ -n "$${CHROMIUM:-}$$(command -v chromium chromium-browser google-chrome || true)" ]; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "==> installing Chromium for the tests of the pages"; \
+		(export DEBIAN_FRONTEND=noninteractive; apt-get install -qq -y --no-install-recommends chromium || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)) >/dev/null; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then echo "==> installing Chromium for the tests of the pages"; \
+		(sudo -n apt-get update -qq && sudo -n DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium) >/dev/null; \
+	else echo "The tests of the pages need Chromium. Install it (Debian, Ubuntu: apt install chromium), or name yours: make test CHROMIUM=/path/to/chromium" >&2; exit 2; fi
+	@touch $@
+
 # pytest comes last, so that its summary is the last line.
-test: $(VENV)/.stamp-test
+test: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	@echo "==> ruff";                $(VENV)/bin/ruff check --quiet .
 	@echo "==> ruff format";         $(VENV)/bin/ruff format --quiet --check . || { echo "These files are not formatted; run $(VENV)/bin/ruff format ." >&2; $(VENV)/bin/ruff format --check .; }
 	@echo "==> mypy --strict";       $(VENV)/bin/mypy --no-error-summary

@@ -133,6 +133,7 @@ class Learner:
             logprobs_L, old_L, targets.advantages[places_L], clip_low=update.clip_low, clip_high=update.clip_high
         )
         loss = losses_L.sum() / divisor
+        statistics.entropy += entropy_sum(logits_LV.detach())  # before the backward pass, which reuses the logits
         loss.backward()
         statistics.policy_loss += float(loss.detach())
         statistics.tokens += len(places_L)
@@ -140,7 +141,6 @@ class Learner:
         statistics.ratio_min = min(statistics.ratio_min, float(ratio_L.min()))
         statistics.ratio_max = max(statistics.ratio_max, float(ratio_L.max()))
         statistics.clipped += float(((ratio_L < 1 - update.clip_low) | (ratio_L > 1 + update.clip_high)).sum())
-        statistics.entropy += entropy_sum(logits_LV.detach())
         if first:
             statistics.first_ratio_off = max(statistics.first_ratio_off, float((ratio_L - 1).abs().max()))
         if self.head is not None:

@@ -13,7 +13,9 @@ from typing import Any
 
 from django.db import models
 
-import talkalike.store.judging.models  # noqa: F401  # Django finds the tables of the app through this module
+# Django finds the tables of the app through this module.
+import talkalike.store.judging.models
+import talkalike.store.talking.models  # noqa: F401
 
 
 class Server(models.Model):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from talkalike.store import models as tables
     from talkalike.store.judging import models as judging_tables
+    from talkalike.store.talking import models as talking_tables
 else:
 
     class _Tables:
@@ -19,5 +20,6 @@ else:
 
     tables = _Tables("talkalike.store.models")
     judging_tables = _Tables("talkalike.store.judging.models")
+    talking_tables = _Tables("talkalike.store.talking.models")
 
-__all__ = ["judging_tables", "tables"]
+__all__ = ["judging_tables", "tables", "talking_tables"]

@@ -22,7 +22,6 @@ from django.http import HttpRequest, HttpResponse
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.store import rules
 from talkalike.website.access import Role, to_login, visitor_of
-from talkalike.website.data import write
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[models.Model]
@@ -149,7 +148,7 @@ class RuleForm(UnseenChangeForm):
 
 
 class RuleAdmin(StoredAdmin):
-    """The rules in force. A change goes through the store, which keeps the history of changes."""
+    """The rules in force. A change goes through the store's functions, which keep the history."""
 
     form = RuleForm
     fields = ("server_id", "subject", "subject_id", "kind", "value", "as_loaded")
@@ -160,14 +159,14 @@ class RuleAdmin(StoredAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """As the bot does it."""
-        write(rules.put, _rule(obj), by=BY_ADMIN)
+        rules.put(_rule(obj), by=BY_ADMIN)
         key = {name: getattr(obj, name) for name in ("server_id", "subject", "subject_id", "kind")}
         obj.pk = self.model.objects.values_list("pk", flat=True).get(**key)
         obj._state.adding = False
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """As the bot does it."""
-        write(rules.remove, _rule(obj), by=BY_ADMIN)
+        rules.remove(_rule(obj), by=BY_ADMIN)
 
 
 def _rule(row: Any) -> Rule:

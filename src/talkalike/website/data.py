@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connection
 
 from talkalike.website.services import services
 
@@ -22,7 +23,12 @@ def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def write(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls a store function that writes; what it wrote is kept once this returns. Raises StoreError."""
+    """Calls a store function that writes; what it wrote is kept once this returns. Raises StoreError.
+
+    Never inside a transaction of this thread: on SQLite it would hold the lock that the writing thread waits for.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("write() was called inside a transaction; call the store's function directly there")
     return services().store.call(function, *args, **kwargs)
 
 
@@ -30,8 +36,6 @@ async def aread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     """As `read`, from async views and streamed answers: in one of the site's threads."""
 
     def fresh() -> T:
-        from django.db import close_old_connections
-
         close_old_connections()  # one that broke meanwhile is replaced
         return function(*args, **kwargs)
 

@@ -76,8 +76,10 @@ def count_ratings(item: models.Item, changes: Iterable[Change]) -> None:
         votes[str(change.judgement.value)] += change.by
     score.votes = {name: count for name, count in sorted(votes.items()) if count}
     score.count = sum(score.votes.values())
-    score.mean = sum(int(name) * count for name, count in score.votes.items()) / score.count if score.count else 0.0
-    score.save(update_fields=["votes", "count", "mean"])
+    total = sum(int(name) * count for name, count in score.votes.items())
+    score.mean = total / score.count if score.count else 0.0
+    score.rank = (total + 6) / (score.count + 2)
+    score.save(update_fields=["votes", "count", "mean", "rank"])
     add_tallies(_summed((item_key(item, change), change.by) for change in changes))
     if kind is Kind.HUMAN:
         add_agreement(_moved(scale, before, _votes(score.votes)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
@@ -116,6 +117,29 @@ def key_of(reply: JudgedReply) -> str:
     told = [reply.context, reply.speaker, reply.messages, reply.model, reply.sampling]
     content = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def read_for_training(row: models.Item) -> JudgedReply | None:
+    """The reply as it may be learned from; None where it is gone, or those it answers do not want that.
+
+    What is said on Discord needs the asker's consent; turns of others who gave none are left out.
+    """
+    if row.origin != DISCORD:
+        return read(row) if row.may_train else None
+    reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
+    if reply is None or not _said(reply):
+        return None
+    kept = reply.seen.get("kept", ())
+    authors = {turn["author_id"] for turn in kept} | {reply.asker_id}
+    people = reply_tables.Person.objects.filter(user_id__in=authors, training=True)
+    agreed = {*people.values_list("user_id", flat=True), 0}  # 0: the persona, which nobody said
+    numbers = [int(turn["id"]) for turn in kept if turn["id"].isdigit()]
+    own = reply_tables.SentMessage.objects.filter(message_id__in=numbers).values_list("message_id", flat=True)
+    by_double = {str(message_id) for message_id in own}
+    if reply.asker_id not in agreed - {0}:
+        return None
+    fit = [turn for turn in kept if turn["author_id"] in agreed or turn["id"] in by_double]
+    return _of_discord(row, replace(reply, seen={**reply.seen, "kept": fit}))
 
 
 def vanished() -> RefusedError:

@@ -197,7 +197,10 @@ class Judgement(models.Model):
 
 
 class ItemScore(models.Model):
-    """The ratings of a reply on one scale, and their mean: what the worst replies are found by."""
+    """The ratings of a reply on one scale and their mean.
+
+    `rank` is the mean with two ratings of 3 added: the worst replies are those many people dislike, not those one does.
+    """
 
     item = models.ForeignKey(Item, on_delete=models.CASCADE)
     scale = models.CharField(max_length=16)
@@ -205,11 +208,12 @@ class ItemScore(models.Model):
     votes = models.JSONField(default=dict)
     count = models.IntegerField(default=0)
     mean = models.FloatField(default=0.0)
+    rank = models.FloatField(default=3.0)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("item", "scale", "kind"), name="one_score"),)
         indexes = (
-            models.Index(fields=("scale", "kind", "mean"), name="worst_replies", condition=models.Q(count__gt=0)),
+            models.Index(fields=("scale", "kind", "rank", "id"), name="worst_replies", condition=models.Q(count__gt=0)),
         )
 
 

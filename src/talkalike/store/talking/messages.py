@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from talkalike.errors import UserError
 from talkalike.store import storable
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.conversations import shortened
@@ -162,7 +163,10 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
 
 # -------------------------------------------------------------------------------------------------------------- inside
 def _locked(conversation_id: int) -> models.WebConversation:
-    return tables.WebConversation.objects.select_for_update().get(id=conversation_id)
+    locked = tables.WebConversation.objects.select_for_update().filter(id=conversation_id).first()
+    if locked is None:
+        raise UserError("This conversation was deleted meanwhile.", hint="Begin a new one.")
+    return locked
 
 
 def _add(

@@ -1,0 +1,187 @@
+"""Judgements as lines of JSON, as they are exported and as a trainer reads them. Knows no database."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from talkalike.store.judging.judgement_values import (
+    AnyRecord,
+    Choice,
+    ComparisonRecord,
+    CorrectionRecord,
+    FlagRecord,
+    JudgedReply,
+    Kind,
+    RatingRecord,
+    Scale,
+    SkipRecord,
+    Type,
+)
+
+LONGEST_LINE = 64_000_000  # characters; a line break that was lost must not fill the memory
+_A_FIRST, _B_FIRST = ("a", "b"), ("b", "a")
+
+
+class LineError(ValueError):
+    """A line that is no judgement; says what is wrong with it."""
+
+
+def to_line(record: AnyRecord) -> str:
+    """The record as one line, without the line break."""
+    about: dict[str, Any]
+    if isinstance(record, ComparisonRecord):
+        about = {"a": _reply(record.a), "b": _reply(record.b), "choice": record.choice.value}
+        about |= {"shown": list(record.shown), "pair": record.pair} | ({"repeat": True} if record.repeat else {})
+    else:
+        about = {"reply": _reply(record.reply)}
+        if isinstance(record, RatingRecord):
+            about |= {"scale": record.scale.value, "value": record.value}
+        elif isinstance(record, CorrectionRecord):
+            about["text"] = record.text
+        elif isinstance(record, FlagRecord):
+            about["reason"] = record.reason
+    told = {
+        "type": type_of(record).value,
+        "id": record.id,
+        "at": record.at.astimezone(UTC).isoformat(),
+        "judge": record.judge,
+        "kind": record.kind.value,
+        "seconds": record.seconds,
+        **about,
+    }
+    return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def from_line(line: str) -> AnyRecord:
+    """The record of a line. Raises LineError."""
+    if len(line) > LONGEST_LINE:
+        raise LineError("it is longer than any judgement")
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        raise LineError("it is not JSON") from None
+    if not isinstance(told, Mapping):
+        raise LineError("it is no JSON object")
+    common: dict[str, Any] = {
+        "id": _text(told, "id", empty=True),
+        "at": _time(told),
+        "judge": _text(told, "judge"),
+        "kind": _one_of(Kind, told, "kind"),
+        "seconds": _seconds(told),
+    }
+    match _one_of(Type, told, "type"):
+        case Type.RATING:
+            return RatingRecord(
+                **common, reply=_read_reply(told, "reply"), scale=_one_of(Scale, told, "scale"), value=_rating(told)
+            )
+        case Type.COMPARISON:
+            return _comparison(told, common)
+        case Type.CORRECTION:
+            return CorrectionRecord(**common, reply=_read_reply(told, "reply"), text=_text(told, "text"))
+        case Type.FLAG:
+            return FlagRecord(**common, reply=_read_reply(told, "reply"), reason=_text(told, "reason"))
+        case Type.SKIP:
+            return SkipRecord(**common, reply=_read_reply(told, "reply"))
+
+
+def type_of(record: AnyRecord) -> Type:
+    """Which form of judgement it is."""
+    types = {RatingRecord: Type.RATING, ComparisonRecord: Type.COMPARISON, CorrectionRecord: Type.CORRECTION}
+    types |= {FlagRecord: Type.FLAG, SkipRecord: Type.SKIP}
+    return types[type(record)]
+
+
+def _reply(reply: JudgedReply) -> dict[str, Any]:
+    return {
+        "id": reply.id,
+        "context": [{"speaker": speaker, "text": text} for speaker, text in reply.context],
+        "speaker": reply.speaker,
+        "messages": list(reply.messages),
+        "model": reply.model,
+        "sampling": dict(reply.sampling),
+    }
+
+
+def _read_reply(told: Mapping[str, Any], key: str) -> JudgedReply:
+    reply = told.get(key)
+    if not isinstance(reply, Mapping):
+        raise LineError(f"'{key}' is no reply")
+    if "messages" not in reply:
+        raise LineError(f"'{key}' names a reply without its text, and an unknown reply cannot be judged")
+    messages, context, sampling = reply["messages"], reply.get("context"), reply.get("sampling") or {}
+    if not _all(messages, str) or not any(message.strip() for message in messages):
+        raise LineError(f"'{key}' has no messages")
+    if not _all(context, Mapping) or not isinstance(sampling, Mapping):
+        raise LineError(f"the context or the sampling of '{key}' cannot be read")
+    return JudgedReply(
+        id=_text(reply, "id", empty=True),
+        context=tuple((_text(turn, "speaker", empty=True), _text(turn, "text", empty=True)) for turn in context or ()),
+        speaker=_text(reply, "speaker", empty=True),
+        messages=tuple(messages),
+        model=_text(reply, "model", empty=True),
+        sampling=dict(sampling),
+    )
+
+
+def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRecord:
+    a, b = _read_reply(told, "a"), _read_reply(told, "b")
+    if (a.context, a.speaker) != (b.context, b.speaker):
+        raise LineError("its two replies do not answer the same messages")
+    shown = told.get("shown")
+    if shown not in (list(_A_FIRST), list(_B_FIRST)):
+        raise LineError("'shown' is neither [a, b] nor [b, a]")
+    return ComparisonRecord(
+        **common,
+        a=a,
+        b=b,
+        choice=_one_of(Choice, told, "choice"),
+        shown=("a", "b") if shown == list(_A_FIRST) else ("b", "a"),
+        pair=_text(told, "pair", empty=True),
+        repeat=told.get("repeat") is True,
+    )
+
+
+def _text(told: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
+    value = told.get(key, "" if empty else None)
+    if not isinstance(value, str) or not (empty or value.strip()):
+        raise LineError(f"'{key}' is no text")
+    return value
+
+
+def _one_of(names: Any, told: Mapping[str, Any], key: str) -> Any:
+    try:
+        return names(told.get(key))
+    except ValueError:
+        raise LineError(f"'{key}' is none of {', '.join(names)}") from None
+
+
+def _rating(told: Mapping[str, Any]) -> int:
+    value = told.get("value")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
+        raise LineError("'value' is no whole number from 1 to 5")
+    return value
+
+
+def _seconds(told: Mapping[str, Any]) -> float | None:
+    value = told.get("seconds")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise LineError("'seconds' is no time")
+    return float(value)
+
+
+def _time(told: Mapping[str, Any]) -> datetime:
+    try:
+        at = datetime.fromisoformat(_text(told, "at"))
+    except ValueError:
+        raise LineError("'at' is no time") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _all(values: object, kind: type) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(isinstance(v, kind) for v in values)

@@ -1,0 +1,115 @@
+"""A branch of a conversation as the pipeline takes it, and what the model saw of it as the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from talkalike.chat.context import Item, Placed, Seen
+from talkalike.chat.history import ChannelTalk, File, Marks, Said, items
+from talkalike.chat.options import Resolved, resolve
+from talkalike.chat.permissions import Decision
+from talkalike.engine.protocol import Sampling
+from talkalike.examples.reactions import SIGN, readable
+from talkalike.examples.render import Turn
+from talkalike.store import scoped
+from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, Part
+
+VISITOR, DOUBLE = 1, 2  # author ids: there are two people in a conversation on the website
+MOST_PARTS = 1_000  # of one reply: part n of message m has the id m * MOST_PARTS + n
+VISIBLE = Decision(allowed=True, rule="own conversation", explanation="")
+GUEST = "Guest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that one reply needs: the talk, how it is sampled, and how much the model may see."""
+
+    talk: ChannelTalk
+    sampling: Sampling
+    budget: int
+    reactions: bool
+
+
+def options_of(conversation: ConversationRow | None) -> Resolved:
+    """The options that hold: the conversation's own before those of the double as a whole. Reads the store."""
+    wide = [(scope, values) for scope, values in scoped.layers(None, 0) if scope == "bot"]
+    return resolve([*wide, ("thread", conversation.options if conversation else {})])
+
+
+def prepare(conversation: ConversationRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Prepared:
+    """The talk that ends with the last message of `path`, which is to be answered."""
+    said = list(_history(path, name=conversation.name or GUEST, double=double))
+    made = items(
+        said,
+        marks=Marks(),
+        side_talk=options.value("side_talk"),
+        persona=options.value("persona"),
+        double=double,
+    )
+    emoji = {str(number): part.emoji for number, part in _parts(path) if part.emoji}
+    return Prepared(
+        talk=ChannelTalk(
+            id=f"web-{conversation.id}", double=double, items=[_with_reaction(item, double, emoji) for item in made]
+        ),
+        sampling=options.sampling(),
+        budget=options.value("budget_tokens"),
+        reactions=options.value("reactions"),
+    )
+
+
+def record_of(seen: Seen) -> dict[str, Any]:
+    """What the model saw, and what was left out and why, for the store."""
+
+    def kept(placed: Placed) -> dict[str, Any]:
+        return {
+            "id": placed.id,
+            "speaker": placed.turn.speaker,
+            "text": readable(placed.turn.text),
+            "tokens": placed.tokens,
+            "why": placed.why,
+        }
+
+    return {
+        "kept": [kept(placed) for placed in seen.kept],
+        "left_out": [kept(placed) for placed in seen.left_out],
+        "budget": seen.budget,
+        "tokens": seen.tokens,
+    }
+
+
+def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the model saw as a judge is shown it."""
+    return tuple((turn["speaker"], turn["text"]) for turn in record.get("kept", ()))
+
+
+def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[Said]:
+    for row in path:
+        if row.kind is MessageKind.REPLY:
+            for number, part in _parts([row]):
+                yield Said(
+                    id=number, author_id=DOUBLE, author=double, text=part.text or part.emoji, at=row.at, seen=VISIBLE,
+                    double=True,
+                )  # fmt: skip
+            continue
+        yield Said(
+            id=row.id * MOST_PARTS,
+            author_id=VISITOR,
+            author=name,
+            text=row.text,
+            at=row.at,
+            seen=VISIBLE,
+            files=tuple(File(name=one.name, content_type=one.content_type, size=0, image=True) for one in row.pictures),
+            marker=row.kind is MessageKind.RESET,
+        )
+
+
+def _parts(path: Sequence[MessageRow]) -> Iterator[tuple[int, Part]]:
+    for row in path:
+        for position, part in enumerate(row.parts):
+            yield row.id * MOST_PARTS + position, part
+
+
+def _with_reaction(item: Item, double: str, emoji: Mapping[str, str]) -> Item:
+    return replace(item, turn=Turn(double, SIGN + emoji[item.id])) if item.id in emoji else item
