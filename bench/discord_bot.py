@@ -166,9 +166,9 @@ async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         with open_store(f"sqlite:///{folder / 'scripted.db'}") as store:
             async with bot_online(world, store, engines):
                 watching = asyncio.create_task(lag.watch())
-                report["first_touch"] = await flood(world, engine, first=0, count=asked.channels, rate=50)
+                report["first_touch"] = await flood(world, engine, first=0, count=asked.channels, rate=asked.warm_rate)
                 lag.summary()
-                numbers = await flood(world, engine, first=asked.channels, count=2 * asked.channels, rate=50)
+                numbers = await flood(world, engine, first=asked.channels, count=asked.channels, rate=asked.warm_rate)
                 report["warm"] = numbers | {"event_loop_lag": lag.summary()}
                 report["sustained"] = await sustained(world, engine, asked, lag)
                 watching.cancel()
@@ -187,7 +187,7 @@ async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag:
 
     looking = asyncio.create_task(look())
     began = own.cpu_times()
-    first = 3 * asked.channels
+    first = 2 * asked.channels
     numbers = await flood(world, engine, first=first, count=int(asked.rate * asked.seconds), rate=asked.rate)
     ended = own.cpu_times()
     looking.cancel()
@@ -201,6 +201,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, default=200, help="messages a second")
+    parser.add_argument("--warm-rate", type=float, default=25, help="messages a second while the delay is measured")
     parser.add_argument("--channels", type=int, default=1000)
     parser.add_argument("--warm", type=int, default=25, help="messages in each channel before the bot is asked")
     parser.add_argument("--workspace", type=Path, help="a workspace whose base model answers too")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from openai import OpenAI
 
@@ -197,7 +198,7 @@ def served(trained: Path) -> Iterator[str]:
         for _ in range(600):
             assert process.poll() is None
             try:
-                if httpx.get(f"{url}/health").status_code == 200:
+                if httpx.get(f"{url}/health", timeout=60).status_code == 200:
                     break
             except httpx.ConnectError:
                 time.sleep(0.1)
@@ -222,9 +223,44 @@ def test_the_official_client_and_our_chat_talk_to_the_server(served: str, traine
     assert "Juno Marwick" in done.stdout
 
 
-def test_serve_needs_to_know_what(trained: Path) -> None:
-    done = talkalike("serve", "-w", trained)
-    assert (done.code, "talkalike serve --engine" in done.err) == (2, True)
+def test_one_port_is_for_one_face(trained: Path) -> None:
+    done = talkalike("serve", "--engine", "--offline", "--port", "1", "-w", trained)
+    assert (done.code, "One port" in done.err) == (2, True)
+
+
+@pytest.fixture
+def served_together(trained: Path) -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """The addresses that `talkalike serve` told, by the words before them."""
+    environment = {**os.environ, "TALKALIKE_API_KEY": "secret", "TALKALIKE_SERVE_PORT": "0"}
+    environment |= {"TALKALIKE_DISCORD_PAGE_PORT": "0"}
+    command = [*PROGRAM, "serve", "--engine", "--offline", "-w", str(trained)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        told: dict[str, str] = {}
+        while len(told) < 2:
+            line = process.stderr.readline()
+            assert line, "it ended early"
+            if "http://" in line:
+                told[line.split(",")[0].split(":")[0]] = "http://" + line.split("http://")[1].split()[0]
+        yield told, process
+        process.kill()
+
+
+def test_faces_start_and_stop_together(served_together: tuple[dict[str, str], subprocess.Popen[str]]) -> None:
+    told, process = served_together
+    with OpenAI(base_url=told["The API"], api_key="secret", max_retries=0) as client:
+        answer = client.chat.completions.create(
+            model="first", messages=[{"role": "user", "content": "hi"}], max_tokens=5, seed=1
+        )
+        assert answer.choices[0].finish_reason in {"stop", "length"}
+    page = httpx.get(told["Discord's stand-in"], follow_redirects=True)
+    assert (page.status_code, "stand-in" in page.text) == (200, True)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children, "the model has no process of its own"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) in {0, 130}
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert (len(gone), alive) == (len(children), [])
 
 
 def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

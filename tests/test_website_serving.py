@@ -211,7 +211,7 @@ RUN = "import sys; from talkalike.cli.web_serving import app, serve_web, open_wo
 
 
 def child(code: str, workspace: Path, **streams: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "TALKALIKE_WORKSPACE": str(workspace), "PYTHONWARNINGS": "error"}
+    environment = {**os.environ, "TALKALIKE_WORKSPACE": str(workspace), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen([sys.executable, "-c", RUN + code], env=environment, text=True, **streams)
 
 

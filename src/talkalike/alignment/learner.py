@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +21,7 @@ from talkalike.alignment.rl_settings import RLSettings
 from talkalike.models.adapters import AdapterSettings, Trainable
 from talkalike.models.packed import packed_attention, target_logits
 from talkalike.models.roles import Roles, hidden_states
+from talkalike.training.loop import trained_tensors
 from talkalike.training.losses import clip_gradients, log_likelihood
 
 POLICY, CRITIC, HEAD = "policy", "critic", "head"
@@ -67,7 +69,9 @@ class Learner:
         self.roles, self.settings, self.accelerator = roles, settings, accelerator
         roles.add(POLICY, policy, seed=settings.seed)
         update = settings.update
-        groups = [{"params": list(roles.parameters(POLICY).values()), "lr": update.learning_rate}]
+        groups: list[dict[str, Any]] = [
+            {"params": list(roles.parameters(POLICY).values()), "lr": update.learning_rate},
+        ]
         self.head: nn.Linear | None = None
         if settings.algorithm == "ppo":
             roles.add(CRITIC, critic or policy, seed=settings.seed + 1)
@@ -80,6 +84,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, eps=1e-5, weight_decay=0.0, fused=roles.device.type in {"cpu", "cuda"}
         )
+        self.safe: dict[str, Tensor] = {}
         self.rates = [float(group["lr"]) for group in groups]
 
     @property
@@ -90,6 +95,18 @@ class Learner:
             parameters |= {f"{CRITIC}.{name}": p for name, p in self.roles.parameters(CRITIC).items()}
             parameters |= {f"{HEAD}.{name}": p for name, p in self.head.named_parameters()}
         return Trainable(network=self.roles.network, parameters=parameters, settings=AdapterSettings())
+
+    def remember(self) -> None:
+        """Keeps the trained tensors as they are, as those that were last measured to be within the limits."""
+        if self.settings.max_kl > 0 or self.settings.min_distinct > 0:
+            self.safe = trained_tensors(self.trainable)
+
+    def go_back(self) -> None:
+        """Returns to what `remember` kept last."""
+        with torch.no_grad():
+            for name, parameter in self.trainable.parameters.items():
+                if name in self.safe:
+                    parameter.copy_(self.safe[name])
 
     def measure(self, rows: Sequence[PackedReplies], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Old log-probabilities, k1 to the reference and old values, each (size,) and without gradient."""

@@ -7,7 +7,6 @@ advantages alone (PPO brings a critic along); replies, masks, loss and KL are th
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,69 +21,17 @@ from talkalike.alignment.policy_losses import (
     distinct_share,
     generalised_advantages,
     group_advantages,
-    kl_terms,
     next_kl_coefficient,
     shaped_rewards,
     token_rewards,
     whitened,
 )
 from talkalike.alignment.prompts import Prompt, prompts_of_step
+from talkalike.alignment.rl_report import RLProgress, RLStep, report, shown
 from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
 from talkalike.alignment.values import Reward, Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.training.losses import learning_rate_factor
-
-
-@dataclass(slots=True, kw_only=True)
-class RLProgress:
-    """Where a run stands; with the trained tensors and the optimiser all that a resumed one needs."""
-
-    step: int = 0
-    seconds: float = 0.0
-    kl_coefficient: float = 0.0
-    reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
-    reward_deviation: float = 1.0
-    first_reward: float = math.nan
-    first_distinct: float = math.nan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A reply for people to read."""
-
-    prompt: str  # the last message before it
-    speaker: str
-    text: str
-    reward: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RLStep:
-    """What happened in one step, over all processes. KL is nats per reply, of the policy the step began with."""
-
-    index: int  # from 1
-    reward: float  # mean of the reward's own numbers
-    kl_k1: float
-    kl_k3: float
-    kl_coefficient: float
-    ratio_mean: float
-    ratio_min: float
-    ratio_max: float
-    first_ratio_off: float  # largest distance from 1 before anything changed; 0 in a correct run
-    clip_share: float
-    entropy: float  # nats per token
-    length: float
-    ended_share: float
-    distinct_2: float
-    flat_share: float  # prompts whose replies all got the same reward: they teach nothing
-    policy_loss: float
-    value_loss: float
-    grad_norm: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    shown: tuple[Shown, ...] = ()
-    stop: str = ""  # "kl" or "collapse": the run has to end, and this step changed nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +64,7 @@ def rl_steps(
             memory.write(progress.step, rollouts)
         step = _learn(learner, progress, rollouts, scores)
         if step.index == 1 or step.stop or step.index % settings.show_every == 0:
-            step = dataclasses.replace(step, shown=_shown(samples, scores, settings.shown))
+            step = dataclasses.replace(step, shown=shown(samples, scores, settings.shown))
         step = dataclasses.replace(step, seconds=time.perf_counter() - start)
         progress.seconds += step.seconds
         if not step.stop:
@@ -152,24 +99,10 @@ def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], li
 
 
 def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scores: list[float]) -> RLStep:
-    settings, accelerator = learner.settings, learner.accelerator
-    width, device = settings.max_tokens, learner.roles.device
+    settings = learner.settings
     plan, members = _plan(learner, progress.step, rollouts)
-    size = len(rollouts) * width
-    measured = not settings.on_policy or settings.measures_kl or learner.head is not None
-    old, k1, values = (torch.zeros(size, device=device) for _ in range(3))
-    if measured:
-        old, k1, values = learner.measure([packed for rows in plan for packed in rows], size=size)
-    batch = joined(
-        rollouts,
-        scores=scores,
-        k1_NT=k1.view(-1, width),
-        values_NT=values.view(-1, width),
-        samples=settings.samples,
-        accelerator=accelerator,
-    )
-    kl = float(batch.k1_NT.sum() / len(batch.scores_N))
-    distinct = distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
+    batch, old, values = measured(learner, plan, rollouts, scores)
+    kl, distinct = float(batch.k1_NT.sum() / len(batch.scores_N)), _distinct(batch)
     if progress.step == 0:
         _remember_first(progress, settings.shaping.normalise, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
@@ -180,13 +113,14 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
     if not stop:
         advantages_NT, returns_NT = advantages(learner, progress, batch)
         targets = Targets(
-            old_logprobs=old if measured else None,
+            old_logprobs=old,
             advantages=advantages_NT[batch.mine_N].flatten(),
             old_values=values,
             returns=returns_NT[batch.mine_N].flatten(),
         )
+        learner.remember()
         statistics = learner.update(plan, targets, _divisors(learner, batch, members), factor=factor)
-    step = _report(learner, progress, batch, statistics, distinct=distinct, factor=factor)
+    step = report(learner, progress, batch, statistics, distinct=distinct, factor=factor)
     if settings.shaping.kl_target is not None and not stop:
         progress.kl_coefficient = next_kl_coefficient(
             progress.kl_coefficient,
@@ -196,6 +130,27 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
             horizon=settings.shaping.kl_horizon,
         )
     return dataclasses.replace(step, stop=stop)
+
+
+def measured(
+    learner: Learner, plan: Sequence[Sequence[PackedReplies]], rollouts: Sequence[Rollout], scores: Sequence[float]
+) -> tuple[Batch, Tensor | None, Tensor]:
+    """The batch of all processes; of this one the old log-probabilities (None where not needed) and values, flat."""
+    settings, device = learner.settings, learner.roles.device
+    size = len(rollouts) * settings.max_tokens
+    old = None
+    k1, values = torch.zeros(size, device=device), torch.zeros(size, device=device)
+    if not settings.on_policy or settings.measures_kl or learner.head is not None:
+        old, k1, values = learner.measure([packed for rows in plan for packed in rows], size=size)
+    batch = joined(
+        rollouts,
+        scores=scores,
+        k1_NT=k1.view(-1, settings.max_tokens),
+        values_NT=values.view(-1, settings.max_tokens),
+        samples=settings.samples,
+        accelerator=learner.accelerator,
+    )
+    return batch, old, values
 
 
 def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -222,6 +177,22 @@ def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Te
         tokens_NT, batch.values_NT, mask_NT, gamma=settings.update.gamma, decay=settings.update.decay
     )
     return whitened(raw_NT, mask_NT), returns_NT
+
+
+def look(learner: Learner, task: Task) -> dict[str, float]:
+    """Reward, KL and variety on the first step's prompts and random numbers, for a before and an after."""
+    rollouts, _, scores = practise(learner, task, 0)
+    batch, _, _ = measured(learner, _plan(learner, 0, rollouts)[0], rollouts, scores)
+    return {
+        "reward": float(batch.scores_N.mean()),
+        "kl": float(batch.k1_NT.sum() / len(batch.scores_N)),
+        "distinct_2": _distinct(batch),
+        "length": float(batch.lengths_N.float().mean()),
+    }
+
+
+def _distinct(batch: Batch) -> float:
+    return distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
 
 
 def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[list[PackedReplies]], list[list[int]]]:
@@ -268,63 +239,3 @@ def _reason_to_stop(max_kl: float, min_distinct: float, kl: float, distinct: flo
     if max_kl > 0 and kl > max_kl:
         return "kl"
     return "collapse" if distinct < min_distinct * progress.first_distinct else ""
-
-
-def _report(
-    learner: Learner,
-    progress: RLProgress,
-    batch: Batch,
-    statistics: UpdateStatistics,
-    *,
-    distinct: float,
-    factor: float,
-) -> RLStep:
-    accelerator, replies = learner.accelerator, len(batch.scores_N)
-    s = statistics
-    sums = [float(s.tokens), s.ratio, s.clipped, s.entropy, s.policy_loss, s.value_loss]
-    extremes = [-s.ratio_min, s.ratio_max, s.first_ratio_off]
-    if accelerator.num_processes > 1:
-        device = accelerator.device
-        sums = accelerator.reduce(torch.tensor(sums, device=device), reduction="sum").tolist()
-        extremes = accelerator.gather(torch.tensor([extremes], device=device)).amax(dim=0).tolist()
-    tokens = max(1.0, sums[0])
-    updates = max(1, len(s.grad_norms))
-    scores_PK = batch.scores_N.view(-1, learner.settings.samples)
-    k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
-    return RLStep(
-        index=progress.step + 1,
-        reward=float(batch.scores_N.mean()),
-        kl_k1=float(k1_NT.sum()) / replies,
-        kl_k3=float(kl_terms(k1_NT, torch.zeros_like(k1_NT))[1].sum()) / replies,
-        kl_coefficient=progress.kl_coefficient,
-        ratio_mean=sums[1] / tokens if sums[0] else 1.0,
-        ratio_min=-extremes[0] if sums[0] else 1.0,
-        ratio_max=extremes[1] if sums[0] else 1.0,
-        first_ratio_off=extremes[2],
-        clip_share=sums[2] / tokens,
-        entropy=sums[3] / tokens,
-        length=float(batch.lengths_N.float().mean()),
-        ended_share=float(batch.ended_N.float().mean()),
-        distinct_2=distinct,
-        flat_share=float((scores_PK.amax(dim=1) - scores_PK.amin(dim=1) < 1e-9).float().mean()),
-        policy_loss=sums[4] / updates,
-        value_loss=sums[5] / updates,
-        grad_norm=sum(s.grad_norms) / updates,
-        learning_rate=learner.rates[0] * factor,
-        tokens=int(batch.lengths_N.sum()),
-        seconds=0.0,
-    )
-
-
-def _shown(samples: Sequence[Sample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
-    """Replies spread over the batch."""
-    stride = max(1, len(samples) // max(1, count))
-    return tuple(
-        Shown(
-            prompt=samples[i].prompt_turns[-1].text if samples[i].prompt_turns else "",
-            speaker=samples[i].speaker,
-            text=samples[i].text,
-            reward=scores[i],
-        )
-        for i in range(0, len(samples), stride)[:count]
-    )

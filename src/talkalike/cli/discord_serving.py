@@ -1,104 +1,64 @@
-"""`talkalike serve --discord`: the bot with its store and models, at Discord or at the stand-in on this computer."""
+"""The bot as one of the faces of `talkalike serve`: at Discord, or at the stand-in on this computer."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-import signal
-import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talkalike.cli.discord_room import furnish
-from talkalike.cli.engines import WorkspaceEngines
-from talkalike.cli.output import FICTIONAL, say
-from talkalike.cli.secrets import TOKEN_VARIABLE, database_url, discord_token
+from talkalike.cli.output import say
+from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token
 from talkalike.discord_bot.running import run
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.errors import UserError
-from talkalike.store.store import Store, open_store
 
 if TYPE_CHECKING:
+    from talkalike.chat.engines import Engines
     from talkalike.cli.workspace import Workspace
+    from talkalike.store.store import Store
 
 
-def serve_discord(opened: Workspace, model: str | None, *, offline: bool, port: int | None) -> None:
-    """Runs the bot until Ctrl-C or SIGTERM."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns that voice, which we do not use, is missing
-    if offline:
-        asyncio.run(_offline(opened, model, opened.settings.discord.page_port if port is None else port))
-        return
+async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
+    """The bot at Discord. UserError where there is no token, or a wrong one."""
     token = discord_token(opened)
     if not token:
         raise UserError(
             f"There is no token for the bot: ${TOKEN_VARIABLE} is not set.",
             hint="Run `talkalike discord setup` to make one, or try without one: talkalike serve --discord --offline",
         )
-    asyncio.run(_online(opened, model, token))
-
-
-async def _online(opened: Workspace, model: str | None, token: str) -> None:
-    settings = bot_settings(opened)
+    _quiet()
+    settings = bot_settings(opened, engines)
     if not settings.owner_ids:
         say("Nobody is the bot's owner: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
-    with open_store(database_url(opened)) as store:
-        async with _services(opened, model, store, settings) as services:
-            await _until_stopped(
-                services, token, words="It is online. Ctrl-C stops it.", shards=opened.settings.discord.shards
-            )
+    services = Services(store=store, engines=engines, settings=settings)
+    shards = opened.settings.discord.shards
+    await run(services, token, stop=stop, shards=shards, when_ready=lambda: say("The double is on Discord."))
 
 
-async def _offline(opened: Workspace, model: str | None, port: int) -> None:
+async def serve_offline(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int) -> None:
+    """The bot at a Discord of our own, with a page to talk in."""
     from talkalike.discord_bot.wire import point_at
     from talkalike.local_discord.server import LocalDiscord
     from talkalike.local_discord.world import World
 
+    _quiet()
     world = World()
     room = furnish(world)
-    settings = bot_settings(opened, owner_id=room.owner_id)
-    with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{Path(folder) / 'offline.db'}") as store:
-        for rule in room.rules:
-            await store.run(room.put_rule, rule)
-        async with _services(opened, model, store, settings) as services, LocalDiscord(world, port=port) as server:
-            point_at(server.api_base, server.gateway_url)
-            words = f"Talk to it in your browser: {server.page_url}\nNothing leaves this computer. Ctrl-C stops it."
-            await _until_stopped(services, room.token, words=words, shards=1)
+    for rule in room.rules:
+        await store.run(room.put_rule, rule)
+    services = Services(store=store, engines=engines, settings=bot_settings(opened, engines, owner_id=room.owner_id))
+    async with LocalDiscord(world, port=port) as server:
+        point_at(server.api_base, server.gateway_url)
+        words = f"Discord's stand-in, nothing leaves this computer: {server.page_url}"
+        await run(services, room.token, stop=stop, when_ready=lambda: say(words))
 
 
-@asynccontextmanager
-async def _services(
-    opened: Workspace, model: str | None, store: Store, settings: BotSettings
-) -> AsyncIterator[Services]:
-    engines = WorkspaceEngines(opened, default=model)
-    try:
-        voice = next(voice for voice in engines.voices() if voice.model == engines.default)
-        if voice.fictional:
-            say(f"{FICTIONAL}.")
-        say(f"Loading {voice.model} (it talks like {voice.speaker}) ...")
-        await engines.open(voice.model)
-        settings = dataclasses.replace(settings, owner_name=settings.owner_name or voice.speaker)
-        yield Services(store=store, engines=engines, settings=settings)
-    finally:
-        await engines.close()
+def _quiet() -> None:
+    logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns that voice, which we do not use, is missing
 
 
-async def _until_stopped(services: Services, token: str, *, words: str, shards: int) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await run(services, token, stop=stop, shards=shards, when_ready=lambda: say(words))
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-def bot_settings(opened: Workspace, *, owner_id: int | None = None) -> BotSettings:
+def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
     """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
     settings, chat = opened.settings.discord, opened.settings.chat
     options = {key: value for key, value in chat.model_dump(exclude={"budget_tokens"}).items() if value is not None}
@@ -107,7 +67,7 @@ def bot_settings(opened: Workspace, *, owner_id: int | None = None) -> BotSettin
     owner = owner_id or settings.owner_id
     return BotSettings(
         owner_ids=frozenset({owner} if owner else ()),
-        owner_name=settings.owner_name,
+        owner_name=settings.owner_name or _voice(engines),
         dm_access=settings.dm_access,
         options=options,
         history_limit=settings.history_messages,
@@ -116,3 +76,7 @@ def bot_settings(opened: Workspace, *, owner_id: int | None = None) -> BotSettin
         at_once=settings.at_once,
         scenario_folder=settings.scenarios,
     )
+
+
+def _voice(engines: Engines) -> str:
+    return next((voice.speaker for voice in engines.voices() if voice.model == engines.default), engines.default)

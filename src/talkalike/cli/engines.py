@@ -42,6 +42,11 @@ class WorkspaceEngines:
         """The model named at the start, else the one trained last, else the base."""
         return self._default.name
 
+    @property
+    def voice(self) -> Voice:
+        """The default model's."""
+        return next(voice for voice in self.voices() if voice.model == self.default)
+
     def voices(self) -> tuple[Voice, ...]:
         """Every model with a readable card, newest first."""
         from talkalike.cli.models import readable_cards

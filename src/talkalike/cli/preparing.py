@@ -14,7 +14,6 @@ from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, ope
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
-
     from talkalike.chats.archive import Archive
     from talkalike.chats.people import PersonRow
     from talkalike.chats.values import Conversation, Message, Person

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.output import say
+from talkalike.cli.secrets import discord_token
 from talkalike.cli.talking import chosen_model, load_engine
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
 from talkalike.errors import UserError
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def serve(  # signature: typer
-    engine: Annotated[bool, typer.Option("--engine", help="Offer the OpenAI-compatible API.")] = False,
-    discord: Annotated[bool, typer.Option("--discord", help="Put the double on Discord ($DISCORD_TOKEN).")] = False,
+    engine: Annotated[bool, typer.Option("--engine", help="The OpenAI-compatible API.")] = False,
+    discord: Annotated[bool, typer.Option("--discord", help="The double on Discord ($DISCORD_TOKEN).")] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="With --discord: on a stand-in on this computer, with a page to talk in.")
+        bool, typer.Option("--offline", help="Discord's stand-in on this computer, with a page to talk in.")
     ] = False,
+    web: Annotated[bool, typer.Option("--web", help="The website: chat, judge, watch trainings.")] = False,
     model: Annotated[
         str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
     ] = None,
@@ -34,29 +36,29 @@ def serve(  # signature: typer
     inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Serve a model to other programs, or the double on Discord, until Ctrl-C."""
-    if engine == discord:
-        raise UserError(
-            "What to serve was not named." if not engine else "One process serves one thing.",
-            hint="Use: talkalike serve --engine, talkalike serve --discord, or talkalike serve --discord --offline",
-        )
-    if offline and not discord:
-        raise UserError("--offline is for the double on Discord.", hint="Use: talkalike serve --discord --offline")
-    if discord:
-        from talkalike.cli.discord_serving import serve_discord
-
-        serve_discord(
-            _for_trying(workspace) if offline else open_workspace(workspace), model, offline=offline, port=port
-        )
-        return
-    opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
+    """Serve models until Ctrl-C: the API, Discord, the website; without an option all of them."""
+    opened = _for_trying(workspace) if offline else open_workspace(workspace)
     if inherit is not None:
-        asyncio.run(_serve_parent(opened, card, inherit))
+        asyncio.run(_serve_parent(opened, chosen_model(opened, model), inherit))
         return
-    settings = opened.settings.serve
-    host, port = host or settings.host, settings.port if port is None else port
-    asyncio.run(_serve(opened, card, host=host, port=port, key=os.environ.get(settings.api_key_env, "")))
+    discord = discord or offline
+    if not (engine or discord or web):
+        engine = web = True
+        discord = bool(discord_token(opened))
+        if not discord:
+            say("Without Discord: there is no token yet (`talkalike discord setup`).")
+    if port is not None and engine + discord + web > 1:
+        raise UserError("One port cannot serve several faces.", hint="Set their ports in talkalike.toml.")
+    if engine and not discord and not web:
+        settings = opened.settings.serve
+        key = os.environ.get(settings.api_key_env, "")
+        port = settings.port if port is None else port
+        asyncio.run(_serve(opened, chosen_model(opened, model), host=host or settings.host, port=port, key=key))
+        return
+    from talkalike.cli.serving_faces import Faces, serve_faces
+
+    faces = Faces(engine=engine, discord=discord, offline=offline, web=web, host=host, port=port)
+    serve_faces(opened, faces, model=model)
 
 
 def _for_trying(workspace: object) -> Workspace:

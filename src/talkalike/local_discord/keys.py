@@ -10,10 +10,9 @@ from talkalike.local_discord.world import World
 
 WORLD: web.AppKey[World] = web.AppKey("world", World)
 GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
-BOT = "bot"
+BOT: web.RequestKey[Bot] = web.RequestKey("bot", Bot)
 
 
 def asking(request: web.Request) -> tuple[World, Bot]:
     """The world, and the bot whose token the request carries."""
-    bot: Bot = request[BOT]
-    return request.app[WORLD], bot
+    return request.app[WORLD], request[BOT]

@@ -217,6 +217,26 @@ class DiscordSettings(Section):
     )
 
 
+class WebSettings(Section):
+    """The website, `talkalike serve --web`."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on. 127.0.0.1: this computer only."
+    )
+    port: int = Field(default=8100, ge=0, le=65535, description="0: any free port.")
+    names: str = Field(
+        default="",
+        description="Names under which people reach it, with commas between (such as double.example.org). This "
+        "computer's own need not be listed.",
+    )
+    tls: bool = Field(
+        default=False, description="People reach it by https (a proxy does that): cookies go nowhere else."
+    )
+    behind_proxy: bool = Field(
+        default=False, description="A proxy on this computer tells who asks (X-Forwarded-For and -Proto)."
+    )
+
+
 class Settings(Section):
     """Everything that can be set, by section of `talkalike.toml`. Equal settings are equal objects."""
 
@@ -227,6 +247,7 @@ class Settings(Section):
     chat: ChatSettings = ChatSettings()
     serve: ServeSettings = ServeSettings()
     discord: DiscordSettings = DiscordSettings()
+    web: WebSettings = WebSettings()
 
 
 SECTIONS: dict[str, type[Section]] = {

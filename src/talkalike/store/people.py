@@ -12,8 +12,9 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from talkalike.store.judging import erasing
 from talkalike.store.seen_texts import FORGOTTEN
-from talkalike.store.tables import tables
+from talkalike.store.tables import judging_tables, tables
 
 IGNORED = 0  # the level that shuts somebody out; deleting one's data is no way around it
 
@@ -39,7 +40,11 @@ def consent(user_id: int) -> Consent:
 def set_consent(user_id: int, *, training: bool | None = None, seen: bool | None = None) -> Consent:
     """Changes what is given and leaves the rest; returns what holds now."""
     given = {key: value for key, value in (("training", training), ("seen", seen)) if value is not None}
-    tables.Person.objects.update_or_create(user_id=user_id, defaults={**given, "since": timezone.now()})
+    with transaction.atomic():
+        tables.Person.objects.update_or_create(user_id=user_id, defaults={**given, "since": timezone.now()})
+        if training is not None:  # it is about what they judge, too
+            judge = judging_tables.Judge.objects.filter(user_id=user_id)
+            judge.update(consent_at=timezone.now() if training else None)
     return consent(user_id)
 
 
@@ -61,6 +66,7 @@ def kept_about(user_id: int) -> dict[str, int]:
         "rules": own["rules"].count(),
         "consent": own["consent"].count(),
         "changes_made": sum(rows.count() for rows in _made_by(user_id)),
+        **erasing.kept_about(user_id),
     }
 
 
@@ -101,22 +107,26 @@ def export_about(user_id: int) -> dict[str, Any]:
             {"server_id": str(row.server_id), "kind": row.kind, "value": row.value, "at": row.at.isoformat()}
             for row in own["rules"].order_by("id")
         ],
+        "judging": erasing.export_about(user_id),
     }
 
 
 def forget_user(user_id: int) -> dict[str, int]:
     """Deletes what is kept about a person; returns how much of each kind went.
 
-    Their texts go from everywhere, their direct messages with both sides. Replies given to them on servers stay, and
-    changes they made to settings and rules stay in force, no longer with their id. Two things outlive it, or deleting
-    would undo them: that they do not want to be seen, and that somebody shut them out.
+    Their texts go from everywhere, their direct messages with both sides, and what they judged and guessed. Replies
+    given to them on servers stay, and changes they made to settings and rules stay in force, no longer with their id.
+    Two things outlive it, or deleting would undo them: that they do not want to be seen, and that somebody shut them
+    out.
     """
     with transaction.atomic():
+        judged = erasing.forget_user(user_id)  # first: it takes the locks that judging takes first
         own = _of(user_id)
         private = own["replies"].filter(server_id=0)
         channels = set(private.values_list("channel_id", flat=True))
         in_private = Q(channel_id__in=channels, server_id=0)
         gone = {
+            **judged,
             "messages": _delete(tables.SeenText.objects.filter(Q(author_id=user_id) | in_private)),
             "private_replies": _delete(private),
             "replies": own["replies"].update(asker_id=0, trigger_id=-F("id")),
@@ -136,6 +146,7 @@ def forget_server(server_id: int) -> dict[str, int]:
     """Deletes everything that is kept of a server (the bot left it); returns how much of each kind went."""
     with transaction.atomic():
         return {
+            **erasing.forget_server(server_id),
             "messages": _delete(tables.SeenText.objects.filter(server_id=server_id)),
             "replies": _delete(tables.Reply.objects.filter(server_id=server_id)),
             "settings": _delete(tables.ScopedOption.objects.filter(server_id=server_id)),

@@ -7,10 +7,10 @@ transactions never wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import F
 
@@ -45,56 +45,66 @@ class Change:
     by: int
 
 
-def count_comparisons(pair: models.Pair, changes: Iterable[Change]) -> None:
-    """Brings the pair's own counts (saved here) and the tallies up to date."""
-    changes = list(changes)
-    before = _votes(pair.votes)
-    votes = Counter({name: int(count) for name, count in pair.votes.items()})
+@dataclass(slots=True)
+class Deltas:
+    """What is to be added to the tallies and to how many units have which votes, keyed by (scale, votes)."""
+
+    tallies: Counter[TallyKey] = field(default_factory=Counter)
+    agreement: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def include(self, other: Deltas) -> None:
+        """Takes those of another pair or item along."""
+        self.tallies.update(other.tallies)
+        self.agreement.update(other.agreement)
+
+
+def comparisons(pair: models.Pair, changes: Sequence[Change]) -> Deltas:
+    """Brings the pair's own counts up to date; returns what is to be added elsewhere."""
+    before = _spelled(pair.votes)
+    votes = _counter(pair.votes)
+    deltas = Deltas()
     for change in changes:
         row = change.judgement
+        deltas.tallies[comparison_key(pair, change)] += change.by
         if change.kind is Kind.HUMAN and row.round == 0 and row.choice != Choice.SKIP:
             votes[row.choice] += change.by
             if change.by > 0:
                 pair.last_judge_id = row.judge_id
-    pair.votes = {name: count for name, count in sorted(votes.items()) if count}
+    pair.votes = _stored(votes)
     pair.judged = sum(pair.votes.values())
     pair.missing = max(0, pair.wanted - pair.judged)
     pair.reserved_until = None
     pair.save(update_fields=["votes", "judged", "missing", "last_judge_id", "reserved_until"])
-    add_tallies(_summed((comparison_key(pair, change), change.by) for change in changes))
-    add_agreement(_moved("", before, _votes(pair.votes)))
+    _move(deltas, "", before, _spelled(pair.votes))
+    return deltas
 
 
-def count_ratings(item: models.Item, changes: Iterable[Change]) -> None:
-    """Brings the item's mean on the scale and the tallies up to date; all changes are on one scale and of one kind."""
-    changes = list(changes)
-    scale, kind = changes[0].judgement.scale, changes[0].kind
-    score, _ = tables.ItemScore.objects.get_or_create(item=item, scale=scale, kind=kind.value)
-    before = _votes(score.votes)
-    votes = Counter({name: int(count) for name, count in score.votes.items()})
+def about_item(item: models.Item, changes: Sequence[Change]) -> Deltas:
+    """The same for ratings, corrections, flags and skips of a reply."""
+    deltas = Deltas()
+    rated: dict[tuple[str, Kind], list[Change]] = {}
     for change in changes:
-        votes[str(change.judgement.value)] += change.by
-    score.votes = {name: count for name, count in sorted(votes.items()) if count}
-    score.count = sum(score.votes.values())
-    total = sum(int(name) * count for name, count in score.votes.items())
-    score.mean = total / score.count if score.count else 0.0
-    score.rank = (total + 6) / (score.count + 2)
-    score.save(update_fields=["votes", "count", "mean", "rank"])
-    add_tallies(_summed((item_key(item, change), change.by) for change in changes))
-    if kind is Kind.HUMAN:
-        add_agreement(_moved(scale, before, _votes(score.votes)))
-
-
-def count_others(item: models.Item, changes: Iterable[Change]) -> None:
-    """Corrections, flags and skips: they are tallied, and that is all."""
-    add_tallies(_summed((item_key(item, change), change.by) for change in changes))
-
-
-def item_key(item: models.Item, change: Change) -> TallyKey:
-    """What a judgement of one reply counts towards."""
-    row = change.judgement
-    value = "" if row.value is None else str(row.value)
-    return TallyKey(row.at.date(), change.kind.value, row.type, row.scale, item.model, "", value, -1)
+        row = change.judgement
+        value = "" if row.value is None else str(row.value)
+        key = TallyKey(row.at.date(), change.kind.value, row.type, row.scale, item.model, "", value, -1)
+        deltas.tallies[key] += change.by
+        if row.type == Type.RATING:
+            rated.setdefault((row.scale, change.kind), []).append(change)
+    for (scale, kind), some in rated.items():
+        score, _ = tables.ItemScore.objects.get_or_create(item=item, scale=scale, kind=kind.value)
+        before = _spelled(score.votes)
+        votes = _counter(score.votes)
+        for change in some:
+            votes[str(change.judgement.value)] += change.by
+        score.votes = _stored(votes)
+        score.count = sum(score.votes.values())
+        total = sum(int(name) * count for name, count in score.votes.items())
+        score.mean = total / score.count if score.count else 0.0
+        score.rank = (total + 6) / (score.count + 2)
+        score.save(update_fields=["votes", "count", "mean", "rank"])
+        if kind is Kind.HUMAN:
+            _move(deltas, scale, before, _spelled(score.votes))
+    return deltas
 
 
 def comparison_key(pair: models.Pair, change: Change) -> TallyKey:
@@ -111,39 +121,38 @@ def comparison_key(pair: models.Pair, change: Change) -> TallyKey:
     return TallyKey(row.at.date(), change.kind.value, kind, "", one, two, value, first)
 
 
-def add_tallies(deltas: Mapping[TallyKey, int]) -> None:
-    """Adds to the tallies; rows that do not exist yet are made."""
-    for key, by in sorted(deltas.items()):
-        columns = key._asdict()
-        if by and not tables.Tally.objects.filter(**columns).update(count=F("count") + by):
-            tables.Tally.objects.get_or_create(**columns)
-            tables.Tally.objects.filter(**columns).update(count=F("count") + by)
+def add(deltas: Deltas) -> None:
+    """Adds to the counts; rows that do not exist yet are made."""
+    for key, by in sorted(deltas.tallies.items()):
+        _add(tables.Tally, key._asdict(), by)
+    for (scale, votes), by in sorted(deltas.agreement.items()):
+        _add(tables.Agreement, {"scale": scale, "votes": votes}, by)
 
 
-def add_agreement(deltas: Mapping[tuple[str, str], int]) -> None:
-    """Adds to how many units have just these votes; keys are (scale, votes)."""
-    for (scale, votes), by in sorted(deltas.items()):
-        rows = tables.Agreement.objects.filter(scale=scale, votes=votes)
-        if by and not rows.update(count=F("count") + by):
-            tables.Agreement.objects.get_or_create(scale=scale, votes=votes)
-            rows.update(count=F("count") + by)
+def _add(table: Any, columns: dict[str, Any], by: int) -> None:
+    rows = table.objects.filter(**columns)
+    if by and not rows.update(count=F("count") + by):
+        table.objects.get_or_create(**columns)
+        rows.update(count=F("count") + by)
 
 
-def _summed(pairs: Iterable[tuple[TallyKey, int]]) -> Counter[TallyKey]:
-    total: Counter[TallyKey] = Counter()
-    for key, by in pairs:
-        total[key] += by
-    return total
+def _counter(votes: Mapping[str, int]) -> Counter[str]:
+    return Counter({name: int(count) for name, count in votes.items()})
 
 
-def _votes(votes: Mapping[str, int]) -> str:
+def _stored(votes: Counter[str]) -> dict[str, int]:
+    return {name: count for name, count in sorted(votes.items()) if count}
+
+
+def _spelled(votes: Mapping[str, int]) -> str:
     """Votes as `Agreement` spells them; "" for fewer than two, which agree with nobody."""
     if sum(votes.values()) < 2:
         return ""
     return " ".join(f"{name}:{count}" for name, count in sorted(votes.items()))
 
 
-def _moved(scale: str, before: str, after: str) -> dict[tuple[str, str], int]:
-    if before == after:
-        return {}
-    return {(scale, votes): by for votes, by in ((before, -1), (after, 1)) if votes}
+def _move(deltas: Deltas, scale: str, before: str, after: str) -> None:
+    if before != after:
+        for votes, by in ((before, -1), (after, 1)):
+            if votes:
+                deltas.agreement[scale, votes] += by

@@ -11,20 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 from django.utils import timezone
 
 from talkalike.store import storable
 from talkalike.store.judging import items, judges
-from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError, Side, Turn
+from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError, Side, Turn, plausible
 from talkalike.store.judging.statistics import Share, wilson
 from talkalike.store.tables import judging_tables as tables
-
-if TYPE_CHECKING:
-    from talkalike.store.judging import models
 
 HUMAN = "human"  # the model's name of what a person wrote
 ORIGIN = "guess"
@@ -88,17 +84,14 @@ class GuessResult:
 
 def make_round(name: str, *, server_id: int | None = None) -> int:
     """Makes a blind test that is open and returns its id."""
-    row = tables.GuessRound.objects.create(
-        name=storable.text(name), server_id=server_id or 0, made_at=timezone.now()
-    )
+    row = tables.GuessRound.objects.create(name=storable.text(name), server_id=server_id or 0, made_at=timezone.now())
     return int(row.pk)
 
 
 def rounds() -> tuple[RoundRow, ...]:
     """All blind tests, newest first."""
-    counted = tables.GuessRound.objects.annotate(
-        asked=Count("questions", distinct=True), given=Count("questions__given", distinct=True)
-    )
+    asked = tables.GuessQuestion.objects.values_list("round_id").annotate(count=Count("id"), given=Sum("guesses"))
+    counts = {round_id: (count, given) for round_id, count, given in asked}
     return tuple(
         RoundRow(
             id=row.pk,
@@ -107,10 +100,10 @@ def rounds() -> tuple[RoundRow, ...]:
             as_preferences=row.as_preferences,
             server_id=row.server_id or None,
             made_at=row.made_at,
-            questions=row.asked,
-            guesses=row.given,
+            questions=counts.get(row.pk, (0, 0))[0],
+            guesses=counts.get(row.pk, (0, 0))[1],
         )
-        for row in counted.order_by("-id")
+        for row in tables.GuessRound.objects.order_by("-id")
     )
 
 
@@ -210,7 +203,7 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
             judge_id=judge_id,
             defaults={
                 "right": side is real,
-                "seconds": seconds,
+                "seconds": plausible(seconds),
                 "face": storable.text(face)[:16],
                 "at": timezone.now(),
             },

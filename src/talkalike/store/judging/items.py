@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 DISCORD = "discord"
 
 
-def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool = True) -> int:
+def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool = True, key: str = "") -> int:
     """Stores a reply and returns its id; the same reply again has the same id.
 
     `author` is the judge whose words the context holds, so that it goes when they ask to be forgotten. `may_train` is
-    whether they allow that the context is exported. Raises RefusedError for a reply without text.
+    whether they allow that the context is exported. `key` is the id it has elsewhere. Raises RefusedError for a reply
+    without text.
     """
     clean = _clean(reply)
     if not any(message.strip() for message in clean.messages):
         raise RefusedError(Refusal.INVALID, "A reply without text cannot be judged.")
     return _known_or_new(
-        key_of(clean),
+        key or key_of(clean),
         {
             "author_id": author,
             "may_train": may_train,
@@ -140,6 +141,11 @@ def read_for_training(row: models.Item) -> JudgedReply | None:
         return None
     fit = [turn for turn in kept if turn["author_id"] in agreed or turn["id"] in by_double]
     return _of_discord(row, replace(reply, seen={**reply.seen, "kept": fit}))
+
+
+def pair_key(*parts: str) -> str:
+    """The name that a pair has in every database."""
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
 def vanished() -> RefusedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -150,6 +151,14 @@ class SkipRecord(Record):
     """Somebody would rather not judge this reply."""
 
     reply: JudgedReply
+
+
+LONGEST_SECONDS = 24 * 3600.0
+
+
+def plausible(seconds: float | None) -> float | None:
+    """How long somebody took, if that can be true, or None: browsers' clocks jump."""
+    return seconds if seconds is not None and math.isfinite(seconds) and 0 <= seconds <= LONGEST_SECONDS else None
 
 
 AnyRecord: TypeAlias = RatingRecord | ComparisonRecord | CorrectionRecord | FlagRecord | SkipRecord

@@ -6,7 +6,6 @@ double click, a retry) is the one that is there. All raise RefusedError with a r
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,14 +16,13 @@ from django.utils import timezone
 from talkalike.store import storable
 from talkalike.store.judging import counting, items, judges, serving
 from talkalike.store.judging.counting import Change
-from talkalike.store.judging.judgement_values import Choice, Kind, Refusal, RefusedError, Scale, Side, Type
+from talkalike.store.judging.judgement_values import Choice, Kind, Refusal, RefusedError, Scale, Side, Type, plausible
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
 
 MAX_TEXT = 200_000  # characters of a correction or a reason
-LONGEST_SECONDS = 24 * 3600.0
 How: TypeAlias = tuple[float | None, str]
 """How long it took, and on which face it was given."""
 
@@ -190,9 +188,9 @@ def _replace(judge: models.Judge, unit: dict[str, Any], type_: Type, content: di
     row = rows.create(
         judge=judge,
         at=now,
-        seconds=_seconds(seconds),
+        seconds=plausible(seconds),
         face=storable.text(face)[:16],
-        replaces=before,
+        replaces_id=before.pk if before else None,
         **{"type": type_.value, **unit, **content},
     )
     return _Put(row, before, begun=True)
@@ -211,11 +209,9 @@ def _counted(
 def count(changes: list[Change], *, item: models.Item | None = None, pair: models.Pair | None = None) -> None:
     """Counts changes of judgements about one item or pair, of one type and scale."""
     if pair is not None:
-        counting.count_comparisons(pair, changes)
-    elif item is not None and changes[0].judgement.type == Type.RATING:
-        counting.count_ratings(item, changes)
+        counting.add(counting.comparisons(pair, changes))
     elif item is not None:
-        counting.count_others(item, changes)
+        counting.add(counting.about_item(item, changes))
 
 
 def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | None:
@@ -233,7 +229,7 @@ def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | N
             return None  # another request was quicker
         row.ended_at = now
         changes = [Change(judgement=row, kind=Kind(judge.kind), by=-1)]
-        again = _again(row, now) if restore and row.replaces_id is not None else None
+        again = _again(row, now) if restore else None
         if again is not None:
             changes.append(Change(judgement=again, kind=Kind(judge.kind), by=1))
         count(changes, item=item, pair=pair)
@@ -242,9 +238,11 @@ def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | N
         return Undone(taken_back=row_of(row), holds_again=row_of(again) if again else None)
 
 
-def _again(row: models.Judgement, now: datetime) -> models.Judgement:
-    """What the row had replaced, as a new row: history is only ever added to."""
-    before = row.replaces
+def _again(row: models.Judgement, now: datetime) -> models.Judgement | None:
+    """What the row had replaced, if anything, as a new row: history is only ever added to."""
+    before = tables.Judgement.objects.filter(id=row.replaces_id).first() if row.replaces_id is not None else None
+    if before is None:
+        return None
     copied = ("judge_id", "type", "item_id", "pair_id", "scale", "round", "value", "choice", "text", "a_first")
     columns = {name: getattr(before, name) for name in (*copied, "seconds", "face", "replaces_id")}
     return tables.Judgement.objects.create(at=now, **columns)
@@ -261,11 +259,6 @@ def _text(text: str, what: str) -> str:
             hint="Shorten it; nothing was stored.",
         )
     return clean
-
-
-def _seconds(seconds: float | None) -> float | None:
-    """A time that can be true, or None: browsers' clocks jump."""
-    return seconds if seconds is not None and math.isfinite(seconds) and 0 <= seconds <= LONGEST_SECONDS else None
 
 
 def _rows(**conditions: Any) -> tuple[JudgementRow, ...]:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from talkalike.store import storable
+from talkalike.store import people, storable
 from talkalike.store.judging.judgement_values import Kind, Refusal, RefusedError
 from talkalike.store.tables import judging_tables as tables
 
@@ -65,13 +65,14 @@ class InvitationRow:
 
 # -------------------------------------------------------------------------------------------------------------- judges
 def of_discord(user_id: int) -> JudgeRow:
-    """The judge who is this Discord user; made when first asked for, without consent."""
-    return _known_or_new(user_id=user_id)
+    """The judge who is this Discord user; made when first asked for. Consent is what they said for `people.consent`."""
+    agreed = people.consent(user_id)
+    return _known_or_new({"consent_at": agreed.since if agreed.training else None}, user_id=user_id)
 
 
 def of_account(account_id: int, *, group: Group = Group.JUDGE) -> JudgeRow:
     """The judge who is this account of the website; `group` is used when it is made."""
-    return _known_or_new(group=group, account_id=account_id)
+    return _known_or_new({"group": group.value}, account_id=account_id)
 
 
 def of_ai(name: str) -> JudgeRow:
@@ -91,7 +92,7 @@ def of_ai(name: str) -> JudgeRow:
 
 def guest(*, group: Group = Group.JUDGE, invitation_id: int | None = None) -> JudgeRow:
     """A new judge without an account. The face has to remember the id, in a signed cookie for example."""
-    return _made(group, invitation_id=invitation_id)
+    return _made(group=group.value, invitation_id=invitation_id)
 
 
 def by_id(judge_id: int) -> JudgeRow | None:
@@ -107,6 +108,10 @@ def all_judges() -> tuple[JudgeRow, ...]:
 
 def set_consent(judge_id: int, agreed: bool) -> bool:
     """Notes whether this judge's judgements may be exported; False if there is no such judge."""
+    row = tables.Judge.objects.filter(id=judge_id).first()
+    if row is not None and row.user_id is not None:
+        people.set_consent(row.user_id, training=agreed)  # one answer, wherever it is asked
+        return True
     return _changed(judge_id, consent_at=timezone.now() if agreed else None)
 
 
@@ -195,23 +200,20 @@ def new_pseudonym() -> str:
     return f"judge-{secrets.token_hex(6)}"
 
 
-def _known_or_new(*, group: Group = Group.JUDGE, **identity: int) -> JudgeRow:
+def _known_or_new(columns: dict[str, Any], **identity: int) -> JudgeRow:
     row = tables.Judge.objects.filter(**identity).first()
     if row is not None:
         return row_of(row)
     try:
         with transaction.atomic():
-            return _made(group, **identity)
+            return _made(**columns, **identity)
     except IntegrityError:  # another thread was quicker
         return row_of(tables.Judge.objects.get(**identity))
 
 
-def _made(group: Group, **columns: Any) -> JudgeRow:
-    return row_of(
-        tables.Judge.objects.create(
-            pseudonym=new_pseudonym(), kind=Kind.HUMAN.value, group=group.value, made_at=timezone.now(), **columns
-        )
-    )
+def _made(**columns: Any) -> JudgeRow:
+    told = {"pseudonym": new_pseudonym(), "kind": Kind.HUMAN.value, "group": Group.JUDGE.value, **columns}
+    return row_of(tables.Judge.objects.create(made_at=timezone.now(), **told))
 
 
 def _changed(judge_id: int, **columns: Any) -> bool:

@@ -84,7 +84,7 @@ def from_line(line: str) -> AnyRecord:
             return CorrectionRecord(**common, reply=_read_reply(told, "reply"), text=_text(told, "text"))
         case Type.FLAG:
             return FlagRecord(**common, reply=_read_reply(told, "reply"), reason=_text(told, "reason"))
-        case Type.SKIP:
+        case _:
             return SkipRecord(**common, reply=_read_reply(told, "reply"))
 
 

@@ -134,8 +134,8 @@ class Assignment(models.Model):
     `after` is how many pairs of the batch they judge first.
     """
 
-    judge = models.ForeignKey(Judge, on_delete=models.CASCADE)
-    batch = models.ForeignKey(Batch, null=True, on_delete=models.CASCADE)
+    judge = models.ForeignKey(Judge, on_delete=models.CASCADE, db_index=False)
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.CASCADE, db_index=False)
     pair = models.ForeignKey(Pair, on_delete=models.CASCADE)
     round = models.SmallIntegerField()
     a_first = models.BooleanField()
@@ -170,12 +170,11 @@ class Judgement(models.Model):
     face = models.CharField(max_length=16)
     at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    replaces = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, db_index=False)
+    replaces_id = models.BigIntegerField(null=True)  # no foreign key: checking it would read the whole table
 
     judge_id: int
     item_id: int | None
     pair_id: int | None
-    replaces_id: int | None
 
     class Meta:
         constraints = (
@@ -209,6 +208,8 @@ class ItemScore(models.Model):
     count = models.IntegerField(default=0)
     mean = models.FloatField(default=0.0)
     rank = models.FloatField(default=3.0)
+
+    item_id: int
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("item", "scale", "kind"), name="one_score"),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import secrets
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from talkalike.store import storable
 from talkalike.store.judging import items, serving, standings
 from talkalike.store.judging.judgement_values import Refusal, RefusedError
 from talkalike.store.tables import judging_tables as tables
+from talkalike.store.tables import tables as reply_tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
@@ -102,10 +102,10 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     told_a, told_b = items.read(a), items.read(b)
     if told_a is None or told_b is None:
         raise items.vanished()
-    if a.pk == b.pk or (told_a.context, told_a.speaker) != (told_b.context, told_b.speaker):
+    same = (told_a.context, told_a.speaker) == (told_b.context, told_b.speaker) or _same_message(a, b)
+    if a.pk == b.pk or not same:
         raise RefusedError(Refusal.INVALID, "Only two different replies to the same messages can be compared.")
-    told = f"{batch_row.name if batch_row else ''}\x00{batch_row.seed if batch_row else 0}\x00{a.key}\x00{b.key}"
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    key = items.pair_key(*([batch_row.name, str(batch_row.seed)] if batch_row else []), a.key, b.key)
     known = tables.Pair.objects.filter(key=key).values_list("id", flat=True).first()
     if known is not None:
         return int(known)
@@ -130,6 +130,13 @@ def names(pair_id: int) -> tuple[str, str]:
     if row.batch is not None and row.batch.state != BatchState.REVEALED:
         raise RefusedError(Refusal.CLOSED, "The models' names are shown when the batch is done.")
     return row.a.model, row.b.model
+
+
+def _same_message(a: models.Item, b: models.Item) -> bool:
+    """Whether both answer one message on Discord: of its context, one model may have seen more than the other."""
+    triggers = reply_tables.Reply.objects.filter(id__in={a.reply_id, b.reply_id} - {None})
+    found = list(triggers.values_list("trigger_id", flat=True))
+    return len(found) == 2 and found[0] == found[1]
 
 
 def _item(item_id: int) -> models.Item:

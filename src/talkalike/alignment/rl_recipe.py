@@ -1,0 +1,257 @@
+"""The recipe of reinforcement learning: a double, a reward and the examples' contexts become an aligned adapter.
+
+`align` is a generator of what happens, like the supervised recipe: it writes metrics, samples and checkpoints into the
+run's folder, and ends with a model in the catalog whose card names everything it came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from talkalike.alignment.learner import POLICY, Learner
+from talkalike.alignment.prompts import reply_prompts
+from talkalike.alignment.rl import Task, look, rl_steps
+from talkalike.alignment.rl_report import RLProgress, RLStep
+from talkalike.alignment.rl_settings import RLSettings
+from talkalike.alignment.rollouts import RolloutMemory
+from talkalike.alignment.values import Reward
+from talkalike.errors import UserError
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.prepare import tokenizer_hash
+from talkalike.examples.render import Renderer
+from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.catalog import Card, Catalog
+from talkalike.models.packed import packed_attention
+from talkalike.models.roles import Roles
+from talkalike.training.loop import make_accelerator, mean_loss
+from talkalike.training.run_folder import RunFolder
+
+_HELDOUT_DOCUMENTS = 32  # at most, for the loss before and after
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLConfig:
+    """One alignment by reinforcement learning."""
+
+    name: str  # of the model that comes out
+    double: str  # the model that is aligned
+    reward: str  # what the reward is, for the card
+    settings: RLSettings = field(default_factory=RLSettings)
+    policy: AdapterSettings = field(default_factory=AdapterSettings)
+    critic: AdapterSettings = field(default_factory=AdapterSettings)  # of PPO
+    dtype: str = "auto"
+    device: str = "auto"
+    prompt_tokens: int = 384  # of a context; older turns are left out
+    checkpoint_minutes: float = 2.0
+    keep_rollouts: bool = False  # all replies of all steps stay on disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLStarted:
+    """The run begins (or goes on after `step`). `nbytes`: weights in memory, of the base ("") and of each role."""
+
+    step: int
+    steps: int
+    prompts: int
+    nbytes: dict[str, int]
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLFinished:
+    """The model is in the catalog. `reason`: finished, stopped (resumable), kl or collapse (the last sound state)."""
+
+    reason: str
+    card: Card
+    seconds: float
+
+
+RLEvent = RLStarted | RLStep | RLFinished
+
+
+class _Recipe:
+    """The parts of one run that live as long as it does."""
+
+    def __init__(
+        self, config: RLConfig, catalog: Catalog, examples: ExampleSet, reward: Reward, run: RunFolder
+    ) -> None:
+        self.config, self.catalog, self.examples, self.run = config, catalog, examples, run
+        self.double = catalog.card(config.double)
+        self.roles = Roles.open(catalog.path(config.double), catalog=catalog, device=config.device, dtype=config.dtype)
+        self.accelerator = make_accelerator(self.roles.device, self.roles.dtype)
+        renderer = Renderer(self.roles.loaded.tokenizer)
+        if tokenizer_hash(renderer) != examples.manifest.tokenizer_hash:
+            raise UserError(
+                f"The examples '{examples.manifest.name}' are not in the vocabulary of '{config.double}'.",
+                hint="Choose the examples that it was trained on, or prepare them for its base.",
+            )
+        room = self.roles.loaded.context_length - config.settings.max_tokens
+        self.task = Task(
+            prompts=reply_prompts(examples, renderer, max_tokens=min(room, config.prompt_tokens)),
+            reward=reward,
+            decode=lambda ids: str(renderer.tokenizer.decode(list(ids), skip_special_tokens=True)),
+            stop_id=renderer.stop_id,
+        )
+        self.learner = Learner(
+            self.roles, config.settings, self.accelerator, policy=config.policy, critic=config.critic
+        )
+        self.progress = RLProgress()
+        self.memory = RolloutMemory(run.path / "rollouts") if config.keep_rollouts else None
+        self.before: dict[str, float] = {}
+
+    def started(self) -> RLStarted:
+        return RLStarted(
+            step=self.progress.step,
+            steps=self.config.settings.steps,
+            prompts=len(self.task.prompts),
+            nbytes=self.roles.nbytes,
+            dtype=str(self.roles.dtype).removeprefix("torch."),
+            device=str(self.roles.device),
+        )
+
+    def look(self) -> dict[str, float]:
+        return {**look(self.learner, self.task), "heldout_loss": self._heldout_loss()}
+
+    def _heldout_loss(self) -> float:
+        """Nats per token of what the speaker really wrote, on conversations that nobody practised on."""
+        heldout = self.examples.split("heldout")
+        stride = max(1, -(-len(heldout) // _HELDOUT_DOCUMENTS))
+        with self.roles.use(POLICY) as network, packed_attention(network):
+            trainable = Trainable(network=network, parameters={}, settings=self.config.policy)
+            loss = mean_loss(trainable, heldout, range(0, len(heldout), stride), self.accelerator)
+            network.eval()
+        return loss
+
+    def record(self, step: RLStep) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        values = dataclasses.asdict(step)
+        shown = values.pop("shown")
+        self.run.record(step=values.pop("index"), **values, total_seconds=round(self.progress.seconds, 3))
+        if shown:
+            with (self.run.path / "samples.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step.index, "samples": shown}, ensure_ascii=False) + "\n")
+
+    def checkpoint(self) -> None:
+        if self.accelerator.is_main_process:
+            state = {**dataclasses.asdict(self.progress), "before": self.before}
+            if self.learner.safe:
+                self.run.save_best(self.learner.safe)
+            self.run.save_checkpoint(self.learner.trainable, self.learner.optimizer, state)
+
+    def resume(self) -> None:
+        state = self.run.load_checkpoint(self.learner.trainable, self.learner.optimizer)
+        if state is None:
+            return
+        self.before = state.pop("before")
+        self.progress = RLProgress(**state)
+        self.learner.safe = self.run.best() or {}
+        if self.accelerator.is_main_process:
+            self.run.forget_after(self.progress.step)
+
+    def finish(self, reason: str) -> RLFinished:
+        after = self.look()
+        card = self._card(reason, after)
+        if self.accelerator.is_main_process:
+            card = dataclasses.replace(card, kind=self._save())
+            self.catalog.save_card(card)
+            self.describe("stopped" if reason == "stopped" else "finished")
+            if reason != "stopped":
+                self.run.drop_checkpoints()
+        return RLFinished(reason=reason, card=card, seconds=self.progress.seconds)
+
+    def _save(self) -> str:
+        folder = self.catalog.path(self.config.name)
+        return self.roles.save(POLICY, folder, base_name=self._parents()[0])
+
+    def _parents(self) -> tuple[str, ...]:
+        """The first parent is what the weights stand on: the double's base, or the double if it is a whole model."""
+        if self.double.kind == "adapter":
+            return (*self.double.parents, self.double.name)
+        return (self.double.name, *self.double.parents)
+
+    def _card(self, reason: str, after: dict[str, float]) -> Card:
+        manifest = self.examples.manifest
+        scores: dict[str, Any] = {f"{name}_before": round(value, 4) for name, value in self.before.items()}
+        scores |= {name: round(value, 4) for name, value in after.items()}
+        scores |= {"steps": self.progress.step, "training_seconds": round(self.progress.seconds, 1), "ended": reason}
+        return Card(
+            name=self.config.name,
+            kind="adapter",
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            method=self.config.policy.method,
+            parents=self._parents(),
+            speakers=self.double.speakers or manifest.speakers,
+            examples=manifest.name,
+            examples_hash=manifest.hash,
+            settings=dataclasses.asdict(self.config),
+            seed=self.config.settings.seed,
+            scores=scores,
+            fictional=manifest.fictional or self.double.fictional,
+        )
+
+    def describe(self, state: str) -> None:
+        manifest = self.examples.manifest
+        about: dict[str, Any] = {"model": self.config.name, "kind": "rl", "state": state}
+        about |= {"examples": manifest.name, "examples_hash": manifest.hash}
+        self.run.describe({**about, "settings": dataclasses.asdict(self.config)})
+
+
+def align(
+    config: RLConfig,
+    *,
+    catalog: Catalog,
+    examples: ExampleSet,
+    reward: Reward,
+    run: RunFolder,
+    resume: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[RLEvent]:
+    """Aligns and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
+    try:
+        recipe = _Recipe(config, catalog, examples, reward, run)
+        if resume:
+            recipe.resume()
+        yield from _align(recipe, should_stop)
+    except (MemoryError, RuntimeError) as problem:
+        text = str(problem).lower()
+        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
+            raise
+        raise UserError(
+            "The alignment ran out of memory.",
+            hint=f"Lower row_tokens (now {config.settings.update.row_tokens}), prompts or samples, or align a smaller "
+            "double. The run can be resumed with --resume.",
+        ) from None
+
+
+def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent]:
+    if recipe.accelerator.is_main_process:
+        recipe.describe("running")
+    yield recipe.started()
+    if not recipe.before:
+        recipe.before = recipe.look()
+    saved_at = time.monotonic()
+    reason = "finished"
+    for step in rl_steps(recipe.learner, recipe.task, recipe.progress, recipe.memory):
+        recipe.record(step)
+        yield step
+        if step.stop:
+            reason = step.stop
+            recipe.learner.go_back()
+        elif should_stop():
+            reason = "stopped"
+            break
+        elif time.monotonic() - saved_at > 60 * recipe.config.checkpoint_minutes:
+            recipe.checkpoint()
+            saved_at = time.monotonic()
+    if reason == "stopped":
+        recipe.checkpoint()
+    yield recipe.finish(reason)

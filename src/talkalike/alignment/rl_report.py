@@ -1,0 +1,126 @@
+"""What one step of reinforcement learning tells: numbers over all processes, and a few replies to read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from talkalike.alignment.experience import Batch
+from talkalike.alignment.learner import Learner, UpdateStatistics
+from talkalike.alignment.policy_losses import kl_terms
+from talkalike.alignment.values import Sample
+
+
+@dataclass(slots=True, kw_only=True)
+class RLProgress:
+    """Where a run stands; with the trained tensors and the optimiser all that a resumed one needs."""
+
+    step: int = 0
+    seconds: float = 0.0
+    kl_coefficient: float = 0.0
+    reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
+    reward_deviation: float = 1.0
+    first_reward: float = math.nan
+    first_distinct: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A reply for people to read."""
+
+    prompt: str  # the last message before it
+    speaker: str
+    text: str
+    reward: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLStep:
+    """What happened in one step, over all processes. KL is nats per reply, of the policy the step began with."""
+
+    index: int  # from 1
+    reward: float  # mean of the reward's own numbers
+    kl_k1: float
+    kl_k3: float
+    kl_coefficient: float
+    ratio_mean: float
+    ratio_min: float
+    ratio_max: float
+    first_ratio_off: float  # largest distance from 1 before anything changed; 0 in a correct run
+    clip_share: float
+    entropy: float  # nats per token
+    length: float
+    ended_share: float
+    distinct_2: float
+    flat_share: float  # prompts whose replies all got the same reward: they teach nothing
+    policy_loss: float
+    value_loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    shown: tuple[Shown, ...] = ()
+    stop: str = ""  # "kl" or "collapse": the run has to end, and this step changed nothing
+
+
+def report(
+    learner: Learner,
+    progress: RLProgress,
+    batch: Batch,
+    statistics: UpdateStatistics,
+    *,
+    distinct: float,
+    factor: float,
+) -> RLStep:
+    accelerator, replies = learner.accelerator, len(batch.scores_N)
+    s = statistics
+    sums = [float(s.tokens), s.ratio, s.clipped, s.entropy, s.policy_loss, s.value_loss]
+    extremes = [-s.ratio_min, s.ratio_max, s.first_ratio_off]
+    if accelerator.num_processes > 1:
+        device = accelerator.device
+        sums = accelerator.reduce(torch.tensor(sums, device=device), reduction="sum").tolist()
+        extremes = accelerator.gather(torch.tensor([extremes], device=device)).amax(dim=0).tolist()
+    tokens = max(1.0, sums[0])
+    updates = max(1, len(s.grad_norms))
+    scores_PK = batch.scores_N.view(-1, learner.settings.samples)
+    k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
+    return RLStep(
+        index=progress.step + 1,
+        reward=float(batch.scores_N.mean()),
+        kl_k1=float(k1_NT.sum()) / replies,
+        kl_k3=float(kl_terms(k1_NT, torch.zeros_like(k1_NT))[1].sum()) / replies,
+        kl_coefficient=progress.kl_coefficient,
+        ratio_mean=sums[1] / tokens if sums[0] else 1.0,
+        ratio_min=-extremes[0] if sums[0] else 1.0,
+        ratio_max=extremes[1] if sums[0] else 1.0,
+        first_ratio_off=extremes[2],
+        clip_share=sums[2] / tokens,
+        entropy=sums[3] / tokens,
+        length=float(batch.lengths_N.float().mean()),
+        ended_share=float(batch.ended_N.float().mean()),
+        distinct_2=distinct,
+        flat_share=float((scores_PK.amax(dim=1) - scores_PK.amin(dim=1) < 1e-9).float().mean()),
+        policy_loss=sums[4] / updates,
+        value_loss=sums[5] / updates,
+        grad_norm=sum(s.grad_norms) / updates,
+        learning_rate=learner.rates[0] * factor,
+        tokens=int(batch.lengths_N.sum()),
+        seconds=0.0,
+    )
+
+
+def shown(samples: Sequence[Sample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
+    """Replies spread over the batch."""
+    stride = max(1, len(samples) // max(1, count))
+    return tuple(
+        Shown(
+            prompt=samples[i].prompt_turns[-1].text if samples[i].prompt_turns else "",
+            speaker=samples[i].speaker,
+            text=samples[i].text,
+            reward=scores[i],
+        )
+        for i in range(0, len(samples), stride)[:count]
+    )

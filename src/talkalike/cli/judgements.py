@@ -1,0 +1,176 @@
+"""`talkalike judgements`: what people think of the double's replies, in numbers and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
+from talkalike.cli.secrets import database_url
+from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from talkalike.store.judging.exchange import Exported, Imported
+    from talkalike.store.judging.standings import Standing
+    from talkalike.store.judging.statistics import Alpha, Share
+    from talkalike.store.judging.summaries import RatingSummary, Summary
+
+app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
+NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
+
+
+@app.command("stats")
+def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show how models stand against each other, their ratings, and how far people agree."""
+    opened = open_workspace(workspace)
+    from talkalike.store.store import open_store
+
+    with open_store(database_url(opened)) as store:
+        from talkalike.store.judging import summaries
+
+        summary = store.call(summaries.summary)
+    emit(as_json, summary, lambda screen: _show(summary, screen))
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write; one JSON object per line.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the judgements of those who agreed to it, for training or another workspace."""
+    opened = open_workspace(workspace)
+    if file.exists() and not force:
+        raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
+    from talkalike.store.store import open_store
+
+    beside = file.with_name(f"{file.name}.part")
+    with open_store(database_url(opened)) as store:
+        from talkalike.store.judging import exchange
+
+        try:
+            beside.touch(mode=0o600)  # it holds what people wrote to each other
+            with (
+                beside.open("w", encoding="utf-8", newline="\n") as stream,
+                progress("Exporting", quiet=as_json, unit="judgements") as advance,
+            ):
+                done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that 'judgements export' wrote.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take judgements from a file. Those that are here already are not taken twice."""
+    opened = open_workspace(workspace)
+    if not file.is_file():
+        raise UserError(f"There is no file {file}.", hint="Name a file that 'talkalike judgements export' wrote.")
+    from talkalike.store.store import open_store
+
+    with open_store(database_url(opened)) as store:
+        from talkalike.store.judging import exchange
+
+        with (
+            file.open("rb") as stream,
+            progress("Importing", quiet=as_json, unit="lines") as advance,
+        ):
+            done = store.call(exchange.import_jsonl, stream, told=lambda read: advance(read, 0))
+    emit(as_json, done, lambda _: _imported(done))
+
+
+def _exported(done: Exported, file: Path) -> None:
+    say(f"{counted(done.written, 'judgement')} written to {file}.")
+    for reason, count in done.left_out.items():
+        say(f"{counted(count, 'judgement')} left out: {reason}.")
+
+
+def _imported(done: Imported) -> None:
+    say(f"{counted(done.taken, 'judgement')} taken, {number(done.known)} known before.")
+    for line, reason in done.skipped:
+        say(f"line {line} left out: {reason}")
+    if done.skipped_count > len(done.skipped):
+        say(f"and {counted(done.skipped_count - len(done.skipped), 'line')} more.")
+
+
+def _show(summary: Summary, screen: Console) -> None:
+    if not (summary.totals or summary.ai_totals or summary.guesses):
+        screen.print(NOTHING)
+        return
+    told = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
+    screen.print(shown(f"{counted(summary.judges, 'person', 'people')}: {told or 'no judgements'}."))
+    _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
+    _ratings(summary.ratings, "Ratings from 1 to 5", screen)
+    if summary.guesses:
+        rows = [
+            [guess.model, guess.arm, _share(guess.taken_for_real), number(guess.taken_for_real.n)]
+            for guess in summary.guesses
+        ]
+        screen.print(table(["model", "arm", ">taken for the real one", ">guesses"], rows, title="Blind test"))
+    _habits(summary, screen)
+    _standings(summary.ai_standings, "AI judges only", screen)
+    _ratings(summary.ai_ratings, "Ratings by AI judges only", screen)
+
+
+def _standings(standings: Iterable[Standing], title: str, screen: Console) -> None:
+    rows = [
+        [row.model, f"{row.score:+.2f}", f"{row.low:+.2f} to {row.high:+.2f}", *map(number, _games(row))]
+        for row in standings
+    ]
+    if rows:
+        columns = ["model", ">score", ">interval", ">wins", ">ties", ">losses"]
+        screen.print(table(columns, rows, title=title))
+
+
+def _games(row: Standing) -> tuple[int, int, int]:
+    return row.wins, row.ties, row.losses
+
+
+def _ratings(ratings: Iterable[RatingSummary], title: str, screen: Console) -> None:
+    rows = [
+        [row.model, row.scale.replace("_", " "), f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", number(row.n)]
+        for row in ratings
+    ]
+    if rows:
+        screen.print(table(["model", "scale", ">mean", ">interval", ">ratings"], rows, title=title))
+
+
+def _habits(summary: Summary, screen: Console) -> None:
+    rows = [
+        [f"agreement on {name.replace('_', ' ')}", _alpha(alpha)]
+        for name, alpha in summary.agreement.items()
+        if alpha.units
+    ]
+    habits = summary.habits
+    rows.append(["the reply shown first wins", _share(habits.first)])
+    rows.append(["the same answer when asked again", _share(habits.same)])
+    if habits.median_seconds is not None:
+        rows.append(["seconds for a judgement (median)", number(habits.median_seconds)])
+    screen.print(table(["how people judge", "value"], rows))
+
+
+def _alpha(alpha: Alpha) -> str:
+    same = f"{percent(alpha.same or 0.0)} of pairs equal, n = {number(alpha.units)}"
+    if not alpha.enough:
+        return f"not enough yet ({same})"
+    return f"everybody said the same ({same})" if alpha.alpha is None else f"alpha {alpha.alpha:.2f} ({same})"
+
+
+def _share(share: Share) -> str:
+    if share.share is None or share.low is None or share.high is None:
+        return "not enough yet"
+    return f"{percent(share.share)} [{percent(share.low)}, {percent(share.high)}] of {number(share.n)}"
