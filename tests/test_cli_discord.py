@@ -108,3 +108,21 @@ def test_no_token_is_a_sentence(workspace: Path) -> None:
     done = talkalike("serve", "--discord", "-w", workspace)
     assert done.code == 2
     assert "error:" in done.err and "Traceback" not in done.err
+
+
+def test_the_doctor_looks_at_the_token_the_owner_and_the_database(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> dict[str, tuple[str, str]]:
+        checks = talkalike("doctor", "--json", "-w", workspace).json["checks"]
+        return {check["name"]: (check["state"], check["found"]) for check in checks}
+
+    assert found()["discord"][0] == found()["database"][0] == "ok"
+    file = keep_token(open_workspace(workspace), "one.two.three")
+    assert found()["discord"][0] == "warning"
+    monkeypatch.setenv("TALKALIKE_DISCORD_OWNER_ID", "7")
+    assert found()["discord"] == ("ok", "there is a token, and an owner")
+    file.chmod(0o604)
+    assert found()["discord"][0] == "problem"
+    (workspace / "talkalike.db").write_bytes(b"this is no database " * 100)
+    assert found()["database"][0] == "problem"

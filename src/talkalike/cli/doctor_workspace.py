@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from talkalike.cli.doctor_checks import Check
+from talkalike.cli.doctor_faces import faces
 from talkalike.cli.models import readable_cards
 from talkalike.cli.output import FICTIONAL, counted, size
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
@@ -41,6 +42,7 @@ def workspace(directory: Path | None) -> Iterator[Check]:
     yield from _chats(opened)
     yield from _models(opened)
     yield from _trainings(opened)
+    yield from faces(opened)
 
 
 def _storage(root: Path) -> Check:
