@@ -167,6 +167,8 @@ def slow_decide(request: Request, rules: Rules) -> bool:
         "status": would_be_answered,
         "view_settings": would_be_answered,
         "view_permissions": would_be_answered,
+        "judge": would_be_answered,
+        "guess": would_be_answered,
         "help": True,
         "privacy": True,
         "why": True,

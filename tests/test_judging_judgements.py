@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -242,7 +243,7 @@ def test_a_forgotten_reply_takes_no_judgements(store: Store) -> None:
     reply_id = said(store, 1)
     item_id, anna = store.call(items.of_reply, reply_id), judge(store)
     store.call(judgements.rate, item_id, anna, Scale.HELPFUL, 4, **WEB)
-    store.call(people.expire, __import__("datetime").datetime.now(__import__("datetime").UTC), lambda _: 0)
+    store.call(people.expire, datetime.now(UTC), lambda _: 0)
     assert store.call(replies.by_id, reply_id) is None
     assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Refusal.VANISHED
     assert store.call(summaries.totals) == {"rating": 1}
@@ -305,14 +306,11 @@ def recounted(store: Store) -> dict[str, Any]:
                 agreement[scale, " ".join(f"{name}:{n}" for name, n in sorted(votes.items()))] += 1
         wanted = dict(models.Pair.objects.values_list("id", "wanted"))
         return {
-            "tally": sorted((*key, n) for key, n in _grouped(tally).items()),
+            "tally": sorted((*key, n) for key, n in tally.items()),
             "agreement": sorted((*key, n) for key, n in agreement.items()),
             "pairs": [(dict(sorted(c.items())), c.total(), max(0, wanted[i] - c.total())) for i, c in of_pair.items()],
             "scores": sorted((*key, len(v), sum(v) / len(v)) for key, v in of_item.items()),
         }
-
-    def _grouped(tally: Any) -> Any:
-        return tally
 
     found = store.call(count)
     kept = counts(store)["tally"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -404,3 +406,15 @@ def test_a_double_is_trained_on_it_and_loaded_again(tmp_path: Path, catalog: Cat
     logprobs = target_logprobs(double, [heldout.ids(i) for i in documents], [heldout.mask(i) for i in documents])
     loss = -sum(float(values.sum()) for values in logprobs) / sum(len(values) for values in logprobs)
     assert loss == pytest.approx(scores["heldout_loss"], abs=0.02)
+
+
+def test_the_notebook_runs_and_shows_what_it_says() -> None:
+    notebook = json.loads((Path(__file__).parents[1] / "docs" / "notebooks" / "palm.ipynb").read_text("utf-8"))
+    names: dict[str, Any] = {}
+    for index, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"palm.ipynb, cell {index}", "exec"), names)
+    assert sum(names["losses"][-10:]) / 10 < 1.0
+    assert names["agreement"] > 0.8
+    assert names["liked"]["after"] > names["liked"]["before"] + 1.0
+    assert names["rating"](names["best"]) == 4

@@ -292,6 +292,8 @@ VIEWS = [
     Action.SHOW_CONTEXT,
     Action.THREAD,
     Action.RESET,
+    Action.JUDGE,
+    Action.GUESS,
 ]
 
 

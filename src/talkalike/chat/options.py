@@ -166,6 +166,24 @@ _ALL = (
     ),
     Option(key="stream", type=bool, default=True, description="Show a reply while it is written."),
     Option(key="reactions", type=bool, default=True, description="The double may react with an emoji."),
+    Option(key="judging", type=bool, default=True, description="Buttons under a reply to say how good it is."),
+    Option(
+        key="compare_models",
+        type=str,
+        default="",
+        high=200,
+        scopes=("channel", "thread"),
+        description="Two models, as first|second, whose answers people compare blindly; empty = none.",
+    ),
+    Option(
+        key="compare_every",
+        type=int,
+        default=5,
+        low=1,
+        high=1000,
+        scopes=("channel", "thread"),
+        description="After how many replies two answers are offered for comparison.",
+    ),
     Option(
         key="model",
         type=str,
@@ -235,11 +253,19 @@ def check(key: str, value: Any) -> None:
         )
         kind = {bool: "a switch", int: "a whole number", float: "a number", str: "a text"}[wanted.type]
         raise UserError(f"The option '{key}' is {kind}, {wanted.range}, but was {given}.")
+    if key == "compare_models" and value and len({*two_models(value)}) != 2:
+        raise UserError(f"Two different models are compared, but '{value[:40]}' was given.", hint="Write first|second.")
     if key == "side_talk" and any(sign.isalnum() or sign.isspace() for sign in value):
         raise UserError(
             f"The sign of side talk must not contain letters, digits or spaces, but was '{value}'.",
             hint="Choose a sign such as ! or //.",
         )
+
+
+def two_models(value: str) -> tuple[str, ...]:
+    """The names in the option `compare_models`; two of them, unless the value is empty or wrong."""
+    names = tuple(name.strip() for name in value.split("|"))
+    return names if len(names) == 2 and all(names) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,8 @@ class Action(StrEnum):
     VIEW_PERMISSIONS = "view_permissions"
     SET_PERMISSIONS = "set_permissions"
     TEST = "test"
+    JUDGE = "judge"  # say how good a reply is
+    GUESS = "guess"  # play the blind test
     BOT_SETTINGS = "bot_settings"
 
 
@@ -88,6 +90,8 @@ WHERE_ANSWERED = frozenset(
         Action.STATUS,
         Action.VIEW_SETTINGS,
         Action.VIEW_PERMISSIONS,
+        Action.JUDGE,
+        Action.GUESS,
     }
 )
 OWN_OR_MOD = frozenset({Action.CANCEL, Action.REGENERATE, Action.FORGET})

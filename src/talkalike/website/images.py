@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -18,6 +18,13 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 QUALITY = 88
 
 
+class Readable(Protocol):
+    """An open binary file, or a Django upload."""
+
+    def read(self, count: int, /) -> bytes:
+        """At most `count` bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A picture of ours: its bytes, its size in pixels and its type ("image/png" or "image/jpeg")."""
@@ -28,10 +35,10 @@ class Picture:
     content_type: str
 
 
-def reencode(source: BinaryIO, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Picture:
+def reencode(source: Readable, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Picture:
     """Reads a PNG, JPEG, WebP or GIF (its first frame) and writes it anew, upright, without any metadata.
 
-    A Django upload is a `source`. Raises UserError for anything else, a broken file, or too many bytes or pixels.
+    Raises UserError for anything else, a broken file, or too many bytes or pixels.
     """
     data = source.read(max_bytes + 1)
     if len(data) > max_bytes:

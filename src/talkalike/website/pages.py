@@ -33,7 +33,7 @@ class Todo:
     count: int | None = None
 
 
-PAGES: tuple[Page, ...] = ()
+PAGES: tuple[Page, ...] = (Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER)),)
 
 
 def pages_of(visitor: Visitor) -> tuple[Page, ...]:

@@ -51,10 +51,12 @@ def application(services: Services) -> BodyCap:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket for the site, port 0 being any free one. Raises UserError where that cannot be had."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"The site cannot listen on port {port}.", hint="Ports go from 1 to 65535; 0 is any free one.")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"The site cannot listen on {host}, port {port}: {reason}.",

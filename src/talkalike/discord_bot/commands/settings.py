@@ -130,7 +130,7 @@ async def _scope(interaction: Interaction, key: str, chosen: str | None) -> tupl
     if scope == "thread" and not thread:
         raise UserError("This is not a thread.", hint="Choose channel, or use the command inside the thread.")
     wider = {"bot": Action.BOT_SETTINGS, "server": Action.SET_MODEL}.get(scope)
-    if key == "model" and wider is None:
+    if key in ("model", "compare_models", "compare_every") and wider is None:
         wider = Action.SET_MODEL
     if wider is not None and not (await gate(interaction, wider)).allowed:
         return "", 0

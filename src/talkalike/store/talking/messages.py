@@ -74,10 +74,11 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
     with transaction.atomic():
         locked = _locked(conversation_id)
         known = tables.WebMessage.objects.filter(conversation=locked, token=saying.token).exclude(token="").first()
-        if known is not None:
+        if known is not None and known.text == storable.text(saying.text):
             reply = tables.WebMessage.objects.filter(parent=known, kind=MessageKind.REPLY).order_by("id").first()
             return known.pk, reply.pk if reply else None, False
-        said = _add(locked, saying.parent, MessageKind.SAID, text=storable.text(saying.text), token=saying.token[:40])
+        token = "" if known else saying.token[:40]  # somebody went back, and wrote something else into the same form
+        said = _add(locked, saying.parent, MessageKind.SAID, text=storable.text(saying.text), token=token)
         for one in saying.pictures:
             tables.WebPicture.objects.create(
                 message=said,

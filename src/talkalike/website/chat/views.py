@@ -38,9 +38,7 @@ def conversation(request: HttpRequest, conversation_id: int) -> HttpResponse:
 @require_safe
 def message(request: HttpRequest, conversation_id: int, message_id: int) -> HttpResponse:
     """One message, for scripts: a reply that has just ended, or an edit that was given up."""
-    return render(
-        request, "website/chat/_message.html", view_models.one_entry(request, conversation_id, message_id)
-    )
+    return render(request, "website/chat/_message.html", view_models.one_entry(request, conversation_id, message_id))
 
 
 @needs(*ROLES)
@@ -85,9 +83,7 @@ def settings(request: HttpRequest, conversation_id: int) -> HttpResponse:
         raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
     options = settings_form.read(request.POST)
     title = request.POST.get("title", "").strip() or None
-    write(
-        conversations.change, found.owner, conversation_id, title=title, name=name, model=model, options=options
-    )
+    write(conversations.change, found.owner, conversation_id, title=title, name=name, model=model, options=options)
     return redirect(request, "chat:conversation", conversation_id)
 
 
