@@ -4,8 +4,8 @@
 
 The bot (real discord.py) runs in this process, our Discord in another one. With a workspace its base model answers in a
 third process, and beside it the straightforward bot of `discord_opponent.py` with the same model. Prints one JSON
-document. Two settings are not the defaults: `wait_seconds` is 0 (a person gets 2.5 s to finish a burst; that wait is no
-work), and the limits on replies (of our Discord, of a channel in a minute, at once) are so high that they decide nothing.
+document. Not the defaults are: `wait_seconds`, which is 0 (a person gets 2.5 s to finish a burst: no work is done then),
+and the limits on replies (of our Discord, of a channel in a minute, at once), so high that they decide nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from talkalike.cli.workspace import open_workspace
 from talkalike.discord_bot.bot import Double
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.discord_bot.wire import point_at
-from talkalike.engine.protocol import Piece, Prompt, Sampling
+from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import replies, rules
 from talkalike.store.store import Store, open_store
@@ -41,6 +41,7 @@ from talkalike.store.store import Store, open_store
 HERE = Path(__file__).resolve().parent
 AT_ONCE = 64
 TOGETHER = 32  # channels at once, of the real model
+SHORT, LONG = 3, 90  # messages in a short channel, and in one of 2,000 tokens
 NEW = 32  # tokens of a reply, of the real model and of the opponent's
 OPTIONS = {"wait_seconds": 0.0, "replies_per_minute": 600}
 VOICE = Voice(model="scripted", speaker="Anton", fictional=True)
@@ -61,10 +62,10 @@ class World:
 
 
 @asynccontextmanager
-async def world_open(channels: int, warm: int) -> AsyncIterator[World]:
-    """Our Discord, with a history of `warm` messages in every channel."""
+async def world_open(channels: int, warm: int, *, long: int = 0) -> AsyncIterator[World]:
+    """Our Discord, with a history of `warm` messages in every channel, and of `long` in the first one."""
     pipe = asyncio.subprocess.PIPE
-    command = [sys.executable, str(HERE / "discord_world.py"), str(channels), str(warm)]
+    command = [sys.executable, str(HERE / "discord_world.py"), str(channels), str(warm), str(long or warm)]
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=1 << 28)
     try:
         assert process.stdin and process.stdout
@@ -144,7 +145,9 @@ async def flood(world: World, engine: Timed, *, first: int, count: int, rate: fl
     await world.do("answered", count=count, quiet=0.5, patience=60)
     asked = (await world.do("report"))["asked"]
     numbers = [f"message {number}" for number in range(first, first + count)]
-    waited = [engine.asked[text] - one["sent"] for text, one in zip(numbers, asked, strict=True) if text in engine.asked]
+    waited = [
+        engine.asked[text] - one["sent"] for text, one in zip(numbers, asked, strict=True) if text in engine.asked
+    ]
     return {
         "messages": count,
         "messages_per_s": count / sent["seconds"],
@@ -196,6 +199,84 @@ async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag:
     return numbers | {"event_loop_lag": lag.summary()}
 
 
+async def first_words(world: World, rounds: int) -> dict[str, Any]:
+    """In the first channel: the first message finds nothing warm, the others what the last one left."""
+    seconds = []
+    for number in range(rounds + 1):
+        await world.do("ask", channels=[0], words=f"and what should i do after that? ({number})")
+        await world.do("answered", count=1, quiet=1.0, patience=60)
+        (one,) = (await world.do("report"))["asked"]
+        seconds.append(one["first"] - one["sent"])
+    return {"cold_s": seconds[0], "warm_s": statistics.median(seconds[1:]), "warm_worst_s": max(seconds[1:])}
+
+
+async def together(world: World, *, at_once: bool) -> dict[str, Any]:
+    """`TOGETHER` short channels (all but the first): one message to each, all at once or one after another."""
+    channels = list(range(1, TOGETHER + 1))
+    began = time.monotonic()
+    for group in [channels] if at_once else [[one] for one in channels]:
+        await world.do("ask", channels=group, words="what is the best editor?")
+        await world.do("answered", count=channels.index(group[-1]) + 1, quiet=0.0, patience=200)
+    await world.do("answered", count=TOGETHER, quiet=2.0, patience=30)
+    asked = (await world.do("report"))["asked"]
+    seconds = max(one["last"] for one in asked) - began
+    return {
+        "seconds": seconds,
+        "replies": sum(bool(one["replies"]) for one in asked),
+        "replies_per_s": TOGETHER / seconds,
+    }
+
+
+def reply_tokens(store: Store, world: World) -> int:
+    """Tokens written so far, in all channels."""
+    rows = (row for _, channel in world.start["channels"] for row in store.call(replies.recent, channel, 50))
+    return sum(row.tokens for row in rows)
+
+
+async def real_model(workspace: Path, folder: Path) -> dict[str, Any]:
+    """(c) with the workspace's base in a process of its own."""
+    engines, lag, report = WorkspaceEngines(open_workspace(workspace)), Lag(), {}
+    report["model"] = engines.default
+    try:
+        await engines.open(engines.default)
+        async with world_open(TOGETHER + 1, SHORT, long=LONG) as world:
+            with open_store(f"sqlite:///{folder / 'model.db'}") as store:
+                limits = {"temperature": 0.0, "max_tokens": NEW, "max_messages": 1}
+                async with bot_online(world, store, engines, **limits):
+                    watching = asyncio.create_task(lag.watch())
+                    report["first_words"] = await first_words(world, 4)
+                    for name, at_once in (("one_after_another", False), ("at_once", True)):
+                        before = reply_tokens(store, world)
+                        numbers = await together(world, at_once=at_once)
+                        numbers["tokens_per_s"] = (reply_tokens(store, world) - before) / numbers["seconds"]
+                        report[name] = numbers
+                    watching.cancel()
+    finally:
+        await engines.close()
+    report["at_once_over_one_after_another"] = (
+        report["at_once"]["tokens_per_s"] / report["one_after_another"]["tokens_per_s"]
+    )
+    return report | {"event_loop_lag": lag.summary()}
+
+
+async def opponent(model: Path, *, thread: bool) -> dict[str, Any]:
+    """(d) the straightforward bot with the same model, in the same channels."""
+    pipe = asyncio.subprocess.PIPE
+    async with world_open(TOGETHER + 1, SHORT, long=LONG) as world:
+        given = (world.start["api"], world.start["gateway"], world.start["token"], str(model), str(LONG), str(NEW))
+        command = [sys.executable, str(HERE / "discord_opponent.py"), *given, *(["--thread"] if thread else [])]
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        assert process.stdin and process.stdout
+        assert await process.stdout.readline() == b"ready\n"
+        report: dict[str, Any] = {"first_words": await first_words(world, 2)}
+        report["at_once"] = await together(world, at_once=True)
+        report["at_once"]["tokens_per_s"] = TOGETHER * NEW / report["at_once"]["seconds"]
+        process.stdin.close()
+        report |= json.loads(await process.stdout.readline())
+        await process.wait()
+    return report
+
+
 async def main() -> None:
     """Prints the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -212,6 +293,13 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not asked.skip_scripted:
             report["scripted"] = await scripted(asked, Path(folder))
+        if asked.workspace:
+            report["model"] = await real_model(asked.workspace, Path(folder))
+            base = asked.workspace / "models" / report["model"]["model"]
+            report["opponent"] = {
+                "in_the_event_loop": await opponent(base, thread=False),
+                "in_a_thread": await opponent(base, thread=True),
+            }
     report["load_average"] = os.getloadavg()
     json.dump(report, sys.stdout, indent=2)
     print()

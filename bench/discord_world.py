@@ -1,6 +1,6 @@
 """The other side of the bot's benchmarks: our Discord in a process of its own, with people who write on command.
 
-    python bench/discord_world.py CHANNELS WARM
+    python bench/discord_world.py CHANNELS WARM LONG
 
 Prints one JSON line that says how to log in, then does what each JSON line on its input asks, and answers in one line.
 Times are of the monotonic clock, which all processes of a Linux machine share.
@@ -39,12 +39,13 @@ class Asked:
     last: float = 0.0
     replies: set[str] = field(default_factory=set)
     seen: int = 0  # characters of the reply
+    done: bool = False
 
 
 class Stage:
     """The world, whoever writes in it, and the clock."""
 
-    def __init__(self, channels: int, warm: int) -> None:
+    def __init__(self, channels: int, warm: int, long: int) -> None:
         self.world = World()
         self.world.faults.message_limit = None  # the limits are not what is measured
         owner = self.world.add_user("Anna")
@@ -59,7 +60,7 @@ class Stage:
             here = min(CHANNELS_PER_SERVER, channels - len(self.channels))
             self.channels += [self.world.add_channel(server, f"room-{number}") for number in range(here)]
         for channel in self.channels:
-            for number in range(warm):
+            for number in range(long if channel is self.channels[0] else warm):
                 self.world.send(self.people[number % 2].id, channel.id, f"{LINES[number % len(LINES)]} ({number})")
         self.world.listen(self._hear)
 
@@ -75,6 +76,7 @@ class Stage:
                 asked.first = asked.first or time.monotonic()
             if len(payload["content"]) != asked.seen:
                 asked.last, asked.seen = time.monotonic(), len(payload["content"])
+            asked.done = "talkalike:cancel" not in json.dumps(payload["components"])
 
     def send(self, number: int, words: str) -> int:
         channel = self.channels[number % len(self.channels)]
@@ -109,19 +111,19 @@ class Stage:
         }  # fmt: skip
 
     async def answered(self, *, count: int, quiet: float, patience: float) -> dict[str, Any]:
-        """Waits until so many messages have a reply and nothing more has come for `quiet` seconds."""
+        """Waits until so many messages have their whole reply and nothing more has come for `quiet` seconds."""
         until = time.monotonic() + patience
         while time.monotonic() < until:
-            done = [one for one in self.asked.values() if one.replies]
+            done = [one for one in self.asked.values() if one.done]
             if len(done) >= count and max(one.last for one in done) + quiet < time.monotonic():
                 break
-            await asyncio.sleep(0.02)
-        return {"answered": sum(bool(one.replies) for one in self.asked.values())}
+            await asyncio.sleep(0.01)
+        return {"answered": sum(one.done for one in self.asked.values())}
 
 
 async def main() -> None:
     """Until its input ends."""
-    stage = Stage(int(sys.argv[1]), int(sys.argv[2]))
+    stage = Stage(*map(int, sys.argv[1:4]))
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with LocalDiscord(stage.world) as wire:

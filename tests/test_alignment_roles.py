@@ -115,7 +115,7 @@ def test_roles_nest_and_come_back_after_an_error(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "dora", "full"])
 def test_a_policy_loads_like_any_double(method: str, catalog: Catalog) -> None:
-    """On a LoRA double the two updates are joined by rank; on another the policy is saved in a form that still loads."""
+    """On a LoRA double the two updates are joined by rank; on another it is saved as something that loads."""
     roles = opened(double(catalog, method), catalog)
     roles.add("policy", LORA)
     disturb(roles.parameters("policy"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from talkalike.alignment import rollouts as rollouts_module
 from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
@@ -33,6 +41,7 @@ SHAPE: dict[str, Any] = {
     "pad_token_id": 0,
 }
 STOP = 7
+STOPS = {"llama": 7, "mistral": 7, "gemma2": 18}  # tokens that these random models do draw
 PROMPTS = [[1, 2, 3], [4, 5, 6, 8, 9, 10, 11, 12, 13], [14], [15, 16, 17, 18]]
 SAMPLING = RolloutSampling(stop_id=STOP, temperature=0.8, max_tokens=12)
 
@@ -75,7 +84,9 @@ def slow_logprobs(network: Any, prompt: list[int], reply: list[int], temperature
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma2"])
 def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(kind: str) -> None:
     roles = roles_on(kind)
-    replies = drawn(roles, PROMPTS, samples=16)
+    sampling = dataclasses.replace(SAMPLING, stop_id=STOPS[kind])
+    numbers = draws(0, 0, range(len(PROMPTS)), samples=16, length=SAMPLING.max_tokens)
+    replies = sample(roles, PROMPTS, role=None, sampling=sampling, random_NT=numbers)
     assert len({len(rollout.reply_ids) for rollout in replies}) > 3  # some end early, so that holes are left
     assert any(rollout.ended for rollout in replies) and any(not rollout.ended for rollout in replies)
     for index, rollout in enumerate(replies):
@@ -153,7 +164,9 @@ def test_a_prompts_memory_is_kept_once_for_all_its_replies(roles: Roles, monkeyp
     monkeypatch.setattr(rollouts_module, "SharedPrefix", Watched)
     for samples in (1, 8):
         drawn(roles, PROMPTS[:1], samples=samples)
-    assert held[0].prompt_bytes == held[1].prompt_bytes == 2 * 2 * 2 * 3 * 8 * 4  # k and v, layers, heads, S, width, f32
+    assert (
+        held[0].prompt_bytes == held[1].prompt_bytes == 2 * 2 * 2 * 3 * 8 * 4
+    )  # k and v, layers, heads, S, width, f32
 
 
 def test_bfloat16_is_near(roles: Roles) -> None:

@@ -56,6 +56,7 @@ WITH_OPTIONS = {
     "privacy training": {"state": "off"},
     "privacy seen": {"state": "on"},
     "test schedule": {"every_hours": 5},
+    "judge compare-channel set": {"first": "ada-2", "second": "bob-1"},
 }
 
 

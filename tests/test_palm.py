@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,10 @@ def test_sample_at_temperature_0_writes_the_likeliest_until_the_end() -> None:
 
 
 def test_samples_come_from_the_models_distribution_and_end_one_by_one() -> None:
-    network = palm(num_tokens=6, eos_token_id=[4, 5])
+    network = palm(num_tokens=6, eos_token_id=[4, 5], initializer_range=0.3)
+    with torch.no_grad():
+        for block in network.model.layers:
+            block.attention_out.weight.mul_(8)  # much depends on what was written before
     prompt, temperature = [3, 1, 2], 1.7
     generator = torch.Generator().manual_seed(0)
     replies = network.sample(prompt, num_samples=4000, max_new_tokens=3, temperature=temperature, generator=generator)
@@ -249,10 +253,16 @@ def test_samples_come_from_the_models_distribution_and_end_one_by_one() -> None:
         assert len(reply) == 3 or reply[-1] in (4, 5)
         counts[tuple(reply)] = counts.get(tuple(reply), 0) + 1
     assert {len(reply) for reply in counts} == {1, 2, 3}
-    for reply, count in counts.items():
+    surprise = cells = 0.0
+    for reply in [*product(range(6)), *product(range(4), range(6)), *product(range(4), range(4), range(6))]:
+        if reply[-1] < 4 and len(reply) < 3:
+            continue  # goes on
         logits_TV = network(torch.tensor([[*prompt, *reply]])).logits[0, 2:-1] / temperature
-        probability = logits_TV.log_softmax(dim=-1)[range(len(reply)), list(reply)].sum().exp().item()
-        assert abs(count / 4000 - probability) < 4.5 * math.sqrt(probability * (1 - probability) / 4000) + 1e-3
+        expected = 4000 * logits_TV.log_softmax(dim=-1)[range(len(reply)), list(reply)].sum().exp().item()
+        surprise += (counts.get(reply, 0) - expected) ** 2 / expected
+        cells += 1
+    assert cells == 2 + 4 * 2 + 16 * 6
+    assert surprise < cells + 6 * math.sqrt(2 * cells)  # Pearson's chi square: mean `cells`, variance twice that
     again = network.sample(
         prompt, num_samples=4000, max_new_tokens=3, temperature=temperature, generator=generator.manual_seed(0)
     )

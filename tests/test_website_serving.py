@@ -207,7 +207,21 @@ def test_cookies_are_for_tls_only_where_there_is_tls() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ from a terminal
-RUN = "import sys; from talkalike.cli.web_serving import app, serve_web, open_workspace; from pathlib import Path; "
+RUN = "import sys; from talkalike.cli.web_serving import app, open_workspace; from pathlib import Path; "
+SITE = """
+import asyncio, signal
+from talkalike.cli.web_serving import site_store, web
+from talkalike.website.services import SiteSettings
+
+async def main(opened, store):
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    await web(opened, store, host="127.0.0.1", port={port}, stop=stop, settings=SiteSettings())
+
+opened = open_workspace()
+with site_store(opened, SiteSettings()) as store:
+    asyncio.run(main(opened, store))
+"""
 
 
 def child(code: str, workspace: Path, **streams: Any) -> subprocess.Popen[str]:
@@ -226,8 +240,7 @@ def test_owner_and_site_from_the_terminal(tmp_workspace: Path) -> None:
     """Two programs on one workspace: the site serves, an owner is made meanwhile, logs in, and Ctrl-C ends it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    code = f"serve_web(open_workspace(), host='127.0.0.1', port={port})"
-    with child(code, tmp_workspace, stderr=-1) as site:
+    with child(SITE.format(port=port), tmp_workspace, stderr=-1) as site:
         assert site.stderr
         assert f"http://127.0.0.1:{port}/" in site.stderr.readline()
         weak, words = make_owner(tmp_workspace, "anna", "password\n")

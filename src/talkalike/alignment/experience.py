@@ -1,4 +1,4 @@
-"""One batch of replies as the update needs it: packed rows for the network, rectangles for the advantages.
+"""One batch of replies as the advantages need it: rectangles of numbers, of all processes.
 
 Every process draws and scores its own share of the prompts. Then all exchange the few numbers per token, and every
 process computes the same advantages over the whole batch, so that several processes do exactly what one would do.
@@ -15,15 +15,6 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from talkalike.alignment.rollouts import Rollout
-from talkalike.models.packed import Row, pack
-
-
-@dataclass(frozen=True, slots=True)
-class PackedReplies:
-    """Prompts and replies in one row. `places_L`: where each reply token lies in this process's (n * T) rectangle."""
-
-    row: Row
-    places_L: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +37,6 @@ class Batch:
     def lengths_N(self) -> Tensor:
         """Tokens of each reply."""
         return self.mask_NT.sum(dim=1)
-
-
-def pack_replies(
-    rollouts: Sequence[Rollout], chosen: Sequence[int], *, width: int, row_tokens: int, device: torch.device
-) -> list[PackedReplies]:
-    """Rows of at most `row_tokens` (a longer reply stands alone). `width`: T of the rectangle."""
-    rows: list[list[int]] = []
-    filled = row_tokens
-    for index in sorted(chosen, key=lambda i: len(rollouts[i].prompt_ids) + len(rollouts[i].reply_ids)):
-        length = len(rollouts[index].prompt_ids) + len(rollouts[index].reply_ids)
-        if filled + length > row_tokens:
-            rows.append([])
-            filled = 0
-        rows[-1].append(index)
-        filled += length
-    return [_pack_row(rollouts, row, width, device) for row in rows]
-
-
-def _pack_row(rollouts: Sequence[Rollout], chosen: Sequence[int], width: int, device: torch.device) -> PackedReplies:
-    ids = [np.concatenate([rollouts[i].prompt_ids, rollouts[i].reply_ids]) for i in chosen]
-    masks = []
-    for index, document in zip(chosen, ids, strict=True):
-        mask = np.zeros(len(document), dtype=np.bool_)
-        mask[len(rollouts[index].prompt_ids) :] = True
-        masks.append(mask)
-    places = [index * width + np.arange(len(rollouts[index].reply_ids)) for index in chosen]
-    return PackedReplies(pack(ids, masks, device), torch.from_numpy(np.concatenate(places)).to(device))
 
 
 def rectangle(rollouts: Sequence[Rollout], *, width: int, device: torch.device) -> Tensor:

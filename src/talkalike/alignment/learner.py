@@ -1,4 +1,4 @@
-"""Who learns: a policy, for PPO a critic, their optimiser; and the two passes over packed rows, measuring and changing.
+"""Who learns: a policy, for PPO a critic, their optimiser; and the two passes over rows, measuring and changing.
 
 The log-probabilities that an update compares itself with are computed by the same forward pass as the update's own, not
 taken from decoding, so that nothing but a change of the policy moves the ratio away from 1.
@@ -15,12 +15,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from talkalike.alignment.experience import PackedReplies
 from talkalike.alignment.policy_losses import clipped_policy_losses, clipped_value_losses, kl_terms
 from talkalike.alignment.rl_settings import RLSettings
+from talkalike.alignment.shared_rows import SharedRow, shared_row_attention, target_logits, target_states
 from talkalike.models.adapters import AdapterSettings, Trainable
-from talkalike.models.packed import packed_attention, target_logits
-from talkalike.models.roles import Roles, hidden_states
+from talkalike.models.roles import Roles
 from talkalike.training.loop import trained_tensors
 from talkalike.training.losses import clip_gradients, log_likelihood
 
@@ -108,22 +107,22 @@ class Learner:
                 if name in self.safe:
                     parameter.copy_(self.safe[name])
 
-    def measure(self, rows: Sequence[PackedReplies], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def measure(self, rows: Sequence[SharedRow], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Old log-probabilities, k1 to the reference and old values, each (size,) and without gradient."""
         old, k1, values = (torch.zeros(size, device=self.roles.device) for _ in range(3))
-        for packed in rows:
+        for row in rows:
             with torch.enable_grad():  # the very same kernels as in the update: some are others without gradients
-                old[packed.places_L] = self._logprobs(packed, POLICY)[0].detach()
+                old[row.places_L] = self._logprobs(row, POLICY)[0].detach()
             with torch.no_grad():
                 if self.settings.measures_kl:
-                    reference_L = self._logprobs(packed, None)[0]
-                    k1[packed.places_L] = kl_terms(old[packed.places_L], reference_L)[0]
+                    reference_L = self._logprobs(row, None)[0]
+                    k1[row.places_L] = kl_terms(old[row.places_L], reference_L)[0]
                 if self.head is not None:
-                    values[packed.places_L] = self._values(packed)
+                    values[row.places_L] = self._values(row)
         return old, k1, values
 
     def update(
-        self, plan: Sequence[Sequence[PackedReplies]], targets: Targets, divisors: Sequence[float], *, factor: float
+        self, plan: Sequence[Sequence[SharedRow]], targets: Targets, divisors: Sequence[float], *, factor: float
     ) -> UpdateStatistics:
         """One optimiser step for each minibatch of rows in `plan`, as often as the settings say.
 
@@ -135,16 +134,16 @@ class Learner:
             group["lr"] = rate * factor
         for epoch in range(self.settings.update.epochs):
             for index, (rows, divisor) in enumerate(zip(plan, divisors, strict=True)):
-                for packed in rows:
-                    self._accumulate(packed, targets, divisor, statistics, first=epoch == index == 0)
+                for row in rows:
+                    self._accumulate(row, targets, divisor, statistics, first=epoch == index == 0)
                 self._step(statistics)
         return statistics
 
     def _accumulate(
-        self, packed: PackedReplies, targets: Targets, divisor: float, statistics: UpdateStatistics, *, first: bool
+        self, row: SharedRow, targets: Targets, divisor: float, statistics: UpdateStatistics, *, first: bool
     ) -> None:
-        update, places_L = self.settings.update, packed.places_L
-        logprobs_L, logits_LV = self._logprobs(packed, POLICY)
+        update, places_L = self.settings.update, row.places_L
+        logprobs_L, logits_LV = self._logprobs(row, POLICY)
         old_L = logprobs_L.detach() if targets.old_logprobs is None else targets.old_logprobs[places_L]
         losses_L, ratio_L = clipped_policy_losses(
             logprobs_L, old_L, targets.advantages[places_L], clip_low=update.clip_low, clip_high=update.clip_high
@@ -163,7 +162,7 @@ class Learner:
         if self.head is not None:
             value_loss = (
                 clipped_value_losses(
-                    self._values(packed),
+                    self._values(row),
                     targets.old_values[places_L],
                     targets.returns[places_L],
                     clip=update.value_clip,
@@ -187,22 +186,20 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _logprobs(self, packed: PackedReplies, role: str | None) -> tuple[Tensor, Tensor]:
+    def _logprobs(self, row: SharedRow, role: str | None) -> tuple[Tensor, Tensor]:
         """Log-probabilities (L,) at the rollouts' temperature, float32, and the logits (L, V) they come from."""
-        with self.roles.use(role) as network, packed_attention(network), self.accelerator.autocast():
-            logits_LV = target_logits(network, packed.row)
+        with self.roles.use(role) as network, shared_row_attention(network), self.accelerator.autocast():
+            logits_LV = target_logits(network, row)
         if self.settings.temperature != 1.0:
             logits_LV = logits_LV.float() / self.settings.temperature
-        return log_likelihood(logits_LV, packed.row.ids_T[packed.row.targets_L]), logits_LV
+        return log_likelihood(logits_LV, row.targets_L), logits_LV
 
-    def _values(self, packed: PackedReplies) -> Tensor:
+    def _values(self, row: SharedRow) -> Tensor:
         """What the critic expects before each reply token, (L,)."""
         assert self.head is not None
-        row = packed.row
-        inputs = {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
-        with self.roles.use(CRITIC) as network, packed_attention(network), self.accelerator.autocast():
-            states_TD = hidden_states(network, inputs, document_lengths=row.lengths)[0]
-        values_L: Tensor = self.head(states_TD[row.targets_L - 1].float())[:, 0]
+        with self.roles.use(CRITIC) as network, shared_row_attention(network), self.accelerator.autocast():
+            states_LD = target_states(network, row)
+        values_L: Tensor = self.head(states_LD.float())[:, 0]
         return values_L
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkalike.alignment.experience import Batch, PackedReplies, joined, pack_replies
+from talkalike.alignment.experience import Batch, joined
 from talkalike.alignment.learner import POLICY, Learner, Targets, UpdateStatistics
 from talkalike.alignment.policy_losses import (
     distinct_share,
@@ -29,6 +29,7 @@ from talkalike.alignment.policy_losses import (
 from talkalike.alignment.prompts import Prompt, prompts_of_step
 from talkalike.alignment.rl_report import RLProgress, RLStep, report, shown
 from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
+from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import Reward, Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.training.losses import learning_rate_factor
@@ -133,7 +134,7 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
 
 
 def measured(
-    learner: Learner, plan: Sequence[Sequence[PackedReplies]], rollouts: Sequence[Rollout], scores: Sequence[float]
+    learner: Learner, plan: Sequence[Sequence[SharedRow]], rollouts: Sequence[Rollout], scores: Sequence[float]
 ) -> tuple[Batch, Tensor | None, Tensor]:
     """The batch of all processes; of this one the old log-probabilities (None where not needed) and values, flat."""
     settings, device = learner.settings, learner.roles.device
@@ -141,7 +142,7 @@ def measured(
     old = None
     k1, values = torch.zeros(size, device=device), torch.zeros(size, device=device)
     if not settings.on_policy or settings.measures_kl or learner.head is not None:
-        old, k1, values = learner.measure([packed for rows in plan for packed in rows], size=size)
+        old, k1, values = learner.measure([row for rows in plan for row in rows], size=size)
     batch = joined(
         rollouts,
         scores=scores,
@@ -195,7 +196,7 @@ def _distinct(batch: Batch) -> float:
     return distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
 
 
-def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[list[PackedReplies]], list[list[int]]]:
+def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[list[SharedRow]], list[list[int]]]:
     """The minibatches: this process's rows of each, and which of the step's prompts (of all processes) each holds."""
     settings, accelerator = learner.settings, learner.accelerator
     order = np.random.default_rng((settings.seed, step)).permutation(settings.prompts)
@@ -204,11 +205,11 @@ def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[li
     for prompts in members:
         processes, me = accelerator.num_processes, accelerator.process_index
         mine = [prompt // processes for prompt in prompts if prompt % processes == me]
-        replies = [place * settings.samples + k for place in mine for k in range(settings.samples)]
+        groups = [range(place * settings.samples, (place + 1) * settings.samples) for place in mine]
         plan.append(
-            pack_replies(
+            shared_rows(
                 rollouts,
-                replies,
+                groups,
                 width=settings.max_tokens,
                 row_tokens=settings.update.row_tokens,
                 device=learner.roles.device,

@@ -30,6 +30,7 @@ from talkalike.cli import (
     serving,
     talking,
     training,
+    web_serving,
 )
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
@@ -50,6 +51,7 @@ ORDER = (
     "models",
     "serve",
     "discord",
+    "web",
     "doctor",
     "demo",
 )
@@ -81,6 +83,7 @@ app.command("chat")(talking.chat)
 app.add_typer(models.app, name="models")
 app.command("serve", short_help="Serve models: API, Discord, website.")(serving.serve)
 app.add_typer(discord.app, name="discord")
+app.add_typer(web_serving.app, name="web")
 app.command("demo", short_help="Try everything on bundled, invented chats.")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

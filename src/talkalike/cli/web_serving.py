@@ -1,10 +1,8 @@
-"""`talkalike serve --web` and `talkalike web ...`: the site with its store, and its first owner."""
+"""The website as one of the faces of `talkalike serve`, and `talkalike web`: its store, and its first owner."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,14 +59,6 @@ def _password() -> str:
     return password
 
 
-def serve_web(opened: Workspace, *, host: str, port: int, settings: SiteSettings | None = None) -> None:
-    """Serves the site until Ctrl-C or SIGTERM. Without models: pages that need one say so."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    settings = settings or SiteSettings()
-    with site_store(opened, settings) as store:
-        asyncio.run(_until_stopped(opened, store, host=host, port=port, settings=settings))
-
-
 @contextmanager
 def site_store(opened: Workspace, settings: SiteSettings) -> Iterator[Store]:
     """The workspace's store, with the site's tables. The first store that the process opens."""
@@ -105,14 +95,3 @@ async def web(
 
     services = Services(store=store, root=opened.root, engines=engines, settings=settings)
     await run_site(services, listening=listening, stop=stop, when_ready=told)
-
-
-async def _until_stopped(opened: Workspace, store: Store, *, host: str, port: int, settings: SiteSettings) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await web(opened, store, host=host, port=port, stop=stop, settings=settings)
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

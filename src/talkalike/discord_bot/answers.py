@@ -140,6 +140,7 @@ class Writing:
         self._outcome = outcome
         self._showing = showing
         self._buttons = buttons
+        buttons.judging = bool(facts.options.value("judging"))
         self._store = store
         self._stream = bool(facts.options.value("stream"))
         self._reactions = bool(facts.options.value("reactions"))

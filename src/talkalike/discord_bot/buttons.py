@@ -1,4 +1,4 @@
-"""The buttons under a reply: cancel, again, why. The reply's id is in the button itself, so they survive restarts."""
+"""The buttons under a reply: cancel, again, why, and judging it. They hold the reply's id, so they survive restarts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import discord
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.commands.gate import gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
+from talkalike.discord_bot.judging import board_view, guessing, thumbs
 from talkalike.errors import UserError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
@@ -96,14 +97,18 @@ class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
         await tell(interaction, story(row), file=listing(row), file_name=f"reply-{row.id}.txt")
 
 
-BUTTONS = (CancelButton, AgainButton, WhyButton)
+BUTTONS = (CancelButton, AgainButton, WhyButton, *thumbs.BUTTONS, *board_view.BUTTONS, *guessing.BUTTONS)
 
 
 class ReplyButtons(discord.ui.View):
-    """What sits under a reply. It is cancelled while it is written, and asked about when it is done."""
+    """What sits under a reply. It is cancelled while it is written; when it is done it is asked about and judged.
+
+    `judging`: whether the place wants buttons for that.
+    """
 
     def __init__(self, reply_id: int) -> None:
         super().__init__(timeout=None)
+        self.judging = True
         self._reply_id = reply_id
         self.while_written()
 
@@ -113,7 +118,10 @@ class ReplyButtons(discord.ui.View):
 
     def when_done(self) -> Self:
         """For messages posted from now on."""
-        return self.clear_items().add_item(AgainButton(self._reply_id)).add_item(WhyButton(self._reply_id))
+        self.clear_items().add_item(AgainButton(self._reply_id)).add_item(WhyButton(self._reply_id))
+        for button in thumbs.under(self._reply_id) if self.judging else ():
+            self.add_item(button)
+        return self
 
 
 async def _row(interaction: Interaction) -> ReplyRow:

@@ -268,6 +268,7 @@ class Replying(Lookups):
         if len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
         await self.services.store.run(account, answer, outcome)
+        self.client.dispatch("reply_ended", answer, outcome)
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
         """The messages of the last reply to it that had any."""

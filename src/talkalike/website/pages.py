@@ -33,7 +33,10 @@ class Todo:
     count: int | None = None
 
 
-PAGES: tuple[Page, ...] = (Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER)),)
+PAGES: tuple[Page, ...] = (
+    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER)),
+    Page(name="judge", title="Judge", roles=(Role.JUDGE,), todo=True),
+)
 
 
 def pages_of(visitor: Visitor) -> tuple[Page, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        known = error.errno is not None and error.errno > 0  # a name that cannot be looked up has a number of its own
+        reason = os.strerror(error.errno) if known and error.errno else str(error.strerror or error)
         raise UserError(
             f"The site cannot listen on {host}, port {port}: {reason}.",
             hint="Choose another with --port, or stop the program that uses it.",

@@ -10,7 +10,9 @@ from talkalike.discord_bot.commands import (
     chat,
     context,
     gate,
+    guess,
     help,  # noqa: A004  # named after its command
+    judge,
     menus,
     model,
     permissions,
@@ -21,6 +23,8 @@ from talkalike.discord_bot.commands import (
     testing,
 )
 from talkalike.discord_bot.commands.testing_schedule import Scheduler
+from talkalike.discord_bot.judging import form
+from talkalike.discord_bot.judging.offers import Offers
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.bot import Double
@@ -36,11 +40,13 @@ INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 def register(client: Double) -> None:
     """Adds every command to the client's tree; inside a running loop it also starts the schedule of /test."""
     runner = testing.Runner(client)
-    for family in (chat, context, reset, permissions, settings, model, status, privacy, help, menus):
+    for family in (chat, context, reset, permissions, settings, model, status, privacy, help, judge, guess, menus):
         for command in family.commands():
             _add(client, command)
     _add(client, testing.Testing(runner))
     client.tree.error(gate.on_error)
+    client.event(form.on_interaction)
+    client.event(Offers(client).on_reply_ended)
     Scheduler(client, runner).start()
 
 

@@ -46,7 +46,8 @@ class Ending:
 def all_of(conversation_id: int) -> tuple[MessageRow, ...]:
     """Every message of every branch, oldest first."""
     pictures: dict[int, list[PictureRow]] = {}
-    for row in tables.WebPicture.objects.filter(message__conversation_id=conversation_id).order_by("id").defer("data"):
+    found: Any = tables.WebPicture.objects.filter(message__conversation_id=conversation_id)
+    for row in found.order_by("id").defer("data"):
         pictures.setdefault(row.message_id, []).append(_picture(row))
     rows = tables.WebMessage.objects.filter(conversation_id=conversation_id).order_by("id").defer("seen", "sampling")
     return tuple(_row(row, tuple(pictures.get(row.pk, ()))) for row in rows)
@@ -120,9 +121,7 @@ def show(conversation_id: int, head: int) -> None:
     tables.WebConversation.objects.filter(id=conversation_id).update(head=head, version=F("version") + 1)
 
 
-def begun(
-    reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]
-) -> None:
+def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
     """The model begins to write: whose voice it has, what it sees, how words are chosen."""
     tables.WebMessage.objects.filter(id=reply_id).update(
         speaker=storable.text(speaker),
@@ -139,7 +138,7 @@ def progress(reply_id: int, parts: Sequence[Part]) -> None:
 
 def end(reply_id: int, ending: Ending, *, item_id: int | None = None) -> bool:
     """A reply has ended; False if it was deleted meanwhile."""
-    row = tables.WebMessage.objects.filter(id=reply_id).first()
+    row: Any = tables.WebMessage.objects.filter(id=reply_id).first()
     if row is None:
         return False
     tables.WebMessage.objects.filter(id=reply_id).update(
@@ -170,9 +169,7 @@ def _locked(conversation_id: int) -> models.WebConversation:
     return locked
 
 
-def _add(
-    locked: models.WebConversation, parent: int | None, kind: MessageKind, **columns: Any
-) -> models.WebMessage:
+def _add(locked: models.WebConversation, parent: int | None, kind: MessageKind, **columns: Any) -> models.WebMessage:
     return tables.WebMessage.objects.create(
         conversation=locked, parent_id=parent, kind=kind.value, at=timezone.now(), **columns
     )
@@ -193,7 +190,7 @@ def _picture(row: models.WebPicture) -> PictureRow:
     return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
 
 
-def _row(row: models.WebMessage, pictures: tuple[PictureRow, ...]) -> MessageRow:
+def _row(row: Any, pictures: tuple[PictureRow, ...]) -> MessageRow:
     return MessageRow(
         id=row.pk,
         parent=row.parent_id,

@@ -190,7 +190,7 @@ def _posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[NewPictu
     return text, tuple(_picture(file) for file in files)
 
 
-def _picture(file: UploadedFile) -> NewPicture:
+def _picture(file: UploadedFile[Any]) -> NewPicture:
     made = reencode(file)
     return NewPicture(
         name=file.name or "picture",

@@ -161,8 +161,10 @@ def page(request: HttpRequest, conversation_id: int | None = None) -> dict[str, 
     """The whole page: the list, the settings, and a conversation if one is open."""
     visitor = visitor_of(request)
     search = request.GET.get("q", "").strip()[:200]
-    context = thread(request, conversation_id) if conversation_id else {"token": secrets.token_urlsafe(18)}
-    conversation = context.get("conversation")
+    context: dict[str, Any] = {"token": secrets.token_urlsafe(18)}
+    if conversation_id is not None:
+        context = thread(request, conversation_id)
+    conversation: ConversationRow | None = context.get("conversation")
     wide = read(options_of, None)
     given = conversation.options if conversation else {}
     return {

@@ -1,0 +1,173 @@
+"""Rows for the update in which a prompt stands once, followed by all its replies; each reply sees prompt and itself.
+
+k replies to a context of 400 tokens then cost one context and not k. Nothing is padded, and a reply's last token, after
+which nothing is predicted, is left out. Equal to every reply alone with its prompt; the tests hold gradients to that.
+Source of the idea: Prefix Grouper (arXiv:2506.05433), there with two attention calls, here with one and a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+from talkalike.alignment.rollouts import Rollout
+from talkalike.models.packed import attention
+from talkalike.models.roles import hidden_states
+
+SHARED_ROW_ATTENTION = "talkalike_shared_row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRow:
+    """T tokens of some prompts with their replies; L reply tokens are predicted."""
+
+    ids_T: Tensor
+    positions_T: Tensor
+    lengths: tuple[int, ...]  # of each prompt with its replies, sums to T
+    visible: tuple[Tensor, ...]  # for each of them (t, t), true where a token (first index) sees another
+    targets_L: Tensor  # the tokens themselves
+    before_L: Tensor  # where in the row each is predicted; the end of a prompt for the first token of all its replies
+    places_L: Tensor  # where each lies in this process's (n * width) rectangle
+
+
+def shared_rows(
+    rollouts: Sequence[Rollout], groups: Sequence[Sequence[int]], *, width: int, row_tokens: int, device: torch.device
+) -> list[SharedRow]:
+    """Rows of at most `row_tokens`; a group (replies to one prompt, by index) that is longer is divided."""
+    pieces = [piece for group in groups for piece in _divided(rollouts, group, row_tokens)]
+    rows: list[list[Sequence[int]]] = []
+    filled = row_tokens
+    for piece in pieces:
+        length = _length(rollouts, piece)
+        if filled + length > row_tokens:
+            rows.append([])
+            filled = 0
+        rows[-1].append(piece)
+        filled += length
+    return [_row(rollouts, row, width, device) for row in rows]
+
+
+def target_logits(network: PreTrainedModel, row: SharedRow) -> Tensor:
+    """Logits (L, vocabulary) from which the row's targets are predicted."""
+    output = cast(Any, network)(**_inputs(row), use_cache=False, logits_to_keep=row.before_L, row=row)
+    return cast(Tensor, output.logits[0])
+
+
+def target_states(network: PreTrainedModel, row: SharedRow) -> Tensor:
+    """The last layer's states (L, width) before the row's targets."""
+    return hidden_states(network, _inputs(row), row=row)[0][row.before_L]
+
+
+def shared_row_attention(network: nn.Module) -> AbstractContextManager[None]:
+    """Lets a network attend within prompts and their replies for a while."""
+    return attention(network, SHARED_ROW_ATTENTION)
+
+
+def _inputs(row: SharedRow) -> dict[str, Tensor]:
+    return {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
+
+
+def _length(rollouts: Sequence[Rollout], piece: Sequence[int]) -> int:
+    return len(rollouts[piece[0]].prompt_ids) + sum(len(rollouts[i].reply_ids) - 1 for i in piece)
+
+
+def _divided(rollouts: Sequence[Rollout], group: Sequence[int], row_tokens: int) -> list[list[int]]:
+    pieces: list[list[int]] = []
+    for index in group:
+        if pieces and _length(rollouts, [*pieces[-1], index]) <= row_tokens:
+            pieces[-1].append(index)
+        else:
+            pieces.append([index])
+    return pieces
+
+
+def _row(rollouts: Sequence[Rollout], pieces: Sequence[Sequence[int]], width: int, device: torch.device) -> SharedRow:
+    ids, positions, targets, before, places, visible, lengths = [], [], [], [], [], [], []
+    start = 0
+    for piece in pieces:
+        prompt = rollouts[piece[0]].prompt_ids
+        end = len(prompt)
+        ids.append(prompt)
+        positions.append(np.arange(end))
+        owners = [np.zeros(end, dtype=np.int64)]
+        for number, index in enumerate(piece, start=1):
+            reply = rollouts[index].reply_ids
+            read = len(reply) - 1
+            targets.append(reply)
+            before.append(start + np.concatenate([[len(prompt) - 1], np.arange(end, end + read)]))
+            places.append(index * width + np.arange(len(reply)))
+            ids.append(reply[:-1])
+            positions.append(np.arange(len(prompt), len(prompt) + read))
+            owners.append(np.full(read, number))
+            end += read
+        owner_T = np.concatenate(owners)
+        seen_TT = (owner_T[None, :] == 0) | (owner_T[None, :] == owner_T[:, None])
+        visible.append(torch.from_numpy(np.tril(seen_TT)).to(device))
+        lengths.append(end)
+        start += end
+
+    def tensor(arrays: list[Any]) -> Tensor:
+        return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)
+
+    return SharedRow(
+        ids_T=tensor(ids),
+        positions_T=tensor(positions),
+        lengths=tuple(lengths),
+        visible=tuple(visible),
+        targets_L=tensor(targets),
+        before_L=tensor(before),
+        places_L=tensor(places),
+    )
+
+
+def _attend_to_prompt_and_self(  # signature: transformers
+    module: nn.Module,
+    query_BHTD: Tensor,
+    key_BHTD: Tensor,
+    value_BHTD: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attention of each prompt with its replies, in transformers' attention interface. No dropout."""
+    row: SharedRow = options["row"]
+    groups = query_BHTD.shape[1] // key_BHTD.shape[1]
+    if groups > 1:
+        key_BHTD = key_BHTD.repeat_interleave(groups, dim=1)
+        value_BHTD = value_BHTD.repeat_interleave(groups, dim=1)
+    scale = scaling if scaling is not None else query_BHTD.shape[-1] ** -0.5
+    lengths, window, softcap = list(row.lengths), options.get("sliding_window"), options.get("softcap")
+    # on a CPU in bfloat16 the fused kernel's backward pass is slower than plain products (see models/packed.py)
+    plain = softcap is not None or (query_BHTD.dtype is torch.bfloat16 and query_BHTD.device.type == "cpu")
+    attended = []
+    for query, key, value, position_T, visible_TT in zip(
+        query_BHTD.split(lengths, dim=2),
+        key_BHTD.split(lengths, dim=2),
+        value_BHTD.split(lengths, dim=2),
+        row.positions_T.split(lengths),
+        row.visible,
+        strict=True,
+    ):
+        if window is not None and query.shape[2] > window:
+            visible_TT = visible_TT & (position_T[:, None] - position_T[None, :] < window)
+        if not plain:
+            attended.append(F.scaled_dot_product_attention(query, key, value, attn_mask=visible_TT, scale=scale))
+            continue
+        scores_BHTT = (query * scale) @ key.transpose(2, 3)
+        if softcap is not None:
+            scores_BHTT = softcap * torch.tanh(scores_BHTT / softcap)
+        attended.append(scores_BHTT.masked_fill(~visible_TT, float("-inf")).softmax(dim=-1) @ value)
+    return torch.cat(attended, dim=2).transpose(1, 2), None
+
+
+AttentionInterface.register(SHARED_ROW_ATTENTION, _attend_to_prompt_and_self)

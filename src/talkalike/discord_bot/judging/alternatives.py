@@ -1,0 +1,85 @@
+"""Other answers to what a reply answered: the model sees exactly what that reply saw."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from talkalike.chat.engines import Voice
+from talkalike.chat.limits import refusal
+from talkalike.chat.permissions import Place
+from talkalike.discord_bot.triggers import today
+from talkalike.engine.protocol import Engine, Prompt, Sampling
+from talkalike.errors import UserError
+from talkalike.examples.reactions import words_of
+from talkalike.examples.render import Turn
+from talkalike.store import usage
+from talkalike.store.judging.boards import Written
+from talkalike.store.replies import ReplyRow
+
+if TYPE_CHECKING:
+    from talkalike.discord_bot.bot import Double
+
+_SEEDS = 2**53
+_NAMES = frozenset(field.name for field in fields(Sampling))
+
+
+def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
+    """Another model in the same voice; the reply's own model where there is no other. Raises UserError without any."""
+    same = [voice for voice in voices if voice.speaker == speaker]
+    others = [voice for voice in same if voice.model != row.model]
+    if not same:
+        raise UserError(
+            f"There is no model left that speaks as {speaker or 'the person'}, so there is nothing to compare with."
+        )
+    return random.choice(others or same)
+
+
+async def write(client: Double, row: ReplyRow, voice: Voice, *, where: Place, by: int) -> Written:
+    """Lets the model answer what the reply answered, on the budget of whoever asked for it.
+
+    Raises UserError where the budget is used up or the model says nothing, TalkalikeError where it fails; nothing was
+    stored then.
+    """
+    facts = await client.converser.facts(where, by)
+    if words := refusal(facts.options.budget(), facts.used):
+        raise UserError(words)
+    turns = tuple(Turn(turn["speaker"], turn["text"]) for turn in row.seen.get("kept", ()) if not turn["forgotten"])
+    if not turns:
+        raise UserError("I no longer know what that reply answered.", hint="Choose a newer one.")
+    sampling = _sampling(row.sampling)
+    if voice.model == row.model:
+        sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
+    began = time.monotonic()
+    engine = await client.services.engines.open(voice.model)
+    messages, tokens = await _ask(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
+    await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=tokens, day=today())
+    if not messages:
+        raise UserError("The other answer was silence, so there is nothing to compare.", hint="Try again.")
+    return Written(
+        model=voice.model,
+        sampling=asdict(sampling),
+        messages=messages,
+        tokens=tokens,
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _ask(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[tuple[str, ...], int]:
+    """The burst's messages without reactions, and how many tokens were written."""
+    texts: dict[int, str] = {}
+    tokens = 0
+    async with aclosing(engine.stream(prompt, sampling)) as pieces:
+        async for piece in pieces:
+            texts[piece.message] = texts.get(piece.message, "") + piece.text
+            tokens += len(piece.token_ids)
+    return tuple(text for text in words_of(texts.values()) if text.strip()), tokens
+
+
+def _sampling(stored: Mapping[str, Any]) -> Sampling:
+    """As it was; values that an older version stored and this one does not know are left out."""
+    return Sampling(**{name: value for name, value in stored.items() if name in _NAMES})

@@ -1,0 +1,133 @@
+"""What the templates of the judge page show: a pair with what this judge said about it, and how far they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from talkalike.store.judging import judgements, serving
+from talkalike.store.judging.judgement_values import Choice, Scale, Side, Turn, Type
+from talkalike.store.judging.serving import PairView, ShownReply
+from talkalike.website.judge import queries
+
+TURNS_SHOWN = 6  # of the context; earlier ones are folded
+TEXT_SHOWN = 1200  # characters of a message in it
+VALUES = range(1, 6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownTurn:
+    """A message of the context; `rest` is folded. `own`: the double's own."""
+
+    speaker: str
+    text: str
+    rest: str
+    own: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownScale:
+    """A scale in words, and what this judge said on it."""
+
+    name: str
+    words: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSide:
+    """One of the two replies. `number` is its key; `text` is what an edit starts from."""
+
+    side: Side
+    number: int
+    messages: tuple[str, ...]
+    scales: tuple[ShownScale, ...]
+    text: str
+    corrected: bool
+    flag: str
+    chosen: bool
+    model: str = ""
+
+
+def context_of(turns: Sequence[Turn], speaker: str) -> dict[str, list[ShownTurn]]:
+    """The context: `earlier` is folded, `turns` is shown."""
+    shown = [
+        ShownTurn(speaker=name, text=text[:TEXT_SHOWN], rest=text[TEXT_SHOWN:], own=name == speaker)
+        for name, text in turns
+    ]
+    return {"earlier": shown[:-TURNS_SHOWN], "turns": shown[-TURNS_SHOWN:]}
+
+
+def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | None = None) -> dict[str, Any]:
+    """What `_pair.html` needs. `models`: left and right, once they are known, which also ends the judging."""
+    sides = [
+        side_of(view, side, judge_id, model=models[side is Side.RIGHT] if models else "")
+        for side in (Side.LEFT, Side.RIGHT)
+    ]
+    return {
+        "view": view,
+        "batch": view.batch_id,
+        "sides": sides,
+        "given": view.given.value if view.given else "",
+        "given_side": next((side.side.value for side in sides if side.chosen), ""),
+        "open": models is None,
+        "shown_ms": int(time.time() * 1000),
+        "progress": progress_of(judge_id, view.batch_id) if view.batch_id is not None else None,
+        **context_of(view.context, view.speaker),
+    }
+
+
+def progress_of(judge_id: int, batch_id: int) -> dict[str, int | str]:
+    """How far the judge is today, in numbers and words."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    made = queries.judged_since(judge_id, batch_id, midnight)
+    progress = serving.progress(judge_id, batch_id)
+    second = progress.second_opinions
+    words = f"{made} of {made + progress.left} today"
+    if second:
+        words += f" · {second} {'needs' if second == 1 else 'need'} a second opinion"
+    return {"made": made, "all": made + progress.left, "words": words, "left": progress.left}
+
+
+def side_of(view: PairView, side: Side, judge_id: int, *, model: str = "") -> ShownSide:
+    """One reply with what this judge said about it."""
+    reply = reply_on(view, side)
+    said = judgements.of_item(reply.item_id, judge_id)
+    values = {row.scale: row.value for row in said if row.type is Type.RATING}
+    correction = next((row.text for row in said if row.type is Type.CORRECTION), "")
+    return ShownSide(
+        side=side,
+        number=1 if side is Side.LEFT else 2,
+        messages=reply.messages,
+        scales=tuple(
+            ShownScale(name=scale.value, words=words_of(scale, view.speaker), value=values.get(scale))
+            for scale in Scale
+        ),
+        text=correction or "\n".join(reply.messages),
+        corrected=bool(correction),
+        flag=next((row.text for row in said if row.type is Type.FLAG), ""),
+        chosen=taken(view) is side,
+        model=model,
+    )
+
+
+def reply_on(view: PairView, side: Side) -> ShownReply:
+    """The reply that stands there."""
+    return view.left if side is Side.LEFT else view.right
+
+
+def words_of(scale: Scale, speaker: str) -> str:
+    """A scale as it stands on the page."""
+    return f"Sounds like {speaker}" if scale is Scale.SOUNDS_LIKE_ME else scale.value.capitalize()
+
+
+def taken(view: PairView) -> Side | None:
+    """The side this judge took, if any."""
+    if view.given not in (Choice.A, Choice.B):
+        return None
+    a_is_left = queries.first_item(view.pair_id) == view.left.item_id
+    return Side.LEFT if (view.given is Choice.A) == a_is_left else Side.RIGHT

@@ -1,0 +1,104 @@
+"""Small worlds for reinforcement learning: a model of forty tokens, rewards that are plain arithmetic."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from talkalike.alignment.learner import Learner
+from talkalike.alignment.prompts import Prompt
+from talkalike.alignment.rl import Task, rl_steps
+from talkalike.alignment.rl_report import RLProgress, RLStep
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+from talkalike.alignment.values import Sample
+from talkalike.models.adapters import AdapterSettings
+from talkalike.models.load import LoadedModel
+from talkalike.models.packed import PACKED_ATTENTION
+from talkalike.models.roles import Roles
+from talkalike.training.loop import make_accelerator
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+VOCABULARY, STOP = 40, 39
+PLAIN = RewardShaping(kl=0.0, missing_end=0.0, normalise=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A reward that is one function of a sample."""
+
+    value: Callable[[Sample], float]
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        return [self.value(sample) for sample in samples]
+
+
+def even_share(sample: Sample) -> float:
+    return sum(token % 2 == 0 for token in sample.reply_ids) / len(sample.reply_ids)
+
+
+def tiny_network(*, layers: int = 2, width: int = 32, seed: int = 0, spread: float = 0.1) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        initializer_range=spread,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(shape).eval()
+
+
+def roles_on(network: Any) -> Roles:
+    network.set_attn_implementation(PACKED_ATTENTION)
+    return Roles(LoadedModel(name="toy", model=network, tokenizer=Tokenizer(models.BPE()), context_length=128))
+
+
+def mixed_prompts(count: int = 24, *, longest: int = 12) -> list[Prompt]:
+    rng = random.Random(0)
+    return [
+        Prompt(ids=tuple(rng.randrange(STOP) for _ in range(1 + index % longest)), speaker="Anna")
+        for index in range(count)
+    ]
+
+
+def settings(**changes: Any) -> RLSettings:
+    update = {"learning_rate": 5e-3, "critic_learning_rate": 5e-3, "schedule": "constant"} | changes.pop("update", {})
+    fields: dict[str, Any] = {
+        "steps": 4,
+        "prompts": 4,
+        "samples": 4,
+        "max_tokens": 6,
+        "shaping": PLAIN,
+        "max_kl": 0.0,
+        "min_distinct": 0.0,
+    }
+    return RLSettings(**{**fields, **changes}, update=PolicyUpdate(**update))
+
+
+def learner(chosen: RLSettings, network: Any = None, **adapter: Any) -> Learner:
+    policy = AdapterSettings(**({"method": "full"} | adapter))
+    return Learner(roles_on(network or tiny_network()), chosen, make_accelerator(CPU, torch.float32), policy=policy)
+
+
+def task(value: Callable[[Sample], float] = even_share, prompts: Sequence[Prompt] | None = None) -> Task:
+    return Task(
+        prompts=prompts or mixed_prompts(),
+        reward=Scored(value),
+        decode=lambda ids: " ".join(map(str, ids)),
+        stop_id=STOP,
+    )
+
+
+def practised(who: Learner, what: Task) -> list[RLStep]:
+    return list(rl_steps(who, what, RLProgress()))

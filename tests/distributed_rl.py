@@ -1,0 +1,27 @@
+"""Run by torchrun from `test_alignment_rl`: the same run over several processes; the first writes its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from alignment_toys import learner, practised, settings, task
+from talkalike.alignment.rl_settings import RewardShaping
+
+CHOSEN = settings(
+    algorithm="ppo",
+    steps=4,
+    prompts=6,
+    max_kl=1e9,
+    shaping=RewardShaping(kl=0.1, kl_target=3.0, kl_horizon=100),
+    update={"epochs": 2, "minibatches": 2},
+)
+
+if __name__ == "__main__":
+    who = learner(CHOSEN, method="lora", rank=4)
+    steps = practised(who, task())
+    if who.accelerator.is_main_process:
+        Path(sys.argv[1]).write_text(json.dumps([dataclasses.asdict(step) for step in steps]))
+    who.accelerator.end_training()

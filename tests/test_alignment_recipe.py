@@ -1,0 +1,204 @@
+"""From a double, examples and a reward to an aligned double in the catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from alignment_toys import Scored
+from talkalike.alignment.prompts import reply_prompts
+from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLStarted, align
+from talkalike.alignment.rl_report import RLStep
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+from talkalike.alignment.rollouts import RolloutMemory
+from talkalike.alignment.values import Sample
+from talkalike.errors import UserError
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import load_replies
+from talkalike.examples.render import Renderer
+from talkalike.models.adapters import AdapterSettings
+from talkalike.models.catalog import Card, Catalog
+from talkalike.models.load import load_for_inference
+from talkalike.training.run_folder import RunFolder
+from test_alignment_roles import double
+from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
+from tiny_model import build_tiny_llama, byte_level_tokenizer
+
+SETTINGS = RLSettings(
+    steps=6,
+    prompts=4,
+    samples=3,
+    max_tokens=8,
+    max_kl=1e9,
+    min_distinct=0.0,
+    show_every=2,
+    shaping=RewardShaping(missing_end=0.0),
+    update=PolicyUpdate(learning_rate=1e-2, critic_learning_rate=1e-2),
+)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    catalog = Catalog(tmp_path / "models")
+    build_tiny_llama(catalog.path("tiny"))
+    catalog.save_card(Card(name="tiny", kind="base", created="2026-01-01T00:00:00+00:00"))
+    double(catalog)
+    return catalog
+
+
+@pytest.fixture
+def examples(tmp_path: Path, catalog: Catalog) -> ExampleSet:
+    renderer = Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
+    chats = Chats({"one": evenings(14, (BOB, ANNA, ANNA)), "two": evenings(10, (CYRIL, ANNA), start=50)})
+    return prepared(chats, tmp_path / "examples" / "anna", renderer)
+
+
+def even(sample: Sample) -> float:
+    return sum(token % 2 == 0 for token in sample.reply_ids) / len(sample.reply_ids)
+
+
+def config(**changes: Any) -> RLConfig:
+    fields: dict[str, Any] = {
+        "name": "anna-rl",
+        "double": "anna-lora",
+        "reward": "even tokens",
+        "settings": SETTINGS,
+        "policy": AdapterSettings(rank=4),
+        "critic": AdapterSettings(rank=4),
+        "dtype": "float32",
+        "device": "cpu",
+    }
+    return RLConfig(**{**fields, **changes})
+
+
+def events(chosen: RLConfig, catalog: Catalog, examples: ExampleSet, run: Path, **options: Any) -> list[RLEvent]:
+    reward = options.pop("reward", Scored(even))
+    return list(align(chosen, catalog=catalog, examples=examples, reward=reward, run=RunFolder(run), **options))
+
+
+def steps_of(happened: list[RLEvent]) -> list[RLStep]:
+    return [event for event in happened if isinstance(event, RLStep)]
+
+
+def weights(catalog: Catalog, name: str) -> dict[str, torch.Tensor]:
+    return load_for_inference(catalog.path(name), catalog=catalog, dtype="float32", device="cpu").model.state_dict()
+
+
+def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "1"
+    long = dataclasses.replace(SETTINGS, steps=25, prompts=8)
+    happened = events(config(settings=long, keep_rollouts=True), catalog, examples, run)
+    started, finished = happened[0], happened[-1]
+    assert isinstance(started, RLStarted) and isinstance(finished, RLFinished)
+    assert set(started.nbytes) == {"", "policy"}
+    card = catalog.card("anna-rl")
+    assert card == finished.card
+    assert (card.kind, card.base, card.parents) == ("adapter", "tiny", ("tiny", "anna-lora"))
+    assert card.settings["reward"] == "even tokens"
+    assert card.settings["settings"]["algorithm"] == "rloo"
+    assert card.examples_hash == examples.manifest.hash
+    assert card.scores["reward"] > card.scores["reward_before"] + 0.1
+    assert card.scores["kl"] > 0.1 > abs(card.scores["kl_before"])
+    assert card.scores["heldout_loss"] != card.scores["heldout_loss_before"]
+    assert card.scores["ended"] == "finished"
+    before, after = weights(catalog, "anna-lora"), weights(catalog, "anna-rl")
+    assert any(not torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+    metrics = RunFolder(run).metrics()
+    assert [line["step"] for line in metrics] == list(range(1, 26))
+    assert {"reward", "kl_k1", "kl_k3", "clip_share", "entropy", "length", "distinct_2", "ended_share"} <= set(
+        metrics[0]
+    )
+    shown = [json.loads(line) for line in (run / "samples.jsonl").read_text().split("\n") if line]
+    assert [line["step"] for line in shown] == [1, *range(2, 26, 2)]
+    assert all(sample["speaker"] == "Anna" and sample["prompt"] for line in shown for sample in line["samples"])
+    kept = RolloutMemory(run / "rollouts").read(24)
+    assert len(kept) == 24
+    assert RunFolder(run).description()["state"] == "finished"
+    assert not list(run.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
+def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
+    shaping = RewardShaping(kl=0.1, kl_target=3.0, kl_horizon=50)
+    chosen = config(settings=dataclasses.replace(SETTINGS, algorithm=algorithm, shaping=shaping))
+    whole = steps_of(events(chosen, catalog, examples, tmp_path / "runs" / "whole"))
+    expected, scores = weights(catalog, "anna-rl"), catalog.card("anna-rl").scores
+    run = tmp_path / "runs" / "cut"
+    for part, cut in enumerate((2, 3, 10**9)):
+        asked = iter(range(1, 10**6))
+        happened = events(chosen, catalog, examples, run, resume=part > 0, should_stop=lambda: next(asked) >= cut)  # noqa: B023
+        assert isinstance(happened[-1], RLFinished)
+        assert happened[-1].reason == ("stopped" if part < 2 else "finished")
+    lines = RunFolder(run).metrics()
+    for key in ("reward", "kl_k1", "ratio_max", "grad_norm", "kl_coefficient", "value_loss"):
+        assert [line[key] for line in lines] == [getattr(step, key) for step in whole], key
+    again = weights(catalog, "anna-rl")
+    assert all(torch.equal(again[name], tensor) for name, tensor in expected.items())
+    kept = {key: value for key, value in catalog.card("anna-rl").scores.items() if key != "training_seconds"}
+    assert kept == {key: value for key, value in scores.items() if key != "training_seconds"}
+
+
+def test_a_run_that_goes_wrong_leaves_its_last_sound_state(
+    catalog: Catalog, examples: ExampleSet, tmp_path: Path
+) -> None:
+    wild = dataclasses.replace(SETTINGS, steps=60, max_kl=1.0)
+    happened = events(config(settings=wild), catalog, examples, tmp_path / "runs" / "1")
+    assert isinstance(happened[-1], RLFinished)
+    assert happened[-1].reason == "kl"
+    assert steps_of(happened)[-1].kl_k1 > 1.0
+    assert catalog.card("anna-rl").scores["kl"] < steps_of(happened)[-1].kl_k1
+    assert catalog.card("anna-rl").scores["ended"] == "kl"
+
+
+@pytest.mark.parametrize(("source", "method"), [("tiny", "lora"), ("tiny", "full"), ("anna-lora", "last-n")])
+def test_any_model_can_be_aligned_by_any_role(
+    source: str, method: str, catalog: Catalog, examples: ExampleSet, tmp_path: Path
+) -> None:
+    adapter = AdapterSettings(method=method, rank=2, last_layers=1)
+    chosen = config(double=source, policy=adapter, settings=dataclasses.replace(SETTINGS, steps=2))
+    events(chosen, catalog, examples, tmp_path / "runs" / "1")
+    card = catalog.card("anna-rl")
+    assert card.kind == ("adapter" if method == "lora" else "full")
+    assert card.parents[-1] == source
+    before, after = weights(catalog, source), weights(catalog, "anna-rl")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_only_the_training_part_is_practised_on(catalog: Catalog, examples: ExampleSet) -> None:
+    renderer = Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
+    prompts = reply_prompts(examples, renderer, max_tokens=200)
+    held = {turn.text for reply in load_replies(examples) for turn in reply.context} | {
+        text for reply in load_replies(examples) for text in reply.messages
+    }
+    trained = {turn.text for document in examples.documents("train") for turn in document.turns}
+    assert held - trained
+    for prompt in prompts:
+        assert prompt.speaker == "Anna" != prompt.turns[-1].speaker
+        assert {turn.text for turn in prompt.turns} <= trained
+        assert not {turn.text for turn in prompt.turns} & (held - trained)
+        assert list(prompt.ids) == renderer.prompt(prompt.turns, "Anna")
+        assert len(prompt.ids) <= 200
+    assert len({len(prompt.ids) for prompt in prompts}) > 3
+    short = reply_prompts(examples, renderer, max_tokens=90)
+    assert max(len(prompt.ids) for prompt in short) <= 90
+    with pytest.raises(UserError, match="no reply"):
+        reply_prompts(examples, renderer, max_tokens=10)
+
+
+def test_examples_in_another_vocabulary_are_refused(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
+    byte_level_tokenizer(350).save(str(catalog.path("tiny") / "tokenizer.json"))
+    with pytest.raises(UserError, match="vocabulary"):
+        events(config(), catalog, examples, tmp_path / "runs" / "1")
+    assert not catalog.exists("anna-rl")
+
+
+def test_a_reward_that_fails_overwrites_nothing(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is nan"):
+        events(config(), catalog, examples, tmp_path / "runs" / "1", reward=Scored(lambda _: float("nan")))
+    assert not catalog.exists("anna-rl")

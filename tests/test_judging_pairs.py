@@ -1,0 +1,253 @@
+"""Which pairs come, in which order, who gets them, and what comes back; invitations and judges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from judging_world import batch_of, judge, paired, put, views
+from talkalike.store import people
+from talkalike.store.judging import judgements, judges, pairs, serving
+from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Side
+from talkalike.store.judging.judges import Group
+from talkalike.store.judging.serving import PairView
+from talkalike.store.store import Store
+
+pytest_plugins = ("store_databases",)
+WEB = {"face": "web"}
+
+
+def tie(view: PairView) -> Choice:
+    return Choice.TIE
+
+
+def test_a_pair_is_two_replies_to_the_same_messages(store: Store) -> None:
+    batch_id, (pair_id,) = batch_of(store, 1)
+    assert paired(store, 0, batch_id) == pair_id
+    with pytest.raises(RefusedError):
+        store.call(pairs.make_pair, put(store, 1), put(store, 2, "base"), batch_id)
+    with pytest.raises(RefusedError):
+        store.call(pairs.make_pair, put(store, 1), put(store, 1), batch_id)
+    with pytest.raises(RefusedError):
+        store.call(pairs.make_pair, put(store, 1), 999, batch_id)
+    store.call(pairs.close_batch, batch_id)
+    with pytest.raises(RefusedError):
+        paired(store, 1, batch_id)
+    (row,) = store.call(pairs.batches)
+    assert (row.pairs, row.left, row.state) == (1, 1, pairs.BatchState.CLOSED)
+
+
+def test_a_judge_sees_both_replies_whole_and_no_model(store: Store) -> None:
+    batch_id, _ = batch_of(store, 24)
+    lefts = Counter[str]()
+    for view in views(store, judge(store), batch_id, tie):
+        number = view.context[0][1]
+        assert view.speaker == "Ben"
+        assert view.context[1] == ("Ben", "hm,\nreally?")
+        shown = {view.left.messages[0], view.right.messages[0]}
+        assert shown == {f"answer {n} of {m}" for m in ("base", "double") for n in [number.split()[1]]}
+        if not view.repeat:
+            lefts[view.left.messages[0].split()[-1]] += 1
+        assert not hasattr(view, "model")
+    assert lefts.total() == 24
+    assert 3 <= lefts["base"] <= 21  # in random order, whichever was made as "a"
+
+
+def test_what_was_shown_is_shown_again_until_it_is_judged(store: Store) -> None:
+    batch_id, _ = batch_of(store, 5)
+    anna, ben = judge(store), judge(store)
+    first = store.call(serving.next_pair, anna, batch_id)
+    assert first is not None
+    assert store.call(serving.next_pair, anna, batch_id) == first
+    others = store.call(serving.next_pair, ben, batch_id)
+    assert others is not None and others.pair_id != first.pair_id  # nobody reads what somebody else is reading
+    store.call(judgements.compare, first.pair_id, anna, Side.LEFT, **WEB)
+    second = store.call(serving.next_pair, anna, batch_id)
+    assert second is not None and second.pair_id not in (first.pair_id, others.pair_id)
+    # A browser that goes back sees what was said, in the order it stood.
+    back = store.call(serving.shown, first.pair_id, anna)
+    assert back is not None
+    assert (back.left, back.right) == (first.left, first.right)
+    assert back.given in (Choice.A, Choice.B)
+    assert store.call(serving.shown, first.pair_id, ben) is None
+    # Taken back, it is the next one again.
+    store.call(judgements.undo, anna)
+    again = {store.call(serving.next_pair, anna, batch_id).pair_id for _ in range(2)}  # type: ignore[union-attr]
+    assert again <= {first.pair_id, second.pair_id}
+
+
+def test_what_nobody_reads_any_more_comes_to_others(store: Store) -> None:
+    batch_id, (pair_id,) = batch_of(store, 1, seed=1)
+    anna, ben = judge(store), judge(store)
+    now = datetime.now(UTC)
+    assert store.call(serving.next_pair, anna, batch_id, now=now) is not None
+    assert store.call(serving.next_pair, ben, batch_id, now=now + timedelta(minutes=29)) is None
+    later = store.call(serving.next_pair, ben, batch_id, now=now + timedelta(minutes=31))
+    assert later is not None and later.pair_id == pair_id
+
+
+def test_a_seventh_goes_to_two_people_and_nobody_gets_those_twice(store: Store) -> None:
+    batch_id, made = batch_of(store, 60)
+    anna, ben, carl = judge(store), judge(store), judge(store)
+    seen = {who: [v.pair_id for v in views(store, who, batch_id, tie) if not v.repeat] for who in (anna, ben, carl)}
+    assert sorted(seen[anna]) == sorted(made)
+    assert 2 <= len(seen[ben]) <= 18  # 9 of 60 are expected
+    assert seen[carl] == []
+    progress = store.call(serving.progress, ben, batch_id)
+    assert (progress.left, progress.second_opinions) == (0, 0)
+
+
+def test_what_comes_back_comes_later_and_to_the_same_person(store: Store) -> None:
+    batch_id, _ = batch_of(store, 80)
+    anna = judge(store)
+    order = [(view.pair_id, view.repeat) for view in views(store, anna, batch_id, tie)]
+    again = [pair_id for pair_id, repeat in order if repeat]
+    assert 1 <= len(again) <= 12  # 4 of 80 are expected
+    assert len(set(again)) == len(again)
+    gaps = [order.index((pair_id, True)) - order.index((pair_id, False)) for pair_id in again]
+    assert all(gap > serving.GAP for gap in gaps[:-1])
+    said = store.call(judgements.of_pair, again[0], anna)
+    assert [row.repeat for row in said] == [False, True]
+
+
+def test_a_second_time_nobody_asked_for_is_refused(store: Store) -> None:
+    _, (pair_id,) = batch_of(store, 1)
+    with pytest.raises(RefusedError) as told:
+        store.call(judgements.compare, pair_id, judge(store), Choice.A, repeat=True, **WEB)
+    assert told.value.refusal is Refusal.UNKNOWN
+
+
+def test_the_same_seed_serves_the_same(store: Store) -> None:
+    def run(name: str, seed: int, number: int) -> list[tuple[str, str, bool]]:
+        batch_id = store.call(pairs.make_batch, name, seed=seed)
+        for n in range(30):
+            paired(store, n, batch_id)
+        return [
+            (view.left.messages[0], view.right.messages[0], view.repeat) for view in views(store, number, batch_id, tie)
+        ]
+
+    anna = judge(store)
+    one, same, other = run("one", 3, anna), run("two", 3, anna), run("three", 4, anna)
+    assert one == same != other
+
+
+def test_unsure_pairs_come_first(store: Store) -> None:
+    batch_id = store.call(pairs.make_batch, "spread", seed=1)
+    spreads = {0: 0.1, 1: 0.9, 2: float("nan"), 3: 0.5, 4: 7.0}
+    made = {
+        store.call(pairs.make_pair, put(store, n), put(store, n, "base"), batch_id, spread=spread): n
+        for n, spread in spreads.items()
+    }
+    order = [made[view.pair_id] for view in views(store, judge(store), batch_id, tie) if not view.repeat]
+    assert order == [4, 1, 3, 0, 2]
+
+
+def test_models_that_are_close_come_first_once_that_is_known(store: Store) -> None:
+    strong = store.call(pairs.make_batch, "before", seed=1)
+    anna, ben = judge(store), judge(store)
+    for number in range(12):  # c loses always; a and b are equal
+        store.call(judgements.compare, paired(store, number, strong, ("a", "c")), anna, Choice.A, **WEB)
+        store.call(judgements.compare, paired(store, number, strong, ("b", "c")), anna, Choice.A, **WEB)
+        store.call(judgements.compare, paired(store, number, strong, ("a", "b")), anna, Choice.TIE, **WEB)
+    batch_id = store.call(pairs.make_batch, "after", seed=1)
+    clear = {paired(store, number, batch_id, ("a", "c")) for number in range(20, 23)}
+    close = {paired(store, number, batch_id, ("a", "b")) for number in range(20, 23)}
+    order = [view.pair_id for view in views(store, ben, batch_id, tie) if not view.repeat]
+    assert set(order[:3]) == close
+    assert set(order[3:]) == clear
+    # What is judged meanwhile moves those that were made before.
+    waiting = store.call(pairs.make_batch, "moved", seed=1)
+    for number in range(3):
+        paired(store, 40 + number, waiting, ("a", "b"))
+    for number in range(60, 75):
+        store.call(judgements.compare, paired(store, number, strong, ("a", "b")), anna, Choice.B, **WEB)
+    assert store.call(serving.refresh, waiting) == 3
+    assert store.call(serving.refresh, waiting) == 0
+
+
+def test_a_pair_whose_reply_vanished_is_not_shown(store: Store) -> None:
+    ben, anna = judge(store), judge(store)
+    batch_id = store.call(pairs.make_batch, "asked", seed=1)
+    from judging_world import reply
+    from talkalike.store.judging import erasing, items
+
+    gone = store.call(items.put_item, reply(1), author=ben)
+    pair_id = store.call(pairs.make_pair, gone, put(store, 1, "base"), batch_id, spread=1.0)
+    rest = paired(store, 2, batch_id)
+    shown = store.call(serving.next_pair, anna, batch_id)
+    assert shown is not None and shown.pair_id == pair_id
+    store.call(erasing.forget_judge, ben)
+    assert [view.pair_id for view in views(store, anna, batch_id, tie)] == [rest]
+    assert store.call(serving.progress, anna, batch_id).left == 0
+
+
+def test_closed_batches_and_blocked_judges_get_nothing(store: Store) -> None:
+    batch_id, _ = batch_of(store, 2)
+    anna = judge(store)
+    store.call(judges.set_blocked, anna, True)
+    with pytest.raises(RefusedError) as told:
+        store.call(serving.next_pair, anna, batch_id)
+    assert told.value.refusal is Refusal.BLOCKED
+    store.call(pairs.reveal_batch, batch_id)
+    with pytest.raises(RefusedError) as told:
+        store.call(serving.next_pair, judge(store), batch_id)
+    assert told.value.refusal is Refusal.REVEALED
+    with pytest.raises(RefusedError) as told:
+        store.call(serving.next_pair, judge(store), 999)
+    assert told.value.refusal is Refusal.UNKNOWN
+
+
+def test_a_judge_is_one_person_with_a_name_that_tells_nothing(store: Store) -> None:
+    anna, ben = store.call(judges.of_discord, 7_000_000_000_000_000_007), store.call(judges.of_discord, 8)
+    account = store.call(judges.of_account, 8)
+    assert len({anna.id, ben.id, account.id}) == 3
+    assert len({anna.pseudonym, ben.pseudonym, account.pseudonym}) == 3
+    assert "7" * 3 not in anna.pseudonym and "007" not in anna.pseudonym
+    assert store.call(judges.of_discord, 8) == ben
+    assert store.call(judges.of_account, 8) == account
+    ai = store.call(judges.of_ai, "base:polite")
+    assert (ai.kind, ai.consent, store.call(judges.of_ai, "base:polite")) == ("ai", True, ai)
+
+
+def test_consent_is_asked_once_wherever_it_is_asked(store: Store) -> None:
+    anna, ben = store.call(judges.of_discord, 7), store.call(judges.of_discord, 8)
+    assert not anna.consent
+    store.call(people.set_consent, 7, training=True)
+    assert store.call(judges.by_id, anna.id).consent  # type: ignore[union-attr]
+    assert not store.call(judges.by_id, ben.id).consent  # type: ignore[union-attr]
+    store.call(judges.set_consent, anna.id, False)
+    assert not store.call(people.consent, 7).training
+    store.call(people.set_consent, 9, training=True)
+    assert store.call(judges.of_discord, 9).consent
+
+
+def test_an_invitation_lets_in_as_many_as_it_says_until_it_expires(store: Store) -> None:
+    token, row = store.call(judges.invite, Group.JUDGE, by=None, uses=2, days=7, note="friends")
+    other, _ = store.call(judges.invite, Group.VIEWER, by=None)
+    assert token != other
+    assert token not in store.call(everything)  # only its hash is kept
+    assert store.call(judges.invitation, token) == row
+    one, two = store.call(judges.redeem, token), store.call(judges.redeem, token)
+    assert one is not None and two is not None and one.id != two.id
+    assert (one.group, one.account_id) == (Group.JUDGE, None)
+    assert store.call(judges.redeem, token) is None
+    assert store.call(judges.invitation, token) is None
+    viewer = store.call(judges.redeem, other, account_id=5)
+    assert viewer is not None and (viewer.group, viewer.account_id) == (Group.VIEWER, 5)
+    for forged in ("", token[:-1], token + "x", token.swapcase(), "\ud83d"):
+        assert store.call(judges.redeem, forged) is None
+    late, made = store.call(judges.invite, Group.OWNER, by=None, days=1)
+    assert store.call(judges.redeem, late, now=made.expires_at + timedelta(seconds=1)) is None
+    assert store.call(judges.revoke, made.id)
+    assert store.call(judges.redeem, late) is None
+    with pytest.raises(ValueError, match="at least one"):
+        store.call(judges.invite, Group.JUDGE, by=None, uses=0)
+
+
+def everything() -> str:
+    from talkalike.store.judging import models
+
+    tables = (models.Invitation, models.Judge)
+    return str([list(table.objects.values_list()) for table in tables])

@@ -1,0 +1,66 @@
+"""Pictures that people send: written anew, without what came along; anything else is refused."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from talkalike.errors import UserError
+from talkalike.website.images import MAX_SIDE, reencode
+
+SECRET = b"taken at home"
+
+
+def picture(form: str, size: tuple[int, int] = (40, 20), mode: str = "RGB", **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size, "red" if mode != "RGBA" else (255, 0, 0, 90)).save(out, form, **options)
+    return out.getvalue()
+
+
+def test_metadata_and_what_hangs_on_is_dropped() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = SECRET.decode()
+    exif[0x0112] = 6  # lies on its side
+    sent = picture("JPEG", exif=exif, comment=SECRET) + b"<script>alert(1)</script>"
+    kept = reencode(io.BytesIO(sent))
+    assert SECRET in sent and SECRET not in kept.data and b"<script>" not in kept.data
+    assert (kept.width, kept.height, kept.content_type) == (20, 40, "image/jpeg")
+    with Image.open(io.BytesIO(kept.data)) as again:
+        assert again.size == (20, 40) and not again.getexif()
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "kind"), [("PNG", "RGBA", "png"), ("PNG", "RGB", "jpeg"), ("GIF", "P", "jpeg")]
+)
+def test_transparency_is_kept(form: str, mode: str, kind: str) -> None:
+    assert reencode(io.BytesIO(picture(form, mode=mode))).content_type == f"image/{kind}"
+
+
+def test_large_ones_are_scaled_down_and_huge_ones_refused() -> None:
+    kept = reencode(io.BytesIO(picture("PNG", (MAX_SIDE * 2, MAX_SIDE // 2))))
+    assert (kept.width, kept.height) == (MAX_SIDE, MAX_SIDE // 4)
+    with pytest.raises(UserError, match="too many pixels"):
+        reencode(io.BytesIO(picture("PNG", (1001, 1000))), max_pixels=1_000_000)
+    with pytest.raises(UserError, match="too large"):
+        reencode(io.BytesIO(b"x" * 101), max_bytes=100)
+
+
+@pytest.mark.parametrize("data", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe", picture("BMP")])
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(UserError, match="no picture that can be read"):
+        reencode(io.BytesIO(data))
+
+
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF"]), st.integers(0, 400), st.binary(max_size=8))
+def test_broken_files_are_refused_or_read_never_worse(form: str, cut: int, junk: bytes) -> None:
+    data = picture(form)
+    broken = data[: cut % len(data)] + junk + data[cut % len(data) + len(junk) :]
+    for file in (broken, data[: cut % len(data)]):
+        try:
+            assert reencode(io.BytesIO(file)).width > 0
+        except UserError as error:
+            assert error.hint
