@@ -92,7 +92,9 @@ def weights(catalog: Catalog, name: str) -> dict[str, torch.Tensor]:
 
 def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "1"
-    long = dataclasses.replace(SETTINGS, steps=25, prompts=8)
+    free = RewardShaping(kl=0.0, missing_end=0.0)
+    update = PolicyUpdate(learning_rate=2e-2, schedule="constant")
+    long = dataclasses.replace(SETTINGS, steps=25, prompts=8, shaping=free, update=update)
     happened = events(config(settings=long, keep_rollouts=True), catalog, examples, run)
     started, finished = happened[0], happened[-1]
     assert isinstance(started, RLStarted) and isinstance(finished, RLFinished)

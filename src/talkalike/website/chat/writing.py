@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from talkalike.chat.engines import Engines
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
@@ -105,15 +107,15 @@ class Writing:
                 self._parts[index] = Part(text=before + text)
                 live.tell("text", index=index, text=text)
                 if time.monotonic() - self._saved_at > SAVE_EACH:
-                    self._save(self._progress)
+                    self._save_said()
             case MessageDone(index=index, text=text):
                 self._parts[index] = Part(text=text)
                 live.tell("message", index=index, text=text)
-                self._save(self._progress)
+                self._save_said()
             case Reacted(index=index, emoji=emoji):
                 self._parts[index] = Part(emoji=emoji)
                 live.tell("reaction", index=index, emoji=emoji)
-                self._save(self._progress)
+                self._save_said()
             case Finished(tokens=tokens, seconds=seconds):
                 self._ending = Ending(state=ReplyState.DONE, tokens=tokens, seconds=seconds)
             case Silence():
@@ -133,12 +135,11 @@ class Writing:
             sampling=asdict(self._sampling),
         )
 
-    def _progress(self) -> None:
-        messages.progress(self.reply_id, self._said)
-
-    def _save(self, function: object) -> None:
+    def _save_said(self) -> None:
         self._saved_at = time.monotonic()
-        assert callable(function)
+        self._save(partial(messages.progress, self.reply_id, self._said))
+
+    def _save(self, function: Callable[[], None]) -> None:
         self._saving.append(asyncio.get_running_loop().create_task(self.store.run(function)))
 
     async def _end(self) -> None:

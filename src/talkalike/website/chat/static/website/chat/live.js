@@ -8,7 +8,14 @@
 
   const atEnd = () => window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 120;
   const toEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
-  const say = (words) => { announce.textContent = words; };
+  const KEPT = 12; // announcements that stay, so that a screen reader misses none of a burst
+
+  function say(words) {
+    const line = document.createElement("p");
+    line.textContent = words;
+    announce.append(line);
+    while (announce.childElementCount > KEPT) announce.firstChild.remove();
+  }
 
   function keepingEnd(change) {
     const follow = atEnd();
@@ -35,7 +42,10 @@
     const follow = atEnd();
     htmx.ajax("GET", item.dataset.message, { target: item, swap: "outerHTML" }).then(() => {
       if (!document.querySelector("[data-live]")) document.querySelector(".chat-stop")?.remove();
-      const note = document.querySelector(`#${item.id} .note`);
+      const now = document.getElementById(item.id);
+      const parts = [...(now?.querySelectorAll(".parts > *") ?? [])].slice(Number(item.dataset.told ?? 0));
+      for (const one of parts) say(`${talk.dataset.double}: ${one.textContent}`);
+      const note = now?.querySelector(".note");
       if (note) say(note.textContent);
       if (follow) toEnd();
     });
@@ -53,11 +63,14 @@
       say(`${data.speaker} is writing`);
     });
     on("text", (data) => part(item, data.index, "bubble").append(data.text));
+    const told = () => { item.dataset.told = 1 + Number(item.dataset.told ?? 0); };
     on("message", (data) => {
+      told();
       part(item, data.index, "bubble").textContent = data.text;
       say(`${talk.dataset.double}: ${data.text}`);
     });
     on("reaction", (data) => {
+      told();
       part(item, data.index, "reaction").textContent = data.emoji;
       say(`${talk.dataset.double} reacted with ${data.emoji}`);
     });

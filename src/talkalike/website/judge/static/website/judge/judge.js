@@ -73,6 +73,8 @@
   });
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.id === "vote") {
+      const button = event.detail.triggeringEvent?.submitter; // htmx sees only those within the form
+      if (button?.name) event.detail.parameters[button.name] = button.value;
       event.detail.parameters.seconds = ((performance.now() - seenAt) / 1000).toFixed(3);
     }
   });

@@ -1,0 +1,230 @@
+"""`talkalike align rl`: a reward moves a double, visibly and within limits."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from talkalike.cli.output import JsonOption, duration, emit, say, table
+from talkalike.cli.training import _polite_interrupt
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished
+    from talkalike.training.run_folder import RunFolder
+
+Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
+RoleMethod = Literal["lora", "last-n", "full"]
+_LINE_EVERY = 30.0  # seconds between two lines
+# adapters take ten times the rate of whole weights
+_RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 3e-6}
+
+
+def align_rl(  # signature: typer
+    reward: Annotated[
+        str | None, typer.Option(help="A reward model's name, 'sentiment', a rules .yaml, or python:module.function.")
+    ] = None,
+    algo: Annotated[Algorithm, typer.Option(help="How replies are compared; ppo brings a critic.")] = "rloo",
+    model: Annotated[str | None, typer.Option(help="Which double. Default: the one made last.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the aligned double. Default: the double's, with -rl.")
+    ] = None,
+    examples: Annotated[
+        str | None, typer.Option(help="Whose contexts. Default: those the double was trained on.")
+    ] = None,
+    method: Annotated[RoleMethod, typer.Option(help="What of the double changes.")] = "lora",
+    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 100,
+    prompts: Annotated[int, typer.Option(min=1, help="Contexts in one step.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Replies to each context.")] = 4,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 48,
+    temperature: Annotated[float, typer.Option(help="Of the replies that are practised on.")] = 1.0,
+    kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it was.")] = 0.05,
+    kl_target: Annotated[float | None, typer.Option(help="Let the price steer to so many nats a reply.")] = None,
+    max_kl: Annotated[float, typer.Option(min=0, help="Stop beyond so many nats a reply; 0: never.")] = 10.0,
+    overlong: Annotated[int, typer.Option(min=0, help="The last so many tokens cost up to 1.")] = 0,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by method.")] = None,
+    seed: Annotated[int, typer.Option(help="Of prompts and replies.")] = 0,
+    keep_rollouts: Annotated[bool, typer.Option("--keep-rollouts", help="Keep all replies on disk.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a double towards a reward, by its own replies. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    opened = open_workspace(workspace)
+    if resume:
+        config, run = _resumed(opened, name)
+    else:
+        if reward is None:
+            raise UserError(
+                "There is no reward.", hint="Name one: --reward sentiment, or a model made by `talkalike align reward`."
+            )
+        from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+
+        update = PolicyUpdate(
+            learning_rate=lr or _RATES[method],
+            epochs=4 if algo == "ppo" else 1,  # TRL's defaults; a critic needs them
+            minibatches=1 if algo == "ppo" else min(2, prompts),
+        )
+        settings = RLSettings(
+            algorithm=algo,
+            steps=steps,
+            prompts=prompts,
+            samples=samples,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            shaping=RewardShaping(kl=kl, kl_target=kl_target, overlong=overlong),
+            update=update,
+            max_kl=max_kl,
+        )
+        config = _config(opened, settings, reward=reward, double=model, name=name, method=method, keep=keep_rollouts)
+        run = _new_run(opened, config)
+    finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
+    result = {
+        "model": finished.card.name,
+        "ended": finished.reason,
+        "seconds": finished.seconds,
+        "scores": dict(finished.card.scores),
+        "folder": opened.catalog().path(finished.card.name),
+        "run": run.path,
+    }
+    emit(as_json, result, lambda screen: _show(screen, finished, run.path))
+
+
+def _run(
+    opened: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
+) -> RLFinished:
+    from talkalike.alignment.rewards import open_reward
+    from talkalike.alignment.rl_recipe import RLFinished, align
+    from talkalike.training.run_folder import only_training
+
+    catalog = opened.catalog()
+    trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
+    chosen = opened.example_set(trained_on or None)
+    chosen.verify()
+    reward = open_reward(config.reward, catalog=catalog)
+    with only_training(opened.runs), _polite_interrupt() as should_stop:
+        events = align(
+            config, catalog=catalog, examples=chosen, reward=reward, run=run, resume=resume, should_stop=should_stop
+        )
+        try:
+            last = _watch(events, quiet=quiet)
+        except BaseException:
+            run.describe({**run.description(), "state": "failed"})
+            raise
+    if not isinstance(last, RLFinished):
+        raise AssertionError("a run ends with RLFinished")
+    return last
+
+
+def _watch(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
+    """Runs through the events, tells of them on stderr now and then, and returns the last."""
+    from talkalike.alignment.rl_recipe import RLStarted
+    from talkalike.alignment.rl_report import RLStep
+
+    last: RLEvent | None = None
+    since = _LINE_EVERY
+    for last in events:
+        if quiet:
+            continue
+        if isinstance(last, RLStarted):
+            weights = sum(last.nbytes.values()) / 2**20
+            say(f"{last.prompts} contexts, {weights:.0f} MiB of weights, {last.dtype} on {last.device}")
+        elif isinstance(last, RLStep):
+            since += last.seconds
+            if since >= _LINE_EVERY or sys.stderr.isatty() or last.stop:
+                since = 0.0
+                say(
+                    f"step {last.index}: reward {last.reward:.3f}, {last.kl_k1:.2f} nats from the start, "
+                    f"{last.length:.0f} tokens, distinct-2 {last.distinct_2:.2f}"
+                )
+    return last
+
+
+def _config(
+    opened: Workspace, settings: Any, *, reward: str, double: str | None, name: str | None, method: str, keep: bool
+) -> RLConfig:
+    from talkalike.alignment.rl_recipe import RLConfig
+    from talkalike.models.adapters import AdapterSettings
+    from talkalike.models.catalog import check_name
+
+    catalog = opened.catalog()
+    newest = catalog.newest_double()
+    if double is None and newest is None:
+        raise UserError("There is no double to align.", hint="Train one first: talkalike train")
+    source = catalog.card(double).name if double is not None else newest.name if newest is not None else ""
+    names = [f"{source}-rl", *(f"{source}-rl-{number}" for number in range(2, 1000))]
+    chosen = check_name(name) if name is not None else next(each for each in names if not catalog.exists(each))
+    if catalog.exists(chosen):
+        raise UserError(f"There is a model '{chosen}' already.", hint="Choose another --name.")
+    adapter = AdapterSettings(
+        method=method, rank=opened.settings.train.rank, last_layers=opened.settings.train.last_layers
+    )
+    return RLConfig(
+        name=chosen,
+        double=source,
+        reward=reward,
+        settings=settings,
+        policy=adapter,
+        critic=adapter,
+        dtype=opened.settings.model.dtype,
+        device=opened.settings.model.device,
+        keep_rollouts=keep,
+    )
+
+
+def _new_run(opened: Workspace, config: RLConfig) -> RunFolder:
+    from talkalike.training.run_folder import RunFolder
+
+    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return RunFolder(opened.runs / f"{config.name}-{started}")
+
+
+def _resumed(opened: Workspace, name: str | None) -> tuple[RLConfig, RunFolder]:
+    from talkalike.alignment.rl_recipe import RLConfig
+    from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+    from talkalike.models.adapters import AdapterSettings
+    from talkalike.training.run_folder import RunFolder
+
+    runs = sorted(opened.runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for run in (RunFolder(file.parent) for file in runs):
+        about = run.description()
+        unfinished = about.get("kind") == "rl" and about.get("state") in {"running", "stopped", "failed"}
+        if unfinished and name in {None, about.get("model")}:
+            break
+    else:
+        raise UserError("There is no unfinished alignment to resume.", hint="Start one with `talkalike align rl`.")
+    try:
+        fields = dict(about["settings"])
+        settings = dict(fields["settings"])
+        settings |= {"shaping": RewardShaping(**settings["shaping"]), "update": PolicyUpdate(**settings["update"])}
+        fields |= {role: AdapterSettings(**fields[role]) for role in ("policy", "critic")}
+        return RLConfig(**{**fields, "settings": RLSettings(**settings)}), run
+    except (KeyError, TypeError) as problem:
+        raise UserError(f"{run.path} is from another version: {problem}.", hint="Start a new run instead.") from None
+
+
+def _show(screen: Console, finished: RLFinished, run: Path) -> None:
+    card, scores = finished.card, finished.card.scores
+    ended = {
+        "finished": "Aligned to the end.",
+        "stopped": "Stopped. Go on with: talkalike align rl --resume",
+        "kl": "Stopped: it went further from the double than --max-kl allows. This is the state before that.",
+        "collapse": "Stopped: its replies became all alike. This is the state before that.",
+    }[finished.reason]
+    screen.print(ended, markup=False)
+    pairs = [("reward", "reward"), ("nats from the double", "kl"), ("distinct-2", "distinct_2"), ("tokens", "length")]
+    rows = [["model", card.name], ["made from", ", ".join(card.parents)]]
+    for label, key in [*pairs, ("held-out loss", "heldout_loss")]:
+        rows.append([label, f"{scores[f'{key}_before']:.3f} → {scores[key]:.3f}"])
+    rows += [["time", duration(finished.seconds)], ["samples", str(run / "samples.jsonl")]]
+    screen.print(table(["", ""], rows))
+    screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)
