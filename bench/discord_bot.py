@@ -4,7 +4,7 @@
 
 The bot (real discord.py) runs in this process, our Discord in another one. With a workspace its base model answers in a
 third process, and beside it the straightforward bot of `discord_opponent.py` with the same model. Prints one JSON
-document. Not the defaults are: `wait_seconds`, which is 0 (a person gets 2.5 s to finish a burst: no work is done then),
+document. Not the defaults are: `wait_seconds`, which is 0 (a person gets 2.5 s to finish a burst: nothing works then),
 and the limits on replies (of our Discord, of a channel in a minute, at once), so high that they decide nothing.
 """
 
@@ -35,7 +35,9 @@ from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.discord_bot.wire import point_at
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.store import replies, rules
+from talkalike.store import replies
+from talkalike.store import rules as stored_rules
+from talkalike.store.replies import ReplyRow
 from talkalike.store.store import Store, open_store
 
 HERE = Path(__file__).resolve().parent
@@ -123,7 +125,9 @@ async def bot_online(world: World, store: Store, engines: Engines, **options: An
 
     def open_all() -> None:
         for server_id in {server_id for server_id, _ in world.start["channels"]}:
-            rules.put(Rule(server_id=server_id, subject=Subject.SERVER, subject_id=server_id, access=Access.OPEN), by=1)
+            stored_rules.put(
+                Rule(server_id=server_id, subject=Subject.SERVER, subject_id=server_id, access=Access.OPEN), by=1
+            )
 
     await store.run(open_all)
     point_at(world.start["api"], world.start["gateway"])
@@ -148,7 +152,7 @@ async def flood(world: World, engine: Timed, *, first: int, count: int, rate: fl
     waited = [
         engine.asked[text] - one["sent"] for text, one in zip(numbers, asked, strict=True) if text in engine.asked
     ]
-    return {
+    numbers = {
         "messages": count,
         "messages_per_s": count / sent["seconds"],
         "lost": sum(one["replies"] == 0 for one in asked),
@@ -158,6 +162,7 @@ async def flood(world: World, engine: Timed, *, first: int, count: int, rate: fl
         "message_to_reply_p50_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 50),
         "message_to_reply_p99_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 99),
     }
+    return told("flood", numbers)
 
 
 async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -199,6 +204,12 @@ async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag:
     return numbers | {"event_loop_lag": lag.summary()}
 
 
+def told(what: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Progress, for whoever waits."""
+    print(f"{what}: {json.dumps(numbers)}", file=sys.stderr, flush=True)
+    return numbers
+
+
 async def first_words(world: World, rounds: int) -> dict[str, Any]:
     """In the first channel: the first message finds nothing warm, the others what the last one left."""
     seconds = []
@@ -207,30 +218,45 @@ async def first_words(world: World, rounds: int) -> dict[str, Any]:
         await world.do("answered", count=1, quiet=1.0, patience=60)
         (one,) = (await world.do("report"))["asked"]
         seconds.append(one["first"] - one["sent"])
-    return {"cold_s": seconds[0], "warm_s": statistics.median(seconds[1:]), "warm_worst_s": max(seconds[1:])}
+    warm = seconds[1:]
+    return told("first words", {"cold_s": seconds[0], "warm_s": statistics.median(warm), "warm_worst_s": max(warm)})
 
 
-async def together(world: World, *, at_once: bool) -> dict[str, Any]:
-    """`TOGETHER` short channels (all but the first): one message to each, all at once or one after another."""
+async def together(world: World, *, at_once: bool, store: Store | None = None) -> dict[str, Any]:
+    """`TOGETHER` short channels (all but the first): one message to each, all at once or one after another.
+
+    With `store` (the double's) a reply has ended when it says so: the model may choose silence.
+    """
     channels = list(range(1, TOGETHER + 1))
+    began_with = 0 if store is None else len(await store.run(all_rows, world))
     began = time.monotonic()
     for group in [channels] if at_once else [[one] for one in channels]:
-        await world.do("ask", channels=group, words="what is the best editor?")
-        await world.do("answered", count=channels.index(group[-1]) + 1, quiet=0.0, patience=200)
-    await world.do("answered", count=TOGETHER, quiet=2.0, patience=30)
+        await world.do("ask", channels=group, words="what is the best editor, and why?")
+        if store is None:
+            await world.do("answered", count=len(channels), quiet=0.0, patience=300)
+        else:
+            await ended(store, world, began_with + group[-1])
+    seconds = time.monotonic() - began
     asked = (await world.do("report"))["asked"]
-    seconds = max(one["last"] for one in asked) - began
-    return {
-        "seconds": seconds,
-        "replies": sum(bool(one["replies"]) for one in asked),
-        "replies_per_s": TOGETHER / seconds,
-    }
+    answered = sum(bool(one["replies"]) for one in asked)
+    numbers = {"seconds": seconds, "replies": answered}
+    return told(f"{TOGETHER} channels, {'at once' if at_once else 'one after another'}", numbers)
 
 
-def reply_tokens(store: Store, world: World) -> int:
+def all_rows(world: World) -> list[ReplyRow]:
+    """The replies of all channels; runs in the store's thread."""
+    return [row for _, channel in world.start["channels"] for row in replies.recent(channel, 50)]
+
+
+async def ended(store: Store, world: World, count: int) -> None:
+    """Waits for that many replies, none of them still being written."""
+    while await store.run(replies.unfinished) or len(await store.run(all_rows, world)) < count:
+        await asyncio.sleep(0.05)
+
+
+async def reply_tokens(store: Store, world: World) -> int:
     """Tokens written so far, in all channels."""
-    rows = (row for _, channel in world.start["channels"] for row in store.call(replies.recent, channel, 50))
-    return sum(row.tokens for row in rows)
+    return sum(row.tokens for row in await store.run(all_rows, world))
 
 
 async def real_model(workspace: Path, folder: Path) -> dict[str, Any]:
@@ -246,9 +272,9 @@ async def real_model(workspace: Path, folder: Path) -> dict[str, Any]:
                     watching = asyncio.create_task(lag.watch())
                     report["first_words"] = await first_words(world, 4)
                     for name, at_once in (("one_after_another", False), ("at_once", True)):
-                        before = reply_tokens(store, world)
-                        numbers = await together(world, at_once=at_once)
-                        numbers["tokens_per_s"] = (reply_tokens(store, world) - before) / numbers["seconds"]
+                        before = await reply_tokens(store, world)
+                        numbers = await together(world, at_once=at_once, store=store)
+                        numbers["tokens_per_s"] = (await reply_tokens(store, world) - before) / numbers["seconds"]
                         report[name] = numbers
                     watching.cancel()
     finally:

@@ -1,7 +1,8 @@
-"""What the tests of judging on Discord share: a reply to judge, presses by several people, restarts, and what is kept."""
+"""What the tests of judging on Discord share: a reply to judge, presses by several people, and what is kept."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,10 +14,11 @@ from talkalike.discord_bot.bot import Double
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import replies
-from talkalike.store.judging import items, judgements, judges
+from talkalike.store.judging import boards, items, judgements, judges
 from talkalike.store.judging.judgement_values import Scale, Type
 from talkalike.store.judging.judgements import JudgementRow
 
+EVERYTHING = ["left", "right", "tie", "both_bad", "skip"]
 TWIN = Voice(model="ada-3", speaker="Ada", base="tiny")  # another model in the same voice as ada-2
 
 
@@ -86,3 +88,56 @@ def without(play: Stage, model: str) -> None:
     """A model disappears."""
     voices = tuple(voice for voice in play.bot.services.engines.voices() if voice.model != model)
     play.bot.services.engines = replace(play.bot.services.engines, described=voices)
+
+
+async def form(play, member, message, reply_id):
+    """The form, opened by the button."""
+    shown = await member.click(message, custom_id=f"talkalike:judge:{reply_id}")
+    assert shown.modal is not None, shown.response and shown.response.content
+    return shown
+
+
+async def attached(result) -> str:
+    [file] = result.response.attachments
+    return (await file.read()).decode()
+
+
+def pair_of(message) -> int:
+    return int(buttons(message)[0][0].split(":")[2])
+
+
+async def vote(play, member, message, what):
+    return await press(play, member, message, f"talkalike:pair:{pair_of(message)}:{what}")
+
+
+def choice(play, member, pair_id):
+    """What somebody said, as the store has it, by side."""
+
+    def read():
+        rows = judgements.of_pair(pair_id, judges.of_discord(member.id).id)
+        return boards.said(pair_id, rows[0].judge_id) if rows else None
+
+    return play.store.call(read)
+
+
+async def offered(play, every=1):
+    """A pair in the channel."""
+    told = play.text(
+        await play.anna.slash(play.general, "judge compare-channel set", first="ada-2", second="ada-3", every=every)
+    )
+    assert told.startswith("Done"), told
+    return await pair_after_reply(play) if every == 1 else None
+
+
+async def pair_after_reply(play, member=None):
+    """The pair that is offered after one more reply; it is written while nobody waits for it."""
+    message, _ = await answered(play, member)
+    return await until(lambda: next((one for one in play.general.history() if one.id > message.id), None))
+
+
+async def until(found):
+    for _ in range(250):
+        if result := found():
+            return result
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came")

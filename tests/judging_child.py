@@ -1,7 +1,7 @@
 """What tests run in a process of its own: `python judging_child.py votes|rates URL FROM TO ITEMS...`.
 
-Judges number FROM to TO judge everything once: "votes" compares pairs, "rates" rates items. Each judgement is printed as
-"judge thing value" once it was acknowledged.
+Judges number FROM to TO judge everything once: "votes" compares pairs, "rates" rates items. Each judgement is printed
+as "judge thing value" once it was acknowledged.
 """
 
 from __future__ import annotations

@@ -1,33 +1,19 @@
-"""Thumbs and the form under a reply: whose vote it is, changing, undoing, restarts, and what the person is told."""
+"""The thumbs under a reply: whose vote it is, changing, undoing, restarts; and what is kept of whom."""
 
 from __future__ import annotations
 
+import discord
 import pytest
 
 from discord_commands import stage
-from discord_judging import answered, buttons, correction, press, restart, said, sounds, thumb
-from talkalike.chat.permissions import Access, Level, Subject
+from discord_judging import answered, attached, buttons, form, press, restart, said, sounds, thumb
+from talkalike.chat.permissions import Access, Subject
 from talkalike.discord_bot.commands import MOST_MENUS
 from talkalike.store import people, replies, scoped
-from talkalike.store.judging import items, judgements, judges, summaries
-from talkalike.store.judging.judgement_values import Scale, Type
+from talkalike.store.judging import exchange, items, judgements, judges, summaries
+from talkalike.store.judging.judgement_values import Type
 from talkalike.store.replies import Beginning
 from talkalike.store.store import StoreError
-
-SCALES = [scale.value for scale in Scale]
-
-
-async def form(play, member, message, reply_id):
-    """The form, opened by the button."""
-    shown = await member.click(message, custom_id=f"talkalike:judge:{reply_id}")
-    assert shown.modal is not None, shown.response and shown.response.content
-    return shown
-
-
-async def attached(result) -> str:
-    [file] = result.response.attachments
-    return (await file.read()).decode()
-
 
 # ------------------------------------------------------------------------------------------------------ the buttons
 
@@ -61,8 +47,8 @@ async def test_a_place_may_be_without_them(tmp_path):
 
 async def test_exactly_two_menus_were_added(tmp_path):
     async with stage(tmp_path) as play:
-        menus = [one for one in play.vic.available_commands(play.general) if one[0].isupper()]
-        assert set(menus) == {"Why this reply?", "Regenerate", "Forget this", "Judge this", "Compare"}
+        menus = [one.name for one in play.bot.tree.get_commands(type=discord.AppCommandType.message)]
+        assert sorted(menus) == ["Compare", "Forget this", "Judge this", "Regenerate", "Why this reply?"]
         assert len(menus) == MOST_MENUS
 
 
@@ -90,7 +76,7 @@ async def test_a_bystander_votes_on_the_reply_that_was_pressed_and_locks_nobody_
     """A peer filed the vote under the voter's own talk, and took the buttons away after the first vote."""
     async with stage(tmp_path) as play:
         of_vic, first = await answered(play, play.vic)
-        of_mona, second = await answered(play, play.mona, "and for supper?")
+        _, second = await answered(play, play.mona, "and for supper?")
         await thumb(play, play.anna, of_vic, first, "up")
         await thumb(play, play.mona, of_vic, first, "down")
         await thumb(play, play.vic, of_vic, first, "up")
@@ -110,7 +96,7 @@ async def test_thumbs_work_after_a_restart_and_much_later(tmp_path):
         message, reply_id = await answered(play)
         await thumb(play, play.vic, message, reply_id, "up")
         await restart(play)
-        await play.env.advance_time(14 * 24 * 3600)
+        await play.env.advance_time(1200)  # an interaction lives for 900 seconds
         await thumb(play, play.mona, message, reply_id, "down")
         assert (await thumb(play, play.vic, message, reply_id, "down")).startswith("Changed (it was 5 of 5)")
         assert [sounds(play, one, reply_id) for one in (play.vic, play.mona)] == [1, 1]
@@ -121,21 +107,11 @@ async def test_no_receipt_without_a_vote_in_the_database(tmp_path):
     async with stage(tmp_path) as play:
         message, reply_id = await answered(play)
         run = play.store.run
-        seen = []
 
         async def full(function, *values, **more):
             if function.__name__ == "thumb":
                 raise StoreError("Writing to the database failed: disk full.")
             return await run(function, *values, **more)
-
-        async def watched(function, *values, **more):
-            told = play.env.backend is not None and function.__name__ == "thumb"
-            result = await run(function, *values, **more)
-            seen.extend([sounds_now()] if told else [])
-            return result
-
-        def sounds_now():
-            return sounds(play, play.vic, reply_id)
 
         play.store.run = full
         text = await thumb(play, play.vic, message, reply_id, "up")
@@ -181,153 +157,6 @@ async def test_a_reply_that_is_gone_or_still_written_is_refused(tmp_path):
         assert "still writing" in told and "Nothing was stored" in told
 
 
-# -------------------------------------------------------------------------------------------------------- the form
-
-
-async def test_the_form_takes_every_scale_and_a_better_answer(tmp_path):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        assert len(shown.modal["components"]) == 5
-        inner = [one["component"] for one in shown.modal["components"]]
-        assert [one["custom_id"] for one in inner] == [*SCALES, "better"]
-        assert all(one["description"] for one in shown.modal["components"]), "hints sit beside the control"
-        text = play.text(
-            await play.vic.submit_modal(shown, {"sounds_like_me": "4", "helpful": "2", "better": "scones\nand jam 🫖"})
-        )
-        assert "sounds like them 4 of 5" in text and "helpful 2 of 5" in text and "your better answer" in text
-        assert "honest" not in text
-        rows = said(play, play.vic, reply_id)
-        assert {row.scale: row.value for row in rows if row.scale} == {Scale.SOUNDS_LIKE_ME: 4, Scale.HELPFUL: 2}
-        assert correction(play, play.vic, reply_id) == "scones\nand jam 🫖"
-        assert {row.face for row in rows} == {"discord"} and all(row.seconds is not None for row in rows)
-
-
-async def test_the_form_remembers_changes_and_takes_back(tmp_path):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        await thumb(play, play.vic, message, reply_id, "up")
-        shown = await form(play, play.vic, message, reply_id)
-        await play.vic.submit_modal(shown, {"sounds_like_me": "5", "honest": "3", "better": "scones"})
-        shown = await form(play, play.vic, message, reply_id)
-        inner = {one["component"]["custom_id"]: one["component"] for one in shown.modal["components"]}
-        chosen = {key: [o["value"] for o in inner[key]["options"] if o.get("default")] for key in SCALES}
-        assert chosen == {"sounds_like_me": ["5"], "honest": ["3"], "helpful": [], "harmless": []}
-        assert inner["better"]["value"] == "scones"
-        text = play.text(await play.vic.submit_modal(shown, {"sounds_like_me": "2", "honest": "0", "better": ""}))
-        assert "sounds like them 2 of 5" in text and "Taken back: honest, your better answer" in text
-        assert [(row.scale, row.value) for row in said(play, play.vic, reply_id)] == [(Scale.SOUNDS_LIKE_ME, 2)]
-
-
-async def test_no_rating_is_not_a_low_rating(tmp_path):
-    """A peer stored a skip as the same 0 as a no."""
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        text = play.text(await play.vic.submit_modal(shown, {"sounds_like_me": "0"}))
-        assert text == "You chose nothing, so nothing was stored."
-        shown = await form(play, play.mona, message, reply_id)
-        await play.mona.submit_modal(shown, {"sounds_like_me": "1"})
-        [rating] = play.store.call(summaries.ratings)
-        assert (rating.n, rating.mean) == (1, 1.0)
-
-
-async def test_two_people_fill_in_the_same_form_at_once(tmp_path):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        of_vic = await form(play, play.vic, message, reply_id)
-        of_mona = await form(play, play.mona, message, reply_id)
-        await play.vic.submit_modal(of_vic, {"sounds_like_me": "1", "better": "vic's"})
-        await play.mona.submit_modal(of_mona, {"sounds_like_me": "4", "better": "mona's"})
-        assert [sounds(play, one, reply_id) for one in (play.vic, play.mona)] == [1, 4]
-        assert [correction(play, one, reply_id) for one in (play.vic, play.mona)] == ["vic's", "mona's"]
-
-
-async def test_a_form_survives_a_restart(tmp_path):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        await restart(play)
-        assert "Noted" in play.text(await play.vic.submit_modal(shown, {"harmless": "5"}))
-        assert [(row.scale, row.value) for row in said(play, play.vic, reply_id)] == [(Scale.HARMLESS, 5)]
-
-
-async def test_what_was_typed_comes_back_where_it_cannot_be_kept(tmp_path):
-    """A peer dropped the answer and waited in silence."""
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        await play.vic.context_menu(play.general, "Forget this", message)
-        result = await play.vic.submit_modal(shown, {"helpful": "5", "better": "long thoughts"})
-        assert "no longer there" in play.text(result) and "Nothing of the form was stored" in play.text(result)
-        assert await attached(result) == "long thoughts"
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        play.put(Subject.USER, play.vic.id, level=Level.IGNORED)
-        result = await play.vic.submit_modal(shown, {"better": "more thoughts"})
-        assert "Sorry" in result.response.content
-        [more] = result.followups
-        assert more.ephemeral and "Nothing was stored" in more.content
-        [file] = more.attachments
-        assert await file.read() == b"more thoughts"
-
-
-async def test_a_form_that_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-
-        def broken(*_, **__):
-            raise StoreError("The disk is full.")
-
-        monkeypatch.setattr(judgements, "correct", broken)
-        result = await play.vic.submit_modal(shown, {"helpful": "5", "better": "scones"})
-        assert "disk is full" in play.text(result)
-        monkeypatch.undo()
-        assert said(play, play.vic, reply_id) == ()
-        assert play.store.call(summaries.totals) == {}
-
-
-async def test_a_slow_store_is_told_before_discord_gives_up(tmp_path):
-    """A peer left people waiting without a word."""
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        rules = play.bot.converser.rules
-
-        async def slow(server_id):
-            import asyncio
-
-            await asyncio.sleep(60)
-            return await rules(server_id)
-
-        play.bot.converser.rules = slow
-        shown = await play.vic.click(message, custom_id=f"talkalike:judge:{reply_id}")
-        await play.env.advance_time(2.5)
-        assert "busy" in play.text(shown) and "Nothing was stored" in play.text(shown)
-
-
-async def test_the_longest_answer_is_kept_whole(tmp_path):
-    """A peer cut texts without a word."""
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        shown = await form(play, play.vic, message, reply_id)
-        longest = "🫖" * 4000
-        assert "(4,000 characters)" in play.text(await play.vic.submit_modal(shown, {"better": longest}))
-        assert correction(play, play.vic, reply_id) == longest
-
-
-async def test_an_answer_longer_than_the_form_is_not_lost_by_opening_it(tmp_path):
-    async with stage(tmp_path) as play:
-        message, reply_id = await answered(play)
-        huge = "x" * 100_000
-        item = play.store.call(items.of_reply, reply_id, speaker="Ada")
-        judge = play.store.call(judges.of_discord, play.vic.id)
-        play.store.call(judgements.correct, item, judge.id, huge, face="web")
-        shown = await form(play, play.vic, message, reply_id)
-        await play.vic.submit_modal(shown, {"helpful": "4"})
-        assert correction(play, play.vic, reply_id) == huge
-
-
 # ------------------------------------------------------------------------------------------------- whose reply it is
 
 
@@ -349,9 +178,7 @@ async def test_the_words_are_for_training_only_with_the_askers_consent(tmp_path)
         await thumb(play, play.mona, message, reply_id, "up")
 
         def for_training():
-            from talkalike.store.judging.exchange import page
-
-            return page().lines
+            return exchange.page().lines
 
         assert play.store.call(for_training) == ()
         await play.mona.slash(play.general, "privacy training", state="on")

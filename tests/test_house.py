@@ -19,7 +19,8 @@ import pytest
 
 import talkalike
 from talkalike.settings import Settings, environment_variables, load_settings
-from talkalike.store.configure import configure, database_settings
+from talkalike.website.configure import configure_site
+from talkalike.website.services import SiteSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "talkalike"
@@ -126,8 +127,12 @@ def test_the_rulers_measure() -> None:
 # ---------------------------------------------------------------------------------------------------------- imports
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_imports(module: str) -> None:
-    if module.endswith("store.models"):  # a database's tables need one to be named; nothing is opened
-        configure(database_settings("sqlite:///unused.sqlite3"))
+    if module.startswith(
+        ("talkalike.store.", "talkalike.website.")
+    ):  # tables need Django's settings; nothing is opened
+        configure_site(
+            "sqlite:///unused.sqlite3", secret="a key for tests only, " * 3, settings=SiteSettings(name="Anna")
+        )
     if not module.endswith(".__main__"):
         importlib.import_module(module)
 

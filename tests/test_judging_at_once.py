@@ -42,7 +42,7 @@ def go(*children: subprocess.Popen[str]) -> list[str]:
 def world(url: str, judges_: int) -> tuple[int, list[int], list[int]]:
     """A database with judges, 10 pairs and 5 replies; the first judge's id, the pairs, the items."""
     with open_store(url) as store:
-        first = [judge(store) for _ in range(judges_)][0]
+        first, *_ = [judge(store) for _ in range(judges_)]
         _, made = batch_of(store, 10)
         return first, made, [put(store, number) for number in range(5)]
 

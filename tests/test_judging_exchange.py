@@ -11,7 +11,7 @@ import pytest
 
 from judging_world import batch_of, counts, judge, paired, put, reply, views
 from talkalike.store import people, replies
-from talkalike.store.judging import exchange, guesses, items, judgements, judges, pairs, summaries
+from talkalike.store.judging import exchange, guesses, items, judgements, judges, pairs, standings, summaries
 from talkalike.store.judging.guesses import Writing
 from talkalike.store.judging.judgement_values import Choice, Scale, Side
 from talkalike.store.judging.lines import LineError, from_line, to_line
@@ -57,7 +57,7 @@ def test_out_and_in_again_is_the_same(judged: Store, tmp_path: Path) -> None:
         done = other.call(exchange.import_jsonl, lines)
         assert (done.taken, done.known, done.skipped) == (len(lines), 0, ())
         assert exported(other) == (lines, {})
-        for of in (summaries.totals, summaries.standings, summaries.ratings, summaries.agreement):
+        for of in (summaries.totals, standings.standings, summaries.ratings, summaries.agreement):
             assert other.call(of) == judged.call(of)
         assert other.call(summaries.habits).same == judged.call(summaries.habits).same
         assert other.call(summaries.summary).ai_totals == judged.call(summaries.summary).ai_totals
@@ -157,7 +157,7 @@ def test_guesses_go_out_as_preferences_only_if_the_owner_says_so(store: Store) -
     rows = [json.loads(line) for line in exported(store)[0]]
     assert sorted(row["choice"] for row in rows) == ["a", "b"]
     assert {(row["a"]["model"], row["b"]["model"]) for row in rows} == {("human", "tuned")}
-    assert store.call(summaries.standings) == ()
+    assert store.call(standings.standings) == ()
 
 
 def line(**changes: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 from judging_world import batch_of, counts, judge, paired, put, reply
 from store_child import beginning
 from talkalike.store import people, replies
-from talkalike.store.judging import items, judgements, judges, pairs, summaries
+from talkalike.store.judging import items, judgements, judges, pairs, standings, summaries
 from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Scale, Side
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store
@@ -130,7 +130,7 @@ def test_a_skip_is_no_zero_and_enters_no_mean(store: Store) -> None:
     store.call(judgements.compare, pair_id, people_[1], Choice.SKIP, **WEB)
     (rating,) = store.call(summaries.ratings)
     assert (rating.n, rating.mean) == (1, 4.0)
-    assert [(row.wins, row.ties, row.losses) for row in store.call(summaries.standings)] == [(1, 0, 0), (0, 0, 1)]
+    assert [(row.wins, row.ties, row.losses) for row in store.call(standings.standings)] == [(1, 0, 0), (0, 0, 1)]
     assert store.call(summaries.agreement)["comparisons"].units == 0
     assert store.call(summaries.totals)["skip"] == 2
 

@@ -161,10 +161,15 @@ def test_models_that_are_close_come_first_once_that_is_known(store: Store) -> No
     waiting = store.call(pairs.make_batch, "moved", seed=1)
     for number in range(3):
         paired(store, 40 + number, waiting, ("a", "b"))
-    for number in range(60, 75):
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    sure = paired(store, 50, waiting, ("a", "c"))
+    first = store.call(serving.next_pair, ben, waiting, now=later)
+    assert first is not None and first.pair_id != sure
+    for number in range(60, 80):
         store.call(judgements.compare, paired(store, number, strong, ("a", "b")), anna, Choice.B, **WEB)
-    assert store.call(serving.refresh, waiting) == 3
-    assert store.call(serving.refresh, waiting) == 0
+        store.call(judgements.compare, paired(store, number, strong, ("a", "c")), ben, Choice.B, **WEB)
+    first = store.call(serving.next_pair, anna, waiting, now=later + timedelta(minutes=1))
+    assert first is not None and first.pair_id == sure
 
 
 def test_a_pair_whose_reply_vanished_is_not_shown(store: Store) -> None:

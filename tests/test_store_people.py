@@ -114,6 +114,9 @@ def test_a_person_sees_everything_about_them_and_nothing_about_others(filled: St
         "rules": 2,
         "consent": 1,
         "changes_made": 2 + 2 + 1 + 1 + 2 + 2,  # settings, marks, both in private; test runs, schedules
+        "judgements": 0,  # of these, tests/test_judging_privacy.py
+        "judgement_characters": 0,
+        "guesses": 0,
     }
     exported = filled.call(people.export_about, ANNA)
     told = json.dumps(exported)
@@ -139,6 +142,9 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
         "consent": 1,
         "usage_days": 3,
         "changes_made": 2 + 2 + 2 + 2,
+        "judgements": 0,
+        "guesses": 0,
+        "judged_replies": 0,
     }
     # Marks on a server's messages stay, or dropped ones would come back: the id of a message, not whose it was.
     left = everything(filled, without="ContextMark")
@@ -185,6 +191,7 @@ def test_forgetting_a_server_leaves_nothing_of_it_and_everything_of_others(fille
         "test_runs": 1,
         "schedules": 1,
         "servers": 1,
+        **dict.fromkeys(("judgements", "pairs", "batches", "blind_tests", "judged_replies"), 0),
     }
     assert [store.call(replies.recent, channel_id, 10) for channel_id in (110, 70, 80)] == other
     assert store.call(replies.recent, 100, 10) == ()

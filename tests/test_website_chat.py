@@ -31,13 +31,27 @@ def png(color: str = "red", **info: Any) -> io.BytesIO:
 
 
 def test_a_reply_is_whole_when_the_page_comes_back(person: Any, talking: Talking) -> None:
-    talking(("hey", "how are you?"), (SIGN + "❤️", "nice"))
+    engine = talking(("hey", "how are you?"), (SIGN + "❤️", "nice"), ("yes",))
     anna = person("judge", name="anna")
     address = begin(anna, "hi there")
     html = say(anna, address, "fine")
     assert bubbles(html) == ["> hi there", "hey", "how are you?", "> fine", "nice"]
     assert html.count("❤️") == 1
     assert "data-live" not in html
+    say(anna, address, "more")
+    assert [(turn.speaker, turn.text) for turn in engine.prompts[2].turns][3:] == [
+        ("anna", "fine"),
+        ("Mira", SIGN + "❤️"),
+        ("Mira", "nice"),
+        ("anna", "more"),
+    ]
+
+
+def test_the_first_page_leads_to_it(person: Any, talking: Talking) -> None:
+    assert "Talk to Mira" not in page(person("judge", name="early"), "/")
+    talking(("hey",))
+    assert "Talk to Mira" in page(person("judge"), "/")
+    assert "Talk to Mira" not in page(person(), "/")
 
 
 def test_words_are_shown_and_never_run(person: Any, talking: Talking) -> None:

@@ -16,8 +16,8 @@ from browser import open_browser
 from chat_script import HANG
 from talkalike.examples.reactions import SIGN
 from talkalike.website.services import Services
-from test_website_chat_live import open_site
 from website_chat import Talking
+from website_chat_visits import open_site
 
 pytest_plugins = ("website_site", "website_chat_site")
 

@@ -65,7 +65,10 @@ def test_a_choice_without_a_script_is_stored_and_leads_back_to_the_pair(
     answer = who.post(f"{url}vote/", {"choice": "left", "seconds": ""})
     assert (answer.status_code, answer.headers["Location"]) == (303, url)
     page = who.get(url).content.decode()
-    assert "Saved: reply 1 is better." in page and 'id="choose-left" name="choice" value="left" aria-pressed="true"' in page
+    assert (
+        "Saved: reply 1 is better." in page
+        and 'id="choose-left" name="choice" value="left" aria-pressed="true"' in page
+    )
     # "a" is the first model by construction, whichever side it stood on.
     assert standing(services) == [("comparison", "a" if left[1] == "the one" else "b", "")]
     assert "1 of 12 today" in page
@@ -131,9 +134,7 @@ def test_ratings_corrections_and_flags_are_saved_for_the_reply_they_stand_at(
 
 
 @pytest.mark.parametrize("text", ["🎉🎉", "x" * 100_000])
-def test_odd_corrections_are_kept_whole(
-    person: Callable[..., Any], services: Services, batch: int, text: str
-) -> None:
+def test_odd_corrections_are_kept_whole(person: Callable[..., Any], services: Services, batch: int, text: str) -> None:
     who = person("judge")
     url = open_pair(who, batch)
     assert who.post(f"{url}correct/", {"side": "left", "text": text}).status_code == 303
@@ -327,9 +328,8 @@ def test_each_context_gives_one_pair_before_any_gives_two() -> None:
 def test_long_contexts_and_messages_are_folded_and_nothing_is_cut(
     person: Callable[..., Any], services: Services
 ) -> None:
-    from website_judging import MODELS, stored
-
     from talkalike.store.judging import pairs
+    from website_judging import MODELS, stored
 
     def fill() -> int:
         batch = pairs.make_batch("long", seed=1)

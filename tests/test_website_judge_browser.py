@@ -19,7 +19,7 @@ pytest_plugins = ("website_site",)
 async def picture(page: Page, name: str) -> None:
     """Kept where PICTURES says, for the docs and for looking at."""
     if folder := os.environ.get("PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png")
+        await page.screenshot(path=Path(folder) / f"{name}.png", caret="initial")  # hiding the caret takes a style
 
 
 async def ready(page: Page) -> None:

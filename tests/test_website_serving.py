@@ -214,9 +214,11 @@ from talkalike.cli.web_serving import site_store, web
 from talkalike.website.services import SiteSettings
 
 async def main(opened, store):
+    from talkalike.website.site import listen
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    await web(opened, store, host="127.0.0.1", port={port}, stop=stop, settings=SiteSettings())
+    listening = listen("127.0.0.1", {port})
+    await web(opened, store, listening=listening, stop=stop, settings=SiteSettings())
 
 opened = open_workspace()
 with site_store(opened, SiteSettings()) as store:

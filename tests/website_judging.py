@@ -11,7 +11,10 @@ MODELS = ("anna-3", "base")
 def stored(number: int, model: str, *, messages: tuple[str, ...] = (), turns: int = 3) -> int:
     """A reply of the model to the messages of that number."""
     context = tuple((("Ben", "Cleo")[i % 2], f"Question {number}, line {i + 1}?") for i in range(turns))
-    said = messages or (f"Reply {number} by {'the one' if model == MODELS[0] else 'the other'}.", "And a second message!")
+    said = messages or (
+        f"Reply {number} by {'the one' if model == MODELS[0] else 'the other'}.",
+        "And a second message!",
+    )
     return items.put_item(JudgedReply(context=context, speaker="Anna", messages=said, model=model, origin="web"))
 
 

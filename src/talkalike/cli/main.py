@@ -23,6 +23,7 @@ from talkalike.cli import (
     examples,
     importing,
     init,
+    judgements,
     models,
     people,
     preparing,
@@ -48,6 +49,7 @@ ORDER = (
     "train",
     "score",
     "chat",
+    "judgements",
     "models",
     "serve",
     "discord",
@@ -80,6 +82,7 @@ app.add_typer(examples.app, name="examples")
 app.command("train")(training.train)
 app.command("score", short_help="Score a model's likeness on held-out sessions.")(scoring.score)
 app.command("chat")(talking.chat)
+app.add_typer(judgements.app, name="judgements")
 app.add_typer(models.app, name="models")
 app.command("serve", short_help="Serve models: API, Discord, website.")(serving.serve)
 app.add_typer(discord.app, name="discord")

@@ -68,11 +68,11 @@ async def _serve(opened: Workspace, faces: Faces, store: Store, model: str | Non
 
 async def _web(opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     from talkalike.cli.web_serving import web
+    from talkalike.website.site import listen
 
     settings = opened.settings.web
-    port = settings.port if faces.port is None else faces.port
-    host = faces.host or settings.host
-    await web(opened, store, host=host, port=port, stop=stop, settings=site_settings(opened), engines=engines)
+    listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port)
+    await web(opened, store, listening=listening, stop=stop, settings=site_settings(opened), engines=engines)
 
 
 async def _discord(

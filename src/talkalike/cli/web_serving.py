@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,18 +75,16 @@ async def web(
     opened: Workspace,
     store: Store,
     *,
-    host: str,
-    port: int,
+    listening: socket.socket,
     stop: asyncio.Event,
     settings: SiteSettings,
     engines: Engines | None = None,
 ) -> None:
-    """The site in the running event loop, beside whatever else runs there, until `stop` is set."""
+    """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
     from talkalike.website.accounts import has_owner
-    from talkalike.website.site import listen, run_site
+    from talkalike.website.site import run_site
 
-    listening = listen(host, port)
-    port = listening.getsockname()[1]
+    host, port = listening.getsockname()[:2]
     owned = await store.run(has_owner)
 
     def told() -> None:

@@ -78,7 +78,7 @@ def _carry_out(
     if kind in (CallbackType.MESSAGE, CallbackType.DEFERRED_MESSAGE):
         ephemeral = bool(int(data.get("flags") or 0) & MessageFlag.EPHEMERAL)
         loading = kind == CallbackType.DEFERRED_MESSAGE
-        made = _put(world, it, data, files, ephemeral=ephemeral, loading=loading, first=True)
+        made = _put(world, it, (data, files), ephemeral=ephemeral, loading=loading, first=True)
         it.original_id, it.ephemeral = made.id, ephemeral
         return made
     if kind in (CallbackType.UPDATE_MESSAGE, CallbackType.DEFERRED_UPDATE):
@@ -96,13 +96,13 @@ def _carry_out(
 def _put(
     world: World,
     it: Interaction,
-    body: dict[str, Any],
-    files: Sequence[Upload],
+    content: tuple[dict[str, Any], Sequence[Upload]],
     *,
     ephemeral: bool,
     loading: bool = False,
     first: bool = False,
 ) -> Message:
+    body, files = content
     kind = MessageType.REPLY
     if first and it.type == InteractionType.COMMAND:
         slash = it.data.get("type", 1) == 1
@@ -129,7 +129,7 @@ def follow_up(world: World, it: Interaction, body: dict[str, Any], files: Sequen
     if original is not None and original.flags & MessageFlag.LOADING:
         return edit(world, it, original, {k: v for k, v in body.items() if k != "flags"}, files)
     ephemeral = bool(int(body.get("flags") or 0) & MessageFlag.EPHEMERAL)
-    made = _put(world, it, body, files, ephemeral=ephemeral)
+    made = _put(world, it, (body, files), ephemeral=ephemeral)
     if ephemeral:
         world.tell_person(it, made, followup=True)
     return made

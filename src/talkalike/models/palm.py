@@ -198,7 +198,7 @@ class PalmForCausalLM(SamplingMixin, PalmPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
-    def forward(
+    def forward(  # signature: transformers
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,

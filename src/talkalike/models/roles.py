@@ -51,8 +51,8 @@ class Roles:
         self._blocks: dict[str, dict[str, nn.Module]] = {}
         self._copies: dict[str, PreTrainedModel] = {}
         self._settings: dict[str, AdapterSettings] = {}
+        self._attached = False
         self.network.requires_grad_(False)
-        attach(self._layers, self._switch, self._pairs)
 
     @classmethod
     def open(cls, folder: Path, *, catalog: Catalog, device: str = "auto", dtype: str = "auto") -> Roles:
@@ -85,6 +85,9 @@ class Roles:
         if name in self._settings:
             raise ValueError(f"there is a role '{name}' already")
         if settings.method == "lora":
+            if not self._attached:  # only now: a hook on every layer costs a little even where it does nothing
+                attach(self._layers, self._switch, self._pairs)
+                self._attached = True
             self._pairs[name] = new_pairs(self._layers, rank=settings.rank, seed=seed, device=self.device)
         elif settings.method == "last-n":
             self._blocks[name] = self._copied_blocks(settings.last_layers)

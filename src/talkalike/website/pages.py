@@ -34,8 +34,11 @@ class Todo:
 
 
 PAGES: tuple[Page, ...] = (
-    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER)),
+    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), todo=True),
     Page(name="judge", title="Judge", roles=(Role.JUDGE,), todo=True),
+    Page(name="insights", title="What people think", roles=(Role.VIEWER,)),
+    Page(name="trainings", title="Trainings", roles=(Role.VIEWER,)),
+    Page(name="guess", title="Blind test", roles=(Role.GUESSER,), todo=True),
 )
 
 

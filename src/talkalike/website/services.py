@@ -12,6 +12,7 @@ from talkalike.store.store import Store
 
 if TYPE_CHECKING:
     from talkalike.chat.engines import Engines
+    from talkalike.website.trainings.service import Trainings
 
 THREADS = 8  # requests that run Python at once; a streamed answer holds none of them
 
@@ -33,11 +34,15 @@ class SiteSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The store, the workspace, the models (None: this site has nobody to talk to) and the settings."""
+    """The store, the workspace, the models (None: this site has nobody to talk to) and the settings.
+
+    `trainings`: how a training is started and a model promoted; None: this site shows trainings and changes nothing.
+    """
 
     store: Store
     root: Path
     engines: Engines | None = None
+    trainings: Trainings | None = None
     settings: SiteSettings = field(default_factory=SiteSettings)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="website")

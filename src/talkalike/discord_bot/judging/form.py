@@ -60,7 +60,7 @@ class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
         )
         hint = f"What should it have said? One message a line, at most {LONGEST:,} characters."
         self.add_item(discord.ui.Label(text="A better answer", description=hint, component=better))
-        self.stop()  # or discord.py would keep it in memory and take what is sent
+        self.stop()  # or discord.py would keep every form that was opened in memory
 
 
 async def open_form(interaction: Interaction, find: Callable[[], Awaitable[ReplyRow]]) -> None:

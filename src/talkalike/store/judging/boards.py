@@ -47,9 +47,9 @@ class Board:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What somebody says about a pair now (a side, or another choice; None: nothing), and whether it was theirs before.
+    """What somebody says about a pair now (a side, or another choice; None: nothing), and what they said before.
 
-    `first`: they had judged nothing yet. `consent`: it may be learned from.
+    `first`: it is their first judgement. `consent`: it may be learned from.
     """
 
     choice: Side | Choice | None
@@ -86,9 +86,9 @@ def vote(pair_id: int, user_id: int, choice: Side | Choice) -> Vote:
         judge = judges.of_discord(user_id)
         _not_final(pair_id, judge.id)
         first = not tables.Judgement.objects.filter(judge_id=judge.id).exists()
-        before = _said(pair_id, judge.id)
+        before = said(pair_id, judge.id)
         judgements.compare(pair_id, judge.id, choice, face=FACE)
-        return Vote(choice=_said(pair_id, judge.id), before=before, first=first, consent=judge.consent)
+        return Vote(choice=said(pair_id, judge.id), before=before, first=first, consent=judge.consent)
 
 
 def take_back(pair_id: int, user_id: int) -> Vote:
@@ -96,7 +96,7 @@ def take_back(pair_id: int, user_id: int) -> Vote:
     with transaction.atomic():
         judge = judges.of_discord(user_id)
         _not_final(pair_id, judge.id)
-        before = _said(pair_id, judge.id)
+        before = said(pair_id, judge.id)
         for row in judgements.of_pair(pair_id, judge.id):
             judgements.withdraw(row.id, judge.id)
         return Vote(choice=None, before=before)
@@ -109,15 +109,27 @@ def show_names(pair_id: int, user_id: int) -> Names:
         pair = tables.Pair.objects.filter(id=pair_id).first()
         if pair is None:
             raise RefusedError(Refusal.UNKNOWN, "There is no such pair, or no longer.")
-        said = _said(pair_id, judge.pk)
-        if said is None:
+        choice = said(pair_id, judge.pk)
+        if choice is None:
             raise RefusedError(Refusal.CLOSED, "The names are shown to those who voted.", hint="Vote first.")
         a, b = pairs.names(pair_id)
         tables.Assignment.objects.get_or_create(
             judge=judge, pair=pair, round=NAMES_SHOWN, defaults={"a_first": pair.a_first, "done": True}
         )
         left, right = (a, b) if pair.a_first else (b, a)
-        return Names(left=left, right=right, choice=said)
+        return Names(left=left, right=right, choice=choice)
+
+
+def said(pair_id: int, judge_id: int) -> Side | Choice | None:
+    """What a judge says about the pair, a better answer by the side it stands on; None for nothing."""
+    rows = judgements.of_pair(pair_id, judge_id)
+    if not rows or rows[-1].choice is None:
+        return None
+    choice = rows[-1].choice
+    if choice not in (Choice.A, Choice.B):
+        return choice
+    pair = tables.Pair.objects.get(id=pair_id)
+    return Side.LEFT if (choice is Choice.A) == pair.a_first else Side.RIGHT
 
 
 def _board(first: int, other_reply: int, speaker: str) -> Board:
@@ -160,17 +172,6 @@ def _send(reply_id: int, messages: Sequence[str]) -> None:
     for index, text in enumerate(messages[:_MOST_MESSAGES]):
         # No message of its own on Discord: a number that Discord never gives.
         replies.sent(reply_id, -(reply_id * _MOST_MESSAGES + index), text, index)
-
-
-def _said(pair_id: int, judge_id: int) -> Side | Choice | None:
-    rows = judgements.of_pair(pair_id, judge_id)
-    if not rows or rows[-1].choice is None:
-        return None
-    choice = rows[-1].choice
-    if choice not in (Choice.A, Choice.B):
-        return choice
-    pair = tables.Pair.objects.get(id=pair_id)
-    return Side.LEFT if (choice is Choice.A) == pair.a_first else Side.RIGHT
 
 
 def _not_final(pair_id: int, judge_id: int) -> None:

@@ -7,7 +7,7 @@ transactions never wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,8 @@ from talkalike.store.tables import judging_tables as tables
 if TYPE_CHECKING:
     from talkalike.store.judging import models
 
+CONSISTENCY = "consistency"  # whether somebody who judged a pair twice said the same; the day says nothing here
+_ANY_DAY = date(2000, 1, 1)
 REPEAT = "repeat"  # a comparison made again by the same judge: it says something about the judge, not the models
 
 
@@ -56,6 +58,16 @@ class Deltas:
         """Takes those of another pair or item along."""
         self.tallies.update(other.tallies)
         self.agreement.update(other.agreement)
+
+
+def consistency(kind: Kind, said: Iterable[tuple[int, str]], by: int) -> Deltas:
+    """Counts whether one judge said the same both times; `said` are rounds and choices that hold."""
+    deltas = Deltas()
+    choices = dict(said)
+    if len(choices) == 2 and Choice.SKIP not in choices.values():
+        value = "same" if choices[0] == choices[1] else "differs"
+        deltas.tallies[TallyKey(_ANY_DAY, kind.value, CONSISTENCY, "", "", "", value, -1)] += by
+    return deltas
 
 
 def comparisons(pair: models.Pair, changes: Sequence[Change]) -> Deltas:

@@ -23,7 +23,7 @@ from talkalike.store.judging.judgement_values import (
     RatingRecord,
     RefusedError,
 )
-from talkalike.store.judging.judgements import MAX_TEXT
+from talkalike.store.judging.judgements import MAX_TEXT, said_twice
 from talkalike.store.judging.lines import LineError, from_line, type_of
 from talkalike.store.tables import judging_tables as tables
 
@@ -94,12 +94,15 @@ def _take(record: AnyRecord) -> bool:
             if all(getattr(before, name) == value for name, value in content.items() if name != "a_first"):
                 return False
             raise LineError("this judge said something else about it here, which stays")
+        steady = said_twice(judge, pair.pk, -1) if isinstance(record, ComparisonRecord) else counting.Deltas()
         row = tables.Judgement.objects.create(
             judge=judge, at=record.at, seconds=record.seconds, face=FACE, **unit, **content
         )
         change = Change(judgement=row, kind=record.kind, by=1)
         if isinstance(record, ComparisonRecord):
-            counting.add(counting.comparisons(pair, [change]))
+            steady.include(said_twice(judge, pair.pk, 1))
+            steady.include(counting.comparisons(pair, [change]))
+            counting.add(steady)
         else:
             counting.add(counting.about_item(item, [change]))
         return True

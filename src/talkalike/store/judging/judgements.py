@@ -98,7 +98,11 @@ def compare(
         if isinstance(choice, Side):
             choice = Choice.A if (choice is Side.LEFT) == assignment.a_first else Choice.B
         content = {"choice": choice.value, "a_first": assignment.a_first}
+        before = said_twice(judge, pair_id, -1) if repeat or assignment.done else counting.Deltas()
         put = _replace(judge, {"pair_id": pair_id, "round": int(repeat)}, Type.COMPARISON, content, (seconds, face))
+        if repeat or assignment.done:
+            before.include(said_twice(judge, pair_id, 1))
+            counting.add(before)
         serving.judged(pair, assignment, choice)
         return _counted(put, judge, pair=pair)
 
@@ -206,6 +210,12 @@ def _counted(
     return int(put.row.pk)
 
 
+def said_twice(judge: models.Judge, pair_id: int, by: int) -> counting.Deltas:
+    """What this judge's two answers about a pair, as they are now, add to the counts."""
+    rows = tables.Judgement.objects.filter(judge=judge, pair_id=pair_id, ended_at=None)
+    return counting.consistency(Kind(judge.kind), rows.values_list("round", "choice"), by)
+
+
 def count(changes: list[Change], *, item: models.Item | None = None, pair: models.Pair | None = None) -> None:
     """Counts changes of judgements about one item or pair, of one type and scale."""
     if pair is not None:
@@ -224,6 +234,7 @@ def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | N
             raise RefusedError(Refusal.OTHERS, "This judgement is somebody else's.")
         pair = locked_pair(row.pair_id, vanished=False) if row.pair_id is not None else None
         item = _locked_item(row.item_id, vanished=False) if row.item_id is not None else None
+        steady = said_twice(judge, pair.pk, -1) if pair is not None else counting.Deltas()
         now = timezone.now()
         if not tables.Judgement.objects.filter(id=row.pk, ended_at=None).update(ended_at=now):
             return None  # another request was quicker
@@ -233,6 +244,9 @@ def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | N
         if again is not None:
             changes.append(Change(judgement=again, kind=Kind(judge.kind), by=1))
         count(changes, item=item, pair=pair)
+        if pair is not None:
+            steady.include(said_twice(judge, pair.pk, 1))
+            counting.add(steady)
         if pair is not None and again is None:
             serving.reopen(pair, judge_id, repeat=bool(row.round))
         return Undone(taken_back=row_of(row), holds_again=row_of(again) if again else None)

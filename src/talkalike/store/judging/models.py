@@ -76,7 +76,10 @@ class Item(models.Model):
 
 
 class Batch(models.Model):
-    """Pairs that are judged together; the models' names are shown when it is done."""
+    """Pairs that are judged together; the models' names are shown when it is done.
+
+    `scores` are the models' standings as they were at `scored_at`, by which the next pairs are chosen.
+    """
 
     name = models.TextField()
     state = models.CharField(max_length=8)
@@ -86,6 +89,8 @@ class Batch(models.Model):
     made_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
     revealed_at = models.DateTimeField(null=True)
+    scores = models.JSONField(default=dict)
+    scored_at = models.DateTimeField(null=True)
 
     pairs: Any  # the manager of its pairs
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from talkalike.store import storable
-from talkalike.store.judging import items, serving, standings
+from talkalike.store.judging import items, serving
 from talkalike.store.judging.judgement_values import Refusal, RefusedError
 from talkalike.store.tables import judging_tables as tables
 from talkalike.store.tables import tables as reply_tables
@@ -113,7 +113,7 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     row.a_first = serving.chance(batch_row, "stored order", row) < 0.5
     row.wanted = row.missing = 1 + int(serving.chance(batch_row, "two people", row) < serving.TWO_PEOPLE)
     row.spread = min(1.0, max(0.0, spread)) if math.isfinite(spread) else 0.0
-    row.unsure = row.spread + standings.closeness(a.model, b.model, standings.scores())
+    row.unsure = row.spread + 1.0  # as if the two models were equal, until it is this pair's turn
     try:
         with transaction.atomic():
             row.save()
@@ -156,5 +156,5 @@ def _batch(row: models.Batch) -> BatchRow:
         made_at=row.made_at,
         revealed_at=row.revealed_at,
         pairs=row.pairs.count(),
-        left=row.pairs.filter(missing__gt=0).count(),
+        left=serving.fresh(row.pk).count() + serving.second_opinions(row.pk).count(),
     )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from talkalike.store.judging import items, judges, standings
@@ -26,7 +26,9 @@ TWO_PEOPLE = 0.15
 SAME_PERSON = 0.05
 GAP = 10  # pairs between the two times
 RESERVED = timedelta(minutes=30)  # for how long a pair that somebody reads is kept from others
-REFRESH = 25  # pairs of one judge between two looks at which models are close
+SCORED = timedelta(seconds=20)  # how old standings may be
+WINDOW = 20  # pairs at the head of the queue that are looked at
+NOTABLE = 0.05  # a difference in unsureness that is worth a write
 MANY = 1000  # nobody needs to know how many more there are
 
 
@@ -72,7 +74,7 @@ def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> P
         judge = judges.allowed(judge_id)
         batch = open_batch(batch_id)
         while True:
-            assignment = _waiting(judge, batch) or _fresh(judge, batch, now) or _waiting(judge, batch, early=True)
+            assignment = _waiting(judge, batch) or _next(judge, batch, now) or _waiting(judge, batch, early=True)
             if assignment is None:
                 return None
             view = _view(assignment)
@@ -97,35 +99,22 @@ def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | No
 
 def progress(judge_id: int, batch_id: int) -> Progress:
     """How far the judge is in the batch."""
-    pairs = tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0)
-    second = pairs.filter(judged__gt=0)[:MANY].count()
-    fresh = pairs.filter(judged=0)[:MANY].count()
-    judged_ = tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).count()
-    return Progress(judged=judged_, left=min(MANY, fresh + second), second_opinions=second)
-
-
-def refresh(batch_id: int) -> int:
-    """Puts the batch's pairs in a new order, close models first, from what was judged so far; returns how many moved.
-
-    `next_pair` does this now and then by itself.
-    """
-    with transaction.atomic():
-        # Of two that try at once, one does it.
-        free = tables.Batch.objects.select_for_update(skip_locked=True, no_key=True).filter(id=batch_id)
-        if free.first() is None:
-            return 0
-        scores = standings.scores()
-        waiting = tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0)
-        moved = 0
-        for one, two in waiting.values_list("a__model", "b__model").distinct().order_by():
-            close = standings.closeness(one, two, scores)
-            between = waiting.filter(a__model=one, b__model=two)
-            stale = between.exclude(unsure__range=(F("spread") + close - 0.05, F("spread") + close + 0.05))
-            moved += stale.update(unsure=F("spread") + close)
-        return moved
+    second = second_opinions(batch_id)[:MANY].count()
+    left = min(MANY, fresh(batch_id)[:MANY].count() + second)
+    return Progress(judged=_done(judge_id, batch_id), left=left, second_opinions=second)
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
+def fresh(batch_id: int) -> Any:
+    """Pairs nobody judged yet; the condition is that of an index."""
+    return tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0, judged=0)
+
+
+def second_opinions(batch_id: int) -> Any:
+    """Pairs that were judged and need somebody else; the condition is that of an index."""
+    return tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0, judged__gt=0)
+
+
 def open_batch(batch_id: int) -> models.Batch:
     """The batch. Raises RefusedError where it takes no judgements."""
     batch = tables.Batch.objects.filter(id=batch_id).first()
@@ -210,27 +199,50 @@ def _waiting(judge: models.Judge, batch: models.Batch, *, early: bool = False) -
     return None
 
 
-def _fresh(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Assignment | None:
+def _next(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Assignment | None:
     """Gives the judge the pair that helps most of those nobody reads at the moment."""
-    if _done(judge.pk, batch.pk) % REFRESH == 0:
-        refresh(batch.pk)
+    scores = _scores(batch, now)
     mine = tables.Assignment.objects.filter(judge=judge, pair_id=OuterRef("pk"))
-    free = tables.Pair.objects.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(
-        Q(reserved_until=None) | Q(reserved_until__lt=now), ~Exists(mine), batch=batch, missing__gt=0
-    )
-    free = free.order_by("-unsure", "id")
-    found = [
-        free.filter(judged=0).first(),
-        free.filter(judged__gt=0).exclude(last_judge_id=judge.pk).first(),
-    ]
-    candidates = [pair for pair in found if pair is not None]
-    if not candidates:
-        return None
-    pair = max(candidates, key=lambda pair: (pair.unsure, pair.judged))
-    tables.Pair.objects.filter(id=pair.pk).update(reserved_until=now + RESERVED)
-    return tables.Assignment.objects.create(
-        judge=judge, batch=batch, pair=pair, round=0, a_first=chance(batch, "order", pair, judge.pk) < 0.5
-    )
+    free = Q(~Exists(mine), Q(reserved_until=None) | Q(reserved_until__lt=now))
+    columns = ("id", "judged", "spread", "unsure", "a__model", "b__model")
+    candidates = []
+    for rows in (fresh(batch.pk), second_opinions(batch.pk).exclude(last_judge_id=judge.pk)):
+        candidates += rows.filter(free).order_by("-unsure", "id").values_list(*columns)[:WINDOW]
+    # `unsure` may be out of date. It is put right here, where it matters: at the head of the queue.
+    stale, ranked = {}, []
+    for pair_id, judged_, spread, unsure, one, two in candidates:
+        right = spread + standings.closeness(one, two, scores)
+        ranked.append((-right, -judged_, pair_id))
+        if abs(right - unsure) > NOTABLE:
+            stale[pair_id] = right
+    rows = tables.Pair.objects.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(free)
+    for _, _, pair_id in sorted(ranked):
+        pair = rows.filter(id=pair_id, missing__gt=0).select_related("a", "b").first()
+        if pair is not None:
+            stale.pop(pair_id, None)
+            _put_right(stale)
+            tables.Pair.objects.filter(id=pair.pk).update(reserved_until=now + RESERVED)
+            return tables.Assignment.objects.create(
+                judge=judge, batch=batch, pair=pair, round=0, a_first=chance(batch, "order", pair, judge.pk) < 0.5
+            )
+    return None
+
+
+def _scores(batch: models.Batch, now: datetime) -> dict[str, float]:
+    """The models' standings, which are worked out anew now and then."""
+    if batch.scored_at is None or now - batch.scored_at > SCORED:
+        batch.scores, batch.scored_at = standings.scores(), now
+        batch.save(update_fields=["scores", "scored_at"])
+    return dict(batch.scores)
+
+
+def _put_right(unsure: dict[int, float]) -> None:
+    """Changes how unsure these pairs are; those that somebody else is changing wait for the next time."""
+    rows = tables.Pair.objects.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(id__in=unsure)
+    changed = list(rows.only("id"))
+    for pair in changed:
+        pair.unsure = unsure[pair.pk]
+    tables.Pair.objects.bulk_update(changed, ["unsure"])
 
 
 def _view(assignment: models.Assignment, given: Choice | None = None) -> PairView | None:

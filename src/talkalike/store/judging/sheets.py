@@ -28,7 +28,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """What was said before and is said now. `first`: they had judged nothing yet; `consent`: it may be learned from."""
+    """What was said before and is said now. `first`: it is their first judgement; `consent`: it may be learned from."""
 
     before: Sheet
     after: Sheet
@@ -79,7 +79,8 @@ def fill(
             judgements.correct(item_id, judge.id, correction, seconds=each, face=FACE)
         elif corrects:
             _withdraw(item_id, judge.id, Type.CORRECTION, None)
-        return Filled(before=before, after=_read(item_id, judge.id), first=first, consent=judge.consent)
+        after = _read(item_id, judge.id)
+        return Filled(before=before, after=after, first=first and before != after, consent=judge.consent)
 
 
 def _read(item_id: int, judge_id: int) -> Sheet:

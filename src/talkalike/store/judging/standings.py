@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -40,12 +41,22 @@ def standings(*, kind: Kind = Kind.HUMAN, until: date | None = None) -> tuple[St
 def over_time(*, kind: Kind = Kind.HUMAN, points: int = 12) -> tuple[tuple[date, tuple[Standing, ...]], ...]:
     """The standings as they were on up to `points` days, evenly spread from the first comparison to the last."""
     rows = tables.Tally.objects.filter(type=Type.COMPARISON.value, kind=kind.value, count__gt=0)
-    days = sorted(set(rows.values_list("day", flat=True)))
-    if not days:
+    columns = ("day", "model_a", "model_b", "value")
+    summed = rows.exclude(value=Choice.SKIP.value).values_list(*columns).annotate(sum=Sum("count")).order_by("day")
+    counts = [(day, (str(a), str(b), str(value)), int(count)) for day, a, b, value, count in summed]
+    if not counts:
         return ()
-    span = (days[-1] - days[0]).days
-    wanted = {days[0] + timedelta(days=round(span * i / max(1, points - 1))) for i in range(points)}
-    return tuple((day, standings(kind=kind, until=day)) for day in sorted(wanted))
+    first, span = counts[0][0], (counts[-1][0] - counts[0][0]).days
+    wanted = {first + timedelta(days=round(span * i / max(1, points - 1))) for i in range(points)}
+    found = []
+    total: Counter[tuple[str, str, str]] = Counter()
+    done = 0
+    for day in sorted(wanted):
+        while done < len(counts) and counts[done][0] <= day:
+            total[counts[done][1]] += counts[done][2]
+            done += 1
+        found.append((day, stand((a, b, value, count) for (a, b, value), count in total.items())))
+    return tuple(found)
 
 
 def scores() -> dict[str, float]:

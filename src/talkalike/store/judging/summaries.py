@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from django.db.models import Avg, Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models import Sum
 
 from talkalike.store.judging import items
+from talkalike.store.judging.counting import CONSISTENCY
 from talkalike.store.judging.guesses import GuessResult, results
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Type
-from talkalike.store.judging.standings import Standing, standings
+from talkalike.store.judging.standings import Standing, stand
 from talkalike.store.judging.statistics import Alpha, Share, krippendorff_alpha, median, wilson
 from talkalike.store.tables import judging_tables as tables
 
@@ -60,13 +61,13 @@ class WorstReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSummary:
-    """How much somebody judged."""
+    """How much somebody judged lately, and how long they take."""
 
     judge_id: int
     pseudonym: str
     kind: Kind
     judgements: int
-    mean_seconds: float | None
+    median_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,37 +91,34 @@ class Summary:
 
 def summary() -> Summary:
     """All of it at once."""
+    rows = _tallies()
     return Summary(
-        totals=totals(),
+        totals=_totals(rows, Kind.HUMAN),
         judges=tables.Judge.objects.filter(kind=Kind.HUMAN.value).count(),
-        standings=standings(),
-        ratings=ratings(),
+        standings=_standings(rows, Kind.HUMAN),
+        ratings=_ratings(rows, Kind.HUMAN),
         agreement=agreement(),
-        habits=habits(),
+        habits=_habits(rows),
         guesses=results(),
-        ai_totals=totals(kind=Kind.AI),
-        ai_standings=standings(kind=Kind.AI),
-        ai_ratings=ratings(kind=Kind.AI),
+        ai_totals=_totals(rows, Kind.AI),
+        ai_standings=_standings(rows, Kind.AI),
+        ai_ratings=_ratings(rows, Kind.AI),
     )
 
 
 def totals(*, kind: Kind = Kind.HUMAN) -> dict[str, int]:
     """How many judgements of each type hold; skipped comparisons count as skips, and repeated ones as "repeat"."""
-    counts: Counter[str] = Counter()
-    rows = tables.Tally.objects.filter(kind=kind.value).values_list("type", "value").annotate(sum=Sum("count"))
-    for type_, value, count in rows.order_by():
-        counts[Type.SKIP.value if value == Choice.SKIP else type_] += int(count)
-    return {type_: count for type_, count in sorted(counts.items()) if count}
+    return _totals(_tallies(), kind)
 
 
 def ratings(*, kind: Kind = Kind.HUMAN) -> tuple[RatingSummary, ...]:
     """Every model on every scale it was rated on."""
-    rows = tables.Tally.objects.filter(kind=kind.value, type=Type.RATING.value)
-    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
-    grouped = rows.values_list("model_a", "scale", "value").annotate(sum=Sum("count")).order_by()
-    for model, scale, value, count in grouped:
-        counts[model, scale][int(value) - 1] += int(count)
-    return tuple(_rating(model, scale, values) for (model, scale), values in sorted(counts.items()) if sum(values))
+    return _ratings(_tallies(), kind)
+
+
+def habits() -> Habits:
+    """How people judge: position bias, self-consistency, speed."""
+    return _habits(_tallies())
 
 
 def agreement() -> dict[str, Alpha]:
@@ -133,27 +131,6 @@ def agreement() -> dict[str, Alpha]:
     for scale in Scale:
         found[scale.value] = krippendorff_alpha(patterns[scale.value], len(_RATINGS), level="ordinal")
     return found
-
-
-def habits() -> Habits:
-    """How people judge: position bias, self-consistency, speed."""
-    chosen = tables.Tally.objects.filter(
-        kind=Kind.HUMAN.value, type__in=(Type.COMPARISON.value, "repeat"), first__gte=0
-    ).aggregate(first=Sum("count", filter=Q(first=1), default=0), n=Sum("count", default=0))
-    again = tables.Judgement.objects.filter(round=1, ended_at=None, judge__kind=Kind.HUMAN.value)
-    before = tables.Judgement.objects.filter(pair=OuterRef("pair"), judge=OuterRef("judge"), round=0, ended_at=None)
-    both = (
-        again.annotate(before=Subquery(before.values("choice")[:1]))
-        .exclude(choice=Choice.SKIP.value)
-        .exclude(Q(before=None) | Q(before=Choice.SKIP.value))
-        .aggregate(n=Count("id"), same=Count("id", filter=Q(choice=F("before"))))
-    )
-    last = tables.Judgement.objects.order_by("-id").values_list("seconds", "judge__kind")[:RECENT]
-    return Habits(
-        first=wilson(int(chosen["first"]), int(chosen["n"])),
-        same=wilson(int(both["same"]), int(both["n"])),
-        median_seconds=median([seconds for seconds, kind in last if seconds is not None and kind == Kind.HUMAN]),
-    )
 
 
 def worst(scale: Scale, *, limit: int = 20, model: str | None = None) -> tuple[WorstReply, ...]:
@@ -175,18 +152,82 @@ def worst(scale: Scale, *, limit: int = 20, model: str | None = None) -> tuple[W
 
 
 def by_judge(*, limit: int = 50) -> tuple[JudgeSummary, ...]:
-    """Who judged most. Reads every judgement: not for a page that has to be quick at a million of them."""
-    rows: Any = tables.Judgement.objects.filter(ended_at=None)
-    rows = rows.values("judge_id", "judge__pseudonym", "judge__kind").annotate(n=Count("id"), mean=Avg("seconds"))
+    """Who gave most of the last 10,000 judgements."""
+    rows = tables.Judgement.objects.order_by("-id").values_list("judge_id", "ended_at", "seconds")[:RECENT]
+    given: dict[int, list[float | None]] = defaultdict(list)
+    for judge_id, ended_at, seconds in rows:
+        if ended_at is None:
+            given[judge_id].append(seconds)
+    most = sorted(given, key=lambda judge_id: (-len(given[judge_id]), judge_id))[:limit]
+    known = tables.Judge.objects.in_bulk(most)
     return tuple(
         JudgeSummary(
-            judge_id=row["judge_id"],
-            pseudonym=row["judge__pseudonym"],
-            kind=Kind(row["judge__kind"]),
-            judgements=row["n"],
-            mean_seconds=row["mean"],
+            judge_id=judge_id,
+            pseudonym=known[judge_id].pseudonym,
+            kind=Kind(known[judge_id].kind),
+            judgements=len(given[judge_id]),
+            median_seconds=median([seconds for seconds in given[judge_id] if seconds is not None]),
         )
-        for row in rows.order_by("-n", "judge_id")[:limit]
+        for judge_id in most
+    )
+
+
+class _Tallied(NamedTuple):
+    """A sum over all days."""
+
+    kind: str
+    type: str
+    scale: str
+    model_a: str
+    model_b: str
+    value: str
+    first: int
+    sum: int
+
+
+def _tallies() -> list[_Tallied]:
+    """All tallies, read once for everything that is made of them."""
+    rows = tables.Tally.objects.values_list(*_Tallied._fields[:-1]).annotate(sum=Sum("count")).order_by()
+    return [_Tallied(*row) for row in rows.filter(sum__gt=0)]
+
+
+def _totals(rows: list[_Tallied], kind: Kind) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.kind == kind and row.type != CONSISTENCY:
+            counts[Type.SKIP.value if row.value == Choice.SKIP else row.type] += row.sum
+    return dict(sorted(counts.items()))
+
+
+def _standings(rows: list[_Tallied], kind: Kind) -> tuple[Standing, ...]:
+    return stand(
+        (row.model_a, row.model_b, row.value, row.sum)
+        for row in rows
+        if row.kind == kind and row.type == Type.COMPARISON and row.value != Choice.SKIP
+    )
+
+
+def _ratings(rows: list[_Tallied], kind: Kind) -> tuple[RatingSummary, ...]:
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+    for row in rows:
+        if row.kind == kind and row.type == Type.RATING:
+            counts[row.model_a, row.scale][int(row.value) - 1] += row.sum
+    return tuple(_rating(model, scale, values) for (model, scale), values in sorted(counts.items()))
+
+
+def _habits(rows: list[_Tallied]) -> Habits:
+    chosen: Counter[int] = Counter()
+    twice: Counter[str] = Counter()
+    for row in rows:
+        if row.kind == Kind.HUMAN and row.type == CONSISTENCY:
+            twice[row.value] += row.sum
+        elif row.kind == Kind.HUMAN:
+            chosen[row.first] += row.sum
+    last = tables.Judgement.objects.order_by("-id").values_list("seconds", "judge__kind")[:RECENT]
+    return Habits(
+        first=wilson(chosen[1], chosen[0] + chosen[1]),
+        same=wilson(twice["same"], twice.total()),
+        median_seconds=median([seconds for seconds, kind in last if seconds is not None and kind == Kind.HUMAN]),
     )
 
 

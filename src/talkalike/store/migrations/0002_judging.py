@@ -23,6 +23,8 @@ class Migration(migrations.Migration):
                 ("made_at", models.DateTimeField()),
                 ("closed_at", models.DateTimeField(null=True)),
                 ("revealed_at", models.DateTimeField(null=True)),
+                ("scores", models.JSONField(default=dict)),
+                ("scored_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from django.urls import path, register_converter
-from django.urls.converters import StringConverter
 
 from talkalike.website.judge import batch_views, reply_views, views
 
 
-class Again(StringConverter):
+class Again:
     """False for the first time, True for the repetition."""
 
     regex = "[01]"

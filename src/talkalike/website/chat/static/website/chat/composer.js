@@ -108,10 +108,10 @@
     words.textContent = "The site does not answer. What you wrote is still here; try again in a moment.";
     document.getElementById("problem").replaceChildren(words);
   });
-  // htmx puts the focus back by id; a field that was just opened gets it here.
-  document.body.addEventListener("htmx:afterSettle", (event) => {
+  // At the end of the text, before anybody can have typed.
+  document.body.addEventListener("htmx:afterSwap", (event) => {
     const field = event.detail.elt.querySelector?.(".editing textarea");
-    if (field && document.activeElement !== field) {
+    if (field) {
       field.focus();
       field.setSelectionRange(field.value.length, field.value.length);
     }

@@ -86,15 +86,20 @@
     }
     if (event.detail.successful && form.matches?.(".correction")) sessionStorage.removeItem(draftOf(form));
   });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // A rating was saved after its pair had gone: there is no place left to say so.
+    if (!document.contains(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
+  });
   document.addEventListener("htmx:sendError", () => {
     busy = false;
     say("");
     byId("problem").textContent = "The site cannot be reached. Nothing was stored; try again.";
   });
-  document.addEventListener("htmx:afterSettle", (event) => {
-    if (event.target !== main && !main.contains(event.target)) return;
-    swapped();
-    if (goAfter) { goAfter = false; next(); }
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (main.contains(event.target)) swapped();
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (goAfter && !busy) { goAfter = false; next(); }
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("#next");
@@ -112,7 +117,7 @@
 
   function restore() {
     for (const box of main.querySelectorAll("details.more")) {
-      if (sessionStorage.getItem("judge open")) box.open = true;
+      if (sessionStorage.getItem("judge open")?.includes(box.dataset.side)) box.open = true;
     }
     for (const form of main.querySelectorAll(".correction")) {
       const draft = sessionStorage.getItem(draftOf(form));
@@ -128,8 +133,8 @@
   });
   document.addEventListener("toggle", (event) => {
     if (!event.target.matches?.("details.more")) return;
-    if (event.target.open) sessionStorage.setItem("judge open", "1");
-    else if (!main.querySelector("details.more[open]")) sessionStorage.removeItem("judge open");
+    const sides = [...main.querySelectorAll("details.more[open]")].map((box) => box.dataset.side);
+    sessionStorage.setItem("judge open", sides.join(" "));
   }, true);
 
   // --------------------------------------------------------------------------------------------------------- keys

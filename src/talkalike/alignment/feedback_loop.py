@@ -1,0 +1,243 @@
+"""The loop that learns from judged contexts, as a generator of steps: for the reward model and the preference losses.
+
+A step: a few contexts, each once with all its judged replies, whatever the number of judgements about them; the summed
+loss is divided by the judgements of the batch. An ensemble's members learn side by side, each in an order of its own.
+No dropout: networks stay in evaluation mode, so that a resumed training does exactly what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from talkalike.alignment.judged_parts import EncodedContext
+from talkalike.alignment.rollouts import Rollout
+from talkalike.alignment.shared_rows import SharedRow, shared_rows
+from talkalike.alignment.values import Sample
+from talkalike.models.roles import Roles
+from talkalike.training.loop import Progress
+from talkalike.training.losses import clip_gradients, learning_rate_factor
+
+_NO_LIMIT = 2**31
+_NOTHING = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSettings:
+    """What one step is made of."""
+
+    learning_rate: float
+    schedule: str = "linear"  # to 0; N-details
+    warmup: float = 0.05
+    epochs: float = 1.0  # more than one soon learns the judgements by heart; N-details
+    batch: int = 8  # contexts in a step
+    row_tokens: int = 2048  # of one forward pass; memory grows with it
+    max_grad_norm: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackStep:
+    """What happened in one step. `accuracy`: share of pairs in the right order before the update; NaN without pairs."""
+
+    index: int  # from 1
+    epoch: float
+    loss: float
+    accuracy: float
+    judgements: int
+    tokens: int
+    seconds: float
+    learning_rate: float
+    grad_norm: float
+    done: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Sums over a batch, or over several."""
+
+    loss: float = 0.0  # summed over judgements
+    judgements: int = 0
+    pairs: int = 0
+    right: float = 0.0  # a draw is half right
+    tokens: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Takes another's sums."""
+        self.loss += other.loss
+        self.judgements += other.judgements
+        self.pairs += other.pairs
+        self.right += other.right
+        self.tokens += other.tokens
+
+    @property
+    def mean_loss(self) -> float:
+        """Per judgement."""
+        return self.loss / max(1, self.judgements)
+
+    @property
+    def accuracy(self) -> float:
+        """Of the pairs; NaN where there is none."""
+        return self.right / self.pairs if self.pairs else float("nan")
+
+
+class Objective(Protocol):
+    """What a batch costs."""
+
+    def accumulate(self, member: int, indices: Sequence[int]) -> Tally:
+        """Adds the gradients of the batch's mean loss, for one member of an ensemble."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRow:
+    """A forward pass: contexts with their N replies. `last_N` and `owner_L` count predicted tokens and replies."""
+
+    row: SharedRow
+    contexts: tuple[int, ...]
+    starts: tuple[int, ...]  # which of the N replies is each context's first
+    owner_L: Tensor  # whose reply a predicted token belongs to
+    last_N: Tensor  # among the L places, the one after the reply's last token (only where `after_last`)
+    lengths_N: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read."""
+        return len(self.row.ids_T)
+
+
+def reply_rows(
+    contexts: Sequence[EncodedContext],
+    indices: Sequence[int],
+    *,
+    row_tokens: int,
+    device: torch.device,
+    after_last: bool = False,
+) -> list[ReplyRow]:
+    """Rows of whole contexts, at most `row_tokens` where one alone is not longer.
+
+    `after_last` reads the replies' last tokens too, which no prediction needs but a head does.
+    """
+    rows: list[list[int]] = []
+    filled = row_tokens
+    for index in indices:
+        if filled + contexts[index].tokens > row_tokens:
+            rows.append([])
+            filled = 0
+        rows[-1].append(index)
+        filled += contexts[index].tokens
+    return [_row(contexts, row, device, after_last) for row in rows]
+
+
+def feedback_steps(
+    objective: Objective,
+    members: Sequence[Sequence[nn.Parameter]],
+    *,
+    count: int,
+    optimizer: torch.optim.Optimizer,
+    settings: FeedbackSettings,
+    progress: Progress,
+) -> Iterator[FeedbackStep]:
+    """Learns from `count` contexts until the epochs are over, yielding after each step."""
+    per_epoch = steps_per_epoch(count, settings)
+    total = max(1, round(settings.epochs * per_epoch))
+    rates = [float(group["initial_lr"]) for group in optimizer.param_groups]
+    while progress.step < total:
+        start = time.perf_counter()
+        epoch, within = divmod(progress.step, per_epoch)
+        factor = learning_rate_factor(progress.step / total, schedule=settings.schedule, warmup=settings.warmup)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        tally, norms = Tally(), []
+        for member, parameters in enumerate(members):
+            tally.add(objective.accumulate(member, batches(count, settings, epoch=epoch, member=member)[within]))
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norms.append(clip_gradients(gradients, settings.max_grad_norm) if gradients else 0.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        progress.step += 1
+        seconds = time.perf_counter() - start
+        progress.seconds += seconds
+        yield FeedbackStep(
+            index=progress.step,
+            epoch=progress.step / per_epoch,
+            loss=tally.mean_loss,
+            accuracy=tally.accuracy,
+            judgements=tally.judgements,
+            tokens=tally.tokens,
+            seconds=seconds,
+            learning_rate=rates[0] * factor,
+            grad_norm=sum(norms) / len(norms),
+            done=progress.step / total,
+        )
+
+
+def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:
+    """Steps in one pass over the contexts."""
+    return max(1, round(count / settings.batch))
+
+
+def batches(count: int, settings: FeedbackSettings, *, epoch: int, member: int = 0) -> list[list[int]]:
+    """The contexts of each step of an epoch, every one once; a member of an ensemble has its own order."""
+    order = np.random.default_rng((settings.seed, epoch, member)).permutation(count)
+    return [part.tolist() for part in np.array_split(order, steps_per_epoch(count, settings))]
+
+
+def make_optimizer(groups: Sequence[tuple[Sequence[nn.Parameter], float]]) -> torch.optim.Optimizer:
+    """AdamW without weight decay over groups of (parameters, learning rate); eps as in OpenAI's runs (N-details)."""
+    device = groups[0][0][0].device.type
+    named = [{"params": list(parameters), "lr": rate, "initial_lr": rate} for parameters, rate in groups]
+    return torch.optim.AdamW(named, eps=1e-5, weight_decay=0.0, fused=device in {"cpu", "cuda"})
+
+
+def by_prompt(samples: Sequence[Sample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
+    """Samples gathered by equal prompts, and for each (context, reply) where it went."""
+    gathered: dict[tuple[int, ...], list[Sample]] = {}
+    order = {}
+    places = []
+    for sample in samples:
+        order.setdefault(sample.prompt_ids, len(order))
+        replies = gathered.setdefault(sample.prompt_ids, [])
+        places.append((order[sample.prompt_ids], len(replies)))
+        replies.append(sample)
+    contexts = [EncodedContext(samples=tuple(replies), pairs=(), ratings=(), bad=()) for replies in gathered.values()]
+    return contexts, places
+
+
+def autocast(roles: Roles) -> torch.autocast:
+    """Computes in the frozen weights' format, for roles in float32 that stand on a base in bfloat16."""
+    return torch.autocast(roles.device.type, dtype=roles.dtype, enabled=roles.dtype is not torch.float32)
+
+
+def as_tensors(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU."""
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.items()}
+
+
+def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ReplyRow:
+    rollouts, groups, starts = [], [], []
+    for index in indices:
+        starts.append(len(rollouts))
+        prompt_ids = np.asarray(contexts[index].samples[0].prompt_ids, dtype=np.int32)
+        for sample in contexts[index].samples:
+            ids = (*sample.reply_ids, 0) if after_last else sample.reply_ids  # what is "predicted" last never matters
+            reply = np.asarray(ids, dtype=np.int32)
+            rollouts.append(Rollout(prompt_ids=prompt_ids, reply_ids=reply, logprobs=_NOTHING, ended=True))
+        groups.append(range(starts[-1], len(rollouts)))
+    lengths = [len(rollout.reply_ids) for rollout in rollouts]
+    width = max(lengths)
+    (row,) = shared_rows(rollouts, groups, width=width, row_tokens=_NO_LIMIT, device=device)
+    return ReplyRow(
+        row=row,
+        contexts=tuple(indices),
+        starts=tuple(starts),
+        owner_L=row.places_L // width,
+        last_N=torch.tensor(np.cumsum(lengths) - 1, device=device),
+        lengths_N=torch.tensor(lengths, device=device),
+    )

@@ -1,0 +1,184 @@
+"""How far a reward model can be trusted, in numbers: accuracy, calibration, length, and what it has learned to like.
+
+Only numbers: drawing is the evaluation room's. Measured on held-out judgements, but for what it likes, which is told of
+all replies it has seen.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkalike.alignment.judged_parts import EncodedContext
+from talkalike.store.judging.statistics import Share, wilson
+
+Floats = NDArray[np.float64]
+_BINS = 5
+_ALIKE = 0.2  # lengths at most so far apart, as a share of the longer one, count as equal
+_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
+_SMILEY = re.compile(r"(?<!\w)[:;=]-?[)(DPpo/|]|<3|\^\^|\bx[dD]\b")
+FEATURES: Mapping[str, Callable[[str], float]] = {
+    "length": lambda text: math.log1p(len(text)),
+    "several messages": lambda text: float(text.count("\n")),
+    "emoji": lambda text: float(len(_EMOJI.findall(text))),
+    "smileys": lambda text: float(len(_SMILEY.findall(text))),
+    "all lower case": lambda text: float(text == text.lower()),
+    "question": lambda text: float("?" in text),
+    "exclamation": lambda text: float("!" in text),
+    "ends with a full stop": lambda text: float(text.rstrip().endswith(".")),
+    "commas": lambda text: float(text.count(",")),
+    "digits": lambda text: float(any(letter.isdigit() for letter in text)),
+    "link": lambda text: float("http" in text),
+    "stretched letters": lambda text: float(bool(re.search(r"([^\W\d])\1\1", text))),
+    "word length": lambda text: float(np.mean([len(word) for word in text.split()] or [0])),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationBin:
+    """What it said and what was so. Pairs: its probability and how often it was right; ratings: both from 1 to 5."""
+
+    kind: str  # "pairs" or a scale
+    predicted: float
+    actual: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liking:
+    """How a feature of the text goes with the score: a correlation over n replies, contexts taken out."""
+
+    feature: str
+    correlation: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardReport:
+    """None stands where there is nothing to measure."""
+
+    accuracy: Share  # held-out pairs in the right order; a draw is half
+    length_matched: Share  # of those whose replies are about equally long
+    longer_preferred: Share  # how often people preferred the longer one
+    longer_scored: Share  # how often the model does
+    calibration_error: float | None  # of the probabilities for pairs (ECE)
+    rating_error: float | None  # mean distance from held-out ratings
+    rating_error_of_mean: float | None  # the same for somebody who always says the mean
+    length_correlation: float | None
+    spread: float  # of the members, mean
+    calibration: tuple[CalibrationBin, ...]
+    likes: tuple[Liking, ...]  # strongest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A context with what the model says about each of its replies."""
+
+    context: EncodedContext
+    values: Sequence[float]
+    spreads: Sequence[float]
+    by_scale: Sequence[Mapping[str, float]]
+
+
+def reward_report(heldout: Sequence[Scored], everything: Sequence[Scored], *, pair_scale: str) -> RewardReport:
+    """The whole report. Pairs are judged on the scale that comparisons are about."""
+    gaps, lengths = _pairs(heldout, pair_scale)
+    longer = np.sign(lengths[:, 0] - lengths[:, 1])
+    alike = np.abs(lengths[:, 0] - lengths[:, 1]) <= _ALIKE * lengths.max(axis=1, initial=1)
+    right = (gaps > 0) + 0.5 * (gaps == 0)
+    sided = longer != 0
+    bins, pair_error = _pair_calibration(gaps)
+    rating_bins, rating_error, mean_error = _rating_calibration(heldout)
+    spreads = [spread for scored in heldout or everything for spread in scored.spreads]
+    return RewardReport(
+        accuracy=wilson(float(right.sum()), len(right)),
+        length_matched=wilson(float(right[alike].sum()), int(alike.sum())),
+        longer_preferred=wilson(float((longer > 0).sum()), int(sided.sum())),
+        longer_scored=wilson(float((np.sign(gaps) * longer > 0)[sided].sum()), int(sided.sum())),
+        calibration_error=pair_error,
+        rating_error=rating_error,
+        rating_error_of_mean=mean_error,
+        length_correlation=_correlation(everything, FEATURES["length"])[0],
+        spread=float(np.mean(spreads)) if spreads else 0.0,
+        calibration=(*bins, *rating_bins),
+        likes=likes(everything),
+    )
+
+
+def likes(everything: Sequence[Scored]) -> tuple[Liking, ...]:
+    """Features by how strongly they go with the score; those that never vary are left out."""
+    found = []
+    for feature, measure in FEATURES.items():
+        correlation, n = _correlation(everything, measure)
+        if correlation is not None:
+            found.append(Liking(feature=feature, correlation=correlation, n=n))
+    return tuple(sorted(found, key=lambda liking: -abs(liking.correlation)))
+
+
+def _pairs(heldout: Sequence[Scored], scale: str) -> tuple[Floats, Floats]:
+    """For each pair better minus worse (P,), and both lengths in characters (P, 2)."""
+    gaps, lengths = [], []
+    for scored in heldout:
+        for better, worse in scored.context.pairs:
+            gaps.append(scored.by_scale[better].get(scale, 0.0) - scored.by_scale[worse].get(scale, 0.0))
+            lengths.append([len(scored.context.samples[place].text) for place in (better, worse)])
+    return np.asarray(gaps, dtype=np.float64), np.asarray(lengths, dtype=np.float64).reshape(-1, 2)
+
+
+def _pair_calibration(gaps: Floats) -> tuple[list[CalibrationBin], float | None]:
+    if not len(gaps):
+        return [], None
+    said = 1 / (1 + np.exp(-np.abs(gaps)))
+    right = (gaps > 0) + 0.5 * (gaps == 0)
+    bins, error = [], 0.0
+    places = np.minimum(((said - 0.5) * 2 * _BINS).astype(int), _BINS - 1)
+    for place in range(_BINS):
+        inside = places == place
+        if inside.any():
+            predicted, actual = float(said[inside].mean()), float(right[inside].mean())
+            bins.append(CalibrationBin(kind="pairs", predicted=predicted, actual=actual, n=int(inside.sum())))
+            error += abs(predicted - actual) * float(inside.mean())
+    return bins, error
+
+
+def _rating_calibration(heldout: Sequence[Scored]) -> tuple[list[CalibrationBin], float | None, float | None]:
+    by_scale: dict[str, list[tuple[float, int]]] = {}
+    for scored in heldout:
+        for reply, scale, value in scored.context.ratings:
+            if scale in scored.by_scale[reply]:
+                by_scale.setdefault(scale, []).append((scored.by_scale[reply][scale], value))
+    bins, errors, plain = [], [], []
+    for scale, rows in sorted(by_scale.items()):
+        said, given = np.asarray(rows, dtype=np.float64).T
+        errors += np.abs(said - given).tolist()
+        plain += np.abs(given - given.mean()).tolist()
+        for rating in range(1, 6):
+            inside = np.rint(said) == rating
+            if inside.any():
+                predicted, actual = float(said[inside].mean()), float(given[inside].mean())
+                bins.append(CalibrationBin(kind=scale, predicted=predicted, actual=actual, n=int(inside.sum())))
+    return (bins, float(np.mean(errors)), float(np.mean(plain))) if errors else (bins, None, None)
+
+
+def _correlation(everything: Sequence[Scored], measure: Callable[[str], float]) -> tuple[float | None, int]:
+    """Pearson's, between a feature and the value; within contexts where they have several replies, else over all."""
+    within: tuple[list[float], list[float]] = ([], [])
+    alone: tuple[list[float], list[float]] = ([], [])
+    for scored in everything:
+        features = np.asarray([measure(sample.text) for sample in scored.context.samples])
+        values = np.asarray(scored.values)
+        if len(values) > 1:
+            within[0].extend(features - features.mean())
+            within[1].extend(values - values.mean())
+        else:
+            alone[0].extend(features)
+            alone[1].extend(values)
+    x = np.asarray([*within[0], *(np.asarray(alone[0]) - np.mean(alone[0] or [0]))])
+    y = np.asarray([*within[1], *(np.asarray(alone[1]) - np.mean(alone[1] or [0]))])
+    size = float(np.sqrt((x @ x) * (y @ y)))
+    return (float(x @ y) / size if size > 1e-12 else None), len(x)

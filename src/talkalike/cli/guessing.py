@@ -1,0 +1,295 @@
+"""`talkalike guess`: the friends' blind test. Its rounds are filled here, where the models are; it is taken elsewhere.
+
+Every arm answers the same moments, which were kept back from training, with the same sampler: the double, its base
+model, and, if wanted, the base model that is told whom to be and shown how they write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkalike.cli.output import JsonOption, emit, progress, table
+from talkalike.cli.secrets import database_url
+from talkalike.cli.talking import chosen_model, load_engine, sampling_of
+from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from talkalike.engine.protocol import Engine
+    from talkalike.evaluation.generate import GenerationSettings
+    from talkalike.examples.dataset import ExampleSet
+    from talkalike.examples.heldout import Reply
+    from talkalike.examples.render import Turn
+    from talkalike.models.catalog import Card
+    from talkalike.store.store import Store
+
+TURNS = 12  # of each moment, for the models and for friends alike
+SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another
+LONGEST_REPLY = 96  # tokens, for every arm alike
+CONTEXT_TOKENS = 2048
+SAMPLES = 12  # of the person's messages that the prompted base is shown
+
+app = typer.Typer(help="The friends' blind test.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuessArm:
+    """Who answers the moments. `name` is "double", "base" or "prompted"; `lead` stands before every context."""
+
+    name: str
+    model: str
+    engine: Engine
+    fingerprint: str
+    lead: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeRound:
+    """A blind test that was made. `left_out` counts answers that are not in it, by reason."""
+
+    id: int
+    moments: int
+    questions: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@app.callback()
+def options(context: typer.Context, workspace: WorkspaceOption = None) -> None:
+    """Options that may stand before the command."""
+    hand_down(context, workspace=workspace)
+
+
+@app.command("make")
+def make(
+    name: Annotated[str | None, typer.Option(help="What friends see. Default: after the person.")] = None,
+    model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
+    moments: Annotated[int, typer.Option(min=1, max=500, help="Held-out moments.")] = 20,
+    prompted: Annotated[bool, typer.Option(help="Also the base model that is told whom to be.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed takes the same moments.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a blind test from moments that were kept back from training."""
+    from talkalike.store.store import open_store
+
+    opened = open_workspace(workspace)
+    card = chosen_model(opened, model)
+    if card.kind == "base":
+        raise UserError(f"'{card.name}' is a base model: it is nobody's double.", hint="Train one: talkalike train")
+    with open_store(database_url(opened)) as store:
+        made = asyncio.run(
+            make_guess_rounds(
+                opened, store, card, name=name, moments=moments, prompted=prompted, seed=seed, quiet=as_json
+            )
+        )
+    data = {"round": made.id, "moments": made.moments, "questions": made.questions, "left_out": dict(made.left_out)}
+    emit(as_json, data, lambda screen: _show(screen, made))
+
+
+@app.command("results")
+def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show how often each model was taken for the real person."""
+    from talkalike.store.store import open_store
+
+    opened = open_workspace(workspace)
+    with open_store(database_url(opened)) as store:
+        from talkalike.store.judging import guesses
+
+        found = store.call(guesses.results)
+    rows = [
+        {
+            "arm": one.arm,
+            "model": one.model,
+            "votes": int(one.taken_for_real.n),
+            "share": one.taken_for_real.share,
+            "low": one.taken_for_real.low,
+            "high": one.taken_for_real.high,
+        }
+        for one in found
+    ]
+
+    def show(screen: Console) -> None:
+        cells = [
+            [
+                str(row["arm"]),
+                str(row["model"]),
+                str(row["votes"]),
+                *(_percent(row[key]) for key in ("share", "low", "high")),
+            ]
+            for row in rows
+        ]
+        screen.print(table(["arm", "model", ">votes", ">taken for real", ">from", ">to"], cells))
+
+    emit(as_json, {"results": rows}, show)
+
+
+async def make_guess_rounds(
+    opened: Workspace,
+    store: Store,
+    card: Card,
+    *,
+    name: str | None = None,
+    moments: int = 20,
+    prompted: bool = False,
+    seed: int = 0,
+    quiet: bool = False,
+) -> MadeRound:
+    """Takes held-out moments of the double's first speaker, lets the double and its base answer them, and stores all.
+
+    One model is in memory at a time. Raises UserError where the examples changed since the double was trained, or hold
+    no moment that can be asked about.
+    """
+    from talkalike.evaluation.generate import GenerationSettings
+    from talkalike.examples.heldout import load_replies
+
+    catalog, speaker = opened.catalog(), card.speakers[0]
+    examples = _examples_of(opened, card)
+    chosen = choose_moments(load_replies(examples, "heldout"), speaker, moments, seed=seed)
+    base = catalog.card(card.base)
+    arms: list[tuple[str, Card, tuple[Turn, ...]]] = [("double", card, ()), ("base", base, ())]
+    if prompted:
+        arms.append(("prompted", base, _persona(load_replies(examples, "train"), speaker, seed)))
+    sampling = sampling_of(opened)
+    settings = GenerationSettings(
+        sampling=replace(sampling, seed=seed, max_tokens=min(sampling.max_tokens, LONGEST_REPLY)),
+        context_tokens=CONTEXT_TOKENS,
+        cache_folder=catalog.path(card.name) / "guess",
+    )
+    answers: list[tuple[GuessArm, list[tuple[str, ...]]]] = []
+    for arm_name, arm_card, lead in arms:
+        engine = await asyncio.to_thread(load_engine, opened, arm_card)
+        arm = GuessArm(
+            name=arm_name,
+            model=arm_card.name,
+            engine=engine,
+            fingerprint=f"{arm_card.name} {arm_card.created}",
+            lead=lead,
+        )
+        try:
+            with progress(f"{arm_card.name} ({arm_name}) answers", quiet=quiet) as advance:
+                answers.append((arm, await answer(arm, chosen, settings, told=advance)))
+        finally:
+            await engine.close()
+    return await store.run(store_round, name or f"Which one is {speaker}?", chosen, answers, _people(examples))
+
+
+async def answer(
+    arm: GuessArm, moments: Sequence[Reply], settings: GenerationSettings, *, told: Callable[[int, int], object]
+) -> list[tuple[str, ...]]:
+    """What the arm says in each moment: words only, without empty messages; () where it says nothing."""
+    from talkalike.evaluation.generate import generate_replies
+    from talkalike.examples.reactions import words_of
+
+    asked = [replace(moment, context=(*arm.lead, *moment.context)) for moment in moments]
+    written = await generate_replies(
+        arm.engine,
+        asked,
+        settings,
+        fingerprint=f"{arm.fingerprint} {arm.name}",
+        progress=lambda done, total: (told(done, total), None)[1],
+    )
+    return [tuple(text.strip() for text in words_of(reply.messages) if text.strip()) for reply in written]
+
+
+def choose_moments(replies: Sequence[Reply], speaker: str, count: int, *, seed: int) -> list[Reply]:
+    """`count` moments of the speaker with a real reply of some length, each with the end of its context.
+
+    Raises UserError where there is none.
+    """
+    fit = [
+        replace(reply, context=reply.context[-TURNS:])
+        for reply in replies
+        if reply.speaker == speaker and len("".join(reply.words).strip()) >= SHORTEST
+    ]
+    if not fit:
+        raise UserError(
+            f"No held-out moment with a reply of {speaker} can be asked about.",
+            hint=f"It takes replies of at least {SHORTEST} characters. Import more chats, prepare and train again.",
+        )
+    return random.Random(seed).sample(fit, min(count, len(fit)))
+
+
+def store_round(
+    name: str,
+    moments: Sequence[Reply],
+    answers: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]],
+    people: Sequence[str],
+) -> MadeRound:
+    """Stores a blind test: a question for each moment and arm. Names of `people` are replaced wherever they stand."""
+    from talkalike.examples.reactions import readable
+    from talkalike.store.judging import guesses
+    from talkalike.store.judging.guesses import Writing
+
+    round_id = guesses.make_round(name)
+    left_out: Counter[str] = Counter()
+    questions: set[int] = set()
+    for index, moment in enumerate(moments):
+        real = tuple(text for text in moment.words if text.strip())
+        context = [(turn.speaker, readable(turn.text)) for turn in moment.context]
+        # A friend is asked once about a moment, the question stored first before others: so each meets every arm.
+        turned = index % len(answers)
+        for arm, said in (*answers[turned:], *answers[:turned]):
+            if not said[index]:
+                left_out[f"{arm.model} ({arm.name}) said nothing"] += 1
+            elif said[index] == real:
+                left_out[f"{arm.model} ({arm.name}) said the same as {moment.speaker}"] += 1
+            else:
+                mine = Writing(messages=real)
+                other = Writing(messages=said[index], model=arm.model, arm=arm.name)
+                questions.add(
+                    guesses.add_question(round_id, context, moment.speaker, real=mine, other=other, hide=people)
+                )
+    return MadeRound(id=round_id, moments=len(moments), questions=len(questions), left_out=dict(left_out))
+
+
+def _persona(training: Sequence[Reply], speaker: str, seed: int) -> tuple[Turn, ...]:
+    """The prompted base's instructions: whom to be, and messages they wrote."""
+    from talkalike.examples.render import Turn
+
+    written = [text for reply in training if reply.speaker == speaker for text in reply.words if text.strip()]
+    samples = random.Random(seed).sample(written, min(SAMPLES, len(written)))
+    lines = "\n".join(f"- {text}" for text in samples)
+    told = f"You are {speaker} in this chat. Write as {speaker} does, and nothing else. Messages of {speaker}:\n{lines}"
+    return (Turn("system", told),)
+
+
+def _people(examples: ExampleSet) -> list[str]:
+    """Everybody who speaks in the examples but the chosen speakers."""
+    names = {
+        turn.speaker
+        for split in ("train", "heldout")
+        for document in examples.documents(split)
+        for turn in document.turns
+    }
+    return sorted(names - set(examples.manifest.speakers))
+
+
+def _examples_of(opened: Workspace, card: Card) -> ExampleSet:
+    examples = opened.example_set(card.examples)
+    if examples.manifest.hash != card.examples_hash:
+        raise UserError(
+            f"The examples '{card.examples}' were prepared anew since '{card.name}' was trained: what is held out now "
+            "may have been trained on.",
+            hint="Train again, then make the blind test with that model.",
+        )
+    return examples
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.0f} %" if isinstance(value, float) else "-"
+
+
+def _show(screen: Console, made: MadeRound) -> None:
+    screen.print(f"Blind test {made.id}: {made.questions} questions about {made.moments} moments.", markup=False)
+    for reason, count in made.left_out.items():
+        screen.print(f"Left out: {count} where {reason}.", markup=False)
+    screen.print("Invite friends on the site's page “Blind test”, or let people use /guess on Discord.", markup=False)

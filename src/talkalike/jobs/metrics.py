@@ -1,0 +1,109 @@
+"""What a run measured while it trained: curves, thinned out so that a plot of a week's training stays small."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+MOST_BYTES = 64 << 20  # of the file's end; a line has some 200
+MOST_POINTS = 240
+Point = tuple[float, float]  # step, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """(step, value) in order. `loss` is smoothed over the steps each point stands for, `heldout` is as measured.
+
+    `tokens` were trained on in all; `before` says that the file's beginning was too long ago to be read.
+    """
+
+    loss: tuple[Point, ...] = ()
+    heldout: tuple[Point, ...] = ()
+    reward: tuple[Point, ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    before: bool = False
+
+    @property
+    def last_loss(self) -> float | None:
+        """As the last point shows it."""
+        return self.loss[-1][1] if self.loss else None
+
+    @property
+    def best_heldout(self) -> Point | None:
+        """The step with the lowest held-out loss."""
+        return min(self.heldout, key=lambda point: point[1], default=None)
+
+
+def curves(run: Path) -> Curves:
+    """What the run in this folder measured so far. A line that is being written, or damaged, is left out."""
+    try:
+        stat = (run / METRICS).stat()
+    except OSError:
+        return Curves()
+    return _read(run / METRICS, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _read(file: Path, _as_it_is: tuple[int, int, int]) -> Curves:
+    """Kept for as long as the file stays as it is."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        opened.seek(max(0, size - MOST_BYTES))
+        raw = opened.read(MOST_BYTES)
+    before = size > MOST_BYTES
+    lines = raw.split(b"\n")[1 if before else 0 :]
+    loss: list[Point] = []
+    heldout: list[Point] = []
+    reward: list[Point] = []
+    seconds, tokens = 0.0, 0
+    for line in lines:
+        values = _values(line)
+        step = _number(values.get("step"))
+        if step is None:
+            continue
+        for found, key in ((loss, "loss"), (heldout, "heldout_loss"), (reward, "reward")):
+            value = _number(values.get(key))
+            if value is not None:
+                found.append((step, value))
+        seconds = max(seconds, _number(values.get("total_seconds", values.get("seconds"))) or 0.0)
+        tokens += int(_number(values.get("tokens")) or 0)
+    last = [points[-1][0] for points in (loss, heldout, reward) if points]
+    return Curves(
+        loss=thinned(loss),
+        heldout=tuple(heldout[-MOST_POINTS:]),
+        reward=thinned(reward),
+        steps=int(max(last, default=0)),
+        seconds=seconds,
+        tokens=tokens,
+        before=before,
+    )
+
+
+def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:
+    """At most so many points, each the mean of the ones that it stands for."""
+    if len(points) <= most:
+        return tuple(points)
+    parts = [points[len(points) * i // most : len(points) * (i + 1) // most] for i in range(most)]
+    return tuple((part[-1][0], math.fsum(value for _, value in part) / len(part)) for part in parts)
+
+
+def _values(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
+        return None
+    return float(value)

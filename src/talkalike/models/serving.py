@@ -1,0 +1,34 @@
+"""Which model serves where none is named: a marker in the workspace that the owner sets. Knows nothing of torch."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+from talkalike.errors import UserError
+from talkalike.models.catalog import Catalog, write_atomically
+
+SERVING_FILE = "serving.json"
+
+
+def serving_model(root: Path) -> str | None:
+    """The model that was promoted in the catalog at `root`; None where none was, or it is not there any more."""
+    try:
+        marked = json.loads((root / SERVING_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    name = marked.get("model") if isinstance(marked, dict) else None
+    return name if isinstance(name, str) and Catalog(root).exists(name) else None
+
+
+def promote(root: Path, name: str, by: str) -> None:
+    """Marks the model as the one that serves. Raises UserError, and changes nothing, for one that cannot be used."""
+    card = Catalog(root).card(name)  # there, and readable
+    if card.kind == "adapter" and not Catalog(root).exists(card.base):
+        raise UserError(
+            f"'{name}' stands on '{card.base}', which is not here.", hint="Fetch its base first: talkalike models fetch"
+        )
+    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    marked = {"model": name, "by": by, "at": at, "before": serving_model(root)}
+    write_atomically(root / SERVING_FILE, json.dumps(marked, indent=2, ensure_ascii=False) + "\n")

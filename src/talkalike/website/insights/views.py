@@ -1,0 +1,109 @@
+"""The statistics: everybody who may view sees numbers; what was said to the double is for its owner alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from talkalike.jobs import cards as card_files
+from talkalike.jobs import runs as run_folders
+from talkalike.store.judging import guesses, standings, summaries
+from talkalike.store.judging.judgement_values import Kind, Scale
+from talkalike.website.access import Role, needs, visitor_of
+from talkalike.website.data import read
+from talkalike.website.insights import measured, opinions, sections, tables
+from talkalike.website.insights.opinions import SCALES
+from talkalike.website.insights.tables import Table
+from talkalike.website.services import services
+
+MOST_RUNS = 40  # of which the latest that measured something are shown
+MOST_WORST = 20
+TOTALS = {
+    "comparison": "comparisons",
+    "repeat": "asked again",
+    "rating": "ratings",
+    "correction": "corrections",
+    "flag": "flags",
+    "skip": "skips",
+}
+
+
+@needs(Role.VIEWER)
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """Everything at once. Nothing is kept between two requests: the store keeps the counts."""
+    found = read(summaries.summary)
+    cards, runs = _cards(), _runs()
+    bases = frozenset(card.name for card in cards if card.kind == "base")
+    context = {
+        "totals": [(words, tables.count(found.totals[key])) for key, words in TOTALS.items() if found.totals.get(key)],
+        "judges": found.judges,
+        "sections": [
+            sections.standings(found.standings, bases),
+            sections.over_time(read(standings.over_time), found.standings),
+            sections.guesses(found.guesses),
+            sections.ratings(found.ratings, bases),
+            sections.agreement(found),
+            sections.habits(found),
+        ],
+        "measured": [measured.likeness(cards), measured.losses(runs)],
+        "machines": sections.machines(found),
+        "ai_total": sum(found.ai_totals.values()),
+    }
+    if visitor_of(request).owner:
+        context["by_judge"] = opinions.judges(read(summaries.by_judge))
+    return render(request, "website/insights/index.html", context)
+
+
+@needs(Role.OWNER)
+@require_safe
+def worst(request: HttpRequest) -> HttpResponse:
+    """The replies that people like least, with what they answered."""
+    scale, model = _scale(request), request.GET.get("model", "")
+    found = read(summaries.worst, scale, limit=MOST_WORST, model=model or None)
+    models = sorted({one.model for one in read(summaries.ratings) if one.scale is scale})
+    scales = [(one.value, words, one is scale) for one, words in SCALES.items()]
+    context = {"found": found, "scales": scales, "scale": SCALES[scale], "models": models, "model": model}
+    return render(request, "website/insights/worst.html", context)
+
+
+@needs(Role.VIEWER)
+@require_safe
+def as_csv(request: HttpRequest, name: str) -> HttpResponse:
+    """One table as a file."""
+    made: dict[str, Callable[[], Table]] = {
+        "standings": lambda: opinions.standings(read(standings.standings)),
+        "over-time": lambda: opinions.over_time(read(standings.over_time)),
+        "ratings": lambda: opinions.ratings(read(summaries.ratings)),
+        "agreement": lambda: opinions.agreement(read(summaries.agreement)),
+        "habits": lambda: opinions.habits(read(summaries.habits)),
+        "blind-test": lambda: opinions.guesses(read(guesses.results)),
+        "likeness": lambda: measured.likeness(_cards()).table,
+        "losses": lambda: measured.losses(_runs()).table,
+        "ai-standings": lambda: opinions.standings(read(standings.standings, kind=Kind.AI)),
+        "ai-ratings": lambda: opinions.ratings(read(summaries.ratings, kind=Kind.AI)),
+    }
+    if visitor_of(request).owner:
+        made["judges"] = lambda: opinions.judges(read(summaries.by_judge))
+        made["worst"] = lambda: opinions.worst(read(summaries.worst, _scale(request), limit=1000))
+    if name not in made:
+        raise Http404("There is no such table.")
+    response = HttpResponse(tables.as_csv(made[name]()), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response
+
+
+def _cards() -> tuple[card_files.ModelCard, ...]:
+    return card_files.cards(services().root / "models")
+
+
+def _runs() -> tuple[run_folders.Run, ...]:
+    return run_folders.runs(services().root / "runs")[:MOST_RUNS]
+
+
+def _scale(request: HttpRequest) -> Scale:
+    given = request.GET.get("scale", "")
+    return Scale(given) if given in set(Scale) else Scale.SOUNDS_LIKE_ME

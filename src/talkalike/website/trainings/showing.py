@@ -1,0 +1,150 @@
+"""Runs as the pages show them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from talkalike.jobs.job import LogTail, State, log_tail
+from talkalike.jobs.runs import Run
+from talkalike.website.insights.charts import SERIES, Line, lines
+from talkalike.website.insights.tables import Column, Table, count, decimal
+from talkalike.website.trainings.lineage import METHODS
+
+STATES = {
+    State.RUNNING: ("running", "good"),
+    State.FINISHED: ("finished", ""),
+    State.STOPPED: ("stopped", ""),
+    State.FAILED: ("failed", "bad"),
+    State.LOST: ("broke off", "bad"),
+}
+_SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run with its words."""
+
+    run: Run
+    state: str
+    badge: str
+    method: str
+    best: float | None
+    done: float | None  # 0 to 1, where it was said when it is to end
+    took: str
+
+
+def view_of(run: Run) -> RunView:
+    """For lists and heads of pages."""
+    state, badge = STATES.get(run.state, ("unknown", "")) if run.state else ("unknown", "")
+    if run.job is not None and run.job.stopping:
+        state = "stopping"
+    found = run.curves
+    minutes = run.minutes
+    return RunView(
+        run=run,
+        state=state,
+        badge=badge,
+        method="reinforcement learning" if run.kind == "rl" else METHODS.get(run.method, run.method),
+        best=found.best_heldout[1] if found.best_heldout else None,
+        done=min(1.0, found.seconds / (60 * minutes)) if minutes and run.running else None,
+        took=duration(found.seconds),
+    )
+
+
+def loss_plot(run: Run) -> SafeString:
+    """The loss while it trains, and on what was held out."""
+    found = run.curves
+    drawn = [
+        Line(label="loss on the examples", points=found.loss, series=4, thin=True),
+        Line(label="held-out loss", points=found.heldout, series=0, marks=True),
+    ]
+    return lines(drawn, label=f"Loss of {run.model} by step", x_title="step", y_form=decimal(2))
+
+
+def reward_plot(run: Run) -> SafeString:
+    """The mean reward, for reinforcement learning."""
+    drawn = [Line(label="mean reward", points=run.curves.reward, series=2)]
+    return lines(drawn, label=f"Reward of {run.model} by step", x_title="step", y_form=decimal(2))
+
+
+def evaluations(run: Run) -> Table:
+    """The held-out losses, the latest last; short enough to stand open."""
+    columns = (Column(title="Step", form=count), Column(title="Held-out loss", form=decimal(3)))
+    return Table(name="heldout", title="Held-out loss by step", columns=columns, rows=run.curves.heldout[-10:])
+
+
+def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
+    """Curves of several runs over each other."""
+    drawn = [
+        Line(
+            label=run.id,
+            points=run.curves.heldout if heldout else run.curves.loss,
+            series=number,
+            marks=heldout,
+        )
+        for number, run in enumerate(runs[:SERIES])
+    ]
+    label = "Held-out loss by step" if heldout else "Loss on the examples by step"
+    return lines(drawn, label=label, x_title="step", y_form=decimal(2))
+
+
+def compared(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """For a table with a column for each run: the row's name, and what it is for each. Says what differs."""
+    views = [view_of(run) for run in runs]
+    rows = [
+        ("Model", [run.model for run in runs]),
+        ("State", [view.state for view in views]),
+        ("Examples", [run.examples for run in runs]),
+        ("Base", [run.base for run in runs]),
+        ("Trained", [view.method for view in views]),
+        *((_words(key), [_setting(run, key) for run in runs]) for key in _SHOWN_SETTINGS),
+        ("Steps", [count(run.curves.steps) for run in runs]),
+        ("Time", [view.took for view in views]),
+        ("Held-out loss before", [_number(run.curves.heldout[0][1] if run.curves.heldout else None) for run in runs]),
+        ("Lowest held-out loss", [_number(view.best) for view in views]),
+    ]
+    return [(words, [value or "–" for value in values]) for words, values in rows if any(values)]
+
+
+def settings_of(run: Run) -> list[tuple[str, str]]:
+    """What it was started with."""
+    return [(_words(key), value) for key in _SHOWN_SETTINGS if (value := _setting(run, key))]
+
+
+def log_of(run: Run) -> LogTail | None:
+    """The end of what it printed, if a job runs it."""
+    return log_tail(run.folder) if run.job is not None else None
+
+
+def duration(seconds: float) -> str:
+    """3725 is "1 h 2 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def since(moment: datetime.datetime | None) -> str:
+    """How long ago it was; "" where that is not known."""
+    return duration(max(0.0, (timezone.now() - moment).total_seconds())) if moment else ""
+
+
+def _setting(run: Run, key: str) -> str:
+    loop: Any = run.settings.get("loop") or {}
+    value = loop.get(key) if isinstance(loop, dict) else None
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

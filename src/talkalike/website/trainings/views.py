@@ -1,0 +1,143 @@
+"""Shows trainings and models. What a training printed is for the owner alone: it may name people and folders."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from talkalike.jobs import cards as card_files
+from talkalike.jobs import runs as run_folders
+from talkalike.jobs.cards import ModelCard
+from talkalike.jobs.runs import Run
+from talkalike.website.access import Role, needs, visitor_of
+from talkalike.website.answers import answer
+from talkalike.website.insights.charts import SERIES
+from talkalike.website.services import services
+from talkalike.website.trainings import lineage, showing
+
+MOST_RUNS = 100
+
+
+@needs(Role.VIEWER)
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """All trainings, and the models that came of them. For htmx the list of trainings, while one runs."""
+    runs = all_runs()
+    context: dict[str, Any] = {
+        "runs": [showing.view_of(run) for run in runs[:MOST_RUNS]],
+        "more": max(0, len(runs) - MOST_RUNS),
+        "live": any(run.running for run in runs),
+        "may_start": services().trainings is not None,
+    }
+    if request.headers.get("HX-Request") != "true":
+        cards = all_cards()
+        context["models"] = [(card, lineage.words(card)) for card in reversed(cards)]
+        context["damaged"] = card_files.damaged(services().root / "models")
+        context["serving"] = serving()
+        context["picture"] = lineage.picture(lineage.tree(cards), serving()) if cards else ""
+    return answer(request, page="website/trainings/index.html", part="website/trainings/_runs.html", context=context)
+
+
+@needs(Role.VIEWER)
+@require_safe
+def run(request: HttpRequest, name: str) -> HttpResponse:
+    """One training. For htmx the part that changes while it runs."""
+    found = one_run(name)
+    context = {
+        "view": showing.view_of(found),
+        "run": found,
+        "ago": showing.since(found.began),
+        "plot": showing.loss_plot(found),
+        "reward": showing.reward_plot(found) if found.curves.reward else "",
+        "evaluations": showing.evaluations(found),
+        "settings": showing.settings_of(found),
+        "log": showing.log_of(found) if visitor_of(request).owner else None,
+        "made": found.model in {card.name for card in all_cards()},
+        "may_start": services().trainings is not None,
+    }
+    return answer(request, page="website/trainings/run.html", part="website/trainings/_run.html", context=context)
+
+
+@needs(Role.VIEWER)
+@require_safe
+def compare(request: HttpRequest) -> HttpResponse:
+    """Several trainings over each other: `?run=...&run=...`; the latest two where none is named."""
+    runs = all_runs()
+    named = request.GET.getlist("run")
+    chosen = [run for run in runs if run.id in named] if named else list(runs[:2])
+    context = {
+        "chosen": chosen[:SERIES],
+        "left_out": len(chosen) - len(chosen[:SERIES]),
+        "all": [(run, run in chosen[:SERIES]) for run in runs[:MOST_RUNS]],
+        "heldout": showing.comparison(chosen, heldout=True),
+        "loss": showing.comparison(chosen, heldout=False),
+        "rows": showing.compared(chosen[:SERIES]),
+    }
+    return render(request, "website/trainings/compare.html", context)
+
+
+@needs(Role.VIEWER)
+@require_safe
+def model(request: HttpRequest, name: str) -> HttpResponse:
+    """A model's card."""
+    cards = all_cards()
+    card = next((card for card in cards if card.name == name), None)
+    if card is None:
+        raise Http404("There is no such model, or no longer.")
+    context = {
+        "card": card,
+        "words": lineage.words(card),
+        "scores": _flat(card.scores),
+        "settings": _flat(card.settings),
+        "children": [one.name for one in cards if card.name in one.parents],
+        "known": {one.name for one in cards},
+        "runs": [run for run in all_runs() if run.model == name],
+        "serving": serving() == name,
+        "may_start": services().trainings is not None,
+    }
+    return render(request, "website/trainings/model.html", context)
+
+
+# --------------------------------------------------------------------------------------------------------------- inside
+def all_runs() -> tuple[Run, ...]:
+    """Of the workspace, the newest first."""
+    return run_folders.runs(services().root / "runs")
+
+
+def one_run(name: str) -> Run:
+    """The run, or a page that says that there is none."""
+    found = run_folders.run(services().root / "runs", name)
+    if found is None:
+        raise Http404("There is no such training, or no longer.")
+    return found
+
+
+def all_cards() -> tuple[ModelCard, ...]:
+    """Of the workspace, the oldest first."""
+    return card_files.cards(services().root / "models")
+
+
+def serving() -> str | None:
+    """The model that answers where none is named: the one that was promoted, else the one that the engines chose."""
+    trainings, engines = services().trainings, services().engines
+    chosen = trainings.serving() if trainings is not None else None
+    return chosen or (engines.default if engines is not None else None)
+
+
+def _flat(values: Any, before: str = "") -> list[tuple[str, str]]:
+    """Nested settings as lines: ("loop: seed", "0")."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        words = f"{before}{str(key).replace('_', ' ')}"
+        if isinstance(value, dict):
+            found += _flat(value, f"{words}: ")
+        elif value is not None and value != []:
+            plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+            found.append(
+                (words, f"{value:.6g}" if isinstance(value, float) else str(value) if plain else json.dumps(value))
+            )
+    return found
