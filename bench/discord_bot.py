@@ -154,6 +154,7 @@ async def flood(world: World, engine: Timed, *, first: int, count: int, rate: fl
     ]
     numbers = {
         "messages": count,
+        "seconds": sent["seconds"],
         "messages_per_s": count / sent["seconds"],
         "lost": sum(one["replies"] == 0 for one in asked),
         "doubled": sum(one["replies"] > 1 for one in asked),
@@ -215,7 +216,7 @@ async def first_words(world: World, rounds: int) -> dict[str, Any]:
     seconds = []
     for number in range(rounds + 1):
         await world.do("ask", channels=[0], words=f"and what should i do after that? ({number})")
-        await world.do("answered", count=1, quiet=1.0, patience=60)
+        await world.do("answered", count=1, quiet=1.0, patience=300)
         (one,) = (await world.do("report"))["asked"]
         seconds.append(one["first"] - one["sent"])
     warm = seconds[1:]

@@ -31,7 +31,7 @@ class Straightforward(discord.Client):
         super().__init__(intents=wanted, guild_ready_timeout=0.5)
         self.asked = asked
         self.tokenizer = AutoTokenizer.from_pretrained(asked.model)
-        self.model = AutoModelForCausalLM.from_pretrained(asked.model)
+        self.model = AutoModelForCausalLM.from_pretrained(asked.model, dtype=torch.float32)  # as ours
         self.one_at_a_time = asyncio.Lock()
         self.tokens = 0
 

@@ -3,9 +3,9 @@
 The even-token toy: a small Llama with random weights (4 layers of 128, 512 tokens), 64 prompts of 3 to 12 tokens, 16
 new tokens, 4 replies to each of 8 prompts a step, all weights, learning rate 1e-3, no KL; the reward is the share of
 even tokens, 0.5 by chance. TRL and ours see the same prompts and start from the same weights, each twice: every batch
-used for one update (TRL's default) and for 8 (a minibatch for each prompt); ours with 8 is compared with both. The other
-library trains only its own network: a PaLM of the same width and depth, which learns from as many replies. What counts
-is the reward gained over the seconds inside the loop, until the mean of five steps reaches 0.85 or the steps end.
+used for one update (TRL's default) and for 8 (a minibatch for each prompt); ours with 8 is compared with both. The
+other library trains only its own network: a PaLM of the same width and depth, which learns from as many replies. What
+counts is the reward gained over the seconds inside the loop, until the mean of five steps reaches 0.85 or they end.
 
     python bench/rl_speed.py [--steps 80] [--rounds 3]
 """

@@ -60,10 +60,34 @@ def rows(folder: Path, irc: Path | None, gguf: Path | None) -> Iterator[tuple[st
     yield "next reply's first token, 2,000 tokens of chat", f"1/{warm:.0f} of a cold prefill", "≤ 1/20"
     for name, value in answer["decode_tokens_per_s"].items():
         yield f"decoding, {name}", f"{value:.1f} tokens/s", "as it is"
+    yield from bot_rows(folder)
     if irc is not None:
         learned = run("learning_speed.py", str(irc), "--speaker", "Dr_Willis", "--models", str(base.parent))[0]
         times = learned["times_sooner"]
         yield "TRL's held-out loss after an epoch per reply, reached", f"{times} times sooner", "≥ 8 times"
+
+
+def bot_rows(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """The double on Discord: under load, and with the default base beside the straightforward bot."""
+    bot = run("discord_bot.py", "--workspace", str(folder))[0]
+    warm, busy, model = bot["scripted"]["warm"], bot["scripted"]["sustained"], bot["model"]
+    plain = bot["opponent"]["in_the_event_loop"]
+    delay = f"{warm['event_to_engine_p99_ms']:.0f} ms"
+    yield f"event to engine request, p99, {bot['scripted']['channels']:,} warm channels", delay, "≤ 20 ms"
+    lost = f"{busy['lost']} lost, {busy['doubled']} doubled"
+    yield f"{busy['messages_per_s']:.0f} messages/s for {busy['seconds']:.0f} s", lost, "0 lost, 0 doubled"
+    memory = busy["memory_mb"]
+    held = f"{memory['at_25_percent']:.0f} and {memory['at_the_end']:.0f} MB"
+    yield "the bot's memory after a quarter of that, and at the end", held, "flat"
+    first = model["first_words"]["warm_s"]
+    yield "first words in a warm channel of 2,000 tokens", f"{first:.2f} s", "< 1 s"
+    yield "the same, straightforward bot", f"{plain['first_words']['warm_s']:.2f} s", "as it is"
+    times = model["at_once_over_one_after_another"]
+    yield "32 channels at once over one after another", f"{times:.1f} times the tokens/s", "≥ 3 times"
+    yield "the same 32 channels at once", f"{model['at_once']['tokens_per_s']:.0f} tokens/s", "as it is"
+    yield "the same, straightforward bot", f"{plain['at_once']['tokens_per_s']:.0f} tokens/s", "as it is"
+    pauses = f"{model['event_loop_lag']['max_ms'] / 1000:.2f} s; straightforward {plain['longest_pause_s']:.1f} s"
+    yield "the event loop's longest pause meanwhile", pauses, "as it is"
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def reply(number: int, messages: Sequence[str], model: str = "anna-lora") -> Jud
 def sentence(rng: random.Random, *, laughs: bool = False) -> str:
     """A few words, with or without laughter."""
     words = rng.choices(WORDS, k=rng.randint(2, 6))
-    return " ".join([*words, "haha"] if laughs else words)
+    return " ".join([*words[:-1], "haha"] if laughs else words)
 
 
 def common(number: int, judge: str = "judge-1", kind: Kind = Kind.HUMAN) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_for_inference
+from talkalike.models.roles import Roles
 from talkalike.training.run_folder import RunFolder
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
@@ -164,7 +165,11 @@ def test_any_model_can_be_aligned_by_any_role(
 ) -> None:
     adapter = AdapterSettings(method=method, rank=2, last_layers=1)
     chosen = config(double=source, policy=adapter, settings=dataclasses.replace(SETTINGS, steps=2))
-    events(chosen, catalog, examples, tmp_path / "runs" / "1")
+    opened: list[Roles] = []
+    events(
+        chosen, catalog, examples, tmp_path / "runs" / "1", reward=lambda roles: opened.append(roles) or Scored(even)
+    )
+    assert [roles.loaded.name for roles in opened] == [source]  # a reward can stand on the same base
     card = catalog.card("anna-rl")
     assert card.kind == ("adapter" if method == "lora" else "full")
     assert card.parents[-1] == source

@@ -82,15 +82,17 @@ def slow_logprobs(network: Any, prompt: list[int], reply: list[int], temperature
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma2"])
-def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(kind: str) -> None:
+@pytest.mark.parametrize("prompts", [PROMPTS, [PROMPTS[3], PROMPTS[3][::-1]]], ids=["mixed lengths", "one length"])
+def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(prompts: list[list[int]], kind: str) -> None:
     roles = roles_on(kind)
     sampling = dataclasses.replace(SAMPLING, stop_id=STOPS[kind])
-    numbers = draws(0, 0, range(len(PROMPTS)), samples=16, length=SAMPLING.max_tokens)
-    replies = sample(roles, PROMPTS, role=None, sampling=sampling, random_NT=numbers)
-    assert len({len(rollout.reply_ids) for rollout in replies}) > 2  # some end early, so that holes are left
-    assert any(rollout.ended for rollout in replies) and any(not rollout.ended for rollout in replies)
+    numbers = draws(0, 0, range(len(prompts)), samples=16, length=SAMPLING.max_tokens)
+    replies = sample(roles, prompts, role=None, sampling=sampling, random_NT=numbers)
+    if prompts is PROMPTS:  # some end early, so that holes are left
+        assert len({len(rollout.reply_ids) for rollout in replies}) > 2
+        assert any(rollout.ended for rollout in replies) and any(not rollout.ended for rollout in replies)
     for index, rollout in enumerate(replies):
-        prompt = PROMPTS[index // 16]
+        prompt = prompts[index // 16]
         assert rollout.prompt_ids.tolist() == prompt
         expected = slow_logprobs(roles.network, prompt, rollout.reply_ids.tolist(), SAMPLING.temperature)
         np.testing.assert_allclose(rollout.logprobs, expected.numpy(), atol=2e-5)

@@ -119,6 +119,7 @@ def test_the_likelihood_and_its_gradient_are_those_of_cross_entropy(dtype: torch
     (ours_L * weights_L).sum().backward()
     (theirs_L * weights_L).sum().backward()
     torch.testing.assert_close(ours_LV.grad, theirs_LV.grad)
+    torch.testing.assert_close(ours_LV.detach(), logits_LV)  # backward left them as they were
     torch.testing.assert_close(negative_log_likelihood(logits_LV, targets_L), -ours_L.detach().sum())
 
 

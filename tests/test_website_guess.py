@@ -55,7 +55,8 @@ def test_friends_agree_before_they_see_anything(guest: Callable[[str], Any], ser
 
     friend = guest("judge")
     page = friend.get(f"/guess/{number}/").content.decode()
-    assert "Before you start" in page and "4 questions" in page and "really said" not in page and "question 0" not in page
+    assert "Before you start" in page and "4 questions" in page
+    assert "really said" not in page and "question 0" not in page
     assert friend.post(f"/guess/{number}/start/").status_code == 400
     assert "really said" in begin(friend, number)
     assert [row.consent for row in services.store.call(judges.all_judges)] == [False]

@@ -42,7 +42,9 @@ def write(path: Path, values: Any) -> Path:
     return path
 
 
-def add_card(root: Path, name: str, *, parents: Sequence[str] = (), likeness: float | None = None, **values: Any) -> None:
+def add_card(
+    root: Path, name: str, *, parents: Sequence[str] = (), likeness: float | None = None, **values: Any
+) -> None:
     """A model: a base where it has no parents."""
     scores: dict[str, Any] = {"heldout_loss": 2.91, "heldout_loss_before": 3.4} if parents else {}
     if likeness is not None:
@@ -65,11 +67,17 @@ def add_examples(root: Path, name: str = "mira", base: str = "tiny") -> None:
     write(root / "examples" / name / "manifest.json", manifest)
 
 
-def add_run(root: Path, name: str, *, state: str = "finished", steps: int = 80, start: float = 3.6, **values: Any) -> Path:
+def add_run(
+    root: Path, name: str, *, state: str = "finished", steps: int = 80, start: float = 3.6, **values: Any
+) -> Path:
     """A training that lies there: name ends in a date."""
     folder = root / "runs" / name
     about = {"model": name.rpartition("-")[0].rpartition("-")[0], "state": state, "examples": "mira"}
-    settings = {"base": "tiny", "adapter": {"method": "lora"}, "loop": {"learning_rate": 1e-3, "minutes": 9.0, "seed": 0}}
+    settings = {
+        "base": "tiny",
+        "adapter": {"method": "lora"},
+        "loop": {"learning_rate": 1e-3, "minutes": 9.0, "seed": 0},
+    }
     write(folder / "run.json", {**about, "settings": settings, **values})
     lines = []
     for step in range(steps + 1):

@@ -50,6 +50,7 @@ class FeedbackStep:
     epoch: float
     loss: float
     accuracy: float
+    margin: float  # how far apart the two of a pair are, on average, in the method's own units
     judgements: int
     tokens: int
     seconds: float
@@ -66,7 +67,14 @@ class Tally:
     judgements: int = 0
     pairs: int = 0
     right: float = 0.0  # a draw is half right
+    margin: float = 0.0  # summed over pairs
     tokens: int = 0
+
+    @classmethod
+    def of_gaps(cls, gaps_P: Tensor) -> Tally:
+        """Of pairs, better minus worse."""
+        right = float((gaps_P > 0).sum() + 0.5 * (gaps_P == 0).sum())
+        return cls(pairs=len(gaps_P), right=right, margin=float(gaps_P.sum()))
 
     def add(self, other: Tally) -> None:
         """Takes another's sums."""
@@ -74,6 +82,7 @@ class Tally:
         self.judgements += other.judgements
         self.pairs += other.pairs
         self.right += other.right
+        self.margin += other.margin
         self.tokens += other.tokens
 
     @property
@@ -85,6 +94,11 @@ class Tally:
     def accuracy(self) -> float:
         """Of the pairs; NaN where there is none."""
         return self.right / self.pairs if self.pairs else float("nan")
+
+    @property
+    def mean_margin(self) -> float:
+        """Of the pairs; NaN where there is none."""
+        return self.margin / self.pairs if self.pairs else float("nan")
 
 
 class Objective(Protocol):
@@ -169,6 +183,7 @@ def feedback_steps(
             epoch=progress.step / per_epoch,
             loss=tally.mean_loss,
             accuracy=tally.accuracy,
+            margin=tally.mean_margin,
             judgements=tally.judgements,
             tokens=tally.tokens,
             seconds=seconds,
@@ -199,7 +214,7 @@ def make_optimizer(groups: Sequence[tuple[Sequence[nn.Parameter], float]]) -> to
 def by_prompt(samples: Sequence[Sample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
     """Samples gathered by equal prompts, and for each (context, reply) where it went."""
     gathered: dict[tuple[int, ...], list[Sample]] = {}
-    order = {}
+    order: dict[tuple[int, ...], int] = {}
     places = []
     for sample in samples:
         order.setdefault(sample.prompt_ids, len(order))
@@ -221,7 +236,8 @@ def as_tensors(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ReplyRow:
-    rollouts, groups, starts = [], [], []
+    rollouts: list[Rollout] = []
+    groups, starts = [], []
     for index in indices:
         starts.append(len(rollouts))
         prompt_ids = np.asarray(contexts[index].samples[0].prompt_ids, dtype=np.int32)

@@ -163,6 +163,16 @@ def remarks(judgements: Judgements, gathered: Gathered, *, known_models: Iterabl
     return told
 
 
+def nothing_to_learn(judgements: Judgements, gathered: Gathered) -> UserError:
+    """What to say where no judgement tells what is better."""
+    reasons = {**judgements.left_out, **gathered.left_out}
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none of the kind that is needed"
+    return UserError(
+        f"None of {len(judgements.records)} judgements says which reply is better: {why}.",
+        hint="Compare or rate some more replies; ties, skips and contradictions teach nothing.",
+    )
+
+
 class _Builder:
     """One context while its judgements are read."""
 

@@ -73,7 +73,7 @@ def encoded(
         replies = [reply_ids(messages, context.speaker, renderer) for messages in context.replies]
         kept = [index for index, ids in enumerate(replies) if len(ids) <= max_tokens // 2]
         too_long += len(replies) - len(kept)
-        context = _only(context, kept)
+        context = only_replies(context, kept)
         if not (context.pairs or context.ratings or context.bad):
             continue
         turns = tuple(Turn(speaker, text) for speaker, text in context.turns)
@@ -101,7 +101,7 @@ def reply_ids(messages: Sequence[str], speaker: str, renderer: Renderer) -> list
     return [*ids, renderer.stop_id]
 
 
-def _only(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
+def only_replies(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
     """The context with these replies only."""
     place = {old: new for new, old in enumerate(kept)}
     return replace(

@@ -191,7 +191,7 @@ class Learner:
         with self.roles.use(role) as network, shared_row_attention(network), self.accelerator.autocast():
             logits_LV = target_logits(network, row)
         if self.settings.temperature != 1.0:
-            pass
+            logits_LV = logits_LV.float() / self.settings.temperature
         return log_likelihood(logits_LV, row.targets_L), logits_LV
 
     def _values(self, row: SharedRow) -> Tensor:

@@ -22,11 +22,13 @@ _BINS = 5
 _ALIKE = 0.2  # lengths at most so far apart, as a share of the longer one, count as equal
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
 _SMILEY = re.compile(r"(?<!\w)[:;=]-?[)(DPpo/|]|<3|\^\^|\bx[dD]\b")
+_LAUGHTER = re.compile(r"\b(a?ha(ha)+h?|he(he)+|hihi|lol|lmao|rofl)\b|[😂🤣😆]", re.IGNORECASE)
 FEATURES: Mapping[str, Callable[[str], float]] = {
     "length": lambda text: math.log1p(len(text)),
     "several messages": lambda text: float(text.count("\n")),
     "emoji": lambda text: float(len(_EMOJI.findall(text))),
     "smileys": lambda text: float(len(_SMILEY.findall(text))),
+    "laughter": lambda text: float(bool(_LAUGHTER.search(text))),
     "all lower case": lambda text: float(text == text.lower()),
     "question": lambda text: float("?" in text),
     "exclamation": lambda text: float("!" in text),

@@ -75,13 +75,15 @@ class RLFinished:
 
 
 RLEvent = RLStarted | RLStep | RLFinished
+OpenReward = Callable[[Roles], Reward]
+"""Opens a reward on the run's own roles, so that a reward model shares the base in memory."""
 
 
 class _Recipe:
     """The parts of one run that live as long as it does."""
 
     def __init__(
-        self, config: RLConfig, catalog: Catalog, examples: ExampleSet, reward: Reward, run: RunFolder
+        self, config: RLConfig, catalog: Catalog, examples: ExampleSet, reward: Reward | OpenReward, run: RunFolder
     ) -> None:
         self.config, self.catalog, self.examples, self.run = config, catalog, examples, run
         self.double = catalog.card(config.double)
@@ -96,7 +98,7 @@ class _Recipe:
         room = self.roles.loaded.context_length - config.settings.max_tokens
         self.task = Task(
             prompts=reply_prompts(examples, renderer, max_tokens=min(room, config.prompt_tokens)),
-            reward=reward,
+            reward=reward if isinstance(reward, Reward) else reward(self.roles),
             decode=lambda ids: str(renderer.tokenizer.decode(list(ids), skip_special_tokens=True)),
             stop_id=renderer.stop_id,
         )
@@ -210,7 +212,7 @@ def align(
     *,
     catalog: Catalog,
     examples: ExampleSet,
-    reward: Reward,
+    reward: Reward | OpenReward,
     run: RunFolder,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
@@ -22,6 +22,7 @@ class Sample:
     speaker: str = ""  # who replies
 
 
+@runtime_checkable
 class Reward(Protocol):
     """Anything that says how good replies are; higher is better. The same sample must always get the same number."""
 

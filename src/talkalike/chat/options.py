@@ -128,6 +128,14 @@ _ALL = (
         description="The most messages in one reply.",
     ),
     Option(
+        key="best_of",
+        type=int,
+        default=_SAMPLING.best_of,
+        low=1,
+        high=16,
+        description="Write this many replies, send the best by the reward. Costs so many times as much.",
+    ),
+    Option(
         key="persona",
         type=str,
         default="",
@@ -295,6 +303,7 @@ class Resolved:
             seed=self.value("seed"),
             max_tokens=self.value("max_tokens"),
             max_messages=self.value("max_messages"),
+            best_of=self.value("best_of"),
         )
 
     def budget(self) -> Budget:

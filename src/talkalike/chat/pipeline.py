@@ -64,7 +64,8 @@ class Reacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The last event of a reply that said something. `tokens` were written, as far as the engine tells."""
+    """The last event of a reply that said something. `tokens` were written, those of replies that were thrown away
+    included, as far as the engine tells."""
 
     reason: Finish
     tokens: int
@@ -172,7 +173,7 @@ class _Burst:
     def add(self, piece: Piece) -> str:
         """Takes a piece; returns the text that is certain to be words now."""
         self.index = piece.message
-        self.tokens += len(piece.token_ids)
+        self.tokens += len(piece.token_ids) + piece.discarded
         self.finish = piece.finish or self.finish
         text = self._held + piece.text
         if not self._text and (text == SIGN or emoji_of(text)):

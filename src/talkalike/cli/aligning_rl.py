@@ -110,10 +110,15 @@ def _run(
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
     chosen = opened.example_set(trained_on or None)
     chosen.verify()
-    reward = open_reward(config.reward, catalog=catalog)
     with only_training(opened.runs), _polite_interrupt() as should_stop:
         events = align(
-            config, catalog=catalog, examples=chosen, reward=reward, run=run, resume=resume, should_stop=should_stop
+            config,
+            catalog=catalog,
+            examples=chosen,
+            reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
+            run=run,
+            resume=resume,
+            should_stop=should_stop,
         )
         try:
             last = _watch(events, quiet=quiet)

@@ -28,7 +28,7 @@ class Answer:
         texts = [""] * (pieces[-1].message + 1)
         for piece in pieces:
             texts[piece.message] += piece.text
-        self._written = sum(len(piece.token_ids) for piece in pieces)
+        self._written = sum(len(piece.token_ids) + piece.discarded for piece in pieces)
         messages = [text.removeprefix("\n") if index else text for index, text in enumerate(texts)]
         choice = {
             "index": 0,
@@ -57,13 +57,15 @@ class Answer:
             yield b"data: [DONE]\n\n"
 
     def _piece_event(self, piece: Piece) -> bytes:
-        self._written += len(piece.token_ids)
+        self._written += len(piece.token_ids) + piece.discarded
+        facts: dict[str, Any] = {"message": piece.message, "token_ids": list(piece.token_ids)}
+        facts |= {"discarded": piece.discarded} if piece.discarded else {}
         choice = {
             "index": 0,
             "delta": {"content": piece.text} if piece.text else {},
             "finish_reason": _reason(piece),
             "logprobs": self._logprobs([piece]) if piece.text else None,
-            "talkalike": {"message": piece.message, "token_ids": list(piece.token_ids)},
+            "talkalike": facts,
         }
         return self._event([choice])
 

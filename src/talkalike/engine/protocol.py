@@ -14,6 +14,9 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 
 
+MOST_BEST_OF = 64
+
+
 class EngineBusyError(TalkalikeError):
     """Every slot is taken and the waiting line is full; trying again later may work."""
 
@@ -34,6 +37,7 @@ class Sampling:
     seed: int | None = None  # the same seed and prompt give the same reply
     max_tokens: int = 256  # for the whole burst
     max_messages: int = 8  # messages in one burst
+    best_of: int = 1  # replies written, of which a reward picks one; engines that have none write one
 
     def check(self) -> None:
         """Raises UserError naming the first value outside its range."""
@@ -45,6 +49,7 @@ class Sampling:
             "repetition_penalty": (self.repetition_penalty, 1e-3, 100.0),
             "max_tokens": (self.max_tokens, 1, 2**31),
             "max_messages": (self.max_messages, 1, 2**31),
+            "best_of": (self.best_of, 1, MOST_BEST_OF),
         }
         for name, (value, low, high) in ranges.items():
             if not low <= value <= high:
@@ -72,6 +77,7 @@ class Finish(StrEnum):
 class Piece:
     """The next bit of a reply. `message` counts the burst's messages from 0; the last piece carries `finish`.
 
+    `discarded`: tokens that were written for this reply and thrown away, told once, with the last piece.
     `logprobs` holds one natural-log probability for each of `token_ids`, under the model's own distribution at
     temperature 1 without filters.
     """
@@ -81,6 +87,7 @@ class Piece:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     finish: Finish | None = None
+    discarded: int = 0
 
 
 class Engine(Protocol):

@@ -102,6 +102,11 @@ class RemoteEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply as it arrives. Failures that may pass are tried again until the first piece has arrived."""
         sampling.check()
+        if sampling.best_of > 1 and not self._server.is_ours:
+            raise UserError(
+                f"The server at {self._server.base_url} does not choose the best of several replies.",
+                hint="Set best_of to 1.",
+            )
         body = self._body(prompt, sampling)
         for attempt in range(self._server.retries + 1):
             started = False
@@ -157,6 +162,7 @@ class RemoteEngine:
         if self._server.is_ours:
             body |= {"speaker": prompt.speaker, "max_messages": sampling.max_messages, "logprobs": True}
             body["reactions"] = True
+            body |= {"best_of": sampling.best_of} if sampling.best_of > 1 else {}
             body |= {"conversation": prompt.conversation} if prompt.conversation else {}
         return body
 

@@ -49,13 +49,14 @@ async def server_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[dict[str
 
 async def marked_pieces(choices: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Piece, None]:
     """Pieces from our own server, which says to which message of the burst each chunk belongs."""
-    message = 0
+    message = discarded = 0
     finish = Finish.STOP
     async with aclosing(choices):
         async for choice in choices:
             text = str((choice.get("delta") or {}).get("content") or "")
             facts = choice.get("talkalike") or {}
             number = int(facts.get("message", message))
+            discarded += int(facts.get("discarded", 0))
             if number > message:
                 text, message = text.removeprefix("\n"), number
             if text:
@@ -68,7 +69,7 @@ async def marked_pieces(choices: AsyncGenerator[dict[str, Any], None]) -> AsyncG
                 )
             if choice.get("finish_reason"):
                 finish = _finish(choice["finish_reason"])
-    yield Piece(text="", message=message, finish=finish)
+    yield Piece(text="", message=message, finish=finish, discarded=discarded)
 
 
 class Lines:

@@ -44,7 +44,7 @@ class _LogLikelihood(torch.autograd.Function):
         result_LV = torch.empty_like(logits_LV)
         parts = (tensor.split(_ROWS) for tensor in (result_LV, logits_LV, targets_L, normaliser_L, gradients[0]))
         for result_RV, logits_RV, targets_R, normaliser_R, gradient_R in zip(*parts, strict=True):
-            softmax_RV = logits_RV.float().sub_(normaliser_R[:, None]).exp_()
+            softmax_RV = (logits_RV.float() - normaliser_R[:, None]).exp_()
             softmax_RV[torch.arange(len(targets_R)), targets_R] -= 1
             result_RV.copy_(softmax_RV.mul_(-gradient_R[:, None]))
         return result_LV, None

@@ -93,13 +93,14 @@ def lines(
     xs = [x for line in shown for x, _ in line.points]
     ys = [y for line in shown for _, y in line.points]
     ys += [y for line in shown for _, low, high in line.bars for y in (low, high)]
-    x_axis = _fitted(min(xs), max(xs), exact=True)
+    from_zero = days is None and 0 < min(xs) < max(xs) / 10  # steps begin with 1, and 0 is what one looks for
+    x_axis = _fitted(0.0 if from_zero else min(xs), max(xs), exact=True)
     y_axis = _fitted(min(ys), max(ys))
 
     def draw(width: int) -> str:
         height = 280.0 if width == WIDE else 230.0
         y_ticks = ticks(y_axis.low, y_axis.high, 5)
-        left = 14.0 + _FONT * max(len(y_form(value)) for value in y_ticks)
+        left = 16.0 + _FONT * max(len(y_form(value)) for value in y_ticks)
         right, top, bottom = width - 14.0, 10.0, height - 40.0
 
         def x(value: float) -> float:
@@ -109,8 +110,9 @@ def lines(
             return bottom - (value - y_axis.low) / ((y_axis.high - y_axis.low) or 1.0) * (bottom - top)
 
         parts = [_grid(y_ticks, y, y_form, left, right)]
-        x_ticks = ticks(x_axis.low, x_axis.high, 6 if width == WIDE else 3)
-        parts += [_text(x(value), bottom + 16, (days or "{:,g}".format)(value), "middle") for value in x_ticks]
+        for value in ticks(x_axis.low, x_axis.high, 6 if width == WIDE else 3):
+            at, anchor = (width - 2, "end") if x(value) > width - 30 and days else (x(value), "middle")
+            parts.append(_text(at, bottom + 16, (days or "{:,g}".format)(value), anchor))
         parts.append(_text((left + right) / 2, bottom + 33, x_title, "middle", "axis-title"))
         for line in sorted(shown, key=lambda one: not one.thin):
             parts.append(_line(line, x, y))
@@ -181,6 +183,8 @@ def _grid(
 
 def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) -> str:
     colour = f"s{line.series % SERIES}"
+    if line.bars:  # side by side, so that one interval does not hide the other
+        x = _moved(x, 3.0 * (line.series - SERIES / 2))
     path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in line.points)
     made = [f'<polyline class="line{" thin" if line.thin else ""} {colour}" points="{path}"/>']
     for at, low, high in line.bars:
@@ -192,6 +196,10 @@ def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) 
             f'<circle class="dot {colour}" cx="{x(at):.1f}" cy="{y(value):.1f}" r="3.5"/>' for at, value in line.points
         ]
     return f"<g><title>{escape(line.label)}</title>{''.join(made)}</g>"
+
+
+def _moved(x: Callable[[float], float], by: float) -> Callable[[float], float]:
+    return lambda value: x(value) + by
 
 
 def _legend(shown: Sequence[Line]) -> str:

@@ -122,7 +122,7 @@ def guesses(found: Sequence[GuessResult]) -> Table:
     columns = (
         Column(title="Written by"),
         Column(title="Model"),
-        Column(title="Taken for the real one", form=share),
+        Column(title="Taken for real", form=share),
         Column(title="From", form=share),
         Column(title="To", form=share),
         Column(title="Times", form=count),

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from talkalike.jobs.job import LogTail, State, log_tail
+from talkalike.jobs.metrics import thinned
 from talkalike.jobs.runs import Run
 from talkalike.website.insights.charts import SERIES, Line, lines
 from talkalike.website.insights.tables import Column, Table, count, decimal
@@ -74,9 +75,10 @@ def reward_plot(run: Run) -> SafeString:
 
 
 def evaluations(run: Run) -> Table:
-    """The held-out losses, the latest last; short enough to stand open."""
+    """The first held-out loss and the latest ones; short enough to stand open."""
+    found = run.curves.heldout
     columns = (Column(title="Step", form=count), Column(title="Held-out loss", form=decimal(3)))
-    return Table(name="heldout", title="Held-out loss by step", columns=columns, rows=run.curves.heldout[-10:])
+    return Table(name="heldout", title="Held-out loss by step", columns=columns, rows=(*found[:1], *found[1:][-7:]))
 
 
 def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
@@ -84,7 +86,7 @@ def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
     drawn = [
         Line(
             label=run.id,
-            points=run.curves.heldout if heldout else run.curves.loss,
+            points=run.curves.heldout if heldout else thinned(run.curves.loss, 60),
             series=number,
             marks=heldout,
         )
@@ -126,6 +128,8 @@ def duration(seconds: float) -> str:
     """3725 is "1 h 2 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} days"
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,140 @@
+"""Best of n: several replies are written, and the one that a reward likes best is sent.
+
+It costs n times the computing of one reply, and nothing can be shown before all are written. The reward of n replies
+grows slowly with n, and so does the distance from the model: at most log n - (n - 1)/n nats (1.2 for 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.engine.protocol import Engine, Finish, Piece, Prompt, Sampling
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.reactions import plain
+from talkalike.examples.render import Turn
+
+AT_ONCE = 8  # replies written together; the next ones wait, so that others get a turn
+_SEEDS = 2**32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A whole reply and what it is worth; NaN before it was judged."""
+
+    pieces: tuple[Piece, ...]
+    value: float = math.nan
+
+    @property
+    def text(self) -> str:
+        """Its messages, joined by line breaks, as they are shown."""
+        messages = [""] * (self.pieces[-1].message + 1)
+        for piece in self.pieces:
+            messages[piece.message] += piece.text
+        return "\n".join(plain(message) for message in messages)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written for it, those of replies it was chosen over included."""
+        return sum(len(piece.token_ids) + piece.discarded for piece in self.pieces)
+
+
+class BestOfEngine:
+    """An `Engine` that writes `Sampling.best_of` replies with another one and hands out the best by a reward.
+
+    `reward` None: more than one reply is refused. Closing it closes the engine below.
+    """
+
+    def __init__(self, engine: Engine, reward: Reward | None) -> None:
+        self._engine = engine
+        self._reward = reward
+        self._judging = asyncio.Lock()  # a reward is no engine: it judges one reply's candidates after the other's
+
+    @property
+    def name(self) -> str:
+        """The name of the engine below."""
+        return self._engine.name
+
+    @property
+    def context_length(self) -> int:
+        """That of the engine below."""
+        return self._engine.context_length
+
+    def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
+        """As the engine below counts."""
+        return self._engine.count_tokens(turns)
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """The best reply, once all are written. Its last piece says how many tokens were written in vain.
+
+        The first reply is the one that `best_of=1` gives; of equally good ones the first is taken. Raises UserError
+        where there is no reward, or it fails.
+        """
+        sampling.check()
+        count = sampling.best_of if sampling.temperature > 0 else 1  # without chance all would be the same
+        one = replace(sampling, best_of=1)
+        if count == 1:
+            async with aclosing(self._engine.stream(prompt, one)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        if self._reward is None:
+            raise UserError(
+                "Nothing says which of several replies is the best.",
+                hint="Name a reward in talkalike.toml (chat.reward) or with --reward, or set best_of to 1.",
+            )
+        candidates = await self._written(prompt, one, count)
+        if any(candidate.pieces[-1].finish is Finish.CANCELLED for candidate in candidates):
+            yield Piece(text="", finish=Finish.CANCELLED)
+            return
+        best = max(await self._judged(self._reward, prompt, candidates), key=lambda candidate: candidate.value)
+        vain = sum(candidate.tokens for candidate in candidates) - best.tokens
+        for piece in best.pieces[:-1]:
+            yield piece
+        yield replace(best.pieces[-1], discarded=best.pieces[-1].discarded + vain)
+
+    async def close(self) -> None:
+        """Closes the engine below."""
+        await self._engine.close()
+
+    async def _written(self, prompt: Prompt, sampling: Sampling, count: int) -> list[Candidate]:
+        """The replies; where one fails the others are given up."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def write(number: int) -> Candidate:
+            seed = None if sampling.seed is None else (sampling.seed + number) % _SEEDS
+            conversation = prompt.conversation if number == 0 else ""  # its memory serves one at a time
+            async with turns:
+                stream = self._engine.stream(
+                    replace(prompt, conversation=conversation), replace(sampling, seed=seed if number else sampling.seed)
+                )
+                async with aclosing(stream) as pieces:
+                    return Candidate(pieces=tuple([piece async for piece in pieces]))
+
+        tasks = [asyncio.create_task(write(number)) for number in range(count)]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _judged(self, reward: Reward, prompt: Prompt, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates with their values; equal texts are judged once."""
+        if not all(candidate.pieces and candidate.pieces[-1].finish for candidate in candidates):
+            raise TalkalikeError("A reply broke off before its end.", hint="Ask again.")
+        texts = list(dict.fromkeys(candidate.text for candidate in candidates))
+        samples = [
+            Sample(prompt_ids=(), reply_ids=(), text=text, prompt_turns=prompt.turns, speaker=prompt.speaker)
+            for text in texts
+        ]
+        if len(texts) == 1:
+            return list(candidates)
+        async with self._judging:
+            scores = await asyncio.to_thread(checked_scores, reward, samples)
+        values = dict(zip(texts, scores, strict=True))
+        return [replace(candidate, value=values[candidate.text]) for candidate in candidates]

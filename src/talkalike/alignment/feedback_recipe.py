@@ -1,0 +1,142 @@
+"""What the recipes over judgements have in common: metrics, checkpoints, resuming, and the order of events."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, Objective, feedback_steps
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.models.adapters import Trainable
+from talkalike.models.catalog import Card
+from talkalike.training.loop import Progress
+from talkalike.training.run_folder import RunFolder
+
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackEvaluated:
+    """On the held-out judgements; NaN where there are none. `accuracy`: share of pairs in the right order."""
+
+    step: int
+    heldout_loss: float
+    accuracy: float
+    margin: float
+
+
+class FeedbackRecipe(ABC):
+    """The parts of one training that live as long as it does. Heirs set the attributes named here."""
+
+    objective: Objective
+    members: Sequence[Sequence[nn.Parameter]]
+    optimizer: torch.optim.Optimizer
+    count: int  # contexts to learn from
+
+    def __init__(self, run: RunFolder, loop: FeedbackSettings, *, evaluations: int) -> None:
+        self.run, self.loop, self.evaluations = run, loop, evaluations
+        self.progress = Progress()
+        self.evaluated = 0
+
+    @property
+    @abstractmethod
+    def trainable(self) -> Trainable:
+        """All that is trained, as the run's folder keeps it."""
+
+    @abstractmethod
+    def evaluate(self) -> FeedbackEvaluated:
+        """Looks at the held-out judgements."""
+
+    def learn(
+        self, should_stop: Callable[[], bool], *, checkpoint_minutes: float
+    ) -> Generator[FeedbackStep | FeedbackEvaluated, None, str]:
+        """Learns and yields what happens; returns "finished", or "stopped" with a checkpoint written."""
+        if self.evaluated == 0:
+            yield self._look()
+        saved_at = time.monotonic()
+        for step in feedback_steps(
+            self.objective,
+            self.members,
+            count=self.count,
+            optimizer=self.optimizer,
+            settings=self.loop,
+            progress=self.progress,
+        ):
+            self._record(step)
+            yield step
+            if step.done * self.evaluations >= self.evaluated:
+                yield self._look()
+            if step.done < 1 and should_stop():
+                self.checkpoint()
+                return "stopped"
+            if time.monotonic() - saved_at > 60 * checkpoint_minutes:
+                self.checkpoint()
+                saved_at = time.monotonic()
+        return "finished"
+
+    def checkpoint(self) -> None:
+        """Writes all that a resumed training needs."""
+        state = {**dataclasses.asdict(self.progress), "evaluated": self.evaluated}
+        self.run.save_checkpoint(self.trainable, self.optimizer, state)
+
+    def resume(self, digest: str) -> None:
+        """Goes on from the newest checkpoint. Raises UserError if the judgements are not those it began with."""
+        if self.run.description().get("judgements") not in {None, digest}:
+            raise UserError(
+                "The judgements are not those this training began with.",
+                hint="Resume with the same file, or start a new training.",
+            )
+        state = self.run.load_checkpoint(self.trainable, self.optimizer)
+        if state is not None:
+            self.evaluated = state.pop("evaluated")
+            self.progress = Progress(**state)
+            self.run.forget_after(self.progress.step)
+
+    def _look(self) -> FeedbackEvaluated:
+        found = self.evaluate()
+        self.evaluated += 1
+        told = {"heldout_loss": found.heldout_loss, "heldout_accuracy": found.accuracy, "heldout_margin": found.margin}
+        self.run.record(step=found.step, **{name: number(value) for name, value in told.items()})
+        return found
+
+    def _record(self, step: FeedbackStep) -> None:
+        if not math.isfinite(step.loss):
+            raise TalkalikeError(
+                f"The loss became {step.loss} in step {step.index}: the training diverged.",
+                hint="Lower the learning rate (--lr), then start again.",
+            )
+        values = {name: number(value) for name, value in dataclasses.asdict(step).items() if name != "index"}
+        self.run.record(step=step.index, **values, total_seconds=round(self.progress.seconds, 3))
+
+
+@contextmanager
+def memory_errors(row_tokens: int) -> Iterator[None]:
+    """Turns running out of memory into a sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        text = str(problem).lower()
+        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
+            raise
+        raise UserError(
+            "The training ran out of memory.",
+            hint=f"Lower row_tokens (now {row_tokens}) or the batch, or stand on a smaller model.",
+        ) from None
+
+
+def lineage(card: Card) -> tuple[str, ...]:
+    """The parents of what is made from this model; the first is what the weights stand on."""
+    return (*card.parents, card.name) if card.kind == "adapter" else (card.name, *card.parents)
+
+
+def number(value: float) -> float | None:
+    """None instead of NaN, which JSON does not have."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,90 @@
+"""What a batch of judgements costs a reward model, and what it says about held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from talkalike.alignment.feedback_loop import Tally, reply_rows
+from talkalike.alignment.judged_parts import EncodedContext
+from talkalike.alignment.reward_model import RewardModel, expected_ratings, pair_losses, rating_losses
+from talkalike.alignment.reward_report import Scored
+
+
+class RewardObjective:
+    """Ratings by cross-entropy and pairs by Bradley-Terry on one head; the mean over the judgements of a batch."""
+
+    def __init__(
+        self, model: RewardModel, contexts: Sequence[EncodedContext], *, centring: float, row_tokens: int
+    ) -> None:
+        self.model, self.contexts = model, contexts
+        self.centring, self.row_tokens = centring, row_tokens
+
+    def accumulate(self, member: int, indices: Sequence[int]) -> Tally:
+        """Adds the gradients of the batch's mean loss."""
+        count = max(1, sum(self.contexts[index].judgements for index in indices))
+        return self._go_through(member, indices, divisor=count)
+
+    def measure(self) -> Tally:
+        """Sums over all contexts and members, without gradients."""
+        total = Tally()
+        with torch.no_grad():
+            for member in range(len(self.model.names)):
+                total.add(self._go_through(member, range(len(self.contexts)), divisor=None))
+        return total
+
+    def _go_through(self, member: int, indices: Sequence[int], *, divisor: int | None) -> Tally:
+        tally = Tally()
+        device = self.model.roles.device
+        for row in reply_rows(self.contexts, indices, row_tokens=self.row_tokens, device=device, after_last=True):
+            tally.tokens += row.tokens
+            pairs, ratings = self._judgements(row.contexts, row.starts)
+            if not pairs and not ratings:
+                continue
+            logits = self.model.logits(member, row)
+            losses = []
+            if ratings:
+                reply, scale, value = torch.tensor(ratings, device=device).T
+                losses.append(rating_losses(logits[reply, scale], value))
+            if pairs:
+                place = self.model.form.scales.index(self.model.form.pair_scale)
+                better, worse = torch.tensor(pairs, device=device).T
+                expected_N = expected_ratings(logits[:, place])
+                losses.append(pair_losses(expected_N[better], expected_N[worse], centring=self.centring))
+                gap = (expected_N[better] - expected_N[worse]).detach()
+                tally.add(Tally.of_gaps(gap))
+            loss = torch.cat(losses).sum()
+            if divisor is not None:
+                (loss / divisor).backward()
+            tally.add(Tally(loss=float(loss.detach()), judgements=len(pairs) + len(ratings)))
+        return tally
+
+    def _judgements(
+        self, contexts: Sequence[int], starts: Sequence[int]
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+        """Of a row, by places in it."""
+        scales = self.model.form.scales
+        pairs, ratings = [], []
+        for index, start in zip(contexts, starts, strict=True):
+            context = self.contexts[index]
+            pairs += [(start + better, start + worse) for better, worse in context.pairs]
+            ratings += [(start + reply, scales.index(scale), value) for reply, scale, value in context.ratings]
+        return pairs, ratings
+
+
+def scored(model: RewardModel, contexts: Sequence[EncodedContext]) -> list[Scored]:
+    """The contexts with what the model says about each of their replies."""
+    scores = iter(model.scores([sample for context in contexts for sample in context.samples]))
+    made = []
+    for context in contexts:
+        own = [next(scores) for _ in context.samples]
+        made.append(
+            Scored(
+                context=context,
+                values=[score.value for score in own],
+                spreads=[score.spread for score in own],
+                by_scale=[score.by_scale for score in own],
+            )
+        )
+    return made

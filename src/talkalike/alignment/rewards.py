@@ -1,0 +1,161 @@
+"""What `--reward` may be: a reward model, `sentiment`, a file of rules, a classifier, or a function of one's own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import math
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talkalike.alignment.rule_reward import read_rule_reward
+from talkalike.alignment.sentiment import ClassifierReward, SentimentReward, is_classifier
+from talkalike.alignment.values import Reward, Sample
+from talkalike.errors import TalkalikeError, UserError
+
+if TYPE_CHECKING:
+    from talkalike.models.catalog import Catalog
+    from talkalike.models.roles import Roles
+
+SENTIMENT, PYTHON, CLASSIFIER = "sentiment", "python:", "classifier:"
+KINDS = (
+    "A reward is the name of a reward model, 'sentiment', a file of rules (.yaml), classifier:NAME (or #LABEL behind "
+    "it), or python:module.function."
+)
+_SHOWN = 80  # characters of a reply in a message
+
+
+def open_reward(
+    spec: str, *, catalog: Catalog, roles: Roles | None = None, device: str = "auto", dtype: str = "auto"
+) -> Reward:
+    """The reward that a person named. A reward model stands on `roles` where it can, else on a base of its own.
+
+    Raises UserError where there is no such reward or it cannot be used.
+    """
+    spec = spec.strip()
+    if spec == SENTIMENT:
+        return SentimentReward()
+    if spec.startswith(PYTHON):
+        return FunctionReward.load(spec.removeprefix(PYTHON))
+    if spec.startswith(CLASSIFIER):
+        name, _, label = spec.removeprefix(CLASSIFIER).partition("#")
+        return ClassifierReward(name, label=label, device=device)
+    if Path(spec).suffix in {".yaml", ".yml"}:
+        return read_rule_reward(Path(spec))
+    names = [card.name for card in catalog.cards() if card.kind == "reward"]
+    if spec in names or (_is_name(spec) and catalog.exists(spec)):
+        from talkalike.alignment.reward_model import RewardModel
+
+        return RewardModel.load(catalog, spec, roles=roles, device=device, dtype=dtype)
+    if is_classifier(Path(spec)):
+        return ClassifierReward(spec, device=device)
+    near = difflib.get_close_matches(spec, [SENTIMENT, *names], n=1)
+    raise UserError(f"There is no reward '{spec}'.", hint=f"Did you mean '{near[0]}'? {KINDS}" if near else KINDS)
+
+
+class FunctionReward:
+    """A person's own function: it gets a list of `Sample` and returns a number for each, in order."""
+
+    def __init__(self, name: str, function: Callable[[list[Sample]], Any]) -> None:
+        self._name = name
+        self._function = function
+
+    @classmethod
+    def load(cls, name: str) -> FunctionReward:
+        """The function `module.function`; the module may lie in the current folder. Runs the module's code."""
+        module_name, _, function_name = name.rpartition(".")
+        if not module_name or not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"'{PYTHON}{name}' names no function.", hint="Write python:module.function.")
+        with _folder_on_path():
+            try:
+                module = importlib.import_module(module_name)
+            except ModuleNotFoundError as problem:
+                missing = f"{problem.name}"
+                if not f"{module_name}.".startswith(f"{missing}."):
+                    raise UserError(f"The module '{module_name}' needs '{missing}', which is not installed.") from None
+                raise UserError(
+                    f"There is no module '{module_name}'.", hint=f"It has to be installed, or lie in {Path.cwd()}."
+                ) from None
+            except Exception as problem:  # noqa: BLE001  # a person's own module may raise anything
+                raise UserError(f"The module '{module_name}' fails when it is read: {_told(problem)}.") from None
+        function = getattr(module, function_name, None)
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise UserError(
+                f"The module '{module_name}' has no ordinary function '{function_name}'.",
+                hint="It takes a list of samples (with .text, .prompt_turns, .speaker) and returns a list of numbers.",
+            )
+        return cls(name, function)
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """What the function says. Raises UserError, naming the reply, where it raises or gives no finite number."""
+        if not samples:
+            return []
+        try:
+            result = list(self._function(list(samples)))
+        except TalkalikeError:
+            raise
+        except Exception as problem:  # noqa: BLE001  # a person's own function may raise anything
+            raise self._failure(samples, problem) from None
+        if len(result) != len(samples):
+            raise UserError(
+                f"The reward {self._name} gave {len(result)} numbers for {len(samples)} replies, "
+                f"the first of which is {_quoted(samples[0])}.",
+                hint="It has to return one number for each sample, in order.",
+            )
+        return [self._number(value, sample) for value, sample in zip(result, samples, strict=True)]
+
+    def _number(self, value: Any, sample: Sample) -> float:
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise UserError(
+                f"The reward {self._name} gave {str(value)[:40]!r} for the reply {_quoted(sample)}.",
+                hint="A reward has to be a finite number for every reply, an empty one included.",
+            )
+        return number
+
+    def _failure(self, samples: Sequence[Sample], problem: Exception) -> UserError:
+        """Which reply it was is found by asking about each alone."""
+        told = f"of {len(samples)} replies together, the first of which is {_quoted(samples[0])}"
+        for sample in samples:
+            try:
+                list(self._function([sample]))
+            except Exception as alone:  # noqa: BLE001  # as above
+                told, problem = f"of the reply {_quoted(sample)}", alone
+                break
+        return UserError(f"The reward {self._name} {told} failed: {_told(problem)}.", hint="Nothing was changed.")
+
+
+def _quoted(sample: Sample) -> str:
+    return repr(sample.text[:_SHOWN])
+
+
+def _told(problem: BaseException) -> str:
+    """The error and the line of the person's code it comes from."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(problem).__name__}: {str(problem)[:200]}{where}" if str(problem) else f"{type(problem).__name__}{where}"
+
+
+def _is_name(spec: str) -> bool:
+    return "/" not in spec and "\\" not in spec and not spec.startswith(".")
+
+
+@contextmanager
+def _folder_on_path() -> Iterator[None]:
+    """The installed program does not look for modules in the current folder; a person expects that it does."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)

@@ -1,0 +1,271 @@
+"""The trainings' pages without a browser: what is shown, started, stopped, refused; and which model serves."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talkalike.errors import UserError
+from talkalike.jobs import cards, job, runs
+from talkalike.models.serving import promote, serving_model
+from talkalike.website.services import Services
+from talkalike.website.trainings import lineage
+from trainings_workspace import FakeTrainings, add_card, add_examples, add_run, fill
+
+pytest_plugins = ("website_site",)
+
+HTMX = {"HX-Request": "true"}
+RECIPE = {
+    "name": "mira-9",
+    "examples": "mira",
+    "base": "",
+    "method": "lora",
+    "minutes": "0.5",
+    "epochs": "",
+    "learning_rate": "",
+}
+
+
+@pytest.fixture
+def workspace(services: Services) -> Iterator[FakeTrainings]:
+    fill(services.root)
+    services.trainings = FakeTrainings(services.root)
+    yield services.trainings
+    for one in job.jobs(services.root / "runs"):
+        if job.stop(one.folder, patience=(2.0, 1.0)):
+            wait_for(lambda folder=one.folder: not job.status(folder).running)  # type: ignore[misc, union-attr]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def begin(owner: Any, **changes: str) -> str:
+    """Starts a training by the form, and returns its address."""
+    answer = owner.post("/trainings/new/", RECIPE | changes)
+    assert answer.status_code == 303, answer.content.decode()
+    return str(answer.headers["Location"])
+
+
+def test_trainings_and_models_are_listed(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    workspace.chosen = "mira-2"
+    page = person("viewer").get("/trainings/").content.decode()
+    places = [page.index(f"/run/{name}/") for name in ("mira-2-aligned-20261104-090000", "mira-3-20261103-090000")]
+    assert places == sorted(places)
+    assert "stopped" in page and "2.563" in page and "reinforcement learning" in page
+    picture = re.search(r'<svg class="lineage".*?</svg>', page, re.S)
+    assert picture and "no longer here" in picture[0] and picture[0].count(">serves<") == 1
+    assert "Train a new model" not in page and "Let it serve" not in page
+    assert "hx-trigger" not in page  # nothing runs: nothing is asked for again
+
+
+def test_a_run_and_a_card_show_what_is_known(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    who = person("viewer")
+    page = who.get("/trainings/run/mira-2-20261102-113000/").content.decode()
+    assert (
+        "LoRA on the examples" in page and page.count("<polyline") == 4 and "2.563" in page and "hx-trigger" not in page
+    )
+    part = who.get("/trainings/run/mira-2-20261102-113000/", headers=HTMX).content.decode()
+    assert "<html" not in part and 'id="run"' in part
+    page = who.get("/trainings/model/mira-2/").content.decode()
+    assert "mira-2-aligned" in page and "0.61" in page and "mira-2-20261102-113000" in page
+    for path in ("run/nothing/", "run/..%2Fmodels/", "model/nothing/", "run/.training.lock/"):
+        assert who.get(f"/trainings/{path}").status_code == 404
+
+
+def test_runs_are_compared(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    who = person("viewer")
+    page = who.get("/trainings/compare/?run=mira-1-20261101-100000&run=mira-3-20261103-090000").content.decode()
+    row = re.search(r"Lowest held-out loss</th>(.*?)</tr>", page, re.S)
+    assert row and re.findall(r">([\d.]+)<", row[1]) == ["3.139", "2.633"]
+    assert page.count("<polyline") == 8 and page.count(" checked") == 2
+    assert who.get("/trainings/compare/?run=nothing").status_code == 200
+    assert page.count("mira-2-20261102-113000") == 2  # offered, not shown
+
+
+def test_an_empty_workspace_has_empty_pages(person: Callable[..., Any], services: Services) -> None:
+    services.trainings = FakeTrainings(services.root)
+    owner = person("owner")
+    assert "Nothing was trained here yet." in owner.get("/trainings/").content.decode()
+    assert "nothing to compare" in owner.get("/trainings/compare/").content.decode()
+    assert "There are no examples to learn from yet" in owner.get("/trainings/new/").content.decode()
+    assert owner.post("/trainings/new/", RECIPE).status_code == 400
+
+
+def test_a_training_is_started_watched_and_stopped(
+    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+) -> None:
+    owner, viewer = person("owner", name="anna"), person("viewer")
+    address = begin(owner)
+    assert re.fullmatch(r"/trainings/run/mira-9-\d{8}-\d{6}/", address)
+    (recipe,) = workspace.asked
+    assert (recipe.name, recipe.examples, recipe.base, recipe.method, recipe.minutes) == (
+        "mira-9",
+        "mira",
+        "tiny",
+        "lora",
+        0.5,
+    )
+    page = wait_for(lambda: "step 12" in (text := owner.get(address).content.decode()) and text)
+    assert "Training mira-9" in page and 'hx-trigger="every 2s"' in page and "by anna" in page
+    seen = viewer.get(address).content.decode()
+    assert "step 12" not in seen and "Save and stop" not in seen and 'hx-trigger="every 2s"' in seen
+    assert 'hx-trigger="every 3s"' in viewer.get("/trainings/").content.decode()
+
+    # One at a time, and no other with its name.
+    again = owner.post("/trainings/new/", RECIPE | {"name": "mira-10"})
+    assert again.status_code == 400 and "mira-9 is being trained" in again.content.decode()
+    assert len(workspace.asked) == 1
+
+    assert owner.post(f"{address}stop/").status_code == 303
+    wait_for(lambda: "Go on with it" in owner.get(address).content.decode())
+    page = owner.get(address).content.decode()
+    assert "stopped" in page and "Saved." in page and "hx-trigger" not in page
+    assert "It had ended already" in owner.post(f"{address}stop/", follow=True).content.decode()
+
+    assert owner.post(f"{address}resume/").status_code == 303
+    page = wait_for(lambda: (text := owner.get(address).content.decode()).count("Training mira-9") > 1 and text)
+    assert page.count("Training mira-9") == 2 and "Save and stop" in page
+
+
+def test_a_training_that_cannot_start_says_why(person: Callable[..., Any], services: Services) -> None:
+    fill(services.root)
+    services.trainings = FakeTrainings(services.root, program="print('error: no memory'); raise SystemExit(2)")
+    owner = person("owner")
+    address = begin(owner)
+    page = wait_for(lambda: "failed" in (text := owner.get(address).content.decode()) and text)
+    assert "error: no memory" in page and "Nothing was measured yet" in page
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("name", "", "required"),
+        ("name", "../evil", "letters, digits"),
+        ("name", "-n", "letters, digits"),
+        ("name", "a" * 65, "at most 64"),
+        ("name", "mira\n2", "letters, digits"),
+        ("name", "MIRA-2", "already"),
+        ("examples", "nothing", "valid choice"),
+        ("base", "mira-1", "valid choice"),
+        ("method", "; rm -rf /", "valid choice"),
+        ("minutes", "-1", "greater than or equal"),
+        ("minutes", "nan", "number"),
+        ("epochs", "1e9", "less than or equal"),
+        ("learning_rate", "inf", "number"),
+    ],
+)
+def test_a_recipe_that_is_wrong_starts_nothing(
+    person: Callable[..., Any], services: Services, workspace: FakeTrainings, field: str, value: str, words: str
+) -> None:
+    before = set((services.root / "runs").iterdir())
+    answer = person("owner").post("/trainings/new/", RECIPE | {field: value})
+    assert answer.status_code == 400
+    errors = re.findall(r'class="problem-text"[^>]*>([^<]+)', answer.content.decode())
+    assert len(errors) >= 1 and any(words in error for error in errors), errors
+    assert not workspace.asked and set((services.root / "runs").iterdir()) == before
+
+
+def test_only_the_owner_changes_things(
+    person: Callable[..., Any], guest: Callable[[str], Any], services: Services, workspace: FakeTrainings
+) -> None:
+    paths = ("new/", "model/mira-1/promote/", "run/mira-3-20261103-090000/stop/", "run/mira-3-20261103-090000/resume/")
+    for who, status in ((person("viewer"), 403), (person("judge"), 403), (guest("viewer"), 403), (person(), 302)):
+        for path in paths:
+            assert who.post(f"/trainings/{path}", RECIPE).status_code == status, path
+    owner = person("owner", csrf=True)
+    for path in paths:
+        assert owner.post(f"/trainings/{path}", RECIPE).status_code == 403  # forged
+    owner = person("owner", name="second")
+    assert [owner.get(f"/trainings/{path}").status_code for path in paths] == [200, 405, 405, 405]
+    assert workspace.chosen is None and not workspace.asked
+    assert not job.jobs(services.root / "runs")
+    assert person("judge", name="j2").get("/trainings/").status_code == 403
+
+
+def test_a_model_is_promoted(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    owner = person("owner")
+    page = owner.post("/trainings/model/mira-1/promote/", follow=True).content.decode()
+    assert workspace.chosen == "mira-1" and "mira-1 is now the one that serves." in page
+    assert owner.post("/trainings/model/nothing/promote/").status_code == 404
+    add_card(workspace.root, "broken", parents=("nothing",))
+    refused = owner.post("/trainings/model/broken/promote/")
+    assert refused.status_code == 400 and b"which is not here" in refused.content and workspace.chosen == "mira-1"
+
+
+def test_a_site_without_a_trainer_shows_and_changes_nothing(person: Callable[..., Any], services: Services) -> None:
+    fill(services.root)
+    owner = person("owner")
+    assert "Train a new model" not in owner.get("/trainings/").content.decode()
+    answer = owner.post("/trainings/new/", RECIPE)
+    assert answer.status_code == 400 and "talkalike train" in answer.content.decode()
+
+
+def test_a_run_of_a_terminal_is_not_stopped_from_here(
+    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+) -> None:
+    import os
+
+    folder = add_run(services.root, "mira-7-20261110-090000", state="running")
+    (services.root / "runs" / ".training.lock").write_text(str(os.getpid()))
+    owner = person("owner")
+    assert "started in a terminal" in owner.get(f"/trainings/run/{folder.name}/").content.decode()
+    answer = owner.post(f"/trainings/run/{folder.name}/stop/")
+    assert answer.status_code == 400 and b"Ctrl-C" in answer.content
+    assert b"is being trained" in owner.post("/trainings/run/mira-3-20261103-090000/resume/").content
+    assert runs.run(services.root / "runs", folder.name).running  # type: ignore[union-attr]
+
+
+def test_names_of_models_are_text(person: Callable[..., Any], services: Services) -> None:
+    add_card(services.root, "a", parents=("<script>alert(1)</script>",), speakers=["<b>Mira</b>"], source="<i>x</i>")
+    add_examples(services.root, "e")
+    who = person("viewer")
+    for path in ("", "model/a/"):
+        page = who.get(f"/trainings/{path}").content.decode()
+        assert "<script>alert" not in page and "<b>Mira" not in page and "<i>x" not in page
+
+
+def test_the_tree_holds_every_model_once(tmp_path: Path) -> None:
+    add_card(tmp_path, "base")
+    add_card(tmp_path, "one", parents=("base",))
+    add_card(tmp_path, "two", parents=("base", "one"))
+    add_card(tmp_path, "circle-a", parents=("circle-b",))
+    add_card(tmp_path, "circle-b", parents=("circle-a",))
+    add_card(tmp_path, "self", parents=("self",))
+    add_card(tmp_path, "lost", parents=("gone",))
+    nodes = lineage.tree(cards.cards(tmp_path / "models"))
+    placed = {node.name: (node.depth, nodes[node.above].name if node.above is not None else None) for node in nodes}
+    assert len(nodes) == 8 == len(placed)
+    assert (placed["base"], placed["one"], placed["two"]) == ((0, None), (1, "base"), (2, "one"))
+    assert (placed["gone"], placed["lost"], placed["self"]) == ((0, None), (1, "gone"), (0, None))
+    assert placed["circle-b"][1] == "circle-a" or placed["circle-a"][1] == "circle-b"
+
+
+def test_the_marker_of_the_serving_model(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    add_card(tmp_path, "tiny")
+    add_card(tmp_path, "mira-1", parents=("tiny",))
+    add_card(tmp_path, "orphan", parents=("gone",))
+    assert serving_model(root) is None
+    promote(root, "mira-1", "anna")
+    assert serving_model(root) == "mira-1"
+    promote(root, "tiny", "anna")
+    for name, words in (("nothing", "no model called"), ("orphan", "which is not here"), ("../x", "cannot be")):
+        with pytest.raises(UserError, match=words):
+            promote(root, name, "anna")
+    assert serving_model(root) == "tiny"
+    (root / "tiny" / "card.json").unlink()
+    assert serving_model(root) is None
+    for nonsense in ("{", "[]", '{"model": 3}', '{"model": "../tiny"}'):
+        (root / "serving.json").write_text(nonsense)
+        assert serving_model(root) is None
+    assert [path.name for path in root.glob(".*")] == []
