@@ -110,7 +110,8 @@ class BestOfEngine:
             conversation = prompt.conversation if number == 0 else ""  # its memory serves one at a time
             async with turns:
                 stream = self._engine.stream(
-                    replace(prompt, conversation=conversation), replace(sampling, seed=seed if number else sampling.seed)
+                    replace(prompt, conversation=conversation),
+                    replace(sampling, seed=seed if number else sampling.seed),
                 )
                 async with aclosing(stream) as pieces:
                     return Candidate(pieces=tuple([piece async for piece in pieces]))

@@ -141,7 +141,9 @@ def _told(problem: BaseException) -> str:
     """The error and the line of the person's code it comes from."""
     frames = traceback.extract_tb(problem.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(problem).__name__}: {str(problem)[:200]}{where}" if str(problem) else f"{type(problem).__name__}{where}"
+    return (
+        f"{type(problem).__name__}: {str(problem)[:200]}{where}" if str(problem) else f"{type(problem).__name__}{where}"
+    )
 
 
 def _is_name(spec: str) -> bool:

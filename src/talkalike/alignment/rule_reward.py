@@ -1,13 +1,13 @@
 r"""A reward of rules written down: patterns a reply should or should not have, and lengths it should keep to.
 
-    rewards:
-      - name: no capitals
-        pattern: '\p{Lu}'        # `regex`'s syntax
-        weight: -1
-        count: 3                 # each of the first 3 finds counts; without it only whether there is one
-      - name: short messages
-        length: {of: words, at_least: 2, at_most: 12}   # of: characters, words or messages
-        weight: 0.5              # in full inside the range; less the further outside
+rewards:
+  - name: no capitals
+    pattern: '\p{Lu}'        # `regex`'s syntax
+    weight: -1
+    count: 3                 # each of the first 3 finds counts; without it only whether there is one
+  - name: short messages
+    length: {of: words, at_least: 2, at_most: 12}   # of: characters, words or messages
+    weight: 0.5              # in full inside the range; less the further outside
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ def entries(file: Path, key: str, *, others: Mapping[str, str]) -> list[Mapping[
     except (yaml.YAMLError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise UserError(f"{file}{where} is no YAML: {getattr(problem, 'problem', None) or 'nested too deeply'}.") from None
+        raise UserError(
+            f"{file}{where} is no YAML: {getattr(problem, 'problem', None) or 'nested too deeply'}."
+        ) from None
     if isinstance(told, Mapping):
         for other, hint in others.items():
             if other in told and key not in told:

@@ -1,4 +1,4 @@
-"""The models a face can talk through: which there are, and how each one fares. What runs them is not the face's concern."""
+"""The models a face can talk through: which there are, and how each fares. What runs them is not the face's concern."""
 
 from __future__ import annotations
 

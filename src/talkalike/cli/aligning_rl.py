@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from talkalike.cli.output import JsonOption, duration, emit, say, table
-from talkalike.cli.training import _polite_interrupt
+from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
@@ -110,7 +110,7 @@ def _run(
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
     chosen = opened.example_set(trained_on or None)
     chosen.verify()
-    with only_training(opened.runs), _polite_interrupt() as should_stop:
+    with only_training(opened.runs), polite_interrupt() as should_stop:
         events = align(
             config,
             catalog=catalog,

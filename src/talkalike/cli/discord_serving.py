@@ -61,7 +61,9 @@ def _quiet() -> None:
 def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
     """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
     settings, chat = opened.settings.discord, opened.settings.chat
-    options = {key: value for key, value in chat.model_dump(exclude={"budget_tokens"}).items() if value is not None}
+    options = {
+        key: value for key, value in chat.model_dump(exclude={"budget_tokens", "reward"}).items() if value is not None
+    }
     if chat.budget_tokens != "auto":
         options["budget_tokens"] = chat.budget_tokens
     owner = owner_id or settings.owner_id

@@ -17,10 +17,12 @@ from typer.core import TyperGroup
 
 from talkalike import __version__
 from talkalike.cli import (
+    aligning,
     demo,
     discord,
     doctor,
     examples,
+    guessing,
     importing,
     init,
     judgements,
@@ -50,6 +52,8 @@ ORDER = (
     "score",
     "chat",
     "judgements",
+    "guess",
+    "align",
     "models",
     "serve",
     "discord",
@@ -83,6 +87,8 @@ app.command("train")(training.train)
 app.command("score", short_help="Score a model's likeness on held-out sessions.")(scoring.score)
 app.command("chat")(talking.chat)
 app.add_typer(judgements.app, name="judgements")
+app.add_typer(guessing.app, name="guess")
+app.add_typer(aligning.app, name="align")
 app.add_typer(models.app, name="models")
 app.command("serve", short_help="Serve models: API, Discord, website.")(serving.serve)
 app.add_typer(discord.app, name="discord")

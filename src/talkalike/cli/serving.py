@@ -13,7 +13,7 @@ import typer
 
 from talkalike.cli.output import say
 from talkalike.cli.secrets import discord_token
-from talkalike.cli.talking import chosen_model, load_engine
+from talkalike.cli.talking import chosen_model, load_engine, with_reward
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
 from talkalike.errors import UserError
 
@@ -81,7 +81,7 @@ async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: st
     from talkalike.engine.server import serve as serve_engine
 
     listening = listen(host, port, api_key=key)
-    engine = load_engine(opened, card)
+    engine = with_reward(opened, load_engine(opened, card))
     port = listening.getsockname()[1]
     say(f"Serving {engine.name} at http://{host}:{port}/v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     try:
@@ -105,7 +105,7 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
-    engine = load_engine(opened, card)
+    engine = with_reward(opened, load_engine(opened, card))
     try:
         await serve_engine(
             engine, speaker=_speaker(card), listening=socket.socket(fileno=inherited), api_key=key, stop=stop

@@ -15,6 +15,7 @@ from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
+    from talkalike.alignment.values import Reward
     from talkalike.chat.pipeline import Pipeline
     from talkalike.cli.chatting import Opened
     from talkalike.engine.local import LocalEngine
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _PEOPLE = 12  # others offered as roles to play
 _NOBODY = "Friend"
+_BEST_OF = 8  # replies, where a reward is named and no number
 
 
 def chat(
@@ -36,26 +38,45 @@ def chat(
         typer.Option(metavar="URL", help="Talk to an OpenAI-compatible server instead (key: the setting's)."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed and words give the same replies.")] = None,
+    best_of: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Write so many replies and send the best; costs so many times.")
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="What chooses: a reward model, sentiment, a rules .yaml, python:module.function.")
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Talk to a model in the terminal. /help lists what can be typed besides messages."""
     opened = open_workspace(workspace)
-    asyncio.run(_chat(opened, model=model, voice=as_, me=me, url=url, seed=seed))
+    sampling = _sampling(opened, seed=seed, best_of=best_of, reward=reward)
+    asyncio.run(_chat(opened, sampling, model=model, voice=as_, me=me, url=url, reward=reward))
 
 
-async def _chat(
-    opened: Workspace, *, model: str | None, voice: str | None, me: str | None, url: str | None, seed: int | None
+async def _chat(  # signature: typer
+    opened: Workspace,
+    sampling: Sampling,
+    *,
+    model: str | None,
+    voice: str | None,
+    me: str | None,
+    url: str | None,
+    reward: str | None,
 ) -> None:
+    from talkalike.alignment.best_of import BestOfEngine
     from talkalike.cli.chatting import ChatOptions, Opened
     from talkalike.cli.chatting import chat as chat_in_terminal
+
+    judge = await asyncio.to_thread(reward_of, opened, reward) if sampling.best_of > 1 else None
 
     engines: list[Engine] = []
 
     async def pipeline_of(engine: Engine, speakers: tuple[str, ...]) -> Opened:
         while engines:
             await engines.pop().close()
+        if judge is not None:
+            engine = BestOfEngine(engine, judge)
         engines.append(engine)
-        return Opened(pipeline=_pipeline(opened, engine, seed), speakers=speakers)
+        return Opened(pipeline=_pipeline(opened, engine, sampling), speakers=speakers)
 
     async def open_model(name: str) -> Opened:
         card = opened.catalog().card(name)
@@ -115,8 +136,27 @@ def sampling_of(opened: Workspace) -> Sampling:
     """How replies are sampled, by the settings."""
     from talkalike.engine.protocol import Sampling
 
-    values = opened.settings.chat.model_dump(exclude={"budget_tokens"})
+    values = opened.settings.chat.model_dump(exclude={"budget_tokens", "best_of", "reward"})
     return Sampling(**values)
+
+
+def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
+    """What judges replies: the one that is named, else the settings'; None where neither says. UserError if it fails."""
+    from talkalike.alignment.rewards import open_reward
+
+    spec, settings = wanted or opened.settings.chat.reward, opened.settings.model
+    if not spec:
+        return None
+    if not wanted and spec.endswith((".yaml", ".yml")):
+        spec = str(opened.root / spec)  # the settings lie there
+    return open_reward(spec, catalog=opened.catalog(), device=settings.device, dtype=settings.dtype)
+
+
+def with_reward(opened: Workspace, engine: Engine) -> Engine:
+    """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
+    from talkalike.alignment.best_of import BestOfEngine
+
+    return BestOfEngine(engine, reward_of(opened))
 
 
 def others(opened: Workspace, card: Card) -> tuple[str, ...]:
@@ -128,14 +168,26 @@ def others(opened: Workspace, card: Card) -> tuple[str, ...]:
     return tuple(name for name, _ in counts.most_common() if name not in card.speakers)[:_PEOPLE]
 
 
-def _pipeline(opened: Workspace, engine: Engine, seed: int | None) -> Pipeline:
+def _sampling(opened: Workspace, *, seed: int | None, best_of: int | None, reward: str | None) -> Sampling:
+    """As the settings and options say; what choosing among several replies costs is told."""
     import dataclasses
 
+    settings = opened.settings.chat
+    sampling = sampling_of(opened)
+    count = best_of or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)
+    judge = reward or settings.reward
+    if count > 1 and not judge:
+        raise UserError(
+            "Nothing says which of several replies is the best.", hint="Name a reward, for example --reward sentiment."
+        )
+    if count > 1:
+        say(f"Each reply is the best of {count} by {judge}: {count} times the work, shown when all are written.")
+    return dataclasses.replace(sampling, best_of=count, seed=sampling.seed if seed is None else seed)
+
+
+def _pipeline(opened: Workspace, engine: Engine, sampling: Sampling) -> Pipeline:
     from talkalike.chat.pipeline import Pipeline
 
-    sampling = sampling_of(opened)
-    if seed is not None:
-        sampling = dataclasses.replace(sampling, seed=seed)
     budget = opened.settings.chat.budget_tokens
     return Pipeline(engine, sampling=sampling, budget=engine.context_length if budget == "auto" else budget)
 

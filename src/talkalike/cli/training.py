@@ -85,7 +85,7 @@ def run_training(
     from talkalike.training.sft import train as train_events
 
     chosen.verify()
-    with only_training(opened.runs), _polite_interrupt() as should_stop:
+    with only_training(opened.runs), polite_interrupt() as should_stop:
         events = train_events(
             config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
         )
@@ -219,7 +219,7 @@ def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _polite_interrupt() -> Iterator[Callable[[], bool]]:
+def polite_interrupt() -> Iterator[Callable[[], bool]]:
     """Ctrl-C asks to stop after the step; a second one interrupts at once."""
     asked = False
 

@@ -62,7 +62,7 @@ def invite_link(application_id: int) -> str:
 
 
 def check(token: str, *, api: str = API) -> Application:
-    """Asks Discord who the token belongs to. Raises UserError for a wrong token, TalkalikeError if it is unreachable."""
+    """Asks Discord who the token belongs to. UserError for a wrong token, TalkalikeError if it is unreachable."""
     headers = {"Authorization": f"Bot {token}", "User-Agent": "DiscordBot (https://pypi.org/project/talkalike, 0)"}
     try:
         with httpx.Client(base_url=f"{api}/", headers=headers, timeout=15, follow_redirects=False) as client:

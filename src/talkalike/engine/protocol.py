@@ -13,8 +13,7 @@ from typing import Protocol
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 
-
-MOST_BEST_OF = 64
+MOST_BEST_OF = 32
 
 
 class EngineBusyError(TalkalikeError):

@@ -72,7 +72,7 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
     elif settings.method == "full":
         network.requires_grad_(True)
     elif settings.method == "last-n":
-        for block in _last_blocks(network, settings.last_layers):
+        for block in last_blocks(network, settings.last_layers):
             block.requires_grad_(True)
     elif settings.method == "prompt":
         soft_prompt = _start_soft_prompt(network, settings.prompt_length)
@@ -120,7 +120,7 @@ def _save(trainable: Trainable, folder: Path, base_name: str, dtype: torch.dtype
         trainable.network.save_pretrained(str(folder), state_dict=state, safe_serialization=True)
 
 
-def _last_blocks(network: PreTrainedModel, count: int) -> list[nn.Module]:
+def last_blocks(network: PreTrainedModel, count: int) -> list[nn.Module]:
     """The last transformer blocks and every norm after them, found by the numbered module list all models have."""
     lists = [
         (name, module)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
-from talkalike.models.adapters import AdapterSettings, _last_blocks, disk_errors
+from talkalike.models.adapters import AdapterSettings, disk_errors, last_blocks
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import ADAPTER_CONFIG, LoadedModel, adapter_base, load_for_inference
 from talkalike.models.role_lora import (
@@ -226,7 +226,7 @@ class Roles:
     def _copied_blocks(self, count: int) -> dict[str, nn.Module]:
         configs = {id(module.config): module.config for module in self.network.modules() if hasattr(module, "config")}
         places = {id(module): place for place, module in self.network.named_modules()}
-        blocks = _last_blocks(self.network, count)
+        blocks = last_blocks(self.network, count)
         # Configurations stay shared: the way of attending is switched there, for all blocks at once.
         return {places[id(block)]: copy.deepcopy(block, dict(configs)) for block in blocks}
 

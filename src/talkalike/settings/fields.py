@@ -157,6 +157,18 @@ class ChatSettings(Section):
     )
     max_tokens: int = Field(default=256, ge=1, description="Tokens in one burst of messages, at most.")
     max_messages: int = Field(default=8, ge=1, description="Messages in one burst, at most.")
+    best_of: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Write this many replies and send the one the reward likes best. Costs so many times as much.",
+    )
+    reward: str = Field(
+        default="",
+        description="What chooses the best of several replies. Not set: nothing does, and best_of has to be 1.",
+        examples=["sentiment"],
+        json_schema_extra={"allowed": "a reward model, sentiment, a rules .yaml, classifier:NAME or python:mod.fn"},
+    )
     budget_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = Field(
         default="auto",
         description="Tokens of conversation the model sees, newest first. auto: what fits beside the reply.",

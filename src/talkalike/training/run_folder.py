@@ -121,11 +121,15 @@ class RunFolder:
 
 
 def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
-    """The run to resume: the newest unfinished one (of this model). UserError if there is none."""
+    """The training to resume: the newest unfinished one (of this model). UserError if there is none.
+
+    Runs of other kinds (`kind` in their description) are resumed by the commands that began them.
+    """
     for path in sorted(runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         run = RunFolder(path.parent)
         about = run.description()
-        if about.get("state") in {"running", "stopped", "failed"} and model in {None, about.get("model")}:
+        unfinished = about.get("state") in {"running", "stopped", "failed"} and "kind" not in about
+        if unfinished and model in {None, about.get("model")}:
             return run
     what = f"of '{model}' " if model else ""
     raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")

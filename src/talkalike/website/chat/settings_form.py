@@ -10,7 +10,7 @@ from talkalike.chat.options import OPTIONS, Resolved, parse
 from talkalike.errors import UserError
 
 FIRST = ("temperature", "max_messages", "reactions", "persona")
-MORE = ("top_p", "top_k", "min_p", "repetition_penalty", "seed", "max_tokens", "budget_tokens", "side_talk")
+MORE = ("top_p", "top_k", "min_p", "repetition_penalty", "seed", "max_tokens", "best_of", "budget_tokens", "side_talk")
 LABELS = {
     "temperature": "Temperature",
     "max_messages": "Most messages in one reply",
@@ -22,6 +22,7 @@ LABELS = {
     "repetition_penalty": "Repetition penalty",
     "seed": "Seed",
     "max_tokens": "Longest reply (tokens)",
+    "best_of": "Best of so many replies",
     "budget_tokens": "What it sees (tokens)",
     "side_talk": "Sign of side talk",
 }

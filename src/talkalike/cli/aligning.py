@@ -1,0 +1,15 @@
+"""`talkalike align`: what people think of replies makes the double better."""
+
+from __future__ import annotations
+
+import typer
+
+from talkalike.cli.aligning_rl import align_rl
+
+app = typer.Typer(help="Make a double better by what people think of it.", rich_markup_mode=None, no_args_is_help=True)
+app.command("rl", short_help="Practise replies that a reward likes (RLOO, GRPO, PPO).")(align_rl)
+
+
+@app.callback()
+def align() -> None:
+    """Make a double better by what people think of it."""
