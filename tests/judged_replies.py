@@ -38,9 +38,9 @@ def sentence(rng: random.Random, *, laughs: bool = False) -> str:
     return " ".join([*words[:-1], "haha"] if laughs else words)
 
 
-def common(number: int, judge: str = "judge-1", kind: Kind = Kind.HUMAN) -> dict[str, Any]:
+def common(number: int, judge: str = "judge-1", kind: Kind = Kind.HUMAN, form: str = "pair") -> dict[str, Any]:
     at = START + timedelta(minutes=number)
-    return {"id": f"{judge}-{number}", "at": at, "judge": judge, "kind": kind, "seconds": 4.0}
+    return {"id": f"{judge}-{form}-{number}", "at": at, "judge": judge, "kind": kind, "seconds": 4.0}
 
 
 def comparison(number: int, a: str, b: str, choice: Choice, **who: Any) -> ComparisonRecord:
@@ -77,16 +77,16 @@ def ratings(
     for number in range(first, first + count):
         laughs = rng.random() < 0.5
         said = reply(number, [sentence(rng, laughs=laughs)])
-        made.append(RatingRecord(**common(number, judge), reply=said, scale=scale, value=value(laughs)))
+        made.append(RatingRecord(**common(number, judge, form="rating"), reply=said, scale=scale, value=value(laughs)))
     return made
 
 
 def correction(number: int, said: str, edited: str) -> CorrectionRecord:
-    return CorrectionRecord(**common(number), reply=reply(number, [said]), text=edited)
+    return CorrectionRecord(**common(number, form="correction"), reply=reply(number, [said]), text=edited)
 
 
 def flag(number: int, said: str) -> FlagRecord:
-    return FlagRecord(**common(number), reply=reply(number, [said]), reason="no")
+    return FlagRecord(**common(number, form="flag"), reply=reply(number, [said]), reason="no")
 
 
 def written(path: Path, records: Iterable[AnyRecord]) -> Path:

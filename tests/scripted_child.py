@@ -1,6 +1,6 @@
 """A model's process for tests: a scripted engine behind the real API, on the socket and with the key of its parent.
 
-    python scripted_child.py SOCKET MODEL [lasts SECONDS | fails]
+python scripted_child.py SOCKET MODEL [lasts SECONDS | fails]
 """
 
 from __future__ import annotations

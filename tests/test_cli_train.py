@@ -223,6 +223,22 @@ def test_the_official_client_and_our_chat_talk_to_the_server(served: str, traine
     assert "Juno Marwick" in done.stdout
 
 
+def test_pairs_and_blind_tests_are_made_of_held_out_moments(trained: Path) -> None:
+    made = succeed("judgements", "pairs", "--moments", 3, "--json", "-w", trained).json
+    assert made["pairs"] + made["left_out"] == 3
+    assert made["pairs"] > 0
+    blind = succeed("guess", "make", "--moments", 3, "--json", "-w", trained).json
+    assert (blind["moments"], blind["questions"] > 0) == (3, True)
+    assert succeed("guess", "results", "--json", "-w", trained).json == {"results": []}
+    stats = succeed("judgements", "stats", "--json", "-w", trained).json
+    assert stats
+    file = trained / "judgements.jsonl"
+    succeed("judgements", "export", file, "-w", trained)
+    assert file.read_text(encoding="utf-8") == ""
+    base = talkalike("judgements", "pairs", "--model", "tiny", "-w", trained)
+    assert (base.code, "nobody's double" in base.err) == (2, True)
+
+
 def test_one_port_is_for_one_face(trained: Path) -> None:
     done = talkalike("serve", "--engine", "--offline", "--port", "1", "-w", trained)
     assert (done.code, "One port" in done.err) == (2, True)

@@ -130,7 +130,8 @@ def test_who_does_not_listen_is_killed_with_its_children(folder: Path) -> None:
 
 
 def test_it_outlives_who_started_it(folder: Path) -> None:
-    starter = f"import sys\nfrom pathlib import Path\nfrom talkalike.jobs import job\njob.start([sys.executable, '-c', {WAIT!r}], Path({str(folder)!r}))"
+    words = f"[sys.executable, '-c', {WAIT!r}], Path({str(folder)!r})"
+    starter = f"import sys\nfrom pathlib import Path\nfrom talkalike.jobs import job\njob.start({words})"
     subprocess.run([sys.executable, "-c", starter], check=True)
     found = job.status(folder)
     assert found is not None and found.running

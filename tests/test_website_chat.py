@@ -343,3 +343,20 @@ def test_nonsense_is_refused_in_words(person: Any, talking: Talking) -> None:
     assert len(engine.prompts) == 1
     assert anna.post(f"{address}delete/").status_code == 303
     assert anna.get(address).status_code == 404
+
+
+def test_deleting_a_conversation_takes_its_words_from_what_can_be_judged(
+    person: Any, talking: Talking, services: Any
+) -> None:
+    from talkalike.store.judging import items
+    from talkalike.store.tables import judging_tables
+
+    talking(("hey", "you"))
+    anna = person("judge")
+    address = begin(anna, "a secret")
+    number = services.store.call(lambda: judging_tables.Item.objects.get().pk)
+    assert "a secret" in str(services.store.call(items.item, number))
+    assert anna.post(f"{address}delete/").status_code == 303
+    left = services.store.call(lambda: str(judging_tables.Item.objects.values_list().get()))
+    assert "secret" not in left and "hey" not in left
+    assert services.store.call(items.item, number) is None

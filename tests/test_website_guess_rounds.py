@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from talkalike.cli.guessing import TURNS, GuessArm, answer, choose_moments, store_round
+from talkalike.cli.guessing import store_round
+from talkalike.cli.moments import TURNS, GuessArm, answer, choose_moments
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import UserError

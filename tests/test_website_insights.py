@@ -86,7 +86,7 @@ def test_numbers_follow_what_was_said(person: Callable[..., Any], services: Serv
         ("tiny", "5", "55"),
     ]
     assert (
-        0.8 < float(standings[0]["From"]) < float(standings[0]["Beats an average one"]) < float(standings[0]["To"]) < 1
+        0.6 < float(standings[0]["From"]) < float(standings[0]["Beats an average one"]) < float(standings[0]["To"]) < 1
     )
     ratings = rows_of(who.get("/insights/ratings.csv"))
     assert [(row["Scale"], row["Model"], row["Ratings"], row["4"], row["1"]) for row in ratings] == [
@@ -141,9 +141,8 @@ def test_what_was_written_is_for_the_owner_alone(
     only = owner.get("/insights/worst/?scale=helpful&model=mira-2").content.decode()
     assert "of tiny</p>" not in only and "Reply 0 of mira-2" in only
     assert owner.get("/insights/worst/?scale=nonsense").status_code == 200
-    assert [row["Reply"].split("\n")[0] for row in rows_of(owner.get("/insights/worst.csv?scale=helpful"))][0] == (
-        "Reply 3 of tiny"
-    )
+    worst = rows_of(owner.get("/insights/worst.csv?scale=helpful"))
+    assert worst[0]["Reply"].startswith("Reply 3 of tiny\n") and worst[0]["Mean"] == "1.0"
     assert owner.get("/insights/nonsense.csv").status_code == 404
 
 

@@ -48,10 +48,10 @@ def judged_by_people(records: Iterable[AnyRecord]) -> PeoplesPairs:
             examples.setdefault(key, record)
             votes.setdefault(key, Counter())[record.choice] += 1
     left_out, pairs = Counter[str](), []
-    for key, counted in votes.items():
+    for unit, counted in votes.items():
         lead = counted[Choice.A] - counted[Choice.B]
         if lead:
-            pairs.append((examples[key], Choice.A if lead > 0 else Choice.B))
+            pairs.append((examples[unit], Choice.A if lead > 0 else Choice.B))
         elif counted[Choice.A]:
             left_out["people contradict each other"] += 1
         elif counted[Choice.TIE] or counted[Choice.BOTH_BAD]:

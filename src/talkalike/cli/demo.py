@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from talkalike.models.catalog import Card
 
 _SPEAKER = "Juno Marwick"
+PAIRS = 20  # to judge on the website
 _SHOWN = 5  # moments shown before and after
 _CONTEXT = 3  # messages shown of each moment
 _PARTS = ("four-friends", "four-friends-e2ee")
@@ -35,7 +36,9 @@ def demo(
     ),
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 3.0,
     replies: Annotated[int, typer.Option(min=10, help="Held-out moments in the likeness score.")] = 24,
-    chat: Annotated[bool, typer.Option("--chat/--no-chat", help="Open the chat at the end (in a terminal).")] = True,
+    chat: Annotated[
+        bool, typer.Option("--chat/--no-chat", help="Open the website at the end (where this is a terminal).")
+    ] = True,
 ) -> None:
     """Try everything on bundled, invented chats: import, train for a few minutes, compare, score, talk."""
     from talkalike.cli.init import make_workspace
@@ -52,9 +55,19 @@ def demo(
     _score(opened, card, screen, replies)
     _where_to_go(directory, card, screen)
     if chat and sys.stdin.isatty() and sys.stdout.isatty():
-        from talkalike.cli.talking import chat as talk
+        _website(opened, card)
 
-        talk(model=card.name, as_=None, me=None, url=None, seed=None, workspace=directory)
+
+def _website(opened: Workspace, card: Card) -> None:
+    """Pairs to judge, and the website with a link that needs no account."""
+    from talkalike.cli.pairing import make_pairs
+    from talkalike.cli.serving_faces import Faces, serve_faces, site_settings
+    from talkalike.cli.web_serving import site_store
+
+    with site_store(opened, site_settings(opened)) as store:
+        base = opened.catalog().card(card.base)
+        asyncio.run(make_pairs(opened, store, (card, base), moments=PAIRS))
+    serve_faces(opened, Faces(web=True, invite=True), model=card.name)
 
 
 def sample_folders() -> list[Path]:

@@ -9,47 +9,41 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.output import JsonOption, emit, progress, table
+from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
+from talkalike.cli.output import JsonOption, emit, table
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_model, load_engine, sampling_of
+from talkalike.cli.talking import chosen_model
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from talkalike.engine.protocol import Engine
-    from talkalike.evaluation.generate import GenerationSettings
     from talkalike.examples.dataset import ExampleSet
     from talkalike.examples.heldout import Reply
     from talkalike.examples.render import Turn
     from talkalike.models.catalog import Card
     from talkalike.store.store import Store
 
-TURNS = 12  # of each moment, for the models and for friends alike
-SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another
-LONGEST_REPLY = 96  # tokens, for every arm alike
-CONTEXT_TOKENS = 2048
 SAMPLES = 12  # of the person's messages that the prompted base is shown
 
 app = typer.Typer(help="The friends' blind test.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuessArm:
-    """Who answers the moments. `name` is "double", "base" or "prompted"; `lead` stands before every context."""
+class Wanted:
+    """The blind test to be made; its name "" is made from the person's."""
 
-    name: str
-    model: str
-    engine: Engine
-    fingerprint: str
-    lead: tuple[Turn, ...] = ()
+    name: str = ""
+    moments: int = 20
+    prompted: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +82,11 @@ def make(
     with open_store(database_url(opened)) as store:
         made = asyncio.run(
             make_guess_rounds(
-                opened, store, card, name=name, moments=moments, prompted=prompted, seed=seed, quiet=as_json
+                opened,
+                store,
+                card,
+                Wanted(name=name or "", moments=moments, prompted=prompted, seed=seed),
+                quiet=as_json,
             )
         )
     data = {"round": made.id, "moments": made.moments, "questions": made.questions, "left_out": dict(made.left_out)}
@@ -132,90 +130,22 @@ def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
     emit(as_json, {"results": rows}, show)
 
 
-async def make_guess_rounds(
-    opened: Workspace,
-    store: Store,
-    card: Card,
-    *,
-    name: str | None = None,
-    moments: int = 20,
-    prompted: bool = False,
-    seed: int = 0,
-    quiet: bool = False,
-) -> MadeRound:
+async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted: Wanted, *, quiet: bool) -> MadeRound:
     """Takes held-out moments of the double's first speaker, lets the double and its base answer them, and stores all.
 
-    One model is in memory at a time. Raises UserError where the examples changed since the double was trained, or hold
-    no moment that can be asked about.
+    Raises UserError where the examples changed since the double was trained, or hold no moment that can be asked about.
     """
-    from talkalike.evaluation.generate import GenerationSettings
     from talkalike.examples.heldout import load_replies
 
-    catalog, speaker = opened.catalog(), card.speakers[0]
-    examples = _examples_of(opened, card)
-    chosen = choose_moments(load_replies(examples, "heldout"), speaker, moments, seed=seed)
-    base = catalog.card(card.base)
-    arms: list[tuple[str, Card, tuple[Turn, ...]]] = [("double", card, ()), ("base", base, ())]
-    if prompted:
-        arms.append(("prompted", base, _persona(load_replies(examples, "train"), speaker, seed)))
-    sampling = sampling_of(opened)
-    settings = GenerationSettings(
-        sampling=replace(sampling, seed=seed, max_tokens=min(sampling.max_tokens, LONGEST_REPLY)),
-        context_tokens=CONTEXT_TOKENS,
-        cache_folder=catalog.path(card.name) / "guess",
-    )
-    answers: list[tuple[GuessArm, list[tuple[str, ...]]]] = []
-    for arm_name, arm_card, lead in arms:
-        engine = await asyncio.to_thread(load_engine, opened, arm_card)
-        arm = GuessArm(
-            name=arm_name,
-            model=arm_card.name,
-            engine=engine,
-            fingerprint=f"{arm_card.name} {arm_card.created}",
-            lead=lead,
-        )
-        try:
-            with progress(f"{arm_card.name} ({arm_name}) answers", quiet=quiet) as advance:
-                answers.append((arm, await answer(arm, chosen, settings, told=advance)))
-        finally:
-            await engine.close()
-    return await store.run(store_round, name or f"Which one is {speaker}?", chosen, answers, _people(examples))
-
-
-async def answer(
-    arm: GuessArm, moments: Sequence[Reply], settings: GenerationSettings, *, told: Callable[[int, int], object]
-) -> list[tuple[str, ...]]:
-    """What the arm says in each moment: words only, without empty messages; () where it says nothing."""
-    from talkalike.evaluation.generate import generate_replies
-    from talkalike.examples.reactions import words_of
-
-    asked = [replace(moment, context=(*arm.lead, *moment.context)) for moment in moments]
-    written = await generate_replies(
-        arm.engine,
-        asked,
-        settings,
-        fingerprint=f"{arm.fingerprint} {arm.name}",
-        progress=lambda done, total: (told(done, total), None)[1],
-    )
-    return [tuple(text.strip() for text in words_of(reply.messages) if text.strip()) for reply in written]
-
-
-def choose_moments(replies: Sequence[Reply], speaker: str, count: int, *, seed: int) -> list[Reply]:
-    """`count` moments of the speaker with a real reply of some length, each with the end of its context.
-
-    Raises UserError where there is none.
-    """
-    fit = [
-        replace(reply, context=reply.context[-TURNS:])
-        for reply in replies
-        if reply.speaker == speaker and len("".join(reply.words).strip()) >= SHORTEST
-    ]
-    if not fit:
-        raise UserError(
-            f"No held-out moment with a reply of {speaker} can be asked about.",
-            hint=f"It takes replies of at least {SHORTEST} characters. Import more chats, prepare and train again.",
-        )
-    return random.Random(seed).sample(fit, min(count, len(fit)))
+    speaker, examples = card.speakers[0], examples_of(opened, card)
+    chosen = choose_moments(load_replies(examples, "heldout"), speaker, wanted.moments, seed=wanted.seed)
+    base = opened.catalog().card(card.base)
+    arms = [ModelArm(name="double", card=card), ModelArm(name="base", card=base)]
+    if wanted.prompted:
+        lead = _persona(load_replies(examples, "train"), speaker, wanted.seed)
+        arms.append(ModelArm(name="prompted", card=base, lead=lead))
+    said = await answers(opened, arms, chosen, seed=wanted.seed, quiet=quiet)
+    return await store.run(store_round, wanted.name or f"Which one is {speaker}?", chosen, said, _people(examples))
 
 
 def store_round(
@@ -271,17 +201,6 @@ def _people(examples: ExampleSet) -> list[str]:
         for turn in document.turns
     }
     return sorted(names - set(examples.manifest.speakers))
-
-
-def _examples_of(opened: Workspace, card: Card) -> ExampleSet:
-    examples = opened.example_set(card.examples)
-    if examples.manifest.hash != card.examples_hash:
-        raise UserError(
-            f"The examples '{card.examples}' were prepared anew since '{card.name}' was trained: what is held out now "
-            "may have been trained on.",
-            hint="Train again, then make the blind test with that model.",
-        )
-    return examples
 
 
 def _percent(value: object) -> str:

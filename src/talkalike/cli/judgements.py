@@ -93,6 +93,38 @@ def import_(
     emit(as_json, done, lambda _: _imported(done))
 
 
+@app.command("pairs")
+def pairs(
+    model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
+    against: Annotated[str | None, typer.Option(help="Beside which model. Default: its base.")] = None,
+    moments: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed takes the same moments.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make pairs to be judged on the website: two models in moments that nobody trained on."""
+    import asyncio
+    import dataclasses
+
+    from talkalike.cli.pairing import make_pairs
+    from talkalike.cli.talking import chosen_model
+    from talkalike.store.store import open_store
+
+    opened = open_workspace(workspace)
+    card = chosen_model(opened, model)
+    if not card.speakers:
+        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
+    other = opened.catalog().card(against or card.base)
+    with open_store(database_url(opened)) as store:
+        made = asyncio.run(make_pairs(opened, store, (card, other), moments=moments, seed=seed, quiet=as_json))
+
+    def show(screen: Console) -> None:
+        screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
+        screen.print("Judge them on the website: talkalike serve --web")
+
+    emit(as_json, dataclasses.asdict(made), show)
+
+
 def _exported(done: Exported, file: Path) -> None:
     say(f"{counted(done.written, 'judgement')} written to {file}.")
     for reason, count in done.left_out.items():

@@ -35,6 +35,7 @@ class Faces:
     discord: bool = False
     offline: bool = False
     web: bool = False
+    invite: bool = False  # tell a link to the website that needs no account, for a day
     host: str | None = None
     port: int | None = None
 
@@ -72,7 +73,19 @@ async def _web(opened: Workspace, faces: Faces, store: Store, engines: Workspace
 
     settings = opened.settings.web
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port)
+    if faces.invite:
+        token = await store.run(_invitation)
+        say(
+            f"Chat and judge without an account, by this link: http://127.0.0.1:{listening.getsockname()[1]}/invite/{token}/"
+        )
     await web(opened, store, listening=listening, stop=stop, settings=site_settings(opened), engines=engines)
+
+
+def _invitation() -> str:
+    from talkalike.store.judging import judges
+
+    token, _ = judges.invite(judges.Group.JUDGE, by=None, uses=10, days=1, note="talkalike demo")
+    return token
 
 
 async def _discord(

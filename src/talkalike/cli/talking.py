@@ -141,7 +141,7 @@ def sampling_of(opened: Workspace) -> Sampling:
 
 
 def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
-    """What judges replies: the one that is named, else the settings'; None where neither says. UserError if it fails."""
+    """What judges replies: the reward that is named, else the settings'; None where neither names one."""
     from talkalike.alignment.rewards import open_reward
 
     spec, settings = wanted or opened.settings.chat.reward, opened.settings.model

@@ -1,8 +1,9 @@
 """What a client of the API asks for: OpenAI's chat completion request, checked and turned into a prompt.
 
-Extensions: `top_k`, `min_p`, `repetition_penalty`, `max_messages`, `best_of`, `speaker` (who answers), `conversation` (names the
-cache to reuse; OpenAI's `user` does the same), `reactions` (the client knows the sign that makes a text a reaction;
-otherwise the sign means nothing, and the answer shows a reaction as its emoji alone). Accepted and without effect:
+Extensions: `top_k`, `min_p`, `repetition_penalty`, `max_messages`, `best_of` (replies written, of which a reward picks
+one), `speaker` (who answers), `conversation` (names the cache to reuse; OpenAI's `user` does the same), `reactions`
+(the client knows the sign that makes a text a reaction; otherwise the sign means nothing, and the answer shows a
+reaction as its emoji alone). Accepted and without effect:
 `frequency_penalty`, `presence_penalty`, `logit_bias`, `metadata`, `store`, `service_tier`, `parallel_tool_calls` and
 every other field not named here.
 """

@@ -1,6 +1,6 @@
 """What AI judges say about pairs: stored like people's judgements but as of kind "ai", which is always counted apart.
 
-The choice is what counts; how sure the judge was stands in the judgement's text, which comparisons do not use otherwise.
+The choice is what counts. How sure the judge was stands in the judgement's text, which comparisons do not use.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -125,6 +126,12 @@ def forget_server(server_id: int) -> dict[str, int]:
         items = tables.Item.objects.filter(of_server)
         gone["judged_replies"] = items.delete()[1].get("store.Item", 0)
         return gone
+
+
+def wipe_items(item_ids: Iterable[int]) -> None:
+    """Takes every word from these replies; how they were judged stays counted."""
+    for item in tables.Item.objects.select_for_update(no_key=True).filter(id__in=item_ids, gone_at=None).order_by("id"):
+        _wipe(item)
 
 
 def _erase(rows: QuerySet[Any]) -> int:

@@ -29,6 +29,7 @@ class Group(StrEnum):
     OWNER = "owner"
     JUDGE = "judge"
     VIEWER = "viewer"
+    GUESSER = "guesser"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from talkalike.store import storable
+from talkalike.store.judging import erasing
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.values import ConversationRow
 
@@ -66,9 +68,17 @@ def change(
 
 
 def remove(owner: str, conversation_id: int) -> bool:
-    """Deletes it with everything in it; False if there is no such conversation of theirs."""
-    deleted, _ = tables.WebConversation.objects.filter(id=conversation_id, owner=owner).delete()
-    return deleted > 0
+    """Deletes it with everything in it, also from the replies that can be judged; False if it is none of theirs.
+
+    A reply that stands in another conversation word for word stays what it is there.
+    """
+    with transaction.atomic():
+        own = tables.WebMessage.objects.filter(conversation=conversation_id, conversation__owner=owner)
+        items = set(own.exclude(item_id=None).values_list("item_id", flat=True))
+        deleted, _ = tables.WebConversation.objects.filter(id=conversation_id, owner=owner).delete()
+        items -= set(tables.WebMessage.objects.filter(item_id__in=items).values_list("item_id", flat=True))
+        erasing.wipe_items(items)
+        return deleted > 0
 
 
 def shortened(text: str) -> str:

@@ -1,0 +1,122 @@
+"""An AI judge at work: first beside people on pairs they judged, then on pairs that nobody judged."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+
+from talkalike.alignment.judge import ScoringEngine, Verdict, judge
+from talkalike.alignment.judge_agreement import (
+    LEAST_KAPPA,
+    Agreement,
+    PeoplesPairs,
+    agreement,
+    require_some,
+    why_refused,
+)
+from talkalike.alignment.judge_rules import Rule
+from talkalike.alignment.prompts import Prompt as Wanted
+from talkalike.engine.protocol import ContextTooLongError, Engine, Finish, Prompt, Sampling
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.reactions import plain
+from talkalike.store.judging.judgement_values import Choice, JudgedReply
+
+ORIGIN = "judge"
+_ASK_PEOPLE = "People have to compare some first: on Discord, or on the website's judging page."
+
+Told = Callable[[int, int], None]
+"""Hears how much is done, of how much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """How each rule's judge agrees with people. `refused` says why some are not used; `left_out` counts pairs."""
+
+    by_rule: Mapping[str, Agreement]
+    refused: Mapping[str, str]
+    left_out: Mapping[str, int]
+
+    def accepted(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+        """The rules by which this model may judge."""
+        return tuple(rule for rule in rules if rule.id not in self.refused)
+
+
+async def measure(
+    engine: ScoringEngine,
+    people: PeoplesPairs,
+    rules: Sequence[Rule],
+    *,
+    least: float = LEAST_KAPPA,
+    told: Told | None = None,
+) -> Measured:
+    """Asks about pairs that people judged. Raises UserError where no rule agrees with them enough."""
+    if not people.pairs:
+        raise UserError(
+            "There are no pairs of which people prefer one reply, so nobody knows whether an AI judges as they do.",
+            hint=_ASK_PEOPLE,
+        )
+    said: dict[str, list[Choice]] = {rule.id: [] for rule in rules}
+    verdicts: dict[str, list[Verdict]] = {rule.id: [] for rule in rules}
+    left_out = Counter(people.left_out)
+    for number, (record, choice) in enumerate(people.pairs, start=1):
+        found = await verdicts_on(engine, record.a, record.b, rules)
+        if not found:
+            left_out["too long for the judge"] += 1
+        for rule, verdict in found:
+            said[rule.id].append(choice)
+            verdicts[rule.id].append(verdict)
+        if told is not None:
+            told(number, len(people.pairs))
+    by_rule = {rule.id: agreement(said[rule.id], verdicts[rule.id]) for rule in rules}
+    reasons = {rule: why_refused(measured, least=least) for rule, measured in by_rule.items()}
+    refused = {rule: why for rule, why in reasons.items() if why}
+    require_some(refused, [rule for rule in by_rule if rule not in refused], model=engine.name)
+    return Measured(by_rule=by_rule, refused=refused, left_out=dict(left_out))
+
+
+async def verdicts_on(
+    engine: ScoringEngine, a: JudgedReply, b: JudgedReply, rules: Sequence[Rule]
+) -> list[tuple[Rule, Verdict]]:
+    """What the judge thinks by each rule; nothing where the replies are too long for it."""
+    try:
+        return [(rule, await judge(engine, a.context, a.speaker, a.messages, b.messages, rule)) for rule in rules]
+    except ContextTooLongError:
+        return []
+
+
+async def new_pairs(
+    engine: Engine, contexts: Sequence[Wanted], count: int, *, sampling: Sampling
+) -> AsyncGenerator[tuple[JudgedReply, JudgedReply] | None, None]:
+    """Two replies of one model to each of `count` contexts, drawn by the sampling's seed; None where both are equal."""
+    seed = sampling.seed or 0
+    chosen = random.Random(seed).sample(list(contexts), min(count, len(contexts)))
+    for number, context in enumerate(chosen):
+        first, second = [
+            await _reply(engine, context, replace(sampling, seed=(seed + 2 * number + which) % 2**32))
+            for which in (0, 1)
+        ]
+        silent = not (any(first.messages) and any(second.messages))
+        yield None if silent or first.messages == second.messages else (first, second)
+
+
+async def _reply(engine: Engine, context: Wanted, sampling: Sampling) -> JudgedReply:
+    texts: dict[int, str] = {}
+    finish = None
+    prompt = Prompt(turns=context.turns, speaker=context.speaker)
+    async with aclosing(engine.stream(prompt, sampling)) as pieces:
+        async for piece in pieces:
+            texts[piece.message] = texts.get(piece.message, "") + piece.text
+            finish = piece.finish
+    if finish in (None, Finish.CANCELLED):
+        raise TalkalikeError("A reply broke off before its end.", hint="Try again.")
+    return JudgedReply(
+        context=tuple((turn.speaker, turn.text) for turn in context.turns),
+        speaker=context.speaker,
+        messages=tuple(plain(text) for _, text in sorted(texts.items()) if text.strip()),
+        model=engine.name,
+        sampling=asdict(sampling),
+        origin=ORIGIN,
+    )

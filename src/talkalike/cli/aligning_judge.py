@@ -1,0 +1,283 @@
+"""`talkalike align judge`: a model judges by rules, kept apart from people and only where it agrees with them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections import Counter
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
+from talkalike.cli.secrets import database_url
+from talkalike.cli.talking import chosen_model, load_engine, sampling_of
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from talkalike.alignment.judge_rules import Rule
+    from talkalike.alignment.judging import Measured
+    from talkalike.engine.protocol import Engine
+    from talkalike.models.catalog import Card
+    from talkalike.store.judging.judgement_values import AnyRecord, JudgedReply
+    from talkalike.store.store import Store
+
+_CONTEXT_TOKENS = 512  # of a context for new pairs
+_CRITIQUE_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What was asked for. `engine` is a model's name or a server's address."""
+
+    rules: tuple[Rule, ...]
+    engine: str | None
+    judged: Path | None
+    compare: int
+    new: int
+    double: str | None
+    limit: int
+    least: float
+    critique: Path | None
+    quiet: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class _Done:
+    """What became of it."""
+
+    judge: str
+    measured: Measured | None = None
+    pairs: int = 0
+    labels: int = 0
+    corrections: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def align_judge(  # signature: typer
+    rules: Annotated[
+        Path | None, typer.Option(help="A file of rules. Default: those that come with talkalike.")
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only the rule of this id; may be given several times.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(metavar="MODEL", help="Who judges. Default: the base model.")] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="People's judgements to compare with. Default: this workspace's.")
+    ] = None,
+    compare: Annotated[int, typer.Option(min=1, help="Pairs judged by people it is compared on, at most.")] = 100,
+    min_kappa: Annotated[float, typer.Option(min=-1, max=1, help="Agreement (Cohen's kappa) it needs.")] = 0.2,
+    new: Annotated[int, typer.Option(min=0, help="Pairs the double writes for it to judge.")] = 0,
+    model: Annotated[str | None, typer.Option(help="That double. Default: the one made last.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Pairs of the store it judges, at most.")] = 200,
+    critique: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead: criticise and revise replies; corrections go to this file."),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a model judge pairs by rules. Refused where it does not judge as people do."""
+    opened = open_workspace(workspace)
+    from talkalike.alignment.judge_rules import read_rules
+    from talkalike.store.store import open_store
+
+    if critique is not None and critique.exists():
+        raise UserError(f"{critique} is there already.", hint="Choose another name.")
+    wish = _Wish(
+        rules=read_rules(rules, only=rule or ()),
+        engine=engine,
+        judged=from_,
+        compare=compare,
+        new=new,
+        double=model,
+        limit=limit,
+        least=min_kappa,
+        critique=critique,
+        quiet=as_json,
+    )
+    with open_store(database_url(opened)) as store:
+        done = asyncio.run(_judge(opened, store, wish))
+    emit(as_json, dataclasses.asdict(done), lambda screen: _show(screen, done, wish))
+
+
+async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
+    from talkalike.alignment.judge import scoring
+    from talkalike.alignment.judge_agreement import judged_by_people
+    from talkalike.alignment.judging import measure
+
+    async with AsyncExitStack() as engines:
+        engine = await _engine(opened, wish.engine)
+        engines.push_async_callback(engine.close)
+        records = await _records(store, wish.judged)
+        done = _Done(judge=engine.name)
+        if wish.critique is not None:
+            await _criticise(opened, engine, records, wish, done)
+            return done
+        able = scoring(engine)
+        people = judged_by_people(records)
+        people = dataclasses.replace(people, pairs=people.pairs[-wish.compare :])
+        with progress("Comparing with people", quiet=wish.quiet, unit="pairs") as advance:
+            done.measured = await measure(able, people, wish.rules, least=wish.least, told=advance)
+        rules = done.measured.accepted(wish.rules)
+        if wish.new:
+            card = chosen_model(opened, wish.double)
+            writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, opened, card)
+            engines.push_async_callback(writer.close)
+            await _write_pairs(opened, store, writer, card, wish, done)
+        await _label(store, able, rules, wish, done)
+    return done
+
+
+async def _engine(opened: Workspace, wanted: str | None) -> Engine:
+    if wanted is not None and wanted.startswith(("http://", "https://")):
+        from talkalike.engine.remote import RemoteEngine
+
+        return await RemoteEngine.connect(wanted, api_key=os.environ.get(opened.settings.serve.api_key_env, ""))
+    card = chosen_model(opened, wanted or opened.settings.model.base)
+    return await asyncio.to_thread(load_engine, opened, card)
+
+
+async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
+    """What was judged so far: in the file, else in the store (as an export would hold it)."""
+    if file is not None:
+        from talkalike.alignment.judged import read_judgements
+
+        judgements = read_judgements(file)
+        for number, why in judgements.skipped:
+            say(f"{file}, line {number} left out: {why}")
+        return list(judgements.records)
+    from talkalike.store.judging import exchange
+    from talkalike.store.judging.lines import from_line
+
+    records: list[AnyRecord] = []
+    start: tuple[str, int] | None = ("judgements", 0)
+    while start is not None:
+        page = await store.run(exchange.page, start)
+        records += [from_line(line) for line in page.lines]
+        start = page.next
+    return records
+
+
+async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Card, wish: _Wish, done: _Done) -> None:
+    from talkalike.alignment.judging import new_pairs
+    from talkalike.alignment.prompts import reply_prompts
+    from talkalike.examples.render import Renderer
+    from talkalike.models.tokenizer import load_tokenizer
+    from talkalike.store.judging import ai_labels
+
+    examples = opened.example_set(card.examples or None)
+    folder = opened.catalog().path(card.name)
+    if not (folder / "tokenizer.json").is_file():  # an adapter's is its base's
+        folder = opened.catalog().path(card.base)
+    renderer = Renderer(load_tokenizer(folder))
+    contexts = reply_prompts(examples, renderer, max_tokens=min(_CONTEXT_TOKENS, writer.context_length // 2))
+    sampling = sampling_of(opened)
+    with progress("Writing pairs", quiet=wish.quiet, unit="pairs") as advance:
+        async with aclosing(new_pairs(writer, contexts, wish.new, sampling=sampling)) as pairs:
+            written = 0
+            async for pair in pairs:
+                written += 1
+                advance(written, min(wish.new, len(contexts)))
+                if pair is None:
+                    done.left_out["the double wrote the same twice, or nothing"] += 1
+                else:
+                    await store.run(ai_labels.put_pair, *pair)
+
+
+async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish, done: _Done) -> None:
+    from talkalike.alignment.judge import judge_name
+    from talkalike.alignment.judging import verdicts_on
+    from talkalike.store.judging import ai_labels
+    from talkalike.store.judging.judgement_values import RefusedError
+
+    names = {rule.id: judge_name(engine, rule) for rule in rules}
+    pairs = await store.run(ai_labels.unlabelled, tuple(names.values()), limit=wish.limit + wish.new)
+    with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:
+        for number, pair in enumerate(pairs, start=1):
+            found = await verdicts_on(engine, pair.a, pair.b, rules)
+            if not found:
+                done.left_out["too long for the judge"] += 1
+            try:
+                for rule, verdict in found:
+                    label = ai_labels.Label(
+                        judge=names[rule.id],
+                        choice=verdict.choice,
+                        probability=verdict.probability,
+                        gap=verdict.gap,
+                    )
+                    await store.run(ai_labels.put, pair.id, label)
+                    done.labels += 1
+                done.pairs += bool(found)
+            except RefusedError as refusal:  # its texts were deleted, or its batch closed, meanwhile
+                done.left_out[refusal.what] += 1
+            advance(number, len(pairs))
+
+
+async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord], wish: _Wish, done: _Done) -> None:
+    from talkalike.alignment.critique import Revised, revisions
+    from talkalike.alignment.judge import scoring
+    from talkalike.store.judging.lines import to_line
+
+    replies = _replies(records)[-wish.limit :] if wish.limit else []
+    if not replies:
+        raise UserError(
+            "There are no judged replies to criticise.", hint="Let people judge some, or name a --from FILE."
+        )
+    sampling = dataclasses.replace(sampling_of(opened), max_tokens=_CRITIQUE_TOKENS)
+    revised, able = Revised(), scoring(engine) if hasattr(engine, "logprobs") else None
+    corrections = revisions(engine, replies, wish.rules, sampling=sampling, done=revised, checked_by=able)
+    assert wish.critique is not None
+    beside = wish.critique.with_name(f"{wish.critique.name}.part")
+    try:
+        beside.touch(mode=0o600)  # it holds what people wrote to each other
+        with (
+            beside.open("w", encoding="utf-8", newline="\n") as stream,
+            progress("Criticising", quiet=wish.quiet, unit="replies") as advance,
+        ):
+            async with aclosing(corrections) as lines:
+                async for record in lines:
+                    stream.write(to_line(record) + "\n")
+                    advance(revised.taken + revised.left_out.total(), len(replies))
+        beside.replace(wish.critique)
+    finally:
+        beside.unlink(missing_ok=True)
+    done.corrections = revised.taken
+    done.left_out += revised.left_out
+
+
+def _replies(records: list[AnyRecord]) -> list[JudgedReply]:
+    """Every judged reply once."""
+    from talkalike.store.judging.judgement_values import ComparisonRecord
+
+    found: dict[Any, JudgedReply] = {}
+    for record in records:
+        for reply in (record.a, record.b) if isinstance(record, ComparisonRecord) else (record.reply,):
+            found[reply.context, reply.speaker, reply.messages] = reply
+    return list(found.values())
+
+
+def _show(screen: Console, done: _Done, wish: _Wish) -> None:
+    if done.measured is not None:
+        rows = []
+        for rule, measured in done.measured.by_rule.items():
+            kappa = "-" if measured.kappa is None else f"{measured.kappa:.2f}"
+            alpha = "-" if measured.alpha.alpha is None else f"{measured.alpha.alpha:.2f}"
+            used = "no" if rule in done.measured.refused else "yes"
+            rows.append([rule, kappa, alpha, str(measured.n), f"{measured.first:+.2f}", used])
+        columns = ["rule", ">kappa", ">alpha", ">pairs", ">first place", "used"]
+        screen.print(table(columns, rows, title=f"How far {done.judge} agrees with people"))
+        for why, count in done.measured.left_out.items():
+            say(f"{counted(count, 'pair')} not compared: {why}.")
+        screen.print(shown(f"{counted(done.labels, 'label')} for {counted(done.pairs, 'pair')}, of kind AI."))
+    else:
+        screen.print(shown(f"{counted(done.corrections, 'correction')} written to {wish.critique}."))
+    for why, count in done.left_out.items():
+        say(f"{count} left out: {why}.")

@@ -1,0 +1,80 @@
+"""A site whose owner logs in with a browser, over a workspace with trainings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Page
+
+from browser import open_browser
+from talkalike.store.store import Store
+from talkalike.website.services import Services, SiteSettings
+from trainings_workspace import FakeTrainings
+from website_visit import DESKTOP, PHONE
+
+PASSWORD = "correct horse battery"
+
+
+class OwnersVisit:
+    """Where the site is, and pages of its owner. `problems`: what the browser's console complained of."""
+
+    def __init__(self, address: str, browser: object, trainings: FakeTrainings) -> None:
+        self.address = address
+        self.trainings = trainings
+        self.problems: list[str] = []
+        self._browser = browser
+
+    async def page(self, path: str, *, phone: bool = False, dark: bool = False, script: bool = True) -> Page:
+        context = await self._browser.new_context(  # type: ignore[attr-defined]
+            viewport=PHONE if phone else DESKTOP,
+            has_touch=phone,
+            is_mobile=phone,
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=script,
+        )
+        context.set_default_timeout(15_000)
+        page: Page = await context.new_page()
+        page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        await page.goto(f"{self.address}/login/?next={path}")
+        await page.fill("#id_username", "anna")
+        await page.fill("#id_password", PASSWORD)
+        await page.click("main button")
+        await page.wait_for_url(f"{self.address}{path}")
+        return page
+
+
+@asynccontextmanager
+async def owner_visits(store: Store, root: Path) -> AsyncIterator[OwnersVisit]:
+    """The site at a free port, and a browser."""
+    from talkalike.website.accounts import make_owner
+    from talkalike.website.site import listen, run_site
+
+    await store.run(make_owner, "anna", PASSWORD)
+    trainings = FakeTrainings(root)
+    services = Services(store=store, root=root, settings=SiteSettings(name="Anna"), trainings=trainings)
+    listening, stop, ready = listen("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
+    await ready.wait()
+    try:
+        async with open_browser() as browser:
+            yield OwnersVisit(address, browser, trainings)
+    finally:
+        stop.set()
+        await asyncio.wait_for(serving, 30)
+
+
+async def picture(page: Page, name: str) -> None:
+    """Kept where TALKALIKE_PICTURES says, for the docs and for looking at."""
+    if folder := os.environ.get("TALKALIKE_PICTURES"):
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+async def fits(page: Page) -> bool:
+    """Whether nothing sticks out to the side."""
+    return bool(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
