@@ -176,7 +176,7 @@ def test_a_function_that_is_none(own_module: str, catalog: Catalog, tmp_path: Pa
             open_reward(spec, catalog=catalog)
 
 
-# ------------------------------------------------------------------------------------------------ classifiers and models
+# ------------------------------------------------------------------------------------------ classifiers and models
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -210,14 +210,14 @@ def test_a_classifier_gives_the_probability_of_a_label(classifier: Path, catalog
 
 
 def test_a_classifier_that_cannot_be_used(classifier: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no label 'glad'.*NEGATIVE, POSITIVE"):
+    with pytest.raises(UserError, match=r"no label 'glad'.*NEGATIVE, POSITIVE"):
         ClassifierReward(str(classifier), label="glad")
     with pytest.raises(UserError, match="cannot be loaded"):
         ClassifierReward(str(tmp_path / "none"))
 
 
 def test_what_is_no_reward_is_told(catalog: Catalog) -> None:
-    with pytest.raises(UserError, match="There is no reward 'sentimnt'.*Did you mean 'sentiment'"):
+    with pytest.raises(UserError, match=r"There is no reward 'sentimnt'.*Did you mean 'sentiment'"):
         open_reward("sentimnt", catalog=catalog)
     catalog.save_card(Card(name="double", kind="adapter", created="2026-01-01T00:00:00+00:00"))
     with pytest.raises(UserError, match="'double' is no reward model"):

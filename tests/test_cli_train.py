@@ -21,9 +21,14 @@ import pytest
 from openai import OpenAI
 
 from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
+from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.training_screen import sparkline
+from talkalike.cli.trainings import WorkspaceTrainings
+from talkalike.cli.workspace import open_workspace
+from talkalike.errors import UserError
 from talkalike.models.catalog import Catalog
 from talkalike.training.run_folder import RunFolder, only_training
+from talkalike.website.trainings.service import Recipe
 from tiny_model import build_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,6 +242,22 @@ def test_pairs_and_blind_tests_are_made_of_held_out_moments(trained: Path) -> No
     assert file.read_text(encoding="utf-8") == ""
     base = talkalike("judgements", "pairs", "--model", "tiny", "-w", trained)
     assert (base.code, "nobody's double" in base.err) == (2, True)
+
+
+def test_the_websites_trainings_and_the_model_that_serves(trained: Path, tmp_path: Path) -> None:
+    trained = Path(shutil.copytree(trained, tmp_path / "copy"))
+    opened = open_workspace(trained)
+    asked = WorkspaceTrainings(opened)
+    recipe = Recipe(name="by-a-job", examples=opened.example_names()[0], method="lora", epochs=0.05)
+    done = subprocess.run(asked.train(recipe, "job-1"), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((trained / "runs" / "job-1" / "run.json").read_text(encoding="utf-8"))["model"] == "by-a-job"
+    assert (asked.serving(), WorkspaceEngines(opened).default) == (None, "by-a-job")
+    asked.promote("first", "ann")
+    assert (asked.serving(), WorkspaceEngines(opened).default) == ("first", "first")
+    assert WorkspaceEngines(opened, default="tiny").default == "tiny"
+    with pytest.raises(UserError, match="no model"):
+        asked.promote("nobody", "ann")
 
 
 def test_one_port_is_for_one_face(trained: Path) -> None:

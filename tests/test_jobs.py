@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from talkalike.errors import UserError
-from talkalike.jobs import cards, files, job, metrics, process, runs
+from talkalike.jobs import cards, job, metrics, process, runs
 from talkalike.jobs.job import Job, State
 from trainings_workspace import add_card, add_examples, add_run, write
 
@@ -295,12 +295,3 @@ def test_cards_and_examples_are_read_and_damaged_ones_named(tmp_path: Path) -> N
         "one": ("tiny", 1234),
         "two": ("other", 1234),
     }
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "a.json", {"one": "é"})
-    files.write_json(tmp_path / "a.json", {"two": 2})
-    assert files.read_json(tmp_path / "a.json") == {"two": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-    (tmp_path / "deep.json").write_text("[" * 100_000)
-    assert files.read_json(tmp_path / "deep.json") is None

@@ -117,7 +117,7 @@ def test_values_for_the_engine() -> None:
     assert resolve([]).sampling() == Sampling()
     given_ = {
         "temperature": 0.1, "top_p": 0.2, "top_k": 3, "min_p": 0.4, "repetition_penalty": 1.5, "seed": 6,
-        "max_tokens": 70, "max_messages": 2,
+        "max_tokens": 70, "max_messages": 2, "best_of": 3,
     }  # fmt: skip
     sampling = resolve([("bot", given_)]).sampling()
     assert {key: getattr(sampling, key) for key in given_} == given_

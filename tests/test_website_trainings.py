@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from talkalike.errors import UserError
-from talkalike.jobs import cards, job, runs
+from talkalike.jobs import cards, files, job, runs
 from talkalike.models.serving import promote, serving_model
 from talkalike.website.services import Services
 from talkalike.website.trainings import lineage
@@ -269,3 +269,12 @@ def test_the_marker_of_the_serving_model(tmp_path: Path) -> None:
         (root / "serving.json").write_text(nonsense)
         assert serving_model(root) is None
     assert [path.name for path in root.glob(".*")] == []
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"one": "é"})
+    files.write_json(tmp_path / "a.json", {"two": 2})
+    assert files.read_json(tmp_path / "a.json") == {"two": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert files.read_json(tmp_path / "deep.json") is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from talkalike.alignment.reward_objective import RewardObjective, scored
 from talkalike.alignment.reward_report import RewardReport, reward_report
 from talkalike.errors import UserError
 from talkalike.models.adapters import AdapterSettings, Trainable
-from talkalike.models.catalog import Card, Catalog
+from talkalike.models.catalog import Card, Catalog, write_atomically
 from talkalike.models.roles import Roles
 from talkalike.training.run_folder import RunFolder
 
@@ -151,6 +152,8 @@ class _Recipe(FeedbackRecipe):
         heldout, train = scored(self.model, self.heldout), scored(self.model, self.train)
         report = reward_report(heldout, [*train, *heldout], pair_scale=self.config.pair_scale)
         card = self._card(report)
+        told = json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False) + "\n"
+        write_atomically(self.run.path / "report.json", told)
         if reason != "stopped":
             self.model.save(self.catalog.path(self.config.name))
             self.catalog.save_card(card)

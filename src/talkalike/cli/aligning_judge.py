@@ -105,7 +105,7 @@ def align_judge(  # signature: typer
     )
     with open_store(database_url(opened)) as store:
         done = asyncio.run(_judge(opened, store, wish))
-    emit(as_json, dataclasses.asdict(done), lambda screen: _show(screen, done, wish))
+    emit(as_json, done, lambda screen: _show(screen, done, wish))
 
 
 async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:

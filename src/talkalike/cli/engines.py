@@ -14,6 +14,7 @@ from talkalike.chat.engines import Health, Voice
 from talkalike.cli.talking import chosen_model
 from talkalike.engine.process import ProcessEngine
 from talkalike.errors import UserError
+from talkalike.models.serving import serving_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,8 @@ class WorkspaceEngines:
 
     def __init__(self, opened: Workspace, *, default: str | None = None) -> None:
         self._opened = opened
-        self._default = chosen_model(opened, default)
+        self._named = default
+        self._default = chosen_model(opened, default or serving_model(opened.models)).name
         self._engines: dict[str, ProcessEngine] = {}
         self._lock = asyncio.Lock()
         self._voices: tuple[Voice, ...] = ()
@@ -39,8 +41,9 @@ class WorkspaceEngines:
 
     @property
     def default(self) -> str:
-        """The model named at the start, else the one trained last, else the base."""
-        return self._default.name
+        """The model named at the start, else the one that was promoted, else the one trained last, else the base."""
+        self.voices()
+        return self._default
 
     @property
     def voice(self) -> Voice:
@@ -56,6 +59,7 @@ class WorkspaceEngines:
             cards, _ = readable_cards(self._opened.catalog())
             self._voices = tuple(_voice(card) for card in reversed(cards))
             self._read_at = now
+            self._default = self._named or serving_model(self._opened.models) or self._default
         return self._voices
 
     async def open(self, model: str) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +28,18 @@ _NOBODY = "Friend"
 _BEST_OF = 8  # replies, where a reward is named and no number
 
 
-def chat(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """Whom to talk to, and as whom."""
+
+    model: str | None
+    voice: str | None
+    me: str | None
+    url: str | None
+    reward: str | None
+
+
+def chat(  # signature: typer
     model: Annotated[
         str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
     ] = None,
@@ -49,24 +61,15 @@ def chat(
     """Talk to a model in the terminal. /help lists what can be typed besides messages."""
     opened = open_workspace(workspace)
     sampling = _sampling(opened, seed=seed, best_of=best_of, reward=reward)
-    asyncio.run(_chat(opened, sampling, model=model, voice=as_, me=me, url=url, reward=reward))
+    asyncio.run(_chat(opened, sampling, _Wish(model=model, voice=as_, me=me, url=url, reward=reward)))
 
 
-async def _chat(  # signature: typer
-    opened: Workspace,
-    sampling: Sampling,
-    *,
-    model: str | None,
-    voice: str | None,
-    me: str | None,
-    url: str | None,
-    reward: str | None,
-) -> None:
+async def _chat(opened: Workspace, sampling: Sampling, wish: _Wish) -> None:
     from talkalike.alignment.best_of import BestOfEngine
     from talkalike.cli.chatting import ChatOptions, Opened
     from talkalike.cli.chatting import chat as chat_in_terminal
 
-    judge = await asyncio.to_thread(reward_of, opened, reward) if sampling.best_of > 1 else None
+    judge = await asyncio.to_thread(reward_of, opened, wish.reward) if sampling.best_of > 1 else None
 
     engines: list[Engine] = []
 
@@ -84,29 +87,29 @@ async def _chat(  # signature: typer
 
     people: tuple[str, ...] = ()
     try:
-        if url:
+        if wish.url:
             from talkalike.engine.remote import RemoteEngine
 
             key = os.environ.get(opened.settings.serve.api_key_env, "")
-            remote = await RemoteEngine.connect(url, model=model or "", api_key=key)
+            remote = await RemoteEngine.connect(wish.url, model=wish.model or "", api_key=key)
             first = await pipeline_of(remote, ())
         else:
-            card = chosen_model(opened, model)
+            card = chosen_model(opened, wish.model)
             if card.fictional:
                 say(f"{FICTIONAL}.")
             people = others(opened, card)
             first = await open_model(card.name)
-        double = _voice(first.speakers, voice)
+        double = _voice(first.speakers, wish.voice)
         await chat_in_terminal(
             first.pipeline,
-            me=me or next((name for name in people if name != double), _NOBODY),
+            me=wish.me or next((name for name in people if name != double), _NOBODY),
             double=double,
             console=console(),
             options=ChatOptions(
                 speakers=first.speakers,
                 people=people,
-                models=None if url else lambda: [card.name for card in opened.catalog().cards()],
-                open_model=None if url else open_model,
+                models=None if wish.url else lambda: [card.name for card in opened.catalog().cards()],
+                open_model=None if wish.url else open_model,
             ),
         )
     finally:

@@ -39,6 +39,7 @@ def train(  # signature: typer
         list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished training.")] = False,
+    run_id: Annotated[str | None, typer.Option("--run", hidden=True)] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +59,7 @@ def train(  # signature: typer
         started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         from talkalike.training.run_folder import RunFolder
 
-        run = RunFolder(opened.runs / f"{config.name}-{started}")
+        run = RunFolder(opened.runs / (run_id or f"{config.name}-{started}"))
     _check_base(opened, chosen, config.base)
     finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
     plot = run.path / "loss.png"

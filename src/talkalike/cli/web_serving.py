@@ -13,6 +13,7 @@ import typer
 
 from talkalike.cli.output import say
 from talkalike.cli.secrets import database_url
+from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
@@ -92,5 +93,6 @@ async def web(
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
-    services = Services(store=store, root=opened.root, engines=engines, settings=settings)
+    trainings = WorkspaceTrainings(opened)
+    services = Services(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
     await run_site(services, listening=listening, stop=stop, when_ready=told)

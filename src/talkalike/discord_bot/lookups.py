@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from contextlib import aclosing
+from dataclasses import replace
 
 import discord
 
 from talkalike.chat.context import Item, Seen
 from talkalike.chat.history import ChannelTalk, Said, items
+from talkalike.chat.limits import Budget
 from talkalike.chat.options import Resolved
 from talkalike.chat.permissions import Actor, Place, Rules
 from talkalike.chat.pipeline import Pipeline, Started
@@ -18,7 +21,10 @@ from talkalike.discord_bot.recent import Recent
 from talkalike.discord_bot.services import Services
 from talkalike.discord_bot.triggers import Channel, Facts, User
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.store import changes
 
+FACTS_SECONDS = 2.0  # how long another process's change of a rule may go unnoticed
+FACTS_KEPT = 5_000  # places
 SEEN_KEPT = 2_000  # channels whose last prompt is remembered, so that the next one begins at the same place
 
 
@@ -36,6 +42,7 @@ class Lookups:
         self.reader = Reader(self.recent, me=self.me, limit=settings.history_limit, file_cap=settings.text_file_cap)
         self._hidden: frozenset[int] = frozenset()
         self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._facts: dict[tuple[int | None, int | None, int], tuple[int, float, Facts]] = {}
 
     def actor(self, user: User) -> Actor:
         """A person as the rules know them."""
@@ -54,10 +61,22 @@ class Lookups:
         return await self.services.store.run(triggers.read_options, self.services.settings, self.place(channel))
 
     async def facts(self, where: Place, user_id: int | None = None) -> Facts:
-        """What matters for a message in that place; with the person, also what matters for a reply to them."""
-        found = await self.services.store.run(triggers.read_facts, self.services.settings, where, user_id)
+        """What matters for a message in that place; with the person, also what they used up of their budget.
+
+        Read anew after every change that this process makes, and after `FACTS_SECONDS` for the sake of others.
+        """
+        key, now = (where.server_id, where.parent_id, where.channel_id), time.monotonic()
+        version, read_at, found = self._facts.get(key, (-1, 0.0, None))
+        if found is None or version != changes.version() or now - read_at > FACTS_SECONDS:
+            version = changes.version()  # before reading: what changes meanwhile is read again
+            found = await self.services.store.run(triggers.read_facts, self.services.settings, where)
+            self._facts[key] = (version, now, found)
+            if len(self._facts) > FACTS_KEPT:
+                del self._facts[next(iter(self._facts))]
         self._hidden = found.hidden
-        return found
+        if user_id is None or found.options.budget() == Budget():
+            return found
+        return replace(found, used=await self.services.store.run(triggers.read_used, where, user_id))
 
     async def context(
         self, channel: Channel | discord.abc.Messageable, *, trigger: discord.Message | None = None

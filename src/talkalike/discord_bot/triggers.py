@@ -5,7 +5,7 @@ Nothing here decides anything: `talkalike.chat.permissions.decide` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TypeAlias
 
@@ -35,16 +35,20 @@ class Facts:
     used: Used = field(default_factory=Used)
 
 
-def read_facts(settings: BotSettings, place: Place, user_id: int | None) -> Facts:
-    """Runs in the store's thread. Without a `user_id` nothing is read that only a reply needs."""
-    found = Facts(
-        rules=read_rules(settings, place.server_id), hidden=people.hidden(), options=read_options(settings, place)
-    )
-    if user_id is None:
-        return found
+def read_facts(settings: BotSettings, place: Place) -> Facts:
+    """Runs in the store's thread. `used` is not read here: it changes with every reply."""
     dropped, pinned = context_marks.marks(place.channel_id)
-    used = usage.used(user_id, place.server_id, today())
-    return replace(found, marks=Marks(dropped=dropped, pinned=pinned), used=used)
+    return Facts(
+        rules=read_rules(settings, place.server_id),
+        hidden=people.hidden(),
+        options=read_options(settings, place),
+        marks=Marks(dropped=dropped, pinned=pinned),
+    )
+
+
+def read_used(place: Place, user_id: int) -> Used:
+    """Runs in the store's thread. What the person and the server used today."""
+    return usage.used(user_id, place.server_id, today())
 
 
 def read_rules(settings: BotSettings, server_id: int | None) -> Rules:

@@ -98,8 +98,8 @@ class Catalog:
         write_atomically(path, json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n")
 
     def newest_double(self) -> Card | None:
-        """The model trained last, if any."""
-        doubles = [card for card in self.cards() if card.kind != "base"]
+        """The double trained last, if any. Bases and reward models are nobody's double."""
+        doubles = [card for card in self.cards() if card.kind not in ("base", "reward")]
         return doubles[-1] if doubles else None
 
     def size_bytes(self, name: str) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from django.utils import timezone
 
+from talkalike.store.changes import changing
 from talkalike.store.tables import tables
 
 Kind = Literal["dropped", "pinned"]
@@ -20,6 +21,7 @@ def marks(channel_id: int) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(by_kind["dropped"]), frozenset(by_kind["pinned"])
 
 
+@changing
 def mark(channel_id: int, message_id: int, kind: Kind, *, by: int, server_id: int | None) -> None:
     """Drops or pins a message; the other mark, if it had it, is replaced."""
     tables.ContextMark.objects.update_or_create(
@@ -29,12 +31,14 @@ def mark(channel_id: int, message_id: int, kind: Kind, *, by: int, server_id: in
     )
 
 
+@changing
 def unmark(channel_id: int, message_id: int) -> bool:
     """Takes the mark away; False if there was none."""
     deleted, _ = tables.ContextMark.objects.filter(channel_id=channel_id, message_id=message_id).delete()
     return deleted > 0
 
 
+@changing
 def forget_channel(channel_id: int) -> int:
     """Takes all marks of a channel away (it was deleted); returns how many."""
     deleted, _ = tables.ContextMark.objects.filter(channel_id=channel_id).delete()

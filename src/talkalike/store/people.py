@@ -12,6 +12,7 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from talkalike.store.changes import changing
 from talkalike.store.judging import erasing
 from talkalike.store.seen_texts import FORGOTTEN
 from talkalike.store.tables import judging_tables, tables
@@ -37,6 +38,7 @@ def consent(user_id: int) -> Consent:
     return Consent(training=row.training, seen=row.seen, since=row.since) if row else Consent()
 
 
+@changing
 def set_consent(user_id: int, *, training: bool | None = None, seen: bool | None = None) -> Consent:
     """Changes what is given and leaves the rest; returns what holds now."""
     given = {key: value for key, value in (("training", training), ("seen", seen)) if value is not None}
@@ -111,6 +113,7 @@ def export_about(user_id: int) -> dict[str, Any]:
     }
 
 
+@changing
 def forget_user(user_id: int) -> dict[str, int]:
     """Deletes what is kept about a person; returns how much of each kind went.
 
@@ -142,6 +145,7 @@ def forget_user(user_id: int) -> dict[str, int]:
         return gone
 
 
+@changing
 def forget_server(server_id: int) -> dict[str, int]:
     """Deletes everything that is kept of a server (the bot left it); returns how much of each kind went."""
     with transaction.atomic():

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from talkalike.chat.permissions import Access, Level, Rule, Subject
+from talkalike.store.changes import changing
 from talkalike.store.tables import tables
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def rules_of(server_id: int | None) -> tuple[Rule, ...]:
     return tuple(_rule(row) for row in rows)
 
 
+@changing
 def put(rule: Rule, *, by: int) -> None:
     """Sets the rule; one for the same subject (its level or its access) is replaced."""
     with transaction.atomic():
@@ -49,6 +51,7 @@ def put(rule: Rule, *, by: int) -> None:
         )
 
 
+@changing
 def remove(rule: Rule, *, by: int) -> bool:
     """Removes the rule for that subject (its level or its access, whatever value it has); False if there was none."""
     with transaction.atomic():

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from talkalike.store import storable
+from talkalike.store.changes import changing
 from talkalike.store.tables import tables
 
 SCOPES = ("bot", "server", "channel", "thread")  # later ones win
@@ -29,6 +30,7 @@ def layers(server_id: int | None, channel_id: int, thread_id: int | None = None)
     return list(values.items())
 
 
+@changing
 def put(scope: str, scope_id: int, key: str, value: Any, *, by: int, server_id: int | None = None) -> None:
     """Sets a value. `scope_id` is 0 for the bot. `server_id`: the server a channel or thread is on (a server's own id
     is known), so that its settings go when the bot leaves."""
@@ -43,6 +45,7 @@ def put(scope: str, scope_id: int, key: str, value: Any, *, by: int, server_id: 
     )
 
 
+@changing
 def remove(scope: str, scope_id: int, key: str, *, by: int) -> bool:
     """Unsets a value; False if none was set. `by` is for callers that treat `put` and `remove` alike."""
     deleted, _ = tables.ScopedOption.objects.filter(scope=scope, scope_id=scope_id, key=key).delete()

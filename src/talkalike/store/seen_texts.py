@@ -40,12 +40,22 @@ def keep(items: Iterable[Mapping[str, Any]], *, channel_id: int, server_id: int)
             text=text,
             seen_at=now,
         )
-    gone = forgotten({message_id for message_id, _ in rows})
-    kept = [row for key, row in sorted(rows.items()) if key[0] not in gone]
-    stored = tables.SeenText.objects.bulk_create(
-        kept, update_conflicts=True, unique_fields=["message_id", "digest"], update_fields=["seen_at"]
+    known = tables.SeenText.objects.filter(message_id__in={message_id for message_id, _ in rows})
+    ids: dict[tuple[int, str], int] = {}
+    gone = set()
+    for pk, message_id, digest in known.values_list("pk", "message_id", "digest"):
+        if digest == FORGOTTEN:
+            gone.add(message_id)
+        elif (message_id, digest) in rows:
+            ids[message_id, digest] = pk
+    if ids:
+        tables.SeenText.objects.filter(pk__in=ids.values()).update(seen_at=now)
+    fresh = [row for key, row in sorted(rows.items()) if key not in ids and key[0] not in gone]
+    stored = tables.SeenText.objects.bulk_create(  # two replies at once may store the same
+        fresh, update_conflicts=True, unique_fields=["message_id", "digest"], update_fields=["seen_at"]
     )
-    ids = {(row.message_id, row.digest): row.pk for row in stored}
+    ids |= {(row.message_id, row.digest): row.pk for row in stored}
+    ids = {key: pk for key, pk in ids.items() if key[0] not in gone}
     return [
         {
             "text_id": ids.get(key),
