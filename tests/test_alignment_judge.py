@@ -205,10 +205,11 @@ def test_too_few_pairs_prove_nothing() -> None:
 
 # --------------------------------------------------------------------------------------------------------------- store
 def test_labels_stay_soft_and_apart_from_people(store: Store) -> None:
-    from judging_world import batch_of, judge as person
+    from judging_world import batch_of
+    from judging_world import judge as person
     from talkalike.store.judging import ai_labels, exchange, judgements, summaries
 
-    batch_id, (first, second) = batch_of(store, 2)
+    _, (first, second) = batch_of(store, 2)
     store.call(judgements.compare, first, person(store), Choice.B, face="web")
     names = ("judge:wise:kind", "judge:wise:short")
     waiting = store.call(ai_labels.unlabelled, names, limit=10)

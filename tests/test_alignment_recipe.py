@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from alignment_toys import Scored
 from talkalike.alignment.prompts import reply_prompts
-from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLStarted, align
+from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLSources, RLStarted, align
 from talkalike.alignment.rl_report import RLStep
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 from talkalike.alignment.rollouts import RolloutMemory
@@ -80,7 +80,8 @@ def config(**changes: Any) -> RLConfig:
 
 def events(chosen: RLConfig, catalog: Catalog, examples: ExampleSet, run: Path, **options: Any) -> list[RLEvent]:
     reward = options.pop("reward", Scored(even))
-    return list(align(chosen, catalog=catalog, examples=examples, reward=reward, run=RunFolder(run), **options))
+    sources = RLSources(catalog=catalog, examples=examples, reward=reward)
+    return list(align(chosen, sources, run=RunFolder(run), **options))
 
 
 def steps_of(happened: list[RLEvent]) -> list[RLStep]:

@@ -207,19 +207,26 @@ class _Recipe:
         self.run.describe({**about, "settings": dataclasses.asdict(self.config)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLSources:
+    """What a run is made from: the models, whose contexts are practised on, and what scores the replies."""
+
+    catalog: Catalog
+    examples: ExampleSet
+    reward: Reward | OpenReward
+
+
 def align(
     config: RLConfig,
+    sources: RLSources,
     *,
-    catalog: Catalog,
-    examples: ExampleSet,
-    reward: Reward | OpenReward,
     run: RunFolder,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[RLEvent]:
     """Aligns and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
     try:
-        recipe = _Recipe(config, catalog, examples, reward, run)
+        recipe = _Recipe(config, sources.catalog, sources.examples, sources.reward, run)
         if resume:
             recipe.resume()
         yield from _align(recipe, should_stop)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from talkalike.cli.aligning_judge import align_judge
 from talkalike.cli.aligning_rl import align_rl
 
 app = typer.Typer(help="Make a double better by what people think of it.", rich_markup_mode=None, no_args_is_help=True)
 app.command("rl", short_help="Practise replies that a reward likes (RLOO, GRPO, PPO).")(align_rl)
+app.command("judge", short_help="Let a model judge pairs by rules, kept apart from people's judgements.")(align_judge)
 
 
 @app.callback()

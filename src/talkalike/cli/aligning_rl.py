@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import sys
 from collections.abc import Iterable
@@ -85,7 +86,8 @@ def align_rl(  # signature: typer
             update=update,
             max_kl=max_kl,
         )
-        config = _config(opened, settings, reward=reward, double=model, name=name, method=method, keep=keep_rollouts)
+        config = _config(opened, settings, reward=reward, double=model, name=name, method=method)
+        config = dataclasses.replace(config, keep_rollouts=keep_rollouts)
         run = _new_run(opened, config)
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
     result = {
@@ -103,7 +105,7 @@ def _run(
     opened: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
 ) -> RLFinished:
     from talkalike.alignment.rewards import open_reward
-    from talkalike.alignment.rl_recipe import RLFinished, align
+    from talkalike.alignment.rl_recipe import RLFinished, RLSources, align
     from talkalike.training.run_folder import only_training
 
     catalog = opened.catalog()
@@ -111,15 +113,12 @@ def _run(
     chosen = opened.example_set(trained_on or None)
     chosen.verify()
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        events = align(
-            config,
+        sources = RLSources(
             catalog=catalog,
             examples=chosen,
             reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
-            run=run,
-            resume=resume,
-            should_stop=should_stop,
         )
+        events = align(config, sources, run=run, resume=resume, should_stop=should_stop)
         try:
             last = _watch(events, quiet=quiet)
         except BaseException:
@@ -155,7 +154,7 @@ def _watch(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
 
 
 def _config(
-    opened: Workspace, settings: Any, *, reward: str, double: str | None, name: str | None, method: str, keep: bool
+    opened: Workspace, settings: Any, *, reward: str, double: str | None, name: str | None, method: str
 ) -> RLConfig:
     from talkalike.alignment.rl_recipe import RLConfig
     from talkalike.models.adapters import AdapterSettings
@@ -182,7 +181,6 @@ def _config(
         critic=adapter,
         dtype=opened.settings.model.dtype,
         device=opened.settings.model.device,
-        keep_rollouts=keep,
     )
 
 

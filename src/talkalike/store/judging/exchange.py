@@ -114,7 +114,8 @@ def _of_judgement(row: models.Judgement, known: dict[int, JudgedReply | None]) -
         if a is None or b is None:
             return None
         first = row.pair.a_first if row.a_first is None else row.a_first
-        return _comparison(row, a, b, choice=Choice(row.choice), a_first=first, pair=row.pair.key, repeat=row.round > 0)
+        record = _comparison(row, (a, b), choice=Choice(row.choice), a_first=first, pair=row.pair.key)
+        return replace(record, repeat=True) if row.round > 0 else record
     reply = _reply(row.item, known) if row.item is not None else None
     if reply is None:
         return None
@@ -138,20 +139,20 @@ def _of_guess(row: models.Guess, known: dict[int, JudgedReply | None]) -> AnyRec
         return None
     choice = Choice.A if row.right else Choice.B
     pair = _digest("guess", real.id, other.id)
-    return _comparison(row, real, other, choice=choice, a_first=question.real_first, pair=pair)
+    return _comparison(row, (real, other), choice=choice, a_first=question.real_first, pair=pair)
 
 
 def _comparison(
-    row: Any, a: JudgedReply, b: JudgedReply, *, choice: Choice, a_first: bool, pair: str, repeat: bool = False
+    row: Any, replies: tuple[JudgedReply, JudgedReply], *, choice: Choice, a_first: bool, pair: str
 ) -> ComparisonRecord:
+    a, b = replies
     return ComparisonRecord(
-        **_common(row, Type.COMPARISON.value, pair, str(int(repeat))),
+        **_common(row, Type.COMPARISON.value, pair, str(int(getattr(row, "round", 0) > 0))),  # a guess has no rounds
         a=a,
         b=replace(b, context=a.context, speaker=a.speaker),  # of one message on Discord both may have seen other parts
         choice=choice,
         shown=("a", "b") if a_first else ("b", "a"),
         pair=pair,
-        repeat=repeat,
     )
 
 
