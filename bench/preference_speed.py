@@ -9,6 +9,8 @@ which neither side's "trained" rate counts). Every arm runs `--rounds` times, in
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import statistics
 import tempfile
@@ -35,6 +37,7 @@ from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress
 
 VOCABULARY, BATCH, RANK = 49_152, 8, 16
+THEIRS = 16  # pairs of TRL's DPO, which takes seconds for each on a CPU
 LOOP = FeedbackSettings(learning_rate=1e-4, batch=BATCH, row_tokens=2048)
 SHAPE = {
     "vocab_size": VOCABULARY,
@@ -167,14 +170,16 @@ def theirs(given: list[Pair], kind: str, **options: Any) -> float:
             disable_tqdm=True,
             **options,
         )
-        (RewardTrainer if reward else DPOTrainer)(
+        trainer = (RewardTrainer if reward else DPOTrainer)(
             model=network,
             args=config,
             train_dataset=Dataset.from_list([row(pair, whole=reward) for pair in given]),
             processing_class=PreTrainedTokenizerFast(tokenizer_object=vocabulary(), pad_token="0", eos_token="1"),
             peft_config=lora,
             callbacks=[Clock()],
-        ).train()
+        )
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its own summary
+            trainer.train()
     return len(given) / (clock["end"] - clock["start"])
 
 
@@ -201,8 +206,8 @@ def main() -> None:
         "reward_trl_best": lambda: theirs(given, "reward", **best),
         "dpo_talkalike": lambda: our_dpo(given, with_reference=True),
         "dpo_talkalike_trained": lambda: our_dpo(given, with_reference=False),
-        "dpo_trl_defaults": lambda: theirs(given, "dpo"),
-        "dpo_trl_best_trained": lambda: theirs(given, "dpo", precompute_ref_log_probs=True, **best),
+        "dpo_trl_defaults": lambda: theirs(given[:THEIRS], "dpo"),
+        "dpo_trl_best_trained": lambda: theirs(given[:THEIRS], "dpo", precompute_ref_log_probs=True, **best),
     }
     speeds: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(options.rounds):
