@@ -31,6 +31,7 @@ from talkalike.alignment.preference_training import (
     PreferenceConfig,
     PreferenceEvent,
     PreferenceFinished,
+    PreferenceSources,
     PreferenceStarted,
     align_preferences,
 )
@@ -71,10 +72,9 @@ def judgements(tmp_path: Path, *records: Any) -> Judgements:
 def aligned(
     chosen: PreferenceConfig, catalog: Catalog, given_: Judgements, run: Path, **options: Any
 ) -> tuple[list[PreferenceEvent], PreferenceFinished]:
-    cache = run.parent / "cache"
-    events = list(
-        align_preferences(chosen, catalog=catalog, judgements=given_, run=RunFolder(run), cache=cache, **options)
-    )
+    examples = options.pop("examples", None)
+    sources = PreferenceSources(catalog=catalog, judgements=given_, cache=run.parent / "cache", examples=examples)
+    events = list(align_preferences(chosen, sources, run=RunFolder(run), **options))
     assert isinstance(events[-1], PreferenceFinished)
     return events, events[-1]
 

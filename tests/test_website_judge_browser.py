@@ -211,7 +211,7 @@ async def test_dark_pages_and_the_end_of_a_batch(site_store: Store, tmp_path: Pa
         await expect(page.locator("#next")).to_be_visible()
         await picture(page, "judge-dark-given")
         await page.keyboard.press("Enter")
-        await ready(page)
+        await expect(page.locator(".pair:not([data-given])")).to_have_count(1)
         await judge(page, "2")
         while await page.locator("#vote").count():  # one of them came back
             await judge(page, "2")

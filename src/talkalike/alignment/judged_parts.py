@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from talkalike.alignment.judged import JudgedContext
-from talkalike.alignment.prompts import _newest
+from talkalike.alignment.prompts import newest
 from talkalike.alignment.values import Sample
 from talkalike.examples.render import Renderer, Turn
 
@@ -77,7 +77,7 @@ def encoded(
         if not (context.pairs or context.ratings or context.bad):
             continue
         turns = tuple(Turn(speaker, text) for speaker, text in context.turns)
-        turns = _newest(turns, context.speaker, renderer, max_tokens - max(len(replies[index]) for index in kept))
+        turns = newest(turns, context.speaker, renderer, max_tokens - max(len(replies[index]) for index in kept))
         prompt = tuple(renderer.prompt(turns, context.speaker))
         samples = tuple(
             Sample(

@@ -249,26 +249,32 @@ class _Recipe(FeedbackRecipe):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceSources:
+    """What is learned from. `cache`: a folder for the reference's log-probabilities; `examples`: to measure the loss on
+    real replies, before and after.
+    """
+
+    catalog: Catalog
+    judgements: Judgements
+    cache: Path
+    examples: ExampleSet | None = None
+
+
 def align_preferences(
     config: PreferenceConfig,
+    sources: PreferenceSources,
     *,
-    catalog: Catalog,
-    judgements: Judgements,
     run: RunFolder,
-    cache: Path,
-    examples: ExampleSet | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[PreferenceEvent]:
-    """Aligns and yields events; `should_stop` is asked after every step. Raises UserError if nothing can be learned.
-
-    `cache`: a folder for the reference's log-probabilities; `examples`: to measure the loss on real replies, before and
-    after.
-    """
+    """Aligns and yields events; `should_stop` is asked after every step. Raises UserError if nothing can be learned."""
+    catalog, judgements = sources.catalog, sources.judgements
     if catalog.exists(config.name):
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
-        recipe = _Recipe(config, catalog, judgements, run, examples, cache)
+        recipe = _Recipe(config, catalog, judgements, run, sources.examples, sources.cache)
         if resume:
             recipe.resume(judgements.digest)
         recipe.describe("running")

@@ -30,7 +30,7 @@ def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) 
         for index, turn in enumerate(document.turns):
             if index == 0 or not document.learn[index] or document.turns[index - 1].speaker == turn.speaker:
                 continue
-            turns = _newest(document.turns[:index], turn.speaker, renderer, max_tokens)
+            turns = newest(document.turns[:index], turn.speaker, renderer, max_tokens)
             if turns:
                 ids = tuple(renderer.prompt(turns, turn.speaker))
                 prompts.append(Prompt(ids=ids, turns=turns, speaker=turn.speaker))
@@ -50,7 +50,7 @@ def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[i
     return [int(orders[place // count][place % count]) for place in range(first, last)]
 
 
-def _newest(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
+def newest(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
     room = max_tokens - len(renderer.begin_ids) - len(renderer.header(speaker))
     kept = 0
     for turn in reversed(turns):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from talkalike.alignment.feedback_loop import ReplyRow, as_tensors, autocast, by_prompt, reply_rows
 from talkalike.alignment.judged_parts import reply_ids
-from talkalike.alignment.prompts import _newest
+from talkalike.alignment.prompts import newest
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
 from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
@@ -214,7 +214,7 @@ class RewardModel:
         ids = ids[: room // 2] or (self.renderer.stop_id,)
         if turns and (not prompt or len(prompt) + len(ids) > room):
             prompt = tuple(
-                self.renderer.prompt(_newest(turns, sample.speaker, self.renderer, room - len(ids)), sample.speaker)
+                self.renderer.prompt(newest(turns, sample.speaker, self.renderer, room - len(ids)), sample.speaker)
             )
         prompt = prompt[-(room - len(ids)) :] or tuple(self.renderer.prompt((), sample.speaker))
         return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)

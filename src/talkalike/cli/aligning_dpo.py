@@ -88,20 +88,22 @@ def _run(
     resume: bool,
     quiet: bool,
 ) -> PreferenceFinished:
-    from talkalike.alignment.preference_training import PreferenceFinished, PreferenceStarted, align_preferences
+    from talkalike.alignment.preference_training import (
+        PreferenceFinished,
+        PreferenceSources,
+        PreferenceStarted,
+        align_preferences,
+    )
     from talkalike.training.run_folder import only_training
 
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        events = align_preferences(
-            config,
+        sources = PreferenceSources(
             catalog=opened.catalog(),
             judgements=judgements,
-            run=run,
             cache=opened.root / _CACHE,
             examples=_examples(opened, config),
-            resume=resume,
-            should_stop=should_stop,
         )
+        events = align_preferences(config, sources, run=run, resume=resume, should_stop=should_stop)
         last = None
         for last in watched(events, run, quiet=quiet):
             if isinstance(last, PreferenceStarted) and not quiet:
