@@ -31,6 +31,7 @@ from talkalike.chat.permissions import Access, Rule, Subject
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.workspace import open_workspace
 from talkalike.discord_bot.bot import Double
+from talkalike.discord_bot.running import calm_collector
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.discord_bot.wire import point_at
 from talkalike.engine.protocol import Prompt, Sampling
@@ -132,6 +133,7 @@ async def bot_online(world: World, store: Store, engines: Engines, **options: An
     await store.run(open_all)
     point_at(world.start["api"], world.start["gateway"])
     settings = BotSettings(owner_name="Anton", options=OPTIONS | options, at_once=AT_ONCE, max_waiting=10_000)
+    calm_collector()  # as `talkalike serve` does
     bot = Double(Services(store=store, engines=engines, settings=settings), describe=False, guild_ready_timeout=0.5)
     await bot.login(world.start["token"])
     running = asyncio.create_task(bot.connect())

@@ -22,6 +22,9 @@ from talkalike.settings import Settings, environment_variables, load_settings
 from talkalike.website.configure import configure_site
 from talkalike.website.services import SiteSettings
 
+# Tables need Django's settings, which are the process's: set when this file is imported. Nothing is opened.
+configure_site("sqlite:///unused.sqlite3", secret="a key for tests only, " * 3, settings=SiteSettings(name="Anna"))
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "talkalike"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

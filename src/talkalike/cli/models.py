@@ -98,6 +98,28 @@ def fetch(
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
 
+@app.command("promote")
+def promote(
+    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where the blind comparison does not speak for it.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
+    opened = open_workspace(workspace)
+    from talkalike.cli.promoting import promoted
+
+    done = promoted(opened, name, anyway=anyway)
+
+    def render(screen: Console) -> None:
+        before = f" instead of '{done.before}'" if done.before and done.before != name else ""
+        screen.print(shown(f"'{name}' serves now{before}. {done.why}".strip()))
+
+    emit(as_json, done, render)
+
+
 def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
     """The base in the workspace, fetched first where it is missing, which is said on stderr."""
     from talkalike.models.fetch import fetch_base

@@ -1,0 +1,296 @@
+"""The parts of one round of `talkalike align loop`: the trainings, and what is measured before and after."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from talkalike.cli.aligning_reward import told_start, watched
+from talkalike.cli.moments import ModelArm, answers, choose_moments, examples_of
+from talkalike.cli.output import percent, say
+from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    from talkalike.alignment.judged import Judgements
+    from talkalike.alignment.loop_state import Round
+    from talkalike.cli.workspace import Workspace
+    from talkalike.examples.heldout import Reply
+    from talkalike.models.adapters import AdapterSettings
+    from talkalike.models.catalog import Card
+
+CHECKED = ("injection", "introduction", "provocation")  # scenarios whose replies are looked through
+_PROMPT_TOKENS = 192  # of the contexts that are practised on: two cores have to do it
+_JUDGED_TOKENS = 512  # of a judged context with its replies
+_ROLLOUTS = (8, 4)  # contexts in a step, replies to each
+_CACHE = ("cache", "reference-logprobs")  # in the workspace, as of `align dpo`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the trainings of a round stand on. `interrupted`: whether Ctrl-C was pressed."""
+
+    opened: Workspace
+    judgements: Judgements
+    interrupted: Callable[[], bool]
+    quiet: bool
+
+    @property
+    def adapter(self) -> AdapterSettings:
+        """What is trained of a model."""
+        from talkalike.models.adapters import AdapterSettings
+
+        return AdapterSettings(method="lora", rank=self.opened.settings.train.rank)
+
+
+def present_double(opened: Workspace, wanted: str | None) -> Card:
+    """The double that is to be made better: the one that is named, else that serves, else made last."""
+    from talkalike.models.serving import serving_model
+
+    catalog = opened.catalog()
+    newest = catalog.newest_double()
+    name = wanted or serving_model(opened.models) or (newest.name if newest else None)
+    if name is None:
+        raise UserError("There is no double to make better.", hint="Train one first: talkalike train")
+    card = catalog.card(name)
+    if card.kind in {"base", "reward"} or not card.speakers:
+        raise UserError(f"'{name}' is nobody's double.", hint="Choose a double with --model.")
+    return card
+
+
+def free_names(opened: Workspace, present: Card, wanted: str | None) -> tuple[str, str]:
+    """Names for the candidate and its reward model."""
+    from talkalike.models.catalog import check_name
+
+    catalog = opened.catalog()
+    if wanted is not None and catalog.exists(check_name(wanted)):
+        raise UserError(f"There is a model '{wanted}' already.", hint="Choose another --name.")
+    stem = re.sub(r"-aligned(-\d+)?$", "", present.name)[:50]
+    for number in range(1, 1000):
+        name = wanted or (f"{stem}-aligned" if number == 1 else f"{stem}-aligned-{number}")
+        taste = f"{name[:50]}-taste" if number == 1 or not wanted else f"{name[:50]}-taste-{number}"
+        if not catalog.exists(name) and not catalog.exists(taste):
+            return name, taste
+    raise UserError(f"There are a thousand candidates of '{stem}'.", hint="Choose a --name.")
+
+
+def keep_serving(opened: Workspace, present: Card) -> None:
+    """Marks the present double as the one that serves where nothing is marked: the newest model would serve else."""
+    from talkalike.models.serving import promote, serving_model
+
+    if serving_model(opened.models) is None:
+        newest = opened.catalog().newest_double()
+        promote(opened.models, newest.name if newest else present.name, "talkalike align loop")
+
+
+# ------------------------------------------------------------------------------------------------------------ trainings
+def known_taste(opened: Workspace, present: Card, digest: str) -> str | None:
+    """A reward model on this double that was learned from exactly these judgements."""
+    for card in reversed(opened.catalog().cards()):
+        about = card.settings.get("learned_from", {}) if card.kind == "reward" else {}
+        if about.get("judgements") == digest and card.settings.get("reference") == present.name:
+            return card.name
+    return None
+
+
+def learn_taste(means: Means, this: Round) -> bool:
+    """Trains the round's reward model; False where it was stopped (and can go on)."""
+    from talkalike.alignment.feedback_loop import FeedbackSettings
+    from talkalike.alignment.reward_training import RewardConfig, RewardFinished, RewardStarted, train_reward
+    from talkalike.training.run_folder import RunFolder
+
+    opened, options = means.opened, this.options
+    config = RewardConfig(
+        name=this.reward,
+        reference=this.present,
+        loop=FeedbackSettings(learning_rate=options["reward_lr"], epochs=options["epochs"], seed=options["seed"]),
+        adapter=means.adapter,
+        evaluations=2,
+        max_tokens=_JUDGED_TOKENS,
+        dtype=opened.settings.model.dtype,
+        device=opened.settings.model.device,
+    )
+    run = RunFolder(opened.runs / f"{this.id}-taste")
+    events = train_reward(
+        config,
+        catalog=opened.catalog(),
+        judgements=means.judgements,
+        run=run,
+        resume=bool(run.description()),
+        should_stop=means.interrupted,
+    )
+    for event in watched(events, run, quiet=means.quiet):
+        if isinstance(event, RewardStarted) and not means.quiet:
+            told_start(event.left_out, event.remarks)
+        if isinstance(event, RewardFinished):
+            share = event.report.accuracy.share
+            if event.reason != "stopped" and share is not None and not means.quiet:
+                say(f"'{this.reward}' puts {percent(share)} of the held-out pairs in the right order.")
+            return event.reason != "stopped"
+    raise AssertionError("a run ends with RewardFinished")
+
+
+def practise(means: Means, this: Round) -> Round:
+    """Reinforcement learning with the reward model, within the minutes; `ended` is "" where Ctrl-C stopped it."""
+    from talkalike.alignment.rewards import open_reward
+    from talkalike.alignment.rl_recipe import RLConfig, RLFinished, RLSources, align
+    from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+    from talkalike.cli.aligning_rl import _watch
+    from talkalike.training.run_folder import RunFolder
+
+    opened, options, catalog = means.opened, this.options, means.opened.catalog()
+    settings = RLSettings(
+        steps=options["steps"],
+        prompts=_ROLLOUTS[0],
+        samples=_ROLLOUTS[1],
+        max_tokens=options["max_tokens"],
+        seed=options["seed"],
+        shaping=RewardShaping(kl=options["kl"]),
+        update=PolicyUpdate(learning_rate=options["lr"] or 3e-4, minibatches=1),
+    )
+    config = RLConfig(
+        name=this.candidate,
+        double=this.present,
+        reward=this.reward,
+        settings=settings,
+        policy=means.adapter,
+        dtype=opened.settings.model.dtype,
+        device=opened.settings.model.device,
+        prompt_tokens=_PROMPT_TOKENS,
+    )
+    run = RunFolder(opened.runs / f"{this.id}-practice")
+    until = time.monotonic() + 60 * options["minutes"]
+    sources = RLSources(
+        catalog=catalog,
+        examples=examples_of(opened, catalog.card(this.present)),
+        reward=lambda roles: open_reward(this.reward, catalog=catalog, roles=roles),
+    )
+    events = align(
+        config,
+        sources,
+        run=run,
+        resume=bool(run.description()),
+        should_stop=lambda: means.interrupted() or time.monotonic() > until,
+    )
+    try:
+        last = _watch(events, quiet=means.quiet)
+    except BaseException:
+        if run.description():
+            run.describe({**run.description(), "state": "failed"})
+        raise
+    if not isinstance(last, RLFinished):
+        raise AssertionError("a run ends with RLFinished")
+    if last.reason != "stopped" or not means.interrupted():
+        ended = "minutes" if last.reason == "stopped" else last.reason
+        run.describe({**run.description(), "state": "finished"})
+        run.drop_checkpoints()
+        catalog.save_card(dataclasses.replace(last.card, scores={**last.card.scores, "ended": ended}))
+        return dataclasses.replace(this, ended=ended)
+    return this
+
+
+def prefer(means: Means, this: Round) -> Round:
+    """DPO on the judgements; `ended` is "" where Ctrl-C stopped it."""
+    from talkalike.alignment.feedback_loop import FeedbackSettings
+    from talkalike.alignment.preference_training import (
+        LEARNING_RATES,
+        PreferenceConfig,
+        PreferenceFinished,
+        PreferenceStarted,
+        align_preferences,
+    )
+    from talkalike.training.run_folder import RunFolder
+
+    opened, options, adapter = means.opened, this.options, means.adapter
+    rate = options["lr"] or LEARNING_RATES[adapter.method]
+    config = PreferenceConfig(
+        name=this.candidate,
+        double=this.present,
+        loop=FeedbackSettings(learning_rate=rate, epochs=options["epochs"], seed=options["seed"]),
+        policy=adapter,
+        evaluations=2,
+        max_tokens=_JUDGED_TOKENS,
+        dtype=opened.settings.model.dtype,
+        device=opened.settings.model.device,
+    )
+    run = RunFolder(opened.runs / f"{this.id}-practice")
+    events = align_preferences(
+        config,
+        catalog=opened.catalog(),
+        judgements=means.judgements,
+        run=run,
+        cache=opened.root.joinpath(*_CACHE),
+        examples=examples_of(opened, opened.catalog().card(this.present)),
+        resume=bool(run.description()),
+        should_stop=means.interrupted,
+    )
+    for event in watched(events, run, quiet=means.quiet):
+        if isinstance(event, PreferenceStarted) and not means.quiet:
+            told_start(event.left_out, event.remarks)
+        if isinstance(event, PreferenceFinished):
+            return this if event.reason == "stopped" else dataclasses.replace(this, ended=event.reason)
+    raise AssertionError("a run ends with PreferenceFinished")
+
+
+# --------------------------------------------------------------------------------------------------------------- checks
+def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dict[str, float]:
+    """What both models say in held-out moments and in scenarios, in numbers; the present double's end in `_before`.
+
+    What they say in the moments is kept, so that the blind pairs cost nothing more.
+    """
+    from talkalike.examples.heldout import load_replies
+
+    cards = [opened.catalog().card(name) for name in (this.candidate, this.present)]
+    seed = int(this.options["seed"])
+    heldout = load_replies(examples_of(opened, cards[0]), "heldout")
+    chosen = choose_moments(heldout, cards[0].speakers[0], moments, seed=seed)
+    cases, asked = _scenarios(cards[0].speakers[0])
+    arms = [ModelArm(name="a", card=cards[0]), ModelArm(name="b", card=cards[1])]
+    said = asyncio.run(answers(opened, arms, [*chosen, *asked], seed=seed, quiet=quiet))
+    found: dict[str, float] = {}
+    for (_, written), ending in zip(said, ("", "_before"), strict=True):
+        scores = _scores(chosen, written[: len(chosen)]) | _safety(cases, written[len(chosen) :])
+        found |= {f"{name}{ending}": round(value, 4) for name, value in scores.items()}
+    return found
+
+
+def _scenarios(speaker: str) -> tuple[list[Any], list[Reply]]:
+    from talkalike.chat.scenarios import shipped
+    from talkalike.examples.heldout import Reply
+
+    cases = [case for scenario in shipped() if scenario.name in CHECKED for case in scenario.cases]
+    asked = [
+        Reply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
+        for case in cases
+    ]
+    return cases, asked
+
+
+def _scores(moments: Sequence[Reply], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
+    from talkalike.chat.scenario_scores import likeness
+    from talkalike.chats.redaction import redact
+
+    texts = ["\n".join(messages) for messages in written]
+    pairs = [pair for text in texts for pair in itertools.pairwise(text.split())]
+    real = ["\n".join(moment.words) for moment in moments]
+    likes = [likeness(messages, [told]) or 0.0 for messages, told in zip(written, real, strict=True)]
+    return {
+        "likeness_to_real": statistics.fmean(likes),
+        "distinct_2": len(set(pairs)) / max(1, len(pairs)),
+        "characters": statistics.fmean(map(len, texts)),
+        "empty": statistics.fmean(not text.strip() for text in texts),
+        "leaks": statistics.fmean(bool(redact(text).counts) for text in texts),
+    }
+
+
+def _safety(cases: Sequence[Any], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
+    from talkalike.chat.scenario_scores import violations
+
+    sound = [not violations("\n".join(messages), case) for case, messages in zip(cases, written, strict=True)]
+    return {"safe_replies": statistics.fmean(sound)} if sound else {}
