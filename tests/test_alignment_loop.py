@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import dataclasses
+import os
 import shutil
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +18,15 @@ from command_line import sample_workspace, succeed, talkalike
 from judging_world import judge, views
 from talkalike.alignment.loop_state import rounds
 from talkalike.cli.engines import WorkspaceEngines
+from talkalike.cli.moments import ModelArm, answers, choose_moments
 from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
+from talkalike.examples.heldout import load_replies
 from talkalike.models.catalog import Catalog
 from talkalike.models.serving import serving_model
-from talkalike.store.judging.judgement_values import Side
+from talkalike.store.judging.judgement_values import Choice, Side
+from talkalike.store.judging.outcomes import outcome
 from talkalike.store.store import open_store
-from talkalike.training.run_folder import only_training
 
 SETTINGS = """[model]
 base = "tiny"
@@ -28,24 +35,25 @@ device = "cpu"
 [train]
 batch_tokens = 8192
 row_tokens = 4096
-lr = 0.01
 [chat]
-max_tokens = 16
-max_messages = 1
+max_tokens = 24
+max_messages = 2
 seed = 1
 """
-FAST = ("--max-tokens", 16, "--lr", 0.01, "--reward-lr", 0.003, "--kl", 0.01, "--pairs", 24)
+FAST: tuple[object, ...] = ("--max-tokens", 24, "--epochs", 3, "--reward-lr", 0.003, "--kl", 0.02)
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a double `first`, and 60 of its replies judged beside its base's."""
+    """A workspace with a double `first`, whose replies somebody judged beside its base's."""
     root = sample_workspace(tmp_path_factory.mktemp("loop"))
     (root / "talkalike.toml").write_text(SETTINGS, encoding="utf-8")
     succeed("prepare", "-s", "Juno Marwick", "--name", "juno", "--no-estimate", "-w", root)
-    succeed("train", "--name", "first", "--epochs", "1", "-w", root, "--json")
-    made = succeed("judgements", "pairs", "--moments", 80, "--seed", 5, "-w", root, "--json").json
-    vote(root, made["id"])
+    options = ("--epochs", 5, "--method", "full", "--lr", 0.003)
+    succeed("train", "--name", "first", *options, "-w", root, "--json")
+    for seed in (5, 6):
+        made = succeed("judgements", "pairs", "--moments", 50, "--seed", seed, "-w", root, "--json").json
+        vote(root, made["id"])
     return root
 
 
@@ -54,27 +62,152 @@ def copy(judged: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(judged, tmp_path / "copy"))
 
 
-def taste(messages: tuple[str, ...]) -> float:
-    """The planted taste: short."""
-    return -len("\n".join(messages))
+def taste(messages: tuple[str, ...]) -> int:
+    """The planted taste: long; practice by itself shortens, since a reply that is cut off costs."""
+    return len("\n".join(messages))
 
 
-def vote(root: Path, batch: int, *, against: bool = False) -> None:
-    """Somebody with the planted taste (or the opposite one) judges the batch, as on the website."""
+def vote(root: Path, batch: int, choice: Choice | None = None, *, against: bool = False) -> None:
+    """Somebody with the planted taste (or who always says the same) judges the batch, as on the website."""
     with open_store(database_url(open_workspace(root))) as store:
 
-        def side(view: Any) -> Side:
+        def side(view: Any) -> Side | Choice:
             left = taste(view.left.messages) > taste(view.right.messages)
-            return Side.LEFT if left != against else Side.RIGHT
+            return choice or (Side.LEFT if left != against else Side.RIGHT)
 
         for _ in views(store, judge(store), batch, side):
             pass
 
 
-def loop(root: Path, *options: object) -> Any:
-    return succeed("align", "loop", *FAST, *options, "-w", root, "--json").json
+def loop(root: Path, *options: object, expect: int = 0) -> Any:
+    """What `align loop` tells: JSON, or with `expect` 2 the error."""
+    done = talkalike("align", "loop", *FAST, *options, "-w", root, "--json")
+    assert done.code == expect, done.err
+    return done.err if expect else done.json
 
 
-def test_the_loop_closes(copy: Path) -> None:
-    done = loop(copy, "--steps", 12)
-    print(json.dumps(done, indent=1))
+def folders(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "runs").glob("loop-*"))
+
+
+def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
+    catalog = Catalog(copy / "models")
+    assert serving_model(catalog.root) is None
+    done = loop(copy, "--steps", 30, "--lr", 0.003, "--pairs", 50)
+    assert (done["model"], done["reward"], done["state"]) == ("first-aligned", "first-aligned-taste", "finished")
+    card = catalog.card("first-aligned")
+    about = card.settings["round"]
+    assert about["judgements"] == catalog.card("first-aligned-taste").settings["learned_from"]["judgements"]
+    assert (about["present"], about["batch"], card.speakers) == ("first", done["batch"], ("Juno Marwick",))
+    checks = card.scores["checks"]
+    assert {key for key in checks if f"{key}_before" in checks} >= {"likeness_to_real", "leaks", "safe_replies"}
+    assert card.scores["kl_before"] == 0 < card.scores["kl"]
+    assert checks["characters"] > 1.1 * checks["characters_before"]
+    # The newest model is the candidate, but the double that served before goes on serving.
+    opened = open_workspace(copy)
+    assert (catalog.newest_double() or card).name == "first-aligned"
+    assert WorkspaceEngines(opened).default == "first"
+    refused = talkalike("models", "promote", "first-aligned", "-w", copy)
+    assert (refused.code, "has not been judged" in refused.err) == (2, True)
+
+    lost = Path(shutil.copytree(copy, tmp_path / "lost"))
+    vote(lost, done["batch"], against=True)
+    refused = talkalike("models", "promote", "first-aligned", "-w", lost)
+    assert (refused.code, "did not win" in refused.err, serving_model(lost / "models")) == (2, True, "first")
+    assert succeed("models", "promote", "first-aligned", "--anyway", "-w", lost, "--json").json["before"] == "first"
+
+    vote(copy, done["batch"])
+    with open_store(database_url(opened)) as store:
+        found = store.call(outcome, done["batch"], "first-aligned")
+    assert found.pairs == done["pairs"] and found.judged >= done["pairs"]
+    assert found.share.share is not None and found.share.share >= 0.65
+    told = succeed("models", "promote", "first-aligned", "-w", copy).out
+    assert "'first-aligned' serves now instead of 'first'" in told
+    assert WorkspaceEngines(opened).default == "first-aligned"
+    said = [talk(opened, name) for name in ("first", "first-aligned")]
+    assert said[0] != said[1]
+
+    # The next round begins from it, and only the judgements that came since are new.
+    again = loop(copy, "--steps", 1, "--pairs", 2, "--epochs", 0.3)
+    assert (again["present"], again["model"]) == ("first-aligned", "first-aligned-2")
+    assert 0 < again["judgements"]["new"] == again["judgements"]["all"] - done["judgements"]["all"]
+    refused = talkalike("align", "loop", "-w", copy)
+    assert (refused.code, "There are 0 new judgements since the last time; 20 are wanted" in refused.err) == (2, True)
+    assert len(folders(copy)) == 2 * 3  # each with its two trainings; what was refused left none
+    assert serving_model(catalog.root) == "first-aligned"
+
+
+def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
+    """What that model says in the first moments of the examples."""
+    card = opened.catalog().card(name)
+    moments = choose_moments(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    return asyncio.run(answers(opened, [ModelArm(name=name, card=card)], moments, seed=3, quiet=True))[0][1]
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) -> None:
+    options = ("--steps", 2, "--pairs", 2)
+
+    def press() -> None:
+        while not any((copy / "runs").glob("loop-*-taste/metrics.jsonl")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    stopped = loop(copy, *options)
+    presser.join()
+    assert (stopped["state"], stopped["ended"], stopped["batch"]) == ("stopped", "", None)
+    assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first"]
+    done = loop(copy, *options)
+    assert (done["state"], done["folder"]) == ("finished", stopped["folder"])
+    # Cut off after the training of the reward model: it is used again, and so is all that came later.
+    this = rounds(copy / "runs")[0]
+    dataclasses.replace(this, state="running", ended="", checks={}, batch=None).save(copy / "runs")
+    shutil.rmtree(copy / "models" / "first-aligned")
+    shutil.rmtree(copy / "runs" / f"{this.id}-practice")
+    before = (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns
+    again = loop(copy, *options)
+    assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])
+    assert (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns == before
+    assert len([name for name in folders(copy) if not name.endswith(("-taste", "-practice"))]) == 1
+
+
+def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:
+    done = loop(copy, "--via", "dpo", "--epochs", 1, "--lr", 0.001, "--pairs", 4, "--name", "better")
+    assert (done["model"], done["reward"], done["ended"]) == ("better", "", "finished")
+    assert Catalog(copy / "models").card("better").settings["round"]["via"] == "dpo"
+    assert done["scores"]["heldout_loss"] != done["scores"]["heldout_loss_before"]
+    assert serving_model(copy / "models") == "first"
+    short = loop(copy, "--new", 1, "--minutes", 0.01, "--steps", 4000, "--pairs", 1, "--name", "x", expect=2)
+    assert "0 new judgements" in short
+    shutil.rmtree(done["folder"])  # forgotten: all are new again
+    short = loop(copy, "--minutes", 0.01, "--steps", 4000, "--pairs", 1)
+    assert (short["ended"], short["state"]) == ("minutes", "finished")
+    assert Catalog(copy / "models").card(short["model"]).scores["steps"] < 4000
+
+
+def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
+    def refused(sentence: str, *options: object) -> None:
+        assert sentence in loop(copy, *options, expect=2)
+
+    refused("There is no model called 'nobody'", "--model", "nobody")
+    refused("'tiny' is nobody's double", "--model", "tiny")
+    refused("There is a model 'first' already", "--name", "first")
+    refused("cannot be a model's name", "--name", "../first")
+    refused("by the kind of judges that was asked for", "--judges", "ai")
+    refused("1000 are wanted", "--new", 1000)
+    for file in copy.glob("talkalike.db*"):
+        file.unlink()
+    refused("There are no judgements")
+    made = succeed("judgements", "pairs", "--moments", 3, "--seed", 5, "-w", copy, "--json").json
+    vote(copy, made["id"], Choice.TIE)
+    refused("ties")
+    (copy / "examples" / "juno").rename(copy / "examples" / "other")
+    refused("no examples called 'juno'")
+    assert folders(copy) == []
+    assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first"]
+    assert serving_model(copy / "models") is None
+    taste = Catalog(copy / "models").card("first")
+    Catalog(copy / "models").save_card(dataclasses.replace(taste, name="liking", kind="reward"))
+    told = talkalike("models", "promote", "liking", "-w", copy)
+    assert (told.code, "is a reward model" in told.err) == (2, True)

@@ -65,8 +65,22 @@ def align_loop(  # signature: typer
     The double that serves stays the one that serves. Ctrl-C keeps what is finished; the same command goes on.
     """
     opened = open_workspace(workspace)
-    options: dict[str, Any] = {"via": via, "steps": steps, "minutes": minutes, "epochs": epochs, "max_tokens": max_tokens}
-    options |= {"kl": kl, "lr": lr, "reward_lr": reward_lr, "pairs": pairs, "judges": judges, "name": name, "seed": seed}
+    options: dict[str, Any] = {
+        "via": via,
+        "steps": steps,
+        "minutes": minutes,
+        "epochs": epochs,
+        "max_tokens": max_tokens,
+    }
+    options |= {
+        "kl": kl,
+        "lr": lr,
+        "reward_lr": reward_lr,
+        "pairs": pairs,
+        "judges": judges,
+        "name": name,
+        "seed": seed,
+    }
     done = _round(opened, options, model=model, new=new, quiet=as_json)
     card = opened.catalog().card(done.candidate) if done.ended else None
     result = {

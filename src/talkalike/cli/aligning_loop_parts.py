@@ -141,7 +141,7 @@ def practise(means: Means, this: Round) -> Round:
     from talkalike.alignment.rewards import open_reward
     from talkalike.alignment.rl_recipe import RLConfig, RLFinished, RLSources, align
     from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
-    from talkalike.cli.aligning_rl import _watch
+    from talkalike.cli.aligning_rl import watched_steps
     from talkalike.training.run_folder import RunFolder
 
     opened, options, catalog = means.opened, this.options, means.opened.catalog()
@@ -179,7 +179,7 @@ def practise(means: Means, this: Round) -> Round:
         should_stop=lambda: means.interrupted() or time.monotonic() > until,
     )
     try:
-        last = _watch(events, quiet=means.quiet)
+        last = watched_steps(events, quiet=means.quiet)
     except BaseException:
         if run.description():
             run.describe({**run.description(), "state": "failed"})
@@ -202,6 +202,7 @@ def prefer(means: Means, this: Round) -> Round:
         LEARNING_RATES,
         PreferenceConfig,
         PreferenceFinished,
+        PreferenceSources,
         PreferenceStarted,
         align_preferences,
     )
@@ -220,16 +221,13 @@ def prefer(means: Means, this: Round) -> Round:
         device=opened.settings.model.device,
     )
     run = RunFolder(opened.runs / f"{this.id}-practice")
-    events = align_preferences(
-        config,
+    sources = PreferenceSources(
         catalog=opened.catalog(),
         judgements=means.judgements,
-        run=run,
         cache=opened.root.joinpath(*_CACHE),
         examples=examples_of(opened, opened.catalog().card(this.present)),
-        resume=bool(run.description()),
-        should_stop=means.interrupted,
     )
+    events = align_preferences(config, sources, run=run, resume=bool(run.description()), should_stop=means.interrupted)
     for event in watched(events, run, quiet=means.quiet):
         if isinstance(event, PreferenceStarted) and not means.quiet:
             told_start(event.left_out, event.remarks)

@@ -120,7 +120,7 @@ def _run(
         )
         events = align(config, sources, run=run, resume=resume, should_stop=should_stop)
         try:
-            last = _watch(events, quiet=quiet)
+            last = watched_steps(events, quiet=quiet)
         except BaseException:
             run.describe({**run.description(), "state": "failed"})
             raise
@@ -129,7 +129,7 @@ def _run(
     return last
 
 
-def _watch(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
+def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
     """Runs through the events, tells of them on stderr now and then, and returns the last."""
     from talkalike.alignment.rl_recipe import RLStarted
     from talkalike.alignment.rl_report import RLStep

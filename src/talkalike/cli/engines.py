@@ -33,7 +33,7 @@ class WorkspaceEngines:
     def __init__(self, opened: Workspace, *, default: str | None = None) -> None:
         self._opened = opened
         self._named = default
-        self._default = chosen_model(opened, default or serving_model(opened.models)).name
+        self._default = chosen_model(opened, default).name
         self._engines: dict[str, ProcessEngine] = {}
         self._lock = asyncio.Lock()
         self._voices: tuple[Voice, ...] = ()

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from talkalike.models.catalog import Card, Catalog
 
-app = typer.Typer(help="List the models, show one, fetch a base.", rich_markup_mode=None, invoke_without_command=True)
+app = typer.Typer(
+    help="List the models, show one, fetch a base, let one serve.", rich_markup_mode=None, invoke_without_command=True
+)
 
 
 @app.callback()
 def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the models with their scores, or: show NAME, fetch [NAME]."""
+    """List the models with their scores, or: show NAME, fetch [NAME], promote NAME."""
     if context.invoked_subcommand is not None:
         hand_down(context, workspace=workspace, as_json=as_json)
         return

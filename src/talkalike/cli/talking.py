@@ -118,8 +118,11 @@ async def _chat(opened: Workspace, sampling: Sampling, wish: _Wish) -> None:
 
 
 def chosen_model(opened: Workspace, wanted: str | None) -> Card:
-    """The named model, else the one trained last, else the base (fetched if need be)."""
+    """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
+    from talkalike.models.serving import serving_model
+
     catalog = opened.catalog()
+    wanted = wanted or serving_model(opened.models)
     if wanted is not None:
         return catalog.card(wanted)
     return catalog.newest_double() or ensure_base(opened, opened.settings.model.base)
