@@ -20,6 +20,9 @@ from talkalike.local_discord.events import Event
 from talkalike.local_discord.sessions import KEPT_SECONDS, Session, forbidden_intents
 from talkalike.local_discord.world_state import State
 
+# As on a real network: discord.py notes when a heartbeat was sent only after sending it, and takes an answer that is
+# quicker than that for one to the heartbeat before.
+_ACK_SECONDS = 0.02
 _SENDS_PER_MINUTE = 120
 
 
@@ -215,7 +218,7 @@ class Connection:
         self._received.append(now)
         if op == 1:
             if not self._gateway.world.faults.mute_heartbeats:
-                self._say(11)
+                asyncio.get_running_loop().call_later(_ACK_SECONDS, self._say, 11)
         elif op == 2:
             self._identify(data)
         elif op == 6:
