@@ -13,7 +13,6 @@ from torch import Tensor
 from talkalike.errors import UserError
 from talkalike.models.palm import PalmConfig, PalmForCausalLM
 
-CPU = torch.device("cpu")
 SIZES = {"num_tokens": 90, "dim": 48, "depth": 3, "heads": 4, "dim_head": 8, "max_position_embeddings": 64}
 VARIANTS = {"plain": {}, "normed queries and keys": {"qk_norm": True}, "decay": {"xpos_scale_base": 16}}
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
@@ -26,26 +25,10 @@ from talkalike.training.losses import negative_log_likelihood
 from talkalike.training.run_folder import RunFolder
 from talkalike.training.sft import Finished, TrainConfig, train
 from test_examples import ANNA, BOB, Chats, evenings, prepared
+from test_palm import SIZES, tokens
 from tiny_model import byte_level_tokenizer
 
 CPU = torch.device("cpu")
-SIZES = {"num_tokens": 90, "dim": 48, "depth": 3, "heads": 4, "dim_head": 8, "max_position_embeddings": 64}
-VARIANTS = {"plain": {}, "normed queries and keys": {"qk_norm": True}, "decay": {"xpos_scale_base": 16}}
-
-
-def palm(**changes: object) -> PalmForCausalLM:
-    """A small network whose logits differ clearly and whose norms are not all ones."""
-    torch.manual_seed(0)
-    network = PalmForCausalLM(PalmConfig(**{**SIZES, "initializer_range": 0.05, **changes})).eval()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if "norm" in name:
-                parameter.uniform_(0.5, 1.5)
-    return network
-
-
-def tokens(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randint(3, 90, shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture

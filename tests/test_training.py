@@ -35,6 +35,7 @@ from talkalike.training.loop import (
     training_steps,
 )
 from talkalike.training.losses import clip_gradients, learning_rate_factor, log_likelihood, negative_log_likelihood
+from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder, newest_unfinished, only_training
 from talkalike.training.sft import Evaluated, Event, Finished, Started, TrainConfig, train
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
@@ -121,6 +122,17 @@ def test_the_likelihood_and_its_gradient_are_those_of_cross_entropy(dtype: torch
     torch.testing.assert_close(ours_LV.grad, theirs_LV.grad)
     torch.testing.assert_close(ours_LV.detach(), logits_LV)  # backward left them as they were
     torch.testing.assert_close(negative_log_likelihood(logits_LV, targets_L), -ours_L.detach().sum())
+
+
+@pytest.mark.parametrize(
+    "problem", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate"), RuntimeError("std::bad_alloc")]
+)
+def test_running_out_of_memory_is_a_sentence_and_other_faults_stay_faults(problem: Exception) -> None:
+    with pytest.raises(UserError, match="It was too much") as told, memory_told("It was too much.", hint="Take less."):
+        raise problem
+    assert told.value.hint == "Take less."
+    with pytest.raises(RuntimeError, match="another"), memory_told("It was too much.", hint=""):
+        raise RuntimeError("another fault")
 
 
 def test_our_loss_is_the_reference_librarys(catalog: Catalog, examples: ExampleSet) -> None:

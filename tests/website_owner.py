@@ -14,7 +14,7 @@ from browser import open_browser
 from talkalike.store.store import Store
 from talkalike.website.services import Services, SiteSettings
 from trainings_workspace import FakeTrainings
-from website_visit import DESKTOP, PHONE
+from website_visit import open_page
 
 PASSWORD = "correct horse battery"
 
@@ -29,17 +29,7 @@ class OwnersVisit:
         self._browser = browser
 
     async def page(self, path: str, *, phone: bool = False, dark: bool = False, script: bool = True) -> Page:
-        context = await self._browser.new_context(  # type: ignore[attr-defined]
-            viewport=PHONE if phone else DESKTOP,
-            has_touch=phone,
-            is_mobile=phone,
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=script,
-        )
-        context.set_default_timeout(15_000)
-        page: Page = await context.new_page()
-        page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page = await open_page(self._browser, self.problems, phone=phone, dark=dark, script=script)
         await page.goto(f"{self.address}/login/?next={path}")
         await page.fill("#id_username", "anna")
         await page.fill("#id_password", PASSWORD)

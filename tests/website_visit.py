@@ -18,6 +18,22 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 
+async def open_page(browser: object, problems: list[str], *, phone: bool, dark: bool, script: bool) -> Page:
+    """An empty page of a fresh profile; what its console complains of is added to `problems`."""
+    context = await browser.new_context(  # type: ignore[attr-defined]
+        viewport=PHONE if phone else DESKTOP,
+        has_touch=phone,
+        is_mobile=phone,
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=script,
+    )
+    context.set_default_timeout(15_000)
+    page: Page = await context.new_page()
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    return page
+
+
 class Visit:
     """Where the site is, and a way to more pages of it."""
 
@@ -29,17 +45,7 @@ class Visit:
 
     async def page(self, role: str, *, phone: bool = False, dark: bool = False, script: bool = True) -> Page:
         """A page of somebody new who followed an invitation for the role; what its console complains of is kept."""
-        context = await self._browser.new_context(  # type: ignore[attr-defined]
-            viewport=PHONE if phone else DESKTOP,
-            has_touch=phone,
-            is_mobile=phone,
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=script,
-        )
-        context.set_default_timeout(15_000)
-        page: Page = await context.new_page()
-        page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page = await open_page(self._browser, self.problems, phone=phone, dark=dark, script=script)
         token, _ = await self.store.run(judges.invite, judges.Group(role), by=None)
         await page.goto(f"{self.address}/invite/{token}/")
         await page.locator("main form button").click()

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +18,8 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.models.adapters import Trainable
 from talkalike.models.catalog import Card
 from talkalike.training.loop import Progress
+from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
-
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +116,10 @@ class FeedbackRecipe(ABC):
         self.run.record(step=step.index, **values, total_seconds=round(self.progress.seconds, 3))
 
 
-@contextmanager
-def memory_errors(row_tokens: int) -> Iterator[None]:
+def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
     """Turns running out of memory into a sentence."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as problem:
-        text = str(problem).lower()
-        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
-            raise
-        raise UserError(
-            "The training ran out of memory.",
-            hint=f"Lower row_tokens (now {row_tokens}) or the batch, or stand on a smaller model.",
-        ) from None
+    hint = f"Lower row_tokens (now {row_tokens}) or the batch, or stand on a smaller model."
+    return memory_told("The training ran out of memory.", hint=hint)
 
 
 def lineage(card: Card) -> tuple[str, ...]:

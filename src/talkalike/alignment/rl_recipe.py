@@ -30,10 +30,10 @@ from talkalike.models.catalog import Card, Catalog
 from talkalike.models.packed import packed_attention
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator, mean_loss
+from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
 
 _HELDOUT_DOCUMENTS = 32  # at most, for the loss before and after
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,20 +225,15 @@ def align(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[RLEvent]:
     """Aligns and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
-    try:
+    hint = (
+        f"Lower row_tokens (now {config.settings.update.row_tokens}), prompts or samples, or align a smaller "
+        "double. The run can be resumed with --resume."
+    )
+    with memory_told("The alignment ran out of memory.", hint=hint):
         recipe = _Recipe(config, sources.catalog, sources.examples, sources.reward, run)
         if resume:
             recipe.resume()
         yield from _align(recipe, should_stop)
-    except (MemoryError, RuntimeError) as problem:
-        text = str(problem).lower()
-        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
-            raise
-        raise UserError(
-            "The alignment ran out of memory.",
-            hint=f"Lower row_tokens (now {config.settings.update.row_tokens}), prompts or samples, or align a smaller "
-            "double. The run can be resumed with --resume.",
-        ) from None
 
 
 def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from talkalike.cli.aligning_reward import new_run
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
@@ -88,7 +88,7 @@ def align_rl(  # signature: typer
         )
         config = _config(opened, settings, reward=reward, double=model, name=name, method=method)
         config = dataclasses.replace(config, keep_rollouts=keep_rollouts)
-        run = _new_run(opened, config)
+        run = new_run(opened, config.name)
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
     result = {
         "model": finished.card.name,
@@ -182,13 +182,6 @@ def _config(
         dtype=opened.settings.model.dtype,
         device=opened.settings.model.device,
     )
-
-
-def _new_run(opened: Workspace, config: RLConfig) -> RunFolder:
-    from talkalike.training.run_folder import RunFolder
-
-    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    return RunFolder(opened.runs / f"{config.name}-{started}")
 
 
 def _resumed(opened: Workspace, name: str | None) -> tuple[RLConfig, RunFolder]:

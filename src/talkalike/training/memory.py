@@ -1,14 +1,18 @@
-"""Keeps glibc from handing large freed blocks back to the system between two steps."""
+"""A training's memory: freed blocks are kept between two steps, and running out of it is told in words."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
+
+from talkalike.errors import UserError
 
 # From glibc's malloc.h. The values are ints there, so two gigabytes is the most that can be said.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE = 2**30
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
 
 
 def keep_freed_memory() -> None:
@@ -22,3 +26,15 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE - 1)
+
+
+@contextlib.contextmanager
+def memory_told(what: str, *, hint: str) -> Iterator[None]:
+    """Turns running out of memory, which torch tells in several ways, into this UserError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        text = str(problem).lower()
+        if not isinstance(problem, MemoryError) and not any(words in text for words in _OUT_OF_MEMORY):
+            raise
+        raise UserError(what, hint=hint) from None

@@ -35,11 +35,11 @@ from talkalike.training.loop import (
     trained_tensors,
     training_steps,
 )
+from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
 
 # Peak learning rates of AdamW; measured on small chats with a 135M base (docs/lab-notebook.md).
 LEARNING_RATES = {"lora": 1e-3, "dora": 1e-3, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,20 +254,15 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Trains and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
-    try:
+    hint = (
+        f"Lower row_tokens in [train] (now {config.loop.row_tokens}), choose a smaller base, or train with "
+        "--method last-n. The run can be resumed with --resume."
+    )
+    with memory_told("The training ran out of memory.", hint=hint):
         recipe = _Recipe(config, catalog, examples, run)
         if resume:
             recipe.resume()
         yield from _train(recipe, should_stop)
-    except (MemoryError, RuntimeError) as problem:
-        text = str(problem).lower()
-        if not isinstance(problem, MemoryError) and not any(words in text for words in _MEMORY_WORDS):
-            raise
-        raise UserError(
-            "The training ran out of memory.",
-            hint=f"Lower row_tokens in [train] (now {config.loop.row_tokens}), choose a smaller base, or train with "
-            "--method last-n. The run can be resumed with --resume.",
-        ) from None
 
 
 def _train(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[Event]:
