@@ -20,7 +20,7 @@ help:
 	@echo "make demo     install, import the bundled sample, train a small double on the CPU, chat with it"
 	@echo "make discord  the double on a stand-in for Discord on this computer, with a page in the browser"
 	@echo "make test     install what the tests need and run them all"
-	@echo "make bench    install the opponents and print the benchmark table"
+	@echo "make bench    install the opponents and print the benchmark table (some of it: make bench BENCH='--only training')"
 	@echo "make clean    remove what the commands above made"
 
 # A stamp is touched after its step succeeded, so an interrupted install is simply done again, and a finished one costs
@@ -75,7 +75,7 @@ test: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	@echo "==> pytest";              $(VENV)/bin/python -m pytest
 
 bench: $(BENCH_VENV)/.stamp-bench
-	@$(BENCH_VENV)/bin/python bench/run.py
+	@$(BENCH_VENV)/bin/python bench/run.py $(BENCH)
 
 clean:
 	@rm -rf $(VENV) $(BENCH_VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

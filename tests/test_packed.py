@@ -16,6 +16,7 @@ from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import (
     PACKED_ATTENTION,
     _attend_in_blocks,
+    _attend_within_documents,
     pack,
     packed_attention,
     target_logits,
@@ -170,6 +171,22 @@ def test_attention_in_blocks_is_attention(length: int) -> None:
     again = _attend_in_blocks(*rounded, None)
     rounded[1].data[:, :, -1] += 1  # the last key: only the last query may notice
     assert torch.equal(_attend_in_blocks(*rounded, None)[:, :, :-1], again[:, :, :-1])
+
+
+def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) -> None:
+    """The rotation makes queries and keys float32 there, which would take the slow way through the fused kernel."""
+    torch.manual_seed(0)
+    query_BHTD, key_BHTD, value_BHTD = (torch.randn(1, 2, 40, 16, requires_grad=True) for _ in range(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found_BTHD, _ = _attend_within_documents(
+            tiny.model, query_BHTD, key_BHTD, value_BHTD, None, document_lengths=(25, 15)
+        )
+    halves = [
+        _attend_in_blocks(*(tensor[:, :, part].bfloat16() for tensor in (query_BHTD, key_BHTD, value_BHTD)), None)
+        for part in (slice(0, 25), slice(25, 40))
+    ]
+    assert found_BTHD.dtype is torch.bfloat16
+    assert torch.equal(found_BTHD, torch.cat(halves, dim=2).transpose(1, 2))
 
 
 def test_attention_is_given_back(tiny: LoadedModel) -> None:

@@ -156,6 +156,9 @@ def _attend_within_documents(  # signature: transformers
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention inside each document of the row, in transformers' attention interface."""
+    if torch.is_autocast_enabled(query_BHTD.device.type):  # rotation has made queries and keys float32
+        dtype = torch.get_autocast_dtype(query_BHTD.device.type)
+        query_BHTD, key_BHTD, value_BHTD = query_BHTD.to(dtype), key_BHTD.to(dtype), value_BHTD.to(dtype)
     lengths = list(options["document_lengths"])
     limits = _Limits(scaling=scaling, window=options.get("sliding_window"), softcap=options.get("softcap"))
     groups = query_BHTD.shape[1] // key_BHTD.shape[1]
