@@ -1,6 +1,6 @@
 """The bot under load: how soon a message reaches the model, 200 messages a second, and a real model's first words.
 
-    python bench/discord_bot.py [--seconds 60] [--rate 200] [--channels 1000] [--workspace FOLDER]
+    python bench/discord_bot.py [--seconds 60] [--rate 200] [--addressed 0.2] [--channels 1000] [--workspace FOLDER]
 
 The bot (real discord.py) runs in this process, our Discord in another one. With a workspace its base model answers in a
 third process, and beside it the straightforward bot of `discord_opponent.py` with the same model. Prints one JSON
@@ -46,6 +46,9 @@ AT_ONCE = 64
 TOGETHER = 32  # channels at once, of the real model
 SHORT, LONG = 3, 90  # messages in a short channel, and in one of 2,000 tokens
 NEW = 32  # tokens of a reply, of the real model and of the opponent's
+LADDER = (20, 40, 60, 80, 100, 120, 140, 160, 180, 200)  # messages a second, all of them addressed
+LADDER_SECONDS = 15
+KEPT_UP_MS = 1000  # p99 from a message to its reply: beyond that a backlog grows
 OPTIONS = {"wait_seconds": 0.0, "replies_per_minute": 600}
 VOICE = Voice(model="scripted", speaker="Anton", fictional=True)
 
@@ -122,13 +125,16 @@ def percentile(seconds: Sequence[float], share: int) -> float:
 
 @asynccontextmanager
 async def bot_online(world: World, store: Store, engines: Engines, **options: Any) -> AsyncIterator[Double]:
-    """The double, ready, on the world's servers, all of them open."""
+    """The double, ready, on the world's servers: open but for the halls, where it answers when it is addressed."""
 
     def open_all() -> None:
         for server_id in {server_id for server_id, _ in world.start["channels"]}:
             stored_rules.put(
                 Rule(server_id=server_id, subject=Subject.SERVER, subject_id=server_id, access=Access.OPEN), by=1
             )
+        for server_id, category_id in world.start["hall_categories"]:
+            hall = Rule(server_id=server_id, subject=Subject.CATEGORY, subject_id=category_id, access=Access.MENTION)
+            stored_rules.put(hall, by=1)
 
     await store.run(open_all)
     point_at(world.start["api"], world.start["gateway"])
@@ -145,25 +151,27 @@ async def bot_online(world: World, store: Store, engines: Engines, **options: An
         await running
 
 
-async def flood(world: World, engine: Timed, *, first: int, count: int, rate: float) -> dict[str, Any]:
-    """Sends, waits for the replies, and counts them."""
-    sent = await world.do("flood", first=first, count=count, rate=rate)
-    await world.do("answered", count=count, quiet=0.5, patience=60)
+async def flood(
+    world: World, engine: Timed, *, first: int, count: int, rate: float, addressed: float = 1.0
+) -> dict[str, Any]:
+    """Sends, waits for the replies, and counts them. A reply to mere chatter is one too many."""
+    sent = await world.do("flood", first=first, count=count, rate=rate, addressed=addressed)
+    await world.do("answered", count=int(count * addressed), quiet=0.5, patience=60)
     asked = (await world.do("report"))["asked"]
-    numbers = [f"message {number}" for number in range(first, first + count)]
-    waited = [
-        engine.asked[text] - one["sent"] for text, one in zip(numbers, asked, strict=True) if text in engine.asked
-    ]
+    told_of = [(f"message {number}", one) for number, one in enumerate(asked, first)]
+    waited = [engine.asked[text] - one["sent"] for text, one in told_of if text in engine.asked]
+    until_reply = [one["first"] - one["sent"] for one in asked if one["first"]]
     numbers = {
         "messages": count,
+        "addressed": sum(one["addressed"] for one in asked),
         "seconds": sent["seconds"],
         "messages_per_s": count / sent["seconds"],
-        "lost": sum(one["replies"] == 0 for one in asked),
-        "doubled": sum(one["replies"] > 1 for one in asked),
+        "lost": sum(one["replies"] == 0 and one["addressed"] for one in asked),
+        "doubled": sum(one["replies"] > one["addressed"] for one in asked),
         "event_to_engine_p50_ms": percentile(waited, 50),
         "event_to_engine_p99_ms": percentile(waited, 99),
-        "message_to_reply_p50_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 50),
-        "message_to_reply_p99_ms": percentile([one["first"] - one["sent"] for one in asked if one["first"]], 99),
+        "message_to_reply_p50_ms": percentile(until_reply, 50),
+        "message_to_reply_p99_ms": percentile(until_reply, 99),
     }
     return told("flood", numbers)
 
@@ -182,6 +190,8 @@ async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 numbers = await flood(world, engine, first=asked.channels, count=asked.channels, rate=asked.warm_rate)
                 report["warm"] = numbers | {"event_loop_lag": lag.summary()}
                 report["sustained"] = await sustained(world, engine, asked, lag)
+                first = 2 * asked.channels + int(asked.rate * asked.seconds)
+                report["everything_answered_up_to"] = await highest(world, engine, first, asked.rate)
                 watching.cancel()
     return report
 
@@ -199,12 +209,26 @@ async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag:
     looking = asyncio.create_task(look())
     began = own.cpu_times()
     first = 2 * asked.channels
-    numbers = await flood(world, engine, first=first, count=int(asked.rate * asked.seconds), rate=asked.rate)
+    count = int(asked.rate * asked.seconds)
+    numbers = await flood(world, engine, first=first, count=count, rate=asked.rate, addressed=asked.addressed)
     ended = own.cpu_times()
     looking.cancel()
     numbers["memory_mb"] = {"at_25_percent": memory[len(memory) // 4], "at_the_end": memory[-1]}
     numbers["cpu_seconds"] = ended.user + ended.system - began.user - began.system
     return numbers | {"event_loop_lag": lag.summary()}
+
+
+async def highest(world: World, engine: Timed, first: int, most: float) -> float:
+    """The highest of the rates (messages a second, each addressed) that the bot kept up with; 0 where there is none."""
+    kept_up = 0.0
+    for rate in [rate for rate in LADDER if rate <= most]:
+        count = int(rate * LADDER_SECONDS)
+        numbers = await flood(world, engine, first=first, count=count, rate=rate)
+        first += count
+        if numbers["lost"] or numbers["doubled"] or numbers["message_to_reply_p99_ms"] > KEPT_UP_MS:
+            break
+        kept_up = rate
+    return kept_up
 
 
 def told(what: str, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -311,6 +335,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, default=200, help="messages a second")
+    parser.add_argument("--addressed", type=float, default=1.0, help="the share of them that is for the bot")
     parser.add_argument("--warm-rate", type=float, default=25, help="messages a second while the delay is measured")
     parser.add_argument("--channels", type=int, default=1000)
     parser.add_argument("--warm", type=int, default=25, help="messages in each channel before the bot is asked")

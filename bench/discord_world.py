@@ -31,10 +31,11 @@ LINES = (
 
 @dataclass(slots=True)
 class Asked:
-    """One message to the bot, and what became of it. `first` and `last`: its reply's first and last sign."""
+    """One message, and what became of it. `first` and `last`: its reply's first and last sign."""
 
     channel_id: int
     sent: float
+    addressed: bool = True  # False: ordinary chatter, which is not to be answered
     first: float = 0.0
     last: float = 0.0
     replies: set[str] = field(default_factory=set)
@@ -51,7 +52,9 @@ class Stage:
         owner = self.world.add_user("Anna")
         self.people = [owner, self.world.add_user("Ben")]
         self.bot = self.world.add_bot("double", owner=owner)
-        self.channels: list[Channel] = []
+        self.channels: list[Channel] = []  # where every message is for the bot
+        self.halls: list[Channel] = []  # where people talk among themselves; the bot hears it
+        self.hall_categories: list[Channel] = []
         self.asked: dict[int, Asked] = {}  # by message
         while len(self.channels) < channels:
             server = self.world.add_server(f"Server {len(self.world.servers)}", owner)
@@ -59,6 +62,9 @@ class Stage:
             self.world.invite(server, self.bot)
             here = min(CHANNELS_PER_SERVER, channels - len(self.channels))
             self.channels += [self.world.add_channel(server, f"room-{number}") for number in range(here)]
+            halls = self.world.add_category(server, "halls")
+            self.hall_categories.append(halls)
+            self.halls += [self.world.add_channel(server, f"hall-{number}", halls) for number in range(here)]
         for channel in self.channels:
             for number in range(long if channel is self.channels[0] else warm):
                 self.world.send(self.people[number % 2].id, channel.id, f"{LINES[number % len(LINES)]} ({number})")
@@ -78,21 +84,27 @@ class Stage:
                 asked.last, asked.seen = time.monotonic(), len(payload["content"])
             asked.done = "talkalike:cancel" not in json.dumps(payload["components"])
 
-    def send(self, number: int, words: str) -> int:
-        channel = self.channels[number % len(self.channels)]
+    def send(self, number: int, words: str, *, addressed: bool = True) -> int:
+        channels = self.channels if addressed else self.halls
+        channel = channels[number % len(channels)]
         now = time.monotonic()
         message = self.world.send(self.people[0].id, channel.id, words)
-        self.asked[message.id] = Asked(channel.id, now)
+        self.asked[message.id] = Asked(channel.id, now, addressed)
         return message.id
 
-    async def flood(self, *, first: int, count: int, rate: float) -> dict[str, Any]:
-        """`count` messages, one channel after the other, at an even rate; each says its number."""
+    async def flood(self, *, first: int, count: int, rate: float, addressed: float) -> dict[str, Any]:
+        """`count` messages, one channel after the other, at an even rate; each says its number. `addressed`: the share
+        of them that is for the bot.
+        """
         began = time.monotonic()
         for number in range(first, first + count):
             wait = began + (number - first) / rate - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            self.send(number, f"message {number}")
+            done = number - first
+            before, after = int(done * addressed), int((done + 1) * addressed)
+            place = first + (before if after > before else done - before)
+            self.send(place, f"message {number}", addressed=after > before)
         return {"seconds": time.monotonic() - began}
 
     async def ask(self, *, channels: list[int], words: str) -> dict[str, Any]:
@@ -104,8 +116,8 @@ class Stage:
         asked, self.asked = self.asked, {}
         return {
             "asked": [
-                {"id": key, "channel_id": one.channel_id, "sent": one.sent, "first": one.first, "last": one.last,
-                 "replies": len(one.replies), "characters": one.seen}
+                {"id": key, "channel_id": one.channel_id, "sent": one.sent, "addressed": one.addressed,
+                 "first": one.first, "last": one.last, "replies": len(one.replies), "characters": one.seen}
                 for key, one in asked.items()
             ]
         }  # fmt: skip
@@ -132,6 +144,7 @@ async def main() -> None:
             "gateway": wire.gateway_url,
             "token": stage.bot.token,
             "channels": [[one.server_id, one.id] for one in stage.channels],
+            "hall_categories": [[one.server_id, one.id] for one in stage.hall_categories],
         }
         print(json.dumps(start), flush=True)
         while line := await reader.readline():

@@ -34,7 +34,7 @@ from talkalike.alignment.values import Sample
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
-from talkalike.training.loop import Progress
+from talkalike.training.loop import Progress, make_accelerator
 
 VOCABULARY, BATCH, RANK = 49_152, 8, 16
 THEIRS = 16  # pairs of TRL's DPO, which takes seconds for each on a CPU
@@ -90,12 +90,12 @@ def our_roles() -> Roles:
     return Roles(LoadedModel(name="bench", model=network, tokenizer=vocabulary(), context_length=2048))
 
 
-def our_epoch(objective: Objective, parameters: list[torch.nn.Parameter], count: int) -> float:
+def our_epoch(objective: Objective, parameters: list[torch.nn.Parameter]) -> float:
     """Seconds of one epoch."""
     optimizer = make_optimizer([(parameters, LOOP.learning_rate)])
-    progress = Progress()
+    progress, accelerator = Progress(), make_accelerator(parameters[0].device, torch.bfloat16)
     for _ in feedback_steps(
-        objective, [parameters], count=count, optimizer=optimizer, settings=LOOP, progress=progress
+        objective, [parameters], optimizer=optimizer, settings=LOOP, accelerator=accelerator, progress=progress
     ):
         pass
     return progress.seconds
@@ -112,7 +112,7 @@ def our_reward(given: list[Pair]) -> float:
     )
     model = RewardModel(our_roles(), form)
     objective = RewardObjective(model, encoded(given), centring=0.01, row_tokens=LOOP.row_tokens)
-    return len(given) / our_epoch(objective, list(model.parameters(0).values()), len(given))
+    return len(given) / our_epoch(objective, list(model.parameters(0).values()))
 
 
 def our_dpo(given: list[Pair], *, with_reference: bool) -> float:
@@ -124,7 +124,7 @@ def our_dpo(given: list[Pair], *, with_reference: bool) -> float:
         start = time.perf_counter()
         objective = PreferenceObjective(roles, encoded(given), settings, ReferenceLogprobs(roles, Path(folder)))
         before = time.perf_counter() - start if with_reference else 0.0
-        return len(given) / (before + our_epoch(objective, list(roles.parameters(POLICY).values()), len(given)))
+        return len(given) / (before + our_epoch(objective, list(roles.parameters(POLICY).values())))
 
 
 def theirs(given: list[Pair], kind: str, **options: Any) -> float:

@@ -1,19 +1,22 @@
 """Reward gained per second of reinforcement learning: ours beside TRL's RLOOTrainer and palm-rlhf-pytorch's PPO.
 
 The even-token toy: a small Llama with random weights (4 layers of 128, 512 tokens), 64 prompts of 3 to 12 tokens, 16
-new tokens, 4 replies to each of 8 prompts a step, all weights, learning rate 1e-3, no KL; the reward is the share of
-even tokens, 0.5 by chance. TRL and ours see the same prompts and start from the same weights, each twice: every batch
-used for one update (TRL's default) and for 8 (a minibatch for each prompt); ours with 8 is compared with both. The
-other library trains only its own network: a PaLM of the same width and depth, which learns from as many replies. What
-counts is the reward gained over the seconds inside the loop, until the mean of five steps reaches 0.85 or they end.
+new tokens, 4 replies to each of 8 prompts a step, all weights, no KL; the reward is the share of even tokens, 0.5 by
+chance. TRL and ours start from the same weights, other ones with each seed, and take the same numbers: each learning
+rate with every batch used for one update (TRL's default) and for several. What counts is the time until the policy
+itself is worth 0.85: after every batch the clock stops while fresh replies to all prompts, drawn the same way for both,
+are scored. Told for equal numbers, and for each library at whatever of these numbers is best for it. The processor's
+seconds stand beside those on the wall: with one thread they are the same on a quiet machine, and less noisy on a busy
+one. The other library trains only its own network: a PaLM of the same width and depth, and what counts is what its own
+replies are worth, over all steps.
 
-    python bench/rl_speed.py [--steps 80] [--rounds 3]
+    python bench/rl_speed.py [--seeds 3] [--palm-steps 10]
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
+import itertools
 import json
 import random
 import statistics
@@ -21,19 +24,20 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from talkalike.alignment.learner import Learner
+from talkalike.alignment.learner import POLICY, Learner
 from talkalike.alignment.prompts import Prompt
 from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+from talkalike.alignment.rollouts import RolloutSampling, draws, sample
 from talkalike.alignment.values import Sample
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.load import LoadedModel
@@ -41,32 +45,50 @@ from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
 
 VOCABULARY, STOP = 512, 511
-PROMPTS, SAMPLES, LENGTH, RATE = 8, 4, 16, 1e-3
-GOAL = 0.85
+PROMPTS, SAMPLES, LENGTH = 8, 4, 16
+RATES, UPDATES = (1e-3, 4e-3), (1, 4)  # learning rates, and updates that each batch is used for
+GOAL, STEPS = 0.85, 120  # batches at most
 WANTED = 3.0  # times TRL
-_MEAN = 5
+_JUDGED = 2  # replies to each prompt after every batch
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Mean reward of the replies of each step, and the seconds of all steps."""
+@dataclass(slots=True)
+class Race:
+    """Seconds of learning until the goal: of the wall and of the processor, without those of the looks between."""
 
-    rewards: list[float]
-    seconds: float
+    seed: int
+    rewards: list[float] = field(default_factory=list)  # before, and after every batch
+    wall: float = 0.0
+    processor: float = 0.0
+    _started: tuple[float, float] = (0.0, 0.0)
+
+    def start(self, model: Any) -> None:
+        """Looks at what the untrained policy is worth, and starts the clocks."""
+        self._look(model)
+        self._started = time.perf_counter(), time.process_time()
+
+    def over(self, model: Any) -> bool:
+        """Called after every batch: whether the goal is reached, or the batches are used up."""
+        self.wall += time.perf_counter() - self._started[0]
+        self.processor += time.process_time() - self._started[1]
+        self._look(model)
+        self._started = time.perf_counter(), time.process_time()
+        return self.rewards[-1] >= GOAL or len(self.rewards) > STEPS
 
     @property
     def gained(self) -> float:
-        """The mean of the last five steps less the first."""
-        return statistics.fmean(self.rewards[-_MEAN:]) - self.rewards[0]
+        """What the policy is worth more than before."""
+        return self.rewards[-1] - self.rewards[0]
 
-    @property
-    def gained_per_second(self) -> float:
-        """Until the goal, or over all steps where it is not reached."""
-        for stop in range(_MEAN, len(self.rewards) + 1):
-            mean = statistics.fmean(self.rewards[stop - _MEAN : stop])
-            if mean >= GOAL or stop == len(self.rewards):
-                return (mean - self.rewards[0]) / (self.seconds * stop / len(self.rewards))
-        return self.gained / self.seconds
+    def _look(self, model: Any) -> None:
+        numbers = draws(self.seed, len(self.rewards), range(64), samples=_JUDGED, length=LENGTH)
+        sampling = RolloutSampling(stop_id=STOP, max_tokens=LENGTH)
+        learning = [parameter.requires_grad for parameter in model.parameters()]
+        toy = Roles(toy_model(model))
+        replies = sample(toy, prompts(), role=None, sampling=sampling, random_NT=numbers)
+        for parameter, before in zip(model.parameters(), learning, strict=True):  # roles freeze what they stand on
+            parameter.requires_grad_(before)
+        self.rewards.append(statistics.fmean(even_share(reply.reply_ids.tolist()) for reply in replies))
 
 
 def even_share(ids: Sequence[int]) -> float:
@@ -82,9 +104,9 @@ class EvenReward:
         return [even_share(sample.reply_ids) for sample in samples]
 
 
-def network() -> LlamaForCausalLM:
-    """Random weights, always the same."""
-    torch.manual_seed(0)
+def network(seed: int) -> LlamaForCausalLM:
+    """Random weights, for each seed the same."""
+    torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
@@ -107,29 +129,37 @@ def prompts() -> list[list[int]]:
     return [[rng.randrange(1, STOP) for _ in range(rng.randint(3, 12))] for _ in range(64)]
 
 
-def ours(steps: int, minibatches: int) -> Curve:
+def toy_model(model: Any) -> LoadedModel:
+    """A network with a vocabulary that nobody asks."""
+    vocabulary = Tokenizer(models.WordLevel({"0": 0}, unk_token="0"))
+    return LoadedModel(name="toy", model=model, tokenizer=vocabulary, context_length=128)
+
+
+def ours(race: Race, rate: float, updates: int) -> None:
     """Our RLOO on all weights."""
     settings = RLSettings(
-        steps=steps,
+        steps=STEPS,
         prompts=PROMPTS,
         samples=SAMPLES,
         max_tokens=LENGTH,
+        seed=race.seed,
         max_kl=0.0,
         min_distinct=0.0,
         shaping=RewardShaping(kl=0.0, missing_end=0.0, normalise=False),
-        update=PolicyUpdate(learning_rate=RATE, schedule="constant", epochs=1, minibatches=minibatches),
+        update=PolicyUpdate(learning_rate=rate, schedule="constant", epochs=1, minibatches=updates),
     )
-    vocabulary = Tokenizer(models.WordLevel({"0": 0}, unk_token="0"))
-    loaded = LoadedModel(name="toy", model=network().eval(), tokenizer=vocabulary, context_length=128)
     accelerator = make_accelerator(torch.device("cpu"), torch.float32)
-    learner = Learner(Roles(loaded), settings, accelerator, policy=AdapterSettings(method="full"))
+    roles = Roles(toy_model(network(race.seed).eval()))
+    learner = Learner(roles, settings, accelerator, policy=AdapterSettings(method="full"))
     task = Task(prompts=[Prompt(ids=tuple(ids)) for ids in prompts()], reward=EvenReward(), decode=str, stop_id=STOP)
-    start = time.perf_counter()
-    rewards = [step.reward for step in rl_steps(learner, task, RLProgress())]
-    return Curve(rewards, time.perf_counter() - start)
+    with roles.use(POLICY) as model:
+        race.start(model)
+        for _ in rl_steps(learner, task, RLProgress()):
+            if race.over(model):
+                return
 
 
-def trl(steps: int, minibatches: int) -> Curve:
+def trl(race: Race, rate: float, updates: int) -> None:
     """TRL's RLOOTrainer with the same numbers; its gradient checkpointing off, which is faster here."""
     warnings.simplefilter("ignore")
     from datasets import Dataset
@@ -141,20 +171,18 @@ def trl(steps: int, minibatches: int) -> Curve:
     vocabulary = Tokenizer(models.WordLevel({str(token): token for token in range(VOCABULARY)}, unk_token="0"))
     vocabulary.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, pad_token="0", eos_token=str(STOP))
-    rewards: list[float] = []
-    clock = {"start": 0.0, "end": 0.0}
+    model = network(race.seed)
 
     def reward(completion_ids: list[list[int]], **_rest: Any) -> list[float]:
-        shares = [even_share(ids) for ids in completion_ids]
-        rewards.append(statistics.fmean(shares))
-        return shares
+        return [even_share(ids) for ids in completion_ids]
 
     class Clock(TrainerCallback):
         def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
-            clock["start"] = time.perf_counter()
+            race.start(model)
 
-        def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
-            clock["end"] = time.perf_counter()
+        def on_step_end(self, _args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            if state.global_step % updates == 0:
+                control.should_training_stop = race.over(model)
 
     with tempfile.TemporaryDirectory() as folder:
         config = RLOOConfig(
@@ -162,21 +190,22 @@ def trl(steps: int, minibatches: int) -> Curve:
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            per_device_train_batch_size=PROMPTS * SAMPLES // minibatches,
-            steps_per_generation=minibatches,
+            per_device_train_batch_size=PROMPTS * SAMPLES // updates,
+            steps_per_generation=updates,
             num_generations=SAMPLES,
             max_completion_length=LENGTH,
-            learning_rate=RATE,
+            learning_rate=rate,
             lr_scheduler_type="constant",
             beta=0.0,
-            max_steps=steps * minibatches,
+            max_steps=STEPS * updates,
+            seed=race.seed,
             report_to=[],
             save_strategy="no",
             logging_strategy="no",
             disable_tqdm=True,
         )
         trainer = RLOOTrainer(
-            model=copy.deepcopy(network()),
+            model=model,
             reward_funcs=[reward],
             args=config,
             train_dataset=Dataset.from_list([{"prompt": " ".join(map(str, ids))} for ids in prompts()]),
@@ -184,10 +213,9 @@ def trl(steps: int, minibatches: int) -> Curve:
             callbacks=[Clock()],
         )
         trainer.train()
-    return Curve(rewards, clock["end"] - clock["start"])
 
 
-def palm(steps: int) -> Curve:
+def palm(steps: int) -> float:
     """palm-rlhf-pytorch's PPO at its own settings but for sizes; it takes one prompt at a time, and no callback."""
     warnings.simplefilter("ignore")
     from palm_rlhf_pytorch import PaLM, RewardModel, RLHFTrainer
@@ -207,8 +235,8 @@ def palm(steps: int) -> Curve:
         palm=body,
         reward_model=Even(body, num_binned_output=5),
         prompt_token_ids=torch.tensor([(ids * 4)[:8] for ids in prompts()]),  # of one length: mixed ones it misaligns
-        actor_lr=RATE,
-        critic_lr=RATE,
+        actor_lr=RATES[0],
+        critic_lr=RATES[0],
         minibatch_size=replies,
         epochs=1,
     )
@@ -218,43 +246,43 @@ def palm(steps: int) -> Curve:
     )
     seconds = time.perf_counter() - start
     means = [statistics.fmean(rewards[i : i + replies]) for i in range(0, len(rewards) - replies + 1, replies)]
-    return Curve(means, seconds)
+    return (means[-1] - means[0]) / seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--palm-steps", type=int, default=10, help="its steps, which take longest; 0 leaves it out")
     asked = parser.parse_args()
-    few = max(_MEAN, 3 * asked.steps // 8)  # with 8 updates a batch
-    arms: dict[str, Callable[[], Curve]] = {
-        "ours, 1 update a batch": lambda: ours(asked.steps, 1),
-        "trl, 1 update a batch": lambda: trl(asked.steps, 1),
-        "ours, 8 updates a batch": lambda: ours(few, PROMPTS),
-        "trl, 8 updates a batch": lambda: trl(few, PROMPTS),
-    }
+    races: dict[tuple[str, float, int], list[Race]] = {}
+    for seed in range(asked.seeds):
+        for rate, updates in itertools.product(RATES, UPDATES):
+            for name, practise in (("ours", ours), ("trl", trl)):
+                race = Race(seed)
+                practise(race, rate, updates)
+                races.setdefault((name, rate, updates), []).append(race)
+                told = f"reward {race.rewards[0]:.2f} + {race.gained:.2f} in {len(race.rewards) - 1} batches"
+                told += f", {race.wall:.1f} s, {race.processor:.1f} s of the processor"
+                print(f"seed {seed}, {name}, rate {rate:g}, {updates} updates: {told}", file=sys.stderr, flush=True)
+    result: dict[str, Any] = {"goal": GOAL, "wanted": WANTED}
+    for clock in ("wall", "processor"):
+        speeds = {
+            key: statistics.median(race.gained / getattr(race, clock) for race in each) for key, each in races.items()
+        }
+        best = {
+            name: max((key for key in speeds if key[0] == name), key=speeds.__getitem__) for name in ("ours", "trl")
+        }
+        result[clock] = {
+            "gained_per_second": {", ".join(map(str, key)): speed for key, speed in speeds.items()},
+            "times_trl_equal_numbers": {
+                f"rate {rate:g}, {updates} updates": speeds["ours", rate, updates] / speeds["trl", rate, updates]
+                for rate, updates in itertools.product(RATES, UPDATES)
+            },
+            "best": {name: f"rate {rate:g}, {updates} updates" for name, rate, updates in best.values()},
+            "times_trl_each_at_its_best": speeds[best["ours"]] / speeds[best["trl"]],
+        }
     if asked.palm_steps:
-        arms["palm-rlhf-pytorch"] = lambda: palm(asked.palm_steps)
-    curves: dict[str, list[Curve]] = {name: [] for name in arms}
-    for round_ in range(asked.rounds):
-        for name, arm in arms.items():
-            curves[name].append(arm())
-            curve = curves[name][-1]
-            told = f"{curve.seconds:.1f} s, reward {curve.rewards[0]:.2f} + {curve.gained:.2f}"
-            print(f"round {round_ + 1}, {name}: {told}", file=sys.stderr, flush=True)
-    rates = {name: statistics.median(curve.gained_per_second for curve in each) for name, each in curves.items()}
-    result = {
-        "gained": {name: statistics.median(curve.gained for curve in each) for name, each in curves.items()},
-        "seconds_per_step": {
-            name: statistics.median(curve.seconds / len(curve.rewards) for curve in each)
-            for name, each in curves.items()
-        },
-        "gained_per_second": rates,
-        "times_trl": rates["ours, 8 updates a batch"] / rates["trl, 1 update a batch"],
-        "times_trl_with_as_many_updates": rates["ours, 8 updates a batch"] / rates["trl, 8 updates a batch"],
-        "wanted": WANTED,
-    }
+        result["palm_rlhf_pytorch_gained_per_second"] = palm(asked.palm_steps)
     print(json.dumps(result))
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from talkalike.alignment.feedback_loop import FeedbackSettings, Objective, feedback_steps, make_optimizer
+from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.learner import Learner
+from talkalike.alignment.preference_objective import LossSettings, PreferenceObjective, ReferenceLogprobs
 from talkalike.alignment.prompts import Prompt
+from talkalike.alignment.reward_model import RewardForm, RewardModel
+from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress, RLStep
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
@@ -21,7 +28,7 @@ from talkalike.models.adapters import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
-from talkalike.training.loop import make_accelerator
+from talkalike.training.loop import Progress, make_accelerator
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -89,6 +96,46 @@ def settings(**changes: Any) -> RLSettings:
 def learner(chosen: RLSettings, network: Any = None, **adapter: Any) -> Learner:
     policy = AdapterSettings(**({"method": "full"} | adapter))
     return Learner(roles_on(network or tiny_network()), chosen, make_accelerator(CPU, torch.float32), policy=policy)
+
+
+OBJECTIVES = ("reward", "dpo", "kto")
+
+
+def judged_steps(kind: str, cache: Path) -> list[dict[str, float]]:
+    """Two epochs over seven judged contexts, in batches that two processes cannot share evenly."""
+    roles, rng = roles_on(tiny_network()), random.Random(1)
+    contexts = []
+    for prompt in mixed_prompts(7):
+        replies = [(*(rng.randrange(STOP) for _ in range(rng.randint(1, 6))), STOP) for _ in range(3)]
+        samples = tuple(Sample(prompt_ids=prompt.ids, reply_ids=reply, text="") for reply in replies)
+        ratings = ((0, "honest", 5), (2, "honest", 1))
+        contexts.append(
+            EncodedContext(samples=samples, pairs=((0, 1), (2, 1)), ratings=ratings, bad=(), soft={(2, 1): 0.7})
+        )
+    objective: Objective
+    if kind == "reward":
+        roles.loaded.tokenizer.add_special_tokens(["</s>"])
+        form = RewardForm(
+            reference="toy", scales=("honest",), weights={"honest": 1}, pair_scale="honest", members=2,
+            adapter=AdapterSettings(rank=4),
+        )  # fmt: skip
+        model = RewardModel(roles, form)
+        objective = RewardObjective(model, contexts, centring=0.01, row_tokens=32)
+        members = [list(model.parameters(member).values()) for member in range(2)]
+    else:
+        roles.add("policy", AdapterSettings(rank=4))
+        losses = LossSettings(loss=kind, beta=0.5, gamma=0.0, weights=(1.0, 1.0), row_tokens=32)
+        objective = PreferenceObjective(roles, contexts, losses, ReferenceLogprobs(roles, cache))
+        members = [list(roles.parameters("policy").values())]
+    steps = feedback_steps(
+        objective,
+        members,
+        optimizer=make_optimizer([([p for member in members for p in member], 1e-2)]),
+        settings=FeedbackSettings(learning_rate=1e-2, batch=3, epochs=2),
+        accelerator=make_accelerator(CPU, torch.float32),
+        progress=Progress(),
+    )
+    return [dataclasses.asdict(step) for step in steps]
 
 
 def task(value: Callable[[Sample], float] = even_share, prompts: Sequence[Prompt] | None = None) -> Task:

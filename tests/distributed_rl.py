@@ -1,4 +1,4 @@
-"""Run by torchrun from `test_alignment_rl`: the same run over several processes; the first writes its steps."""
+"""Run by torchrun from `test_alignment_rl`: the same runs over several processes; the first writes their steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from alignment_toys import learner, practised, settings, task
+from alignment_toys import OBJECTIVES, judged_steps, learner, practised, settings, task
 from talkalike.alignment.rl_settings import RewardShaping
 
 CHOSEN = settings(
@@ -24,4 +24,8 @@ if __name__ == "__main__":
     steps = practised(who, task())
     if who.accelerator.is_main_process:
         Path(sys.argv[1]).write_text(json.dumps([dataclasses.asdict(step) for step in steps]))
+    folder = Path(sys.argv[1]).parent
+    judged = {kind: judged_steps(kind, folder / str(who.accelerator.process_index)) for kind in OBJECTIVES}
+    if who.accelerator.is_main_process:
+        (folder / "judged.json").write_text(json.dumps(judged))
     who.accelerator.end_training()

@@ -14,7 +14,7 @@ import discord
 from local_discord_bots import Town, until
 from talkalike.chat.engines import Engines, OpenEngines, Voice
 from talkalike.chat.permissions import Access, Rule, Subject
-from talkalike.discord_bot.bot import Double
+from talkalike.discord_bot.bot import Double, ShardedDouble
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
@@ -42,9 +42,9 @@ class Home:
         self.store = store
         self.open(town.general)
 
-    def open(self, channel: Channel) -> None:
-        """Every message there is answered."""
-        rule = Rule(server_id=channel.server_id, subject=Subject.CHANNEL, subject_id=channel.id, access=Access.OPEN)
+    def open(self, channel: Channel, access: Access = Access.OPEN) -> None:
+        """Every message there is answered; with `Access.MENTION`, those that call the double."""
+        rule = Rule(server_id=channel.server_id, subject=Subject.CHANNEL, subject_id=channel.id, access=access)
         self.store.call(rules.put, rule, by=1)
 
     def rooms(self, count: int) -> list[Channel]:
@@ -96,23 +96,39 @@ class Home:
         return self.world.ephemeral[interaction.original_id or 0]
 
 
-class PromptDouble(Double):
-    """The double without discord.py's five seconds before it identifies a second time."""
+class _Prompt:
+    """Without discord.py's five seconds before it identifies a second time."""
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         return None
 
 
+class PromptDouble(_Prompt, Double):
+    """The double."""
+
+
+class PromptShardedDouble(_Prompt, ShardedDouble):
+    """The double over several connections."""
+
+
 @asynccontextmanager
 async def online(
-    home: Home, engine: ScriptedEngine | None = None, *, engines: Engines | None = None, **settings: Any
+    home: Home,
+    engine: ScriptedEngine | None = None,
+    *,
+    engines: Engines | None = None,
+    shards: int = 1,
+    **settings: Any,
 ) -> AsyncIterator[Double]:
     """The double is ready; it logs out at the end."""
     engines = engines or OpenEngines(engines={VOICE.model: engine or ScriptedEngine(echo)}, described=(VOICE,))
     given: dict[str, Any] = {"owner_name": "Anton", "dm_access": "open", **settings}
     given["options"] = PROMPTLY | given.get("options", {})
     services = Services(store=home.store, engines=engines, settings=BotSettings(**given))
-    bot = PromptDouble(services, describe=False, guild_ready_timeout=0.1)
+    options: dict[str, Any] = {"describe": False, "guild_ready_timeout": 0.1}
+    bot: Double = PromptDouble(services, **options)
+    if shards > 1:
+        bot = PromptShardedDouble(services, shard_count=shards, **options)
     running = asyncio.create_task(bot.start(home.town.bot.token))
     ready = asyncio.create_task(_ready(bot))
     try:

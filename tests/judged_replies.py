@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def comparison(number: int, a: str, b: str, choice: Choice, **who: Any) -> Compa
     return ComparisonRecord(
         **common(number, **who), a=reply(number, [a]), b=reply(number, [b], "tiny"), choice=choice, shown=shown
     )
+
+
+def soft(number: int, a: str, b: str, probability: float, judge: str = "judge:wise:kind") -> ComparisonRecord:
+    """What an AI judge says: how likely it is that a is better."""
+    choice = Choice.A if probability > 0.5 else Choice.B
+    record = comparison(number, a, b, choice, judge=judge, kind=Kind.AI)
+    return replace(record, probability=probability, gap=0.1)
 
 
 def laughing(count: int, *, first: int = 0, judge: str = "judge-1", wrong: float = 0.0) -> list[ComparisonRecord]:

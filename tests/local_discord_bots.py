@@ -34,8 +34,10 @@ class Town:
 
 
 @asynccontextmanager
-async def town_open() -> AsyncIterator[Town]:
+async def town_open(*, ago: float = 0.0) -> AsyncIterator[Town]:
+    """`ago`: seconds by which its clock is behind, until the test moves it on."""
     world = World()
+    world.clock.advance(-ago)
     anna, ben = world.add_user("anna", global_name="Anna"), world.add_user("ben")
     server = world.add_server("Town", anna)
     world.add_server("Elsewhere", ben)

@@ -29,7 +29,7 @@ from talkalike.errors import UserError
 from talkalike.examples.render import Turn
 from talkalike.store.judging.judgement_values import Choice, ComparisonRecord, JudgedReply, Kind
 from talkalike.store.judging.lines import from_line, to_line
-from talkalike.store.store import Store
+from talkalike.store.store import Store, open_store
 
 pytest_plugins = ("store_databases",)
 RULE = Rule(id="kind", text="Be kind.", question="Which is kinder?", example_break="go away")
@@ -204,7 +204,7 @@ def test_too_few_pairs_prove_nothing() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- store
-def test_labels_stay_soft_and_apart_from_people(store: Store) -> None:
+def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) -> None:
     from judging_world import batch_of
     from judging_world import judge as person
     from talkalike.store.judging import ai_labels, exchange, judgements, summaries
@@ -220,7 +220,6 @@ def test_labels_stay_soft_and_apart_from_people(store: Store) -> None:
     store.call(ai_labels.put, first, again)
     labels = store.call(ai_labels.of_pair, first)
     assert labels == (soft, again)
-    assert ai_labels.probability(labels) == pytest.approx(0.492) and ai_labels.probability(()) is None
     store.call(ai_labels.put, first, dataclasses.replace(soft, choice=Choice.B, probability=0.4))
     assert Counter(label.probability for label in store.call(ai_labels.of_pair, first)) == {0.4: 1, 0.25: 1}
     summary = store.call(summaries.summary)
@@ -230,9 +229,22 @@ def test_labels_stay_soft_and_apart_from_people(store: Store) -> None:
     stream = io.StringIO()
     store.call(exchange.export_jsonl, stream)
     told = [json.loads(line) for line in stream.getvalue().split("\n") if line]
-    assert Counter((line["kind"], line["judge"][:14]) for line in told if line["kind"] == "ai") == {
-        ("ai", "ai:judge:wise:"): 2
-    }
+    assert [(line["judge"], line.get("probability"), line.get("gap")) for line in told if line["kind"] == "ai"] == [
+        ("ai:judge:wise:short", 0.25, -0.05),
+        ("ai:judge:wise:kind", 0.4, -0.05),
+    ]
+    assert "probability" not in next(line for line in told if line["kind"] == "human")
+    lines = [line for line in stream.getvalue().split("\n") if line]
+    hard = [line.replace(',"probability":0.4,"gap":-0.05', "") for line in lines]  # as files had it before
+    assert hard != lines
+    for file in (lines, hard):
+        known = store.call(exchange.import_jsonl, file)
+        assert (known.taken, known.known, known.skipped) == (0, 3, ())
+    with open_store(f"sqlite:///{tmp_path}/other.sqlite3") as other:
+        assert other.call(exchange.import_jsonl, lines).taken == 3
+        again_out = io.StringIO()
+        other.call(exchange.export_jsonl, again_out)
+        assert sorted(again_out.getvalue().split("\n")) == sorted(["", *lines])
 
 
 def test_new_pairs_of_the_double(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judged_replies import comparison, correction, flag, laughing, ratings, reply, written
+from judged_replies import comparison, correction, flag, laughing, ratings, reply, soft, written
 from talkalike.alignment.judged import JudgedContext, gather, read_judgements, remarks
 from talkalike.alignment.judged_parts import EncodedContext, divide, encoded
 from talkalike.alignment.reward_report import Scored, reward_report
@@ -20,6 +21,7 @@ from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.store.judging.judgement_values import Choice, Kind
+from talkalike.store.judging.lines import LineError, from_line
 from tiny_model import byte_level_tokenizer
 
 
@@ -66,6 +68,29 @@ def test_the_same_two_replies_become_what_most_people_said(tmp_path: Path) -> No
         "two replies with the same words": 1,
         "corrections that change nothing": 1,
     }
+
+
+def test_soft_labels_stay_soft_where_nobody_chose(tmp_path: Path) -> None:
+    rules = [soft(1, "aa", "bb", 0.9), soft(1, "bb", "aa", 0.4, judge="judge:wise:short")]
+    torn = [soft(2, "cc", "dd", 0.75), soft(2, "cc", "dd", 0.25, judge="judge:wise:short")]
+    person = [soft(3, "ee", "ff", 0.99), comparison(3, "ee", "ff", Choice.B)]
+    before = [comparison(4, "gg", "hh", Choice.B, judge="robot", kind=Kind.AI)]  # as AI judges said it in old files
+    file = written(tmp_path / "j.jsonl", [*rules, *torn, *person, *before, soft(5, "x", "long " * 60, 0.8)])
+    gathered = gather(read_judgements(file, kinds=(Kind.HUMAN, Kind.AI)))
+    assert gathered.left_out == {"two replies of which each was preferred equally often": 1}
+    assert [(context.pairs, {p: round(s, 6) for p, s in context.soft.items()}) for context in gathered.contexts] == [
+        (((0, 1),), {(0, 1): 0.75}),
+        (((1, 0),), {}),
+        (((1, 0),), {}),
+        (((0, 1),), {(0, 1): 0.8}),
+    ]
+    made, too_long = encoded(gathered.contexts, Renderer(byte_level_tokenizer()), max_tokens=60)
+    assert too_long == 1
+    assert [[round(share, 6) for share in context.shares] for context in made] == [[0.75], [1.0], [1.0]]
+    line = file.read_text(encoding="utf-8").splitlines()[0]
+    for wrong, match in (("0.4", "other reply"), ("1.5", "from 0 to 1"), ("true", "from 0 to 1"), ("NaN", "from 0")):
+        with pytest.raises(LineError, match=match):
+            from_line(line.replace('"probability":0.9', f'"probability":{wrong}'))
 
 
 def test_remarks_tell_of_one_judge_vanished_models_and_quarrels(tmp_path: Path) -> None:
@@ -147,6 +172,8 @@ def test_the_report_equals_numbers_worked_out_by_hand() -> None:
     assert report.rating_error_of_mean == pytest.approx(1.0)
     said = [1 / (1 + np.exp(-gap)) for gap in (1.0, 0.5)]
     assert report.calibration_error == pytest.approx((abs(said[0] - 1) + abs(said[1] - 0.0) + abs(0.5 - 0.5)) / 3)
+    unsure = dataclasses.replace(heldout[0], context=dataclasses.replace(heldout[0].context, soft={(0, 1): 0.7}))
+    assert reward_report([unsure], [], pair_scale="honest").calibration_error == pytest.approx(said[0] - 0.7)
     assert report.spread == 0.5
     questions = {liking.feature: liking for liking in report.likes}["question"]
     assert (questions.n, questions.correlation < 0) == (8, True)

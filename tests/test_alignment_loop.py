@@ -100,8 +100,13 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert about["judgements"] == catalog.card("first-aligned-taste").settings["learned_from"]["judgements"]
     assert (about["present"], about["batch"], card.speakers) == ("first", done["batch"], ("Juno Marwick",))
     checks = card.scores["checks"]
-    assert {key for key in checks if f"{key}_before" in checks} >= {"likeness_to_real", "leaks", "safe_replies"}
+    measured = {"likeness_to_real", "likeness", "told_apart", "copied", "leaks", "safe_replies"}
+    assert {key for key in checks if f"{key}_before" in checks} >= measured
     assert card.scores["kl_before"] == 0 < card.scores["kl"]
+    assert {"bits_per_character", "copied", "reward", "distinct_2"} <= set(card.scores)
+    assert card.settings["learned_from"]["judgements"] == about["judgements"]
+    assert set(done["took"]) == {"reward", "practice", "checks", "pairs"}
+    assert sum(done["took"].values()) <= done["seconds"] + 1
     assert checks["characters"] > 1.1 * checks["characters_before"]
     # The newest model is the candidate, but the double that served before goes on serving.
     opened = open_workspace(copy)

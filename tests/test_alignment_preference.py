@@ -157,7 +157,7 @@ def test_reference_log_probabilities_come_from_disk_the_second_time(catalog: Cat
     file = first.file
     written_at = file.stat().st_mtime_ns
     calls: list[int] = []
-    roles.network.register_forward_pre_hook(lambda *_: calls.append(1))
+    roles.network.lm_head.register_forward_pre_hook(lambda *_: calls.append(1))
     again = ReferenceLogprobs(roles, tmp_path / "cache")
     assert again.of(contexts[:4], row_tokens=512) == sums
     assert (calls, file.stat().st_mtime_ns) == ([], written_at)
@@ -195,13 +195,33 @@ def test_a_batch_in_pieces_has_the_gradient_of_the_whole(catalog: Catalog, tmp_p
             made, _ = encoded(chosen, Renderer(roles.loaded.tokenizer), max_tokens=256)
             settings = LossSettings(loss=loss, beta=0.5, gamma=0.0, weights=(1.0, 1.0), row_tokens=row_tokens)
             objective = PreferenceObjective(roles, made, settings, ReferenceLogprobs(roles, tmp_path / "cache"))
-            assert objective.accumulate(0, range(6)).judgements == (12 if loss == "kto" else 6)
+            assert objective.accumulate(0, range(6), range(6)).judgements == (12 if loss == "kto" else 6)
             gradients.append(
                 torch.cat([p.grad.flatten() for p in roles.parameters(POLICY).values() if p.grad is not None])
             )
             assert all(p.grad is None for p in roles.network.parameters())
         torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-3)
         assert float(gradients[0].abs().max()) > 0
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo", "simpo"])
+def test_a_soft_label_costs_what_is_expected_of_it(loss: str, catalog: Catalog, tmp_path: Path) -> None:
+    """A preference of which a judge is 70 % sure is 0.7 of it and 0.3 of its opposite."""
+    roles = roles_of(catalog)
+    roles.add(POLICY, AdapterSettings(rank=4))
+    disturb(roles.parameters(POLICY))
+    certain = contexts_of(roles, judgements(tmp_path, *laughing(3)))
+    opposite = [dataclasses.replace(c, pairs=tuple((b, a) for a, b in c.pairs)) for c in certain]
+    unsure = [dataclasses.replace(c, soft=dict.fromkeys(c.pairs, 0.7)) for c in certain]
+    settings = LossSettings(loss=loss, beta=0.5, gamma=1.0, weights=(1.0, 1.0), row_tokens=4096)
+    reference = ReferenceLogprobs(roles, tmp_path / "cache")
+    one, other, found = (
+        PreferenceObjective(roles, contexts, settings, reference).measure(batch=3)
+        for contexts in (certain, opposite, unsure)
+    )
+    assert abs(one.loss - other.loss) > 1e-3
+    assert found.loss == pytest.approx(0.7 * one.loss + 0.3 * other.loss, rel=1e-5)
+    assert (found.accuracy, found.margin) == (one.accuracy, one.margin)
 
 
 @pytest.mark.parametrize("loss", ["dpo", "ipo", "simpo", "kto"])
@@ -242,7 +262,7 @@ def test_nobody_else_is_touched(method: str, catalog: Catalog, tmp_path: Path) -
     optimizer = torch.optim.AdamW(roles.parameters(POLICY).values(), lr=1e-2)
     before = objective.measure(batch=4).margin
     for _ in range(2):
-        objective.accumulate(0, range(4))
+        objective.accumulate(0, range(4), range(4))
         optimizer.step()
         optimizer.zero_grad()
     assert objective.measure(batch=4).margin > before
@@ -290,6 +310,11 @@ def test_kto_reads_single_ratings_flags_and_pairs() -> None:
     chosen = with_opinions(context)
     said = {chosen.replies[place][0]: value for place, _, value in chosen.ratings}
     assert said == {"good": 5, "poor": 1, "flagged": 1, "beaten": 1}
+    for share, count in ((0.7, 0), (0.8, 2)):  # an AI judge has to be fairly sure
+        unsure = JudgedContext(
+            turns=(), speaker="Anna", replies=(("a",), ("b",)), pairs=((0, 1),), soft={(0, 1): share}
+        )
+        assert len(with_opinions(unsure).ratings) == count
 
 
 def test_what_cannot_be_learned_from_is_a_sentence_and_changes_nothing(catalog: Catalog, tmp_path: Path) -> None:

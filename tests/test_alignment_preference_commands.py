@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from command_line import succeed
 from judged_replies import comparison, laughing, written
 from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
+from talkalike.cli.aligning_rl import align_rl
+from talkalike.cli.trainings import WorkspaceTrainings
+from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
 from talkalike.models.catalog import Card, Catalog
 from talkalike.store.judging.judgement_values import Choice
+from talkalike.training.run_folder import RunFolder
+from talkalike.website.trainings.service import Alignment
 from test_alignment_roles import double
 from tiny_model import build_tiny_llama
 
 app = typer.Typer()
 app.command("reward")(align_reward)
 app.command("dpo")(align_dpo)
+app.command("rl")(align_rl)
 
 
 @pytest.fixture
@@ -57,6 +66,9 @@ def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp
     assert kept.read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert json.loads((Path(reward["run"]) / "report.json").read_text(encoding="utf-8"))["likes"]
+    (points,) = Catalog(root / "models").card("anna-lora-taste").scores["calibration"].values()
+    assert sum(n for _, _, n in points) == reward["report"]["accuracy"]["n"]
+    assert imread(reward["plot"]).shape[:2] == (585, 585)
     moved = run(root, "dpo", "--from", file, "--epochs", 1)
     assert moved["model"] == "anna-lora-dpo"  # and not made from the reward model, which is newer
     assert Catalog(root / "models").card("anna-lora-dpo").parents == ("tiny", "anna-lora")
@@ -66,7 +78,25 @@ def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp
     people = CliRunner().invoke(app, ["reward", "--from", str(file), "--epochs", "1", "-w", str(root)])
     assert people.exit_code == 0
     assert "held-out pairs in the right order" in people.stdout
+    assert re.search(r"held-out +it said +it was +judgements\s[^\w]*pairs +0\.\d\d +\d\.\d\d", people.stdout)
     assert "one person" in people.stderr
+    for command, done, other in (("reward", reward, "dpo"), ("dpo", moved, "reward")):  # as if they had been stopped
+        about = json.loads((Path(done["run"]) / "run.json").read_text(encoding="utf-8"))
+        RunFolder(Path(done["run"])).describe({**about, "state": "stopped"})
+        shutil.rmtree(done["folder"])
+        with pytest.raises(UserError, match=f"`align {other}` to resume"):
+            run(root, other, "--resume")
+        again = run(root, command, "--resume")
+        assert (again["run"], again["model"], again["ended"]) == (done["run"], done["model"], "finished")
+
+
+def test_a_new_palm_is_moved_as_any_double(root: Path, tmp_path: Path) -> None:
+    succeed("models", "new-palm", "palm", "--dim", 32, "--depth", 2, "--heads", 2, "--dim-head", 16, "-w", root)
+    file = written(tmp_path / "judgements.jsonl", laughing(8))
+    reward = run(root, "reward", "--from", file, "--epochs", 0.5, "--model", "palm")
+    moved = run(root, "dpo", "--from", file, "--epochs", 0.5, "--model", "palm", "--method", "full")
+    cards = Catalog(root / "models")
+    assert [cards.card(name).kind for name in (reward["model"], moved["model"])] == ["reward", "full"]
 
 
 def test_the_workspaces_own_judgements_are_exported_first(root: Path, tmp_path: Path) -> None:
@@ -75,8 +105,16 @@ def test_the_workspaces_own_judgements_are_exported_first(root: Path, tmp_path: 
     assert not list((root / "runs").glob("*"))
     file = written(tmp_path / "judgements.jsonl", laughing(10))
     succeed("judgements", "import", file, "-w", root)
-    found = run(root, "reward", "--epochs", 0.5)
-    assert found["ended"] == "finished"
+    # Asked for on the website: the same commands, into the folders of its jobs.
+    asked = WorkspaceTrainings(open_workspace(root))
+    for kind in ("reward", "dpo"):
+        wanted = Alignment(name=f"by-{kind}", kind=kind, double="anna-lora", epochs=0.5, judges="human")
+        words = asked.align(wanted, f"job-{kind}")
+        found = run(root, *words[words.index(kind) :])
+        assert (found["ended"], found["model"], found["run"]) == ("finished", f"by-{kind}", f"{root}/runs/job-{kind}")
+    wanted = Alignment(name="by-rl", kind="rl", double="anna-lora", reward="by-reward", steps=1)
+    with pytest.raises(UserError, match="examples"):
+        run(root, *asked.align(wanted, "job-rl")[4:])
 
 
 def test_what_cannot_be_learned_from_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
@@ -88,7 +126,8 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(root: Path, tmp_path:
             run(root, command, "--from", file, "--judges", "ai")
         with pytest.raises(UserError, match="no file"):
             run(root, command, "--from", tmp_path / "none")
-        with pytest.raises(UserError, match="to resume"):
+    for command in ("reward", "dpo", "rl"):
+        with pytest.raises(UserError, match=f"`align {command}` to resume"):
             run(root, command, "--resume")
     assert not list((root / "runs").glob("[!.]*"))
     assert sorted(card.name for card in Catalog(root / "models").cards()) == ["anna-lora", "tiny"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from tokenizers import Tokenizer
 
 from alignment_toys import Scored
-from talkalike.alignment.prompts import reply_prompts
+from talkalike.alignment.guard_rails import GuardRails, Replies, noted
+from talkalike.alignment.prompts import prompts_in, reply_prompts
 from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLSources, RLStarted, align
 from talkalike.alignment.rl_report import RLStep
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
@@ -25,7 +27,9 @@ from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_for_inference
+from talkalike.models.packed import target_logprobs
 from talkalike.models.roles import Roles
+from talkalike.training.loop import make_accelerator
 from talkalike.training.run_folder import RunFolder
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
@@ -97,7 +101,14 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     free = RewardShaping(kl=0.0, missing_end=0.0)
     update = PolicyUpdate(learning_rate=2e-2, schedule="constant")
     long = dataclasses.replace(SETTINGS, steps=25, prompts=8, shaping=free, update=update)
-    happened = events(config(settings=long, keep_rollouts=True), catalog, examples, run)
+    asked: set[tuple[int, ...]] = set()
+
+    def remembering(sample: Sample) -> float:
+        asked.add(sample.prompt_ids)
+        return even(sample)
+
+    chosen = config(settings=long, keep_rollouts=True)
+    happened = events(chosen, catalog, examples, run, reward=Scored(remembering))
     started, finished = happened[0], happened[-1]
     assert isinstance(started, RLStarted) and isinstance(finished, RLFinished)
     assert set(started.nbytes) == {"", "policy"}
@@ -111,10 +122,14 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     assert card.scores["kl"] > 0.1 > abs(card.scores["kl_before"])
     assert card.scores["heldout_loss"] != card.scores["heldout_loss_before"]
     assert card.scores["ended"] == "finished"
+    # Both looks are of held-out contexts, the practice of none of them.
+    heldout = {prompt.ids for prompt in prompts_in(examples, "heldout", renderer_of(catalog), max_tokens=384)}
+    assert asked & heldout and asked - heldout
     before, after = weights(catalog, "anna-lora"), weights(catalog, "anna-rl")
     assert any(not torch.allclose(before[name], after[name], atol=1e-3) for name in before)
     metrics = RunFolder(run).metrics()
     assert [line["step"] for line in metrics] == list(range(1, 26))
+    assert [line["step"] for line in metrics if "bits_per_character" in line] == [7, 13, 19, 25]
     assert {"reward", "kl_k1", "kl_k3", "clip_share", "entropy", "length", "distinct_2", "ended_share"} <= set(
         metrics[0]
     )
@@ -125,6 +140,39 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     assert len(kept) == 24
     assert RunFolder(run).description()["state"] == "finished"
     assert not list(run.glob("checkpoint-*"))
+
+
+def renderer_of(catalog: Catalog) -> Renderer:
+    return Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
+
+
+def test_the_guard_rails_measure_what_they_say(catalog: Catalog, examples: ExampleSet) -> None:
+    roles = Roles.open(catalog.path("anna-lora"), catalog=catalog, device="cpu", dtype="float32")
+    roles.add("policy", AdapterSettings(rank=4), seed=0)
+    accelerator = make_accelerator(roles.device, roles.dtype)
+    guard = GuardRails(roles, "policy", examples, accelerator, replies=Replies(max_tokens=8), reward=Scored(even))
+    found = guard.look()
+    assert found == guard.look()
+    assert found["kl"] == 0 and 0 < found["distinct_2"] <= 1 and 1 <= found["length"] <= 8
+    # Bits of every learned token, over the characters of the learned messages and one for each one's end.
+    documents = examples.split("heldout")
+    every = range(len(documents))
+    told = target_logprobs(roles.loaded, [documents.ids(i) for i in every], [documents.mask(i) for i in every])
+    nats = -sum(float(values.sum()) for values in told)
+    said = [turn for d in examples.documents("heldout") for turn, own in zip(d.turns, d.learn, strict=True) if own]
+    assert found["bits_per_character"] == pytest.approx(nats / math.log(2) / sum(len(t.text) + 1 for t in said))
+    assert found["heldout_loss"] == pytest.approx(nats / documents.loss_tokens)
+    with torch.no_grad():
+        for parameter in roles.parameters("policy").values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    written = max((turn.text for d in examples.documents("train") for turn in d.turns), key=len)
+    replies = [Sample(prompt_ids=(), reply_ids=(), text=text) for text in (f"so: {written}", written[::-1])]
+    assert guard.copied(replies) == 0.5
+    moved = guard.look()
+    assert moved["kl"] > 0.01 and moved["heldout_loss"] != found["heldout_loss"]
+    assert noted(found, {**moved, "reward": math.nan}).keys() == {*(f"{name}_before" for name in found), *found} - {
+        "reward"
+    }
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
@@ -176,6 +224,14 @@ def test_any_model_can_be_aligned_by_any_role(
     assert card.parents[-1] == source
     before, after = weights(catalog, source), weights(catalog, "anna-rl")
     assert any(not torch.equal(before[name], after[name]) for name in before)
+    if method == "full":  # a double of a double, made whole and as an adapter on it
+        whole = config(double="anna-rl", name="anna-rl-2", policy=adapter, settings=chosen.settings)
+        events(whole, catalog, examples, tmp_path / "runs" / "2")
+        light = dataclasses.replace(whole, name="anna-rl-3", policy=AdapterSettings(rank=2), double="anna-rl-2")
+        events(light, catalog, examples, tmp_path / "runs" / "3")
+        assert catalog.card("anna-rl-2").parents == ("tiny", "anna-rl")
+        assert (catalog.card("anna-rl-3").parents, catalog.card("anna-rl-3").base) == (("anna-rl-2",), "anna-rl-2")
+        assert weights(catalog, "anna-rl-3")
 
 
 def test_only_the_training_part_is_practised_on(catalog: Catalog, examples: ExampleSet) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from judged_replies import comparison, correction, flag, laughing, ratings, sentence, written
+from judged_replies import comparison, correction, flag, laughing, ratings, sentence, soft, written
 from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, reply_rows
 from talkalike.alignment.feedback_recipe import FeedbackEvaluated
 from talkalike.alignment.judged import Judgements, gather, read_judgements
-from talkalike.alignment.judged_parts import encoded
+from talkalike.alignment.judged_parts import encoded, reply_ids
 from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.reward_training import RewardConfig, RewardEvent, RewardFinished, RewardStarted, train_reward
@@ -27,7 +27,7 @@ from talkalike.models.adapters import AdapterSettings
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
-from talkalike.store.judging.judgement_values import Choice, Scale
+from talkalike.store.judging.judgement_values import Choice, Kind, Scale
 from talkalike.training.run_folder import RunFolder
 from test_alignment_roles import disturb
 from tiny_model import build_tiny_llama, build_tiny_t5
@@ -109,6 +109,8 @@ def test_losses_equal_numbers_worked_out_by_hand() -> None:
     losses = pair_losses(torch.tensor([4.0, 2.0]), torch.tensor([3.0, 2.5]), centring=0.01)
     by_hand = [math.log(1 + math.exp(-1.0)) + 0.01 * 1.0, math.log(1 + math.exp(0.5)) + 0.01 * 2.25]
     assert losses.tolist() == pytest.approx(by_hand)
+    (soft_loss,) = pair_losses(torch.tensor([4.0]), torch.tensor([3.0]), centring=0.0, shares_P=torch.tensor([0.7]))
+    assert float(soft_loss) == pytest.approx(0.7 * math.log(1 + math.exp(-1.0)) + 0.3 * math.log(1 + math.exp(1.0)))
 
 
 def test_a_score_is_that_of_the_last_token_alone_or_in_any_company(catalog: Catalog) -> None:
@@ -144,16 +146,33 @@ def test_only_the_last_tokens_of_judged_replies_have_a_gradient(catalog: Catalog
     kept: list[torch.Tensor] = []
     norm: Any = model.roles.network.model.norm
     handle = norm.register_forward_hook(lambda _m, _i, output: (output.retain_grad(), kept.append(output))[1])
-    tally = objective.accumulate(0, range(5))
+    tally = objective.accumulate(0, range(5), range(5))
     handle.remove()
     assert (tally.judgements, tally.pairs) == (5, 3)
     (states,) = kept
     assert states.grad is not None
-    moved = set(states.grad[0].abs().sum(dim=-1).nonzero().flatten().tolist())
+    moved = set(states.grad.flatten(0, -2).abs().sum(dim=-1).nonzero().flatten().tolist())
     last = {int(row.row.before_L[place]) for place in row.last_N}
     assert moved == last
     assert all(int(row.row.ids_T[place]) == model.renderer.stop_id for place in last)
     assert all(p.grad is None for p in model.roles.network.parameters())
+
+
+def test_soft_labels_are_learned_as_they_are(catalog: Catalog, tmp_path: Path) -> None:
+    """The loss is least where the model is exactly as sure as the judge."""
+    model = a_model(catalog)
+    records = [soft(1, "haha", "ok", 0.9), *laughing(1, first=2), soft(3, "so", "no", 0.4)]
+    given = read_judgements(written(tmp_path / "j.jsonl", records), kinds=(Kind.HUMAN, Kind.AI))
+    contexts, _ = encoded(gather(given).contexts, model.renderer, max_tokens=256)
+    shares = [0.9, 1.0, 0.6]
+    expected = 0.0
+    for context, share in zip(contexts, shares, strict=True):
+        ((better, worse),) = context.pairs
+        said = [score.by_scale["sounds_like_me"] for score in model.scores(context.samples)]
+        right = 1 / (1 + math.exp(said[worse] - said[better]))
+        expected -= share * math.log(right) + (1 - share) * math.log(1 - right)
+    tally = RewardObjective(model, contexts, centring=0.0, row_tokens=4096).measure()
+    assert (tally.loss, tally.pairs) == (pytest.approx(expected, abs=1e-5), 3)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -247,6 +266,17 @@ def test_a_sample_of_another_vocabulary_is_read_by_its_text(catalog: Catalog) ->
     for sample in samples(model.renderer):
         foreign = dataclasses.replace(sample, prompt_ids=(9, 8, 7), reply_ids=(6, 5))
         assert model.score([foreign]) == pytest.approx(model.score([sample]), abs=1e-5)
+    turns = (Turn("Bob", "hello there"),)
+    header = tuple(model.renderer.prompt((), "Anna"))
+    for messages in (["haha no"], ["haha", "no"]):
+        ids = tuple(reply_ids(messages, "Anna", model.renderer))
+        text = Sample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker="Anna")
+        prompt = tuple(model.renderer.prompt(turns, "Anna"))
+        whole = dataclasses.replace(text, prompt_ids=prompt, reply_ids=ids)
+        assert model.score([text]) == pytest.approx(model.score([whole]), abs=1e-5)
+        alone = dataclasses.replace(whole, prompt_turns=(), prompt_ids=header)  # nothing was said before
+        for bare in (dataclasses.replace(text, prompt_turns=()), dataclasses.replace(alone, reply_ids=())):
+            assert model.score([bare]) == pytest.approx(model.score([alone]), abs=1e-5)
     long = dataclasses.replace(samples(model.renderer)[0], text="so " * 900, prompt_ids=(1,))
     assert math.isfinite(model.score([long])[0])
 

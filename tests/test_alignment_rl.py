@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from alignment_toys import (
+    OBJECTIVES,
     PLAIN,
     STOP,
     VOCABULARY,
     Scored,
     even_share,
+    judged_steps,
     learner,
     mixed_prompts,
     practised,
@@ -347,6 +349,13 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
         "grad_norm",
     ):
         assert [step[key] for step in both] == pytest.approx([getattr(step, key) for step in one], abs=5e-4), key
+    judged = json.loads((tmp_path / "judged.json").read_text())
+    for kind in OBJECTIVES:  # what is learned from judgements
+        alone = judged_steps(kind, tmp_path / "cache")
+        assert len(alone) == len(judged[kind]) == 4
+        for key in ("loss", "accuracy", "margin", "judgements", "tokens", "grad_norm"):
+            found = [step[key] for step in judged[kind]]
+            assert found == pytest.approx([step[key] for step in alone], abs=5e-4), (kind, key)
     with pytest.raises(UserError, match="multiple"):
         uneven = learner(settings(prompts=3, update={"minibatches": 1}))
         uneven.accelerator = type("Two", (), {"num_processes": 2, "process_index": 0})()  # type: ignore[assignment]

@@ -10,14 +10,15 @@ import pytest
 import torch
 from peft import PeftModel
 from tokenizers import Tokenizer, models
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models import direct_llama
 from talkalike.models.adapters import AdapterSettings, make_trainable, save_trained
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
-from talkalike.models.packed import packed_attention
-from talkalike.models.roles import Roles, hidden_states
+from talkalike.models.packed import PACKED_ATTENTION
+from talkalike.models.roles import Roles
 from tiny_model import build_tiny_llama, build_tiny_t5, byte_level_tokenizer
 
 CPU = torch.device("cpu")
@@ -197,14 +198,17 @@ def test_one_mixed_forward_equals_separate_ones(catalog: Catalog) -> None:
         disturb(roles.parameters(name), seed=seed)
     length = IDS.shape[1]
     parts = [("reward", length), (None, length), ("critic", length)]
-    inputs = {"input_ids": IDS.repeat(1, 3), "position_ids": torch.arange(length).repeat(1, 3)}
-    with torch.no_grad(), packed_attention(roles.network), roles.mixed(parts) as network:
-        together = hidden_states(network, inputs, document_lengths=(length,) * 3)[0].split(length)
-    for (name, _), states in zip(parts, together, strict=True):
-        with torch.no_grad(), packed_attention(roles.network), roles.use(name) as network:
-            alone = {"input_ids": IDS, "position_ids": torch.arange(length)[None]}
-            expected = hidden_states(network, alone, document_lengths=(length,))[0]
-        torch.testing.assert_close(states, expected, atol=1e-5, rtol=1e-4)
+
+    def states(network: PreTrainedModel, copies: int) -> torch.Tensor:
+        lengths = (length,) * copies
+        row = IDS[0].repeat(copies), torch.arange(length).repeat(copies)
+        return direct_llama.states(network, *row, attends=PACKED_ATTENTION, document_lengths=lengths)
+
+    with torch.no_grad(), roles.mixed(parts) as network:
+        together = states(network, 3).split(length)
+    for (name, _), mixed in zip(parts, together, strict=True):
+        with torch.no_grad(), roles.use(name) as network:
+            torch.testing.assert_close(mixed, states(network, 1), atol=1e-5, rtol=1e-4)
     roles.add("blocks", AdapterSettings(method="last-n", last_layers=1))
     assert not roles.can_mix("reward", "blocks")
     with pytest.raises(ValueError, match="LoRA"), roles.mixed([("blocks", length)]):

@@ -243,8 +243,30 @@ def test_models_are_listed_with_scores_and_lineage(copy: Path) -> None:
     assert re.search(r"likeness\.value +0\.61", shown)
     assert re.search(r"loop\.seed +7", shown)
     assert succeed("models", "show", "one", "--json", "-w", copy).json["children"] == ["two"]
+    for name, parents in (("whole", ("tiny", "two")), ("on-whole", ("whole",))):
+        catalog.save_card(replace(first, name=name, kind="full", parents=parents))
+    shown = succeed("models", "show", "on-whole", "-w", copy).out
+    assert re.search(r"Lineage\n└── tiny\n +└── two\n +└── whole\n +└── on-whole", shown)
     shutil.rmtree(copy / "models" / "one")
     assert "one (gone)" in succeed("models", "show", "two", "-w", copy).out
+
+
+def test_a_new_palm_is_a_base_like_any_other(copy: Path) -> None:
+    sizes = ["--dim", 32, "--depth", 2, "--heads", 2, "--dim-head", 16]
+    made = succeed("models", "new-palm", "stories", *sizes, "--qk-norm", "--seed", 3, "-w", copy, "--json").json
+    assert (made["kind"], made["source"], made["seed"]) == ("base", "random weights, the vocabulary of tiny", 3)
+    config = json.loads((copy / "models" / "stories" / "config.json").read_text(encoding="utf-8"))
+    assert (config["model_type"], config["hidden_size"], config["qk_norm"]) == ("talkalike_palm", 32, True)
+    again = talkalike("models", "new-palm", "stories", "-w", copy)
+    assert (again.code, "already" in again.err) == (2, True)
+    odd = talkalike("models", "new-palm", "odd", "--dim-head", 15, "-w", copy)
+    assert (odd.code, "even" in odd.err) == (2, True)
+    assert sorted(path.name for path in (copy / "models").iterdir()) == ["stories", "tiny"]
+    how = ["--method", "full", "--lr", "1e-3", "--epochs", "0.05", "--examples", "juno", "--name", "teller"]
+    done = succeed("train", "--base", "stories", *how, "-w", copy, "--json").json
+    assert done["scores"]["heldout_loss"] < done["scores"]["heldout_loss_before"]
+    card = Catalog(copy / "models").card("teller")
+    assert (card.kind, card.parents) == ("full", ("stories",))
 
 
 def test_a_damaged_card_hides_no_other_model(copy: Path) -> None:

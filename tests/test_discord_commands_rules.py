@@ -90,6 +90,8 @@ async def test_help_says_what_it_is(tmp_path):
         assert "not a human" in text
         for family in ("/chat", "/permissions", "/privacy", "/test"):
             assert f"`{family}`" in text
+        for how in ("👍, 👎", "*Judge this*", "`/guess` lets you"):
+            assert how in text
 
 
 # ---------------------------------------------------------------------------------------------------- permissions

@@ -317,6 +317,31 @@ async def test_a_reply_that_waits_can_be_cancelled(home: Home) -> None:
     assert home.words(by_sign) == [] and len(engine.prompts) == 1
 
 
+async def test_what_is_too_much_is_turned_away_before_it_is_written_down(home: Home) -> None:
+    """One line for each channel, however many messages; nothing in the store; and then it goes on as before."""
+    rooms = home.rooms(8)
+    engine = ScriptedEngine(echo, delay=60.0)
+    async with online(home, engine, at_once=1, max_waiting=2) as bot:
+        home.send("slow")
+        await until(lambda: bot.converser.running())
+        for room in rooms[:2]:
+            home.send("waits", room)
+        await until(lambda: bot.converser.queue_length() == 2)
+        asked = [home.send(f"too much {number}", room) for room in rooms[2:] for number in range(3)]
+        await until(lambda: all(home.notices(room) for room in rooms[2:]) and bot.converser.turned_away >= 6)
+        status = await home.told(await home.command("status"))
+        assert f"2 waiting, {bot.converser.turned_away} turned away" in status
+        assert [len(home.notices(room)) for room in rooms[2:]] == [1] * 6
+        assert "2 replies are waiting already" in home.notices(rooms[2])[0]
+        assert [home.rows(room) for room in rooms[2:]] == [()] * 6 and not any(one.reactions for one in asked)
+        for room in rooms[:2]:
+            (row,) = home.rows(room)
+            assert await bot.converser.cancel(row.id, by=1)
+        home.send("again", rooms[2])
+        await until(lambda: bot.converser.queue_length() == 1)
+    assert len(home.rows(rooms[2])) == 1
+
+
 # --------------------------------------------------------------------------------------------------------- two bots
 async def test_two_doubles_in_two_processes_answer_people_and_not_each_other(
     home: Home, url: str, tmp_path: Path

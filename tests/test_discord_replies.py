@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from discord_world import world
 from talkalike.chat.permissions import Access, Level, Subject
+from talkalike.discord_bot import ledger
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import people, replies
@@ -216,6 +219,52 @@ async def test_the_cancel_button_works_while_it_writes_and_gives_way_to_others(t
         buttons = [item.custom_id for line in w.open.history()[-1].components for item in line.children]
         judging = [f"talkalike:rate:{row.id}:up", f"talkalike:rate:{row.id}:down", f"talkalike:judge:{row.id}"]
         assert buttons == [f"talkalike:again:{row.id}", f"talkalike:why:{row.id}", *judging]
+
+
+async def test_what_a_slow_reply_has_shown_is_in_the_store_before_its_end(tmp_path: Path) -> None:
+    """So that a killed process leaves no doubt about what people have read."""
+    engine = ScriptedEngine((("one", "two three four"),), delay=5.0)
+    async with world(tmp_path, engine=engine) as w:
+        await w.anna.send(w.open, "go")
+        await w.wait(15)
+        assert w.words(w.open)[0] == "one"
+        (row,) = w.services.store.call(replies.unfinished)
+        assert [one.text for one in row.messages] == ["one"]
+        assert [one["text"] for one in row.seen["kept"]] == ["go"]
+        await w.wait(30)
+        (row,) = w.services.store.call(replies.recent, w.open.id, 5)
+        assert (row.state, [one.text for one in row.messages]) == (ReplyState.DONE, ["one", "two three four"])
+
+
+async def test_before_data_is_deleted_what_a_running_reply_saw_is_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be written after the deletion, and stay."""
+    monkeypatch.setattr(ledger, "SOON", 1e6)
+    engine = ScriptedEngine((("one", "two three four"),), delay=5.0)
+    async with world(tmp_path, engine=engine) as w:
+        await w.anna.send(w.open, "go")
+        await w.wait(15)
+        (row,) = w.services.store.call(replies.unfinished)
+        assert not row.seen and not row.messages
+        await w.bot.converser.settle()
+        (row,) = w.services.store.call(replies.unfinished)
+        assert [one["text"] for one in row.seen["kept"]] == ["go"]
+        assert [one.text for one in row.messages] == ["one"]
+
+
+async def test_the_cancel_button_of_a_reply_works_after_another_one_has_ended(tmp_path: Path) -> None:
+    engine = ScriptedEngine((("short and sweet",), ("one two three four five six seven eight",)), delay=4.0)
+    async with world(tmp_path, engine=engine) as w:
+        await w.anna.send(w.open, "go")
+        await w.ben.send(w.mention, f"{w.me} go")
+        await w.wait(22)
+        assert engine.running == 1
+        (row,) = w.services.store.call(replies.unfinished)
+        place = w.open if row.channel_id == w.open.id else w.mention
+        asker = w.anna if place is w.open else w.ben
+        await asker.click(place.history()[-1], custom_id=f"talkalike:cancel:{row.id}")
+        assert engine.running == 0
 
 
 async def test_the_again_button_writes_anew_in_the_same_place_even_after_a_restart(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -268,3 +269,10 @@ def test_serving_others_needs_a_key_and_a_free_port():
         listen("0.0.0.0", 0, api_key="")
     with serving(create_app(engine, speaker="Bob")) as url, pytest.raises(UserError, match="in use"):
         listen("127.0.0.1", int(url.split(":")[2].split("/")[0]), api_key="")
+
+
+def test_what_is_streamed_does_not_wait_for_the_reader():
+    with listen("127.0.0.1", 0, api_key="") as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

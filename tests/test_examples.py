@@ -137,6 +137,19 @@ def test_shards_are_the_renderings_and_the_manifest_knows_them(tmp_path: Path, r
         examples.verify()
 
 
+def test_a_text_is_turned_into_tokens_once(tmp_path: Path) -> None:
+    encoded: list[str] = []
+
+    class Listing(Renderer):
+        def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+            encoded.extend(texts)
+            return super().encode_texts(texts)
+
+    said = evenings(12)
+    prepared(Chats({"one": said}), tmp_path / "anna", Listing(byte_level_tokenizer()))
+    assert {text: encoded.count(text) for _, _, text in said} == {text: 1 for _, _, text in said}
+
+
 def test_long_sessions_come_apart_at_silences_and_nothing_is_lost(tmp_path: Path, renderer: Renderer) -> None:
     said = [
         ((ANNA, BOB)[i % 2], 0.001 * i + (0.5 if i >= 33 else 0), f"word{i} and some more words {i}") for i in range(60)

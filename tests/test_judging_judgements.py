@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ import pytest
 from judging_world import batch_of, counts, judge, paired, put, reply
 from store_child import beginning
 from talkalike.store import people, replies
-from talkalike.store.judging import items, judgements, judges, pairs, standings, summaries
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Scale, Side
+from talkalike.store.judging import items, judgements, judges, pairs, serving, standings, summaries
+from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Scale, Side
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store
 
@@ -144,6 +145,33 @@ def test_a_side_is_what_stood_there(store: Store) -> None:
         first = store.call(lambda pair_id=pair_id: _pair(pair_id).a_first)
         assert row.choice is (Choice.A if first else Choice.B)
     assert store.call(summaries.habits).first.share == 1.0
+
+
+def test_a_vote_is_for_what_was_given_and_leads_on(store: Store) -> None:
+    batch_id, _ = batch_of(store, 3)
+    other, _ = batch_of(store, 1, seed=8)
+    anna, ben = judge(store), judge(store)
+    shown = store.call(serving.next_pair, anna, batch_id)
+    assert shown is not None
+    given = Given(batch_id=batch_id, pair_id=shown.pair_id, repeat=False)
+    here = store.call(judgements.vote, given, anna, Side.RIGHT, **WEB, go_on=False)
+    assert here is not None and (here.left, here.right, here.taken) == (shown.left, shown.right, Side.RIGHT)
+    assert here == store.call(serving.shown, shown.pair_id, anna)
+    following = store.call(judgements.vote, given, anna, Choice.TIE, **WEB, go_on=True)
+    assert following is not None and following.pair_id != shown.pair_id and following.given is None
+    assert following == store.call(serving.next_pair, anna, batch_id)
+    assert [row.choice for row in store.call(judgements.of_pair, shown.pair_id, anna)] == [Choice.TIE]
+    for who, wrong in (
+        (ben, given),
+        (anna, dataclasses.replace(given, batch_id=other)),
+        (anna, dataclasses.replace(given, repeat=True)),
+    ):
+        with pytest.raises(RefusedError, match="not given to you"):
+            store.call(judgements.vote, wrong, who, Choice.A, **WEB, go_on=True)
+    store.call(pairs.close_batch, batch_id)
+    with pytest.raises(RefusedError, match="closed"):
+        store.call(judgements.vote, given, anna, Choice.A, **WEB, go_on=True)
+    assert store.call(summaries.totals) == {"comparison": 1}
 
 
 def _pair(pair_id: int) -> Any:

@@ -95,8 +95,38 @@ def test_a_seventh_goes_to_two_people_and_nobody_gets_those_twice(store: Store) 
     assert sorted(seen[anna]) == sorted(made)
     assert 2 <= len(seen[ben]) <= 18  # 9 of 60 are expected
     assert seen[carl] == []
-    progress = store.call(serving.progress, ben, batch_id)
+    progress = store.call(serving.progress, ben, batch_id, datetime.now(UTC) - timedelta(hours=1))
     assert (progress.left, progress.second_opinions) == (0, 0)
+
+
+def test_how_far_somebody_is_counts_their_own_of_this_batch_since_then(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RECENT", 3)  # read in several steps
+    monkeypatch.setattr(serving, "MANY", 4)
+    long_ago, (batch_id, _), (other, _) = (
+        datetime(2020, 1, 1, tzinfo=UTC),
+        batch_of(store, 9),
+        batch_of(store, 2, seed=1),
+    )
+    anna, ben = judge(store), judge(store)
+    assert not store.call(serving.has_begun, anna, batch_id)
+    for number, _ in enumerate(views(store, anna, batch_id, tie)):
+        if number == 4:
+            break
+    for _ in views(store, anna, other, tie):
+        pass
+    half = datetime.now(UTC)
+    for number, _ in enumerate(views(store, anna, batch_id, tie)):
+        if number == 2:
+            break
+    assert store.call(serving.has_begun, anna, batch_id) and not store.call(serving.has_begun, ben, batch_id)
+    assert store.call(serving.progress, ben, batch_id, long_ago).judged == 0
+    assert [store.call(serving.progress, anna, batch_id, since).judged for since in (long_ago, half)] == [6, 2]
+    left = store.call(serving.progress, anna, batch_id, long_ago)
+    assert 3 <= left.left <= 4 and left.second_opinions == left.left - 3
+    (row, _) = store.call(pairs.batches)[::-1]
+    assert (row.pairs, row.left) == (9, left.left)
 
 
 def test_what_comes_back_comes_later_and_to_the_same_person(store: Store) -> None:
@@ -185,7 +215,7 @@ def test_a_pair_whose_reply_vanished_is_not_shown(store: Store) -> None:
     assert shown is not None and shown.pair_id == pair_id
     store.call(erasing.forget_judge, ben)
     assert [view.pair_id for view in views(store, anna, batch_id, tie)] == [rest]
-    assert store.call(serving.progress, anna, batch_id).left == 0
+    assert store.call(serving.progress, anna, batch_id, datetime.now(UTC)).left == 0
 
 
 def test_closed_batches_and_blocked_judges_get_nothing(store: Store) -> None:

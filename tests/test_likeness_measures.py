@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from likeness_people import assistant, bursts, lena, ruben
 from talkalike.evaluation import habits
-from talkalike.evaluation.copying import common_span, compare_copying, find_copies
+from talkalike.evaluation.copying import compare_copying
 from talkalike.evaluation.habits import HABITS, compare_habits, distances
 from talkalike.evaluation.twosample import auc_within_folds, pairwise_wins, two_sample_auc
+from talkalike.examples.copies import common_span, find_copies
 
 BY_NAME = {habit.name: habit for habit in HABITS}
 

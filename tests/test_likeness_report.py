@@ -17,7 +17,6 @@ from likeness_people import assistant, bursts, lena, ruben
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import UserError
-from talkalike.evaluation.copying import Copy
 from talkalike.evaluation.intervals import Estimate, undefined
 from talkalike.evaluation.likeness import (
     Arm,
@@ -29,6 +28,7 @@ from talkalike.evaluation.likeness import (
 )
 from talkalike.evaluation.report_html import report_html
 from talkalike.evaluation.words import headline, reasons, show, summary_table
+from talkalike.examples.copies import Copy
 from talkalike.examples.heldout import Reply, Said
 from talkalike.examples.reactions import SIGN, emoji_of, reaction_turn
 from talkalike.examples.render import Turn

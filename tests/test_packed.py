@@ -182,7 +182,9 @@ def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) ->
             tiny.model, query_BHTD, key_BHTD, value_BHTD, None, document_lengths=(25, 15)
         )
     halves = [
-        _attend_in_blocks(*(tensor[:, :, part].bfloat16() for tensor in (query_BHTD, key_BHTD, value_BHTD)), None)
+        _attend_in_blocks(
+            query_BHTD[:, :, part].bfloat16(), key_BHTD[:, :, part].bfloat16(), value_BHTD[:, :, part].bfloat16(), None
+        )
         for part in (slice(0, 25), slice(25, 40))
     ]
     assert found_BTHD.dtype is torch.bfloat16

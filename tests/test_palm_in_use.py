@@ -187,4 +187,4 @@ def test_the_notebook_runs_and_shows_what_it_says() -> None:
     assert sum(names["losses"][-10:]) / 10 < 1.0
     assert names["agreement"] > 0.8
     assert names["liked"]["after"] > names["liked"]["before"] + 1.0
-    assert names["rating"](names["best"]) == 4
+    assert names["rating"](names["best"]) == 5

@@ -120,7 +120,7 @@ def test_sessions_are_the_conversation_within_the_limits(
 
 
 def test_the_effect_of_the_gap_is_told_for_all_conversations_together() -> None:
-    first, second = talk(0, 5, 5, 60, 5), talk(0, 60)
+    first, second = ([m.sent_ms for m in said] for said in (talk(0, 5, 5, 60, 5), talk(0, 60)))
     effects = gap_effect(iter([iter(first), iter(second), iter([])]), [100, 60, 1])
     assert effects == [
         GapEffect(gap_ms=100, sessions=2, median_messages=3.5, single_share=0.0),
@@ -133,7 +133,7 @@ def test_the_effect_of_the_gap_is_told_for_all_conversations_together() -> None:
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=40), st.integers(1, 120))
 def test_the_effect_counts_the_sessions_that_splitting_makes(silences: list[int], gap_ms: int) -> None:
     messages = talk(*silences)
-    assert gap_effect([messages], [gap_ms])[0].sessions == len(sizes(messages, gap_ms=gap_ms))
+    assert gap_effect([[m.sent_ms for m in messages]], [gap_ms])[0].sessions == len(sizes(messages, gap_ms=gap_ms))
 
 
 def test_every_platform_has_a_default_gap_and_channels_a_shorter_one() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,35 @@ async def test_a_write_whose_caller_is_cancelled_is_done_all_the_same(store: Sto
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert [server.id for server in await store.run(servers.all_servers)] == [1]
+
+
+async def test_what_waits_at_the_same_time_is_one_transaction_and_a_mistake_is_its_own(store: Store) -> None:
+    """Also when the one who asked for it has gone."""
+    release = threading.Event()
+    batches: list[list[int]] = []
+
+    def join(numbers: Sequence[int]) -> list[int]:
+        batches.append(list(numbers))
+        for number in numbers:
+            servers.joined(number, "server")
+        if 3 in numbers:
+            raise KeyError("three")
+        return [10 * number for number in numbers]
+
+    blocker = asyncio.create_task(store.run(release.wait, 60))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(store.together(join, number)) for number in (1, 2, 3, 4)]
+    await asyncio.sleep(0)
+    waiting[3].cancel()
+    release.set()
+    await blocker
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert told[:2] == [10, 20] and isinstance(told[2], KeyError) and isinstance(told[3], asyncio.CancelledError)
+    assert batches == [[1, 2, 3, 4], [1], [2], [3], [4]]
+    assert {server.id for server in await store.run(servers.all_servers)} == {1, 2, 4}
+    store.close()
+    with pytest.raises(StoreError, match="is closed"):
+        await store.together(join, 5)
 
 
 def test_mistakes_in_a_function_reach_the_caller_and_undo_nothing_else(store: Store) -> None:

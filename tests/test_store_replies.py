@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store_child import beginning
-from talkalike.store import people, replies, storable
+from talkalike.chat.limits import Used
+from talkalike.store import people, replies, storable, usage
+from talkalike.store.recording import Ending, Record, Sent, record
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store, open_store
 
@@ -253,3 +256,45 @@ def test_any_text_is_stored(store: Store, said: str, speaker: str) -> None:
     assert (row.seen["kept"][0]["speaker"], row.problem) == (storable.text(speaker), whole)
     if said.isprintable():
         assert whole == said
+
+
+def test_replies_written_down_together_are_as_if_each_had_been_alone(store: Store) -> None:
+    one, gone, two = begun(store, 1), begun(store, 2), begun(store, 3)
+    store.call(replies.forget_message, 9)
+    today = datetime.now(UTC).date()
+
+    def told(reply_id: int, tokens: int) -> Record:
+        kept = [turn(1, "hi"), turn(9, "forgotten"), turn("persona", "You are Max.", author_id=0)]
+        ending = Ending(state=ReplyState.DONE, tokens=tokens, spent_on=today)
+        said = (Sent(message_id=100 + reply_id, text=f"reply {reply_id}", index=0),)
+        return Record(reply_id=reply_id, seen={"kept": kept, "budget": 5}, sent=said, reactions=("👍",), ending=ending)
+
+    def forget() -> None:
+        from talkalike.store.models import Reply
+
+        Reply.objects.filter(id=gone).delete()
+
+    store.call(forget)
+    assert store.call(record, [told(one, 5), told(gone, 7), told(two, 11), told(one, 100)]) == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    for reply_id, tokens in ((one, 5), (two, 11)):
+        row = store.call(replies.by_id, reply_id)
+        assert row is not None
+        assert (row.state, row.tokens, [sent.text for sent in row.messages]) == ("done", tokens, [f"reply {reply_id}"])
+        assert texts(store, reply_id) == ["hi", "", "You are Max."]
+    assert store.call(usage.used, 30, 10, today) == Used(
+        replies_user=2, tokens_user=16, replies_server=2, tokens_server=16
+    )
+
+
+def test_of_messages_begun_together_each_is_begun_once(store: Store) -> None:
+    begun(store, 1)
+    asked = [beginning(1), beginning(2), beginning(2), beginning(1, again=True), beginning(1, again=True), beginning(3)]
+    ids = store.call(replies.begin_all, asked)
+    assert [reply_id is None for reply_id in ids] == [True, False, True, False, False, False]
+    attempts = {row.id: (row.trigger_id, row.attempt) for row in store.call(replies.recent, 20, 10)}
+    assert [attempts[reply_id] for reply_id in ids if reply_id] == [(2, 1), (1, 2), (1, 3), (3, 1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from store_child import beginning
 from talkalike.chat.limits import Used
 from talkalike.chat.permissions import Access, Level, Rule, Subject
-from talkalike.store import context_marks, replies, rules, scoped, servers, test_runs, usage
+from talkalike.store import changes, context_marks, people, replies, rules, scoped, servers, test_runs, usage
 from talkalike.store.store import Store
 from talkalike.store.test_runs import TestRun
 
@@ -192,3 +194,25 @@ def test_a_server_has_one_schedule_and_the_next_due_comes_first(store: Store) ->
     assert store.call(test_runs.remove_schedule, 2)
     assert not store.call(test_runs.remove_schedule, 2)
     assert [row.server_id for row in store.call(test_runs.schedules)] == [1]
+
+
+def test_a_change_by_another_process_counts_once_somebody_looks(store: Store) -> None:
+    """As the other process does it: without our counting."""
+    unseen = Rule(server_id=1, subject=Subject.SERVER, subject_id=1, access=Access.OPEN)
+    steps: list[Callable[[], object]] = [
+        lambda: rules.put.__wrapped__(unseen, by=1),  # type: ignore[attr-defined]
+        lambda: rules.put.__wrapped__(replace(unseen, access=Access.CLOSED), by=1),  # type: ignore[attr-defined]
+        lambda: scoped.put.__wrapped__("channel", 5, "seed", 1, by=1),  # type: ignore[attr-defined]
+        lambda: context_marks.mark.__wrapped__(5, 6, "pinned", by=1, server_id=1),  # type: ignore[attr-defined]
+        lambda: people.set_consent.__wrapped__(7, seen=False),  # type: ignore[attr-defined]
+        lambda: rules.remove.__wrapped__(unseen, by=1),  # type: ignore[attr-defined]
+    ]
+    store.call(changes.look)
+    for step in steps:
+        before = changes.version()
+        store.call(step)
+        assert changes.version() == before
+        store.call(changes.look)
+        assert changes.version() == before + 1
+        store.call(changes.look)
+        assert changes.version() == before + 1

@@ -14,7 +14,8 @@ from chat_script import DROP
 from talkalike.engine.protocol import EngineBusyError
 from talkalike.errors import TalkalikeError
 from talkalike.examples.reactions import SIGN
-from talkalike.store.judging import items, judgements, judges
+from talkalike.store import scoped
+from talkalike.store.judging import erasing, items, judgements, judges
 from talkalike.store.judging.judgement_values import Scale, Type
 from talkalike.website.services import Services
 from website_chat import Talking, begin, bubbles, numbers, page, say
@@ -360,3 +361,29 @@ def test_deleting_a_conversation_takes_its_words_from_what_can_be_judged(
     left = services.store.call(lambda: str(judging_tables.Item.objects.values_list().get()))
     assert "secret" not in left and "hey" not in left
     assert services.store.call(items.item, number) is None
+
+
+def test_a_daily_budget_is_told_when_it_is_used_up(
+    person: Any, guest: Any, talking: Talking, services: Services
+) -> None:
+    engine = talking(*[("fine",)] * 9)
+    services.store.call(scoped.put, "bot", 0, "daily_replies_user", 2, by=1)
+    anna = person("judge")
+    address = begin(anna, "one")
+    say(anna, address, "two")
+    for path, fields in ((f"{address}say/", {"text": "three"}), ("/chat/new/", {"text": "three"})):
+        refused = anna.post(path, fields)
+        words = refused.content.decode()
+        assert refused.status_code == 400 and "today&#x27;s 2 replies for one person. It renews at midnight" in words
+    reply = numbers(page(anna, address), "theirs")[0]
+    assert anna.post(f"{address}{reply}/again/").status_code == 400
+    assert bubbles(page(anna, address)) == ["> one", "fine", "> two", "fine"]
+    say(anna, address, "! aside costs nothing")
+    begin(guest("judge"), "one")  # somebody else's day
+    assert len(engine.prompts) == 3
+
+    services.store.call(scoped.remove, "bot", 0, "daily_replies_user", by=1)
+    services.store.call(scoped.put, "bot", 0, "daily_tokens_user", 1, by=1)
+    assert "length for one person (1 token)" in anna.post(f"{address}say/", {"text": "x"}).content.decode()
+    services.store.call(erasing.forget_judge, judges.of_account(1).id)
+    assert anna.post(f"{address}say/", {"text": "x"}).status_code == 303

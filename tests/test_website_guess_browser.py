@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
+from pictures import picture
 from talkalike.store.store import Store
 from website_guessing import make_round
 from website_visit import visit
 
 pytest_plugins = ("website_site",)
-
-
-async def picture(page: Page, name: str) -> None:
-    """Kept where PICTURES says, for the docs and for looking at."""
-    if folder := os.environ.get("PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", caret="initial")  # hiding the caret takes a style
 
 
 @pytest.mark.parametrize(("phone", "dark"), [(False, False), (False, True), (True, False)])

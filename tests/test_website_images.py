@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from talkalike.errors import UserError
+from talkalike.store.judging import pairs
+from talkalike.store.talking import conversations
 from talkalike.website.images import MAX_SIDE, reencode
+from talkalike.website.services import Services
+from website_chat import Talking, begin, numbers, page
+
+pytest_plugins = ("website_site", "website_chat_site")
 
 SECRET = b"taken at home"
 
@@ -64,3 +72,34 @@ def test_broken_files_are_refused_or_read_never_worse(form: str, cut: int, junk:
             assert reencode(io.BytesIO(file)).width > 0
         except UserError as error:
             assert error.hint
+
+
+def test_judges_see_what_was_sent_with_a_message_and_nobody_else_does(
+    person: Any, guest: Any, talking: Talking, services: Services
+) -> None:
+    from talkalike.store.tables import judging_tables
+
+    talking(("pretty",), ("red, I think",), ("no",))
+    anna, judge, other = person("judge", name="anna"), guest("judge"), guest("judge")
+    files = [io.BytesIO(picture("PNG")), io.BytesIO(picture("PNG", (9, 9)))]
+    files[0].name, files[1].name = 'a "dog".png', "secret.png"
+    address = begin(anna, "what is it?", pictures=files[0])
+    anna.post(f"{address}{numbers(page(anna, address), 'theirs')[0]}/again/")
+    begin(anna, "and this?", pictures=files[1])
+    call = services.store.call
+    batch = call(pairs.make_batch, "Dogs", seed=1)
+    one, two = call(lambda: list(judging_tables.Item.objects.order_by("id").values_list("id", flat=True)[:2]))
+    call(pairs.make_pair, one, two, batch)
+
+    shown = judge.get(f"/judge/{batch}/").content.decode()
+    src, alt = re.findall(r'<img src="([^"]+)" alt="([^"]+)" width="40" height="20" loading="lazy">', shown)[0]
+    assert shown.count('loading="lazy"') == 1 and alt == "a &quot;dog&quot;.png, which anna sent"
+    answer = judge.get(src)
+    assert answer["Content-Type"] == "image/jpeg" and reencode(io.BytesIO(answer.content)).width == 40
+    assert "private" in answer["Cache-Control"]
+    # Not for those to whom the pair was not given, and no other picture of hers.
+    assert [who.get(src).status_code for who in (other, guest("viewer"), person())] == [404, 403, 302]
+    assert judge.get(src.replace("/judge/1/", "/judge/2/")).status_code == 404
+    assert judge.get(re.sub(r"\d+/$", "2/", src)).status_code == 404
+    call(conversations.remove, "user:1", 1)
+    assert judge.get(src).status_code == 404

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
+from pictures import picture
 from talkalike.store.store import Store
 from test_website_insights import blind_test, judged
 from trainings_workspace import fill
-from website_owner import fits, owner_visits, picture
+from website_owner import fits, owner_visits
 
 pytest_plugins = ("website_site",)
 

@@ -84,6 +84,19 @@ def test_the_next_pair_comes_with_the_answer_where_one_wants_to_go_on(person: Ca
     assert 'value="tie" aria-pressed="true"' in back
 
 
+def test_many_that_are_left_are_not_counted(
+    person: Callable[..., Any], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from talkalike.store.judging import serving
+
+    monkeypatch.setattr(serving, "MANY", 11)
+    who = person("judge")
+    assert "0 today, 11 or more are left" in who.get(f"/judge/{batch}/").content.decode()
+    for _ in range(2):
+        who.post(f"{open_pair(who, batch)}vote/", {"choice": "skip"})
+    assert "2 today, 11 or more are left" in who.get(f"/judge/{batch}/").content.decode()  # a skip judges nothing
+
+
 def test_going_back_changes_the_choice_and_counts_once(
     person: Callable[..., Any], services: Services, batch: int
 ) -> None:

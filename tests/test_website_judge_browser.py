@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page, expect
 
+from pictures import picture
 from talkalike.store.store import Store
 from website_judging import make_batch
 from website_visit import visit
 
 pytest_plugins = ("website_site",)
-
-
-async def picture(page: Page, name: str) -> None:
-    """Kept where PICTURES says, for the docs and for looking at."""
-    if folder := os.environ.get("PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", caret="initial")  # hiding the caret takes a style
 
 
 async def ready(page: Page) -> None:

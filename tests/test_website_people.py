@@ -297,6 +297,9 @@ def test_every_table_can_be_looked_at(person: Callable[..., Any]) -> None:
     assert len(tables) > 10
     for table in tables:
         assert owner.get(f"/admin/store/{table._meta.model_name}/").status_code == 200
+    names = re.findall(r'<a href="/admin/store/\w+/">([^<]+)</a>', owner.get("/admin/").content.decode())
+    assert {"Batches", "Guesses", "People", "Replies", "Tallies", "Usage"} <= set(names) and len(names) == len(tables)
+    assert not [name for name in names if name.endswith(("chs", "ys", "sss", "Persons"))]
     assert owner.get("/admin/store/reply/add/").status_code == 403
     assert owner.get("/admin/store/permissionchange/add/").status_code == 403
 

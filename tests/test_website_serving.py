@@ -170,6 +170,15 @@ def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: Servic
         write(lambda: 1)
 
 
+def test_an_answer_does_not_wait_for_the_last_ones_acknowledgement() -> None:
+    from talkalike.website.site import listen
+
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     from talkalike.website.site import listen
 

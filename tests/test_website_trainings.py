@@ -15,7 +15,9 @@ from talkalike.jobs import cards, files, job, runs
 from talkalike.models.serving import promote, serving_model
 from talkalike.website.services import Services
 from talkalike.website.trainings import lineage
+from talkalike.website.trainings.service import Alignment
 from trainings_workspace import FakeTrainings, add_card, add_examples, add_run, fill
+from website_judging import MODELS, make_batch, vote
 
 pytest_plugins = ("website_site",)
 
@@ -178,7 +180,13 @@ def test_a_recipe_that_is_wrong_starts_nothing(
 def test_only_the_owner_changes_things(
     person: Callable[..., Any], guest: Callable[[str], Any], services: Services, workspace: FakeTrainings
 ) -> None:
-    paths = ("new/", "model/mira-1/promote/", "run/mira-3-20261103-090000/stop/", "run/mira-3-20261103-090000/resume/")
+    paths = (
+        "new/",
+        "align/",
+        "model/mira-1/promote/",
+        "run/mira-3-20261103-090000/stop/",
+        "run/mira-3-20261103-090000/resume/",
+    )
     for who, status in ((person("viewer"), 403), (person("judge"), 403), (guest("viewer"), 403), (person(), 302)):
         for path in paths:
             assert who.post(f"/trainings/{path}", RECIPE).status_code == status, path
@@ -186,7 +194,7 @@ def test_only_the_owner_changes_things(
     for path in paths:
         assert owner.post(f"/trainings/{path}", RECIPE).status_code == 403  # forged
     owner = person("owner", name="second")
-    assert [owner.get(f"/trainings/{path}").status_code for path in paths] == [200, 405, 405, 405]
+    assert [owner.get(f"/trainings/{path}").status_code for path in paths] == [200, 200, 405, 405, 405]
     assert workspace.chosen is None and not workspace.asked
     assert not job.jobs(services.root / "runs")
     assert person("judge", name="j2").get("/trainings/").status_code == 403
@@ -200,6 +208,55 @@ def test_a_model_is_promoted(person: Callable[..., Any], workspace: FakeTraining
     add_card(workspace.root, "broken", parents=("nothing",))
     refused = owner.post("/trainings/model/broken/promote/")
     assert refused.status_code == 400 and b"which is not here" in refused.content and workspace.chosen == "mira-1"
+
+
+def test_learning_from_judgements_is_started_as_a_job(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    owner = person("owner")
+    add_card(workspace.root, "mira-taste", parents=("tiny", "mira-2"), kind="reward")
+    page = owner.get("/trainings/align/").content.decode()
+    offered = re.findall(r'<option value="([^"]*)"', page)
+    assert {"mira-1", "mira-2", "mira-taste", "sentiment"} <= set(offered) and "tiny" not in offered
+    wanted = {"kind": "rl", "double": "mira-2", "name": "mira-5", "steps": "30", "judges": "human"}
+    refused = owner.post("/trainings/align/", wanted)
+    assert refused.status_code == 400 and "Practice needs a reward" in refused.content.decode()
+    for wrong in ({"name": "mira-1"}, {"double": "tiny"}, {"reward": "python:os.remove"}, {"kind": "loop"}):
+        assert owner.post("/trainings/align/", wanted | {"reward": "mira-taste"} | wrong).status_code == 400, wrong
+    assert not workspace.asked
+    answer = owner.post("/trainings/align/", wanted | {"reward": "mira-taste"})
+    run = str(answer.headers["Location"])
+    asked = Alignment(name="mira-5", kind="rl", double="mira-2", reward="mira-taste", steps=30, judges="human")
+    assert answer.status_code == 303 and workspace.asked == [asked]
+    wait_for(lambda: "step 3" in owner.get(run).content.decode())
+    assert (
+        owner.post("/trainings/align/", wanted | {"reward": "mira-taste", "name": "x"}).status_code == 400
+    )  # one at a time
+    owner.post(f"{run}stop/")
+    wait_for(lambda: "stopped" in owner.get(run).content.decode())
+
+
+def test_a_candidate_that_did_not_win_serves_only_when_asked_again(
+    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+) -> None:
+    call, (candidate, _) = services.store.call, MODELS
+    add_card(workspace.root, candidate, parents=("tiny",), settings={"round": {"batch": call(make_batch, 8)}})
+    owner, model = person("owner"), f"/trainings/model/{candidate}/"
+    assert "Nobody judged it yet (8 pairs)." in owner.get(model).content.decode()
+    asked = owner.post(f"{model}promote/").content.decode()
+    assert workspace.chosen is None and "has not been judged yet" in asked and 'href="/judge/1/"' in asked
+
+    call(vote, 1, "base", 6)
+    shown = " ".join(re.sub(r"<[^>]+>", " ", owner.get(model).content.decode()).split())
+    assert "Better 0 Worse 6 Neither 0 Share won 0 % 95 % interval 0 to 39 %" in shown
+    asked = owner.post(f"{model}promote/").content.decode()
+    assert workspace.chosen is None and "did not win its blind comparison" in asked and "worse 6 times" in asked
+    told = owner.post(f"{model}promote/", {"anyway": "yes"}, follow=True).content.decode()
+    assert workspace.chosen == candidate and "now the one that serves. Judged 6 times" in told
+
+    workspace.chosen = None
+    add_card(workspace.root, candidate, parents=("tiny",), settings={"round": {"batch": call(make_batch, 8, seed=9)}})
+    call(vote, 2, candidate, 5)
+    told = owner.post(f"{model}promote/", follow=True).content.decode()
+    assert workspace.chosen == candidate and "better 5 times, worse 0 times (95 % interval" in told
 
 
 def test_a_site_without_a_trainer_shows_and_changes_nothing(person: Callable[..., Any], services: Services) -> None:

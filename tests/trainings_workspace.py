@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.errors import UserError
-from talkalike.website.trainings.service import Recipe
+from talkalike.website.trainings.service import Alignment, Recipe
 
 TRAINER = """
 import json, pathlib, signal, sys, time
@@ -43,10 +43,16 @@ def write(path: Path, values: Any) -> Path:
 
 
 def add_card(
-    root: Path, name: str, *, parents: Sequence[str] = (), likeness: float | None = None, **values: Any
+    root: Path,
+    name: str,
+    *,
+    parents: Sequence[str] = (),
+    likeness: float | None = None,
+    heldout: float = 2.91,
+    **values: Any,
 ) -> None:
     """A model: a base where it has no parents."""
-    scores: dict[str, Any] = {"heldout_loss": 2.91, "heldout_loss_before": 3.4} if parents else {}
+    scores: dict[str, Any] = {"heldout_loss": heldout, "heldout_loss_before": 3.4} if parents else {}
     if likeness is not None:
         scores["likeness"] = {"value": likeness, "low": likeness - 0.1, "high": likeness + 0.08, "replies": 120}
         scores["likeness"] |= {"bits_per_character": 2.31, "bits_per_character_base": 2.64}
@@ -96,13 +102,17 @@ class FakeTrainings:
 
     def __init__(self, root: Path, *, program: str = TRAINER) -> None:
         self.root = root
-        self.asked: list[Recipe] = []
+        self.asked: list[Recipe | Alignment] = []
         self.chosen: str | None = None
         self._program = program
 
     def train(self, recipe: Recipe, run: str) -> Sequence[str]:
         self.asked.append(recipe)
         return (sys.executable, "-c", self._program, str(self.root / "runs" / run), recipe.name)
+
+    def align(self, wanted: Alignment, run: str) -> Sequence[str]:
+        self.asked.append(wanted)
+        return (sys.executable, "-c", self._program, str(self.root / "runs" / run), wanted.name)
 
     def resume(self, model: str) -> Sequence[str]:
         folder = sorted((self.root / "runs").glob(f"{model}-*"))[-1]

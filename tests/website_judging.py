@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from talkalike.store.judging import items, pairs
-from talkalike.store.judging.judgement_values import JudgedReply
+from talkalike.store.judging import items, judgements, judges, pairs, serving
+from talkalike.store.judging.judgement_values import JudgedReply, Side
 
 MODELS = ("anna-3", "base")
 
@@ -24,3 +24,13 @@ def make_batch(count: int, *, name: str = "First tries", seed: int = 7) -> int:
     for number in range(count):
         pairs.make_pair(stored(number, MODELS[0]), stored(number, MODELS[1]), batch)
     return batch
+
+
+def vote(batch: int, winner: str, times: int) -> None:
+    """A judge who takes that model's reply in so many pairs of the batch."""
+    judge = judges.guest()
+    for _ in range(times):
+        view = serving.next_pair(judge.id, batch)
+        assert view is not None
+        side = Side.LEFT if items.model_of(view.left.item_id) == winner else Side.RIGHT
+        judgements.compare(view.pair_id, judge.id, side, face="web", repeat=view.repeat)

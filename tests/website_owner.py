@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from browser import open_browser
+from talkalike.chat.engines import Engines
 from talkalike.store.store import Store
 from talkalike.website.services import Services, SiteSettings
 from trainings_workspace import FakeTrainings
@@ -22,16 +22,17 @@ PASSWORD = "correct horse battery"
 class OwnersVisit:
     """Where the site is, and pages of its owner. `problems`: what the browser's console complained of."""
 
-    def __init__(self, address: str, browser: object, trainings: FakeTrainings) -> None:
+    def __init__(self, address: str, browser: Browser, trainings: FakeTrainings, owner: str) -> None:
         self.address = address
+        self.owner = owner
         self.trainings = trainings
         self.problems: list[str] = []
-        self._browser = browser
+        self.browser = browser
 
     async def page(self, path: str, *, phone: bool = False, dark: bool = False, script: bool = True) -> Page:
-        page = await open_page(self._browser, self.problems, phone=phone, dark=dark, script=script)
+        page = await open_page(self.browser, self.problems, phone=phone, dark=dark, script=script)
         await page.goto(f"{self.address}/login/?next={path}")
-        await page.fill("#id_username", "anna")
+        await page.fill("#id_username", self.owner)
         await page.fill("#id_password", PASSWORD)
         await page.click("main button")
         await page.wait_for_url(f"{self.address}{path}")
@@ -39,30 +40,27 @@ class OwnersVisit:
 
 
 @asynccontextmanager
-async def owner_visits(store: Store, root: Path) -> AsyncIterator[OwnersVisit]:
-    """The site at a free port, and a browser."""
+async def owner_visits(
+    store: Store, root: Path, *, name: str = "Anna", engines: Engines | None = None
+) -> AsyncIterator[OwnersVisit]:
+    """The site at a free port, and a browser. `name`: whose double it is, and the owner's."""
     from talkalike.website.accounts import make_owner
     from talkalike.website.site import listen, run_site
 
-    await store.run(make_owner, "anna", PASSWORD)
+    await store.run(make_owner, name.lower(), PASSWORD)
     trainings = FakeTrainings(root)
-    services = Services(store=store, root=root, settings=SiteSettings(name="Anna"), trainings=trainings)
+    settings = SiteSettings(name=name)
+    services = Services(store=store, root=root, settings=settings, trainings=trainings, engines=engines)
     listening, stop, ready = listen("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()
     try:
         async with open_browser() as browser:
-            yield OwnersVisit(address, browser, trainings)
+            yield OwnersVisit(address, browser, trainings, name.lower())
     finally:
         stop.set()
         await asyncio.wait_for(serving, 30)
-
-
-async def picture(page: Page, name: str) -> None:
-    """Kept where TALKALIKE_PICTURES says, for the docs and for looking at."""
-    if folder := os.environ.get("TALKALIKE_PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 async def fits(page: Page) -> bool:

@@ -3,10 +3,12 @@
 A step: a few contexts, each once with all its judged replies, whatever the number of judgements about them; the summed
 loss is divided by the judgements of the batch. An ensemble's members learn side by side, each in an order of its own.
 No dropout: networks stay in evaluation mode, so that a resumed training does exactly what an uninterrupted one would.
+Several processes share the contexts of each batch and sum their gradients: the same update as by one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from talkalike.alignment.judged_parts import EncodedContext
@@ -104,8 +107,10 @@ class Tally:
 class Objective(Protocol):
     """What a batch costs."""
 
-    def accumulate(self, member: int, indices: Sequence[int]) -> Tally:
-        """Adds the gradients of the batch's mean loss, for one member of an ensemble."""
+    contexts: Sequence[EncodedContext]
+
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+        """Adds the gradients of the batch's mean loss that come from `mine`, a part of it; for one of an ensemble."""
         ...
 
 
@@ -153,12 +158,13 @@ def feedback_steps(
     objective: Objective,
     members: Sequence[Sequence[nn.Parameter]],
     *,
-    count: int,
     optimizer: torch.optim.Optimizer,
     settings: FeedbackSettings,
+    accelerator: Accelerator,
     progress: Progress,
 ) -> Iterator[FeedbackStep]:
-    """Learns from `count` contexts until the epochs are over, yielding after each step."""
+    """Learns from the objective's contexts until the epochs are over, yielding after each step."""
+    count = len(objective.contexts)
     per_epoch = steps_per_epoch(count, settings)
     total = max(1, round(settings.epochs * per_epoch))
     rates = [float(group["initial_lr"]) for group in optimizer.param_groups]
@@ -170,7 +176,9 @@ def feedback_steps(
             group["lr"] = rate * factor
         tally, norms = Tally(), []
         for member, parameters in enumerate(members):
-            tally.add(objective.accumulate(member, batches(count, settings, epoch=epoch, member=member)[within]))
+            batch = batches(count, settings, epoch=epoch, member=member)[within]
+            mine = batch[accelerator.process_index :: accelerator.num_processes]
+            tally.add(_summed(objective.accumulate(member, batch, mine), parameters, accelerator))
             gradients = [p.grad for p in parameters if p.grad is not None]
             norms.append(clip_gradients(gradients, settings.max_grad_norm) if gradients else 0.0)
         optimizer.step()
@@ -191,6 +199,19 @@ def feedback_steps(
             grad_norm=sum(norms) / len(norms),
             done=progress.step / total,
         )
+
+
+def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> Tally:
+    """Sums gradients over the processes, and returns the sums of all of them."""
+    if accelerator.num_processes == 1:
+        return tally
+    for parameter in parameters:
+        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        parameter.grad = accelerator.reduce(gradient, reduction="sum")
+    sums = torch.tensor(dataclasses.astuple(tally), device=accelerator.device)
+    loss, judgements, pairs, right, margin, tokens = accelerator.reduce(sums, reduction="sum").tolist()
+    counts = {"judgements": round(judgements), "pairs": round(pairs), "tokens": round(tokens)}
+    return Tally(loss=loss, right=right, margin=margin, **counts)
 
 
 def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, Objective, feedback_steps
@@ -38,7 +39,7 @@ class FeedbackRecipe(ABC):
     objective: Objective
     members: Sequence[Sequence[nn.Parameter]]
     optimizer: torch.optim.Optimizer
-    count: int  # contexts to learn from
+    accelerator: Accelerator
 
     def __init__(self, run: RunFolder, loop: FeedbackSettings, *, evaluations: int) -> None:
         self.run, self.loop, self.evaluations = run, loop, evaluations
@@ -64,9 +65,9 @@ class FeedbackRecipe(ABC):
         for step in feedback_steps(
             self.objective,
             self.members,
-            count=self.count,
             optimizer=self.optimizer,
             settings=self.loop,
+            accelerator=self.accelerator,
             progress=self.progress,
         ):
             self._record(step)
@@ -83,6 +84,8 @@ class FeedbackRecipe(ABC):
 
     def checkpoint(self) -> None:
         """Writes all that a resumed training needs."""
+        if not self.accelerator.is_main_process:
+            return
         state = {**dataclasses.asdict(self.progress), "evaluated": self.evaluated}
         self.run.save_checkpoint(self.trainable, self.optimizer, state)
 
@@ -97,13 +100,15 @@ class FeedbackRecipe(ABC):
         if state is not None:
             self.evaluated = state.pop("evaluated")
             self.progress = Progress(**state)
-            self.run.forget_after(self.progress.step)
+            if self.accelerator.is_main_process:
+                self.run.forget_after(self.progress.step)
 
     def _look(self) -> FeedbackEvaluated:
         found = self.evaluate()
         self.evaluated += 1
         told = {"heldout_loss": found.heldout_loss, "heldout_accuracy": found.accuracy, "heldout_margin": found.margin}
-        self.run.record(step=found.step, **{name: number(value) for name, value in told.items()})
+        if self.accelerator.is_main_process:
+            self.run.record(step=found.step, **{name: number(value) for name, value in told.items()})
         return found
 
     def _record(self, step: FeedbackStep) -> None:
@@ -113,6 +118,8 @@ class FeedbackRecipe(ABC):
                 hint="Lower the learning rate (--lr), then start again.",
             )
         values = {name: number(value) for name, value in dataclasses.asdict(step).items() if name != "index"}
+        if not self.accelerator.is_main_process:
+            return
         self.run.record(step=step.index, **values, total_seconds=round(self.progress.seconds, 3))
 
 
@@ -122,9 +129,12 @@ def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
     return memory_told("The training ran out of memory.", hint=hint)
 
 
-def lineage(card: Card) -> tuple[str, ...]:
-    """The parents of what is made from this model; the first is what the weights stand on."""
-    return (*card.parents, card.name) if card.kind == "adapter" else (card.name, *card.parents)
+def lineage(card: Card, *, whole: bool = False) -> tuple[str, ...]:
+    """The parents of what is made from this model (`whole`: as a model that stands on nothing), oldest first.
+
+    An adapter's first parent is what its weights stand on; where that is a double, its own card tells the rest.
+    """
+    return (*card.parents, card.name) if whole or card.kind == "adapter" else (card.name,)
 
 
 def number(value: float) -> float | None:

@@ -6,9 +6,10 @@ Reads the lines that `talkalike judgements export` writes. What cannot be used i
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from talkalike.errors import UserError
@@ -54,8 +55,8 @@ class Judgements:
 class JudgedContext:
     """A context with all its judged replies; numbers are places in `replies`, each a tuple of messages.
 
-    `pairs` are (better, worse), after a vote where several people judged the same two; `bad` was flagged, or one of
-    two that were both called bad.
+    `pairs` are (better, worse), after a vote where several people judged the same two; `soft` says of those that only
+    an AI judged how likely the better one is better, above 0.5; `bad` was flagged, or one of two both called bad.
     """
 
     turns: tuple[Turn, ...]
@@ -65,6 +66,7 @@ class JudgedContext:
     ratings: tuple[tuple[int, str, int], ...] = ()  # (reply, scale, 1 to 5)
     bad: tuple[int, ...] = ()
     corrections: int = 0  # how many of the pairs are somebody's own words against the double's
+    soft: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,7 @@ class _Builder:
         self.turns, self.speaker = turns, speaker
         self.replies: dict[tuple[str, ...], int] = {}
         self.votes: Counter[tuple[int, int]] = Counter()
+        self.shares: dict[tuple[int, int], list[float]] = {}  # what AI judges say of (first, second)
         self.ratings: list[tuple[int, str, int]] = []
         self.bad: set[int] = set()
         self.corrections = 0
@@ -214,14 +217,26 @@ class _Builder:
             return "ties"
         if a == b:
             return "two replies with the same words"
-        self.votes[(a, b) if record.choice is Choice.A else (b, a)] += 1
+        if record.probability is not None:
+            pair, share = ((a, b), record.probability) if a < b else ((b, a), 1 - record.probability)
+            self.shares.setdefault(pair, []).append(share)
+        else:
+            self.votes[(a, b) if record.choice is Choice.A else (b, a)] += 1
         return ""
 
     def finished(self) -> tuple[JudgedContext, int]:
-        """The context, and on how many pairs of replies opinions cancel out."""
+        """The context, and on how many pairs of replies opinions cancel out.
+
+        What was plainly chosen decides; soft labels count only where nobody did, as their mean over judges (rules).
+        """
         pairs, contradictory = [], 0
-        for first, second in sorted({(min(pair), max(pair)) for pair in self.votes}):
-            lead = self.votes[first, second] - self.votes[second, first]
+        chosen = {(min(pair), max(pair)) for pair in self.votes}
+        soft: dict[tuple[int, int], float] = {}
+        for first, second in sorted(chosen | self.shares.keys()):
+            lead: float = self.votes[first, second] - self.votes[second, first]
+            if (first, second) not in chosen:
+                lead = math.fsum(self.shares[first, second]) / len(self.shares[first, second]) - 0.5
+                soft[(first, second) if lead > 0 else (second, first)] = 0.5 + abs(lead)
             if lead:
                 pairs.append((first, second) if lead > 0 else (second, first))
             else:
@@ -234,6 +249,7 @@ class _Builder:
             ratings=tuple(self.ratings),
             bad=tuple(sorted(self.bad)),
             corrections=self.corrections,
+            soft={pair: soft[pair] for pair in pairs if pair in soft},
         )
         return context, contradictory
 

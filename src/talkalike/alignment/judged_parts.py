@@ -7,8 +7,8 @@ taken for one conversation and stay together.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from talkalike.alignment.judged import JudgedContext
 from talkalike.alignment.prompts import newest
@@ -33,6 +33,12 @@ class EncodedContext:
     pairs: tuple[tuple[int, int], ...]
     ratings: tuple[tuple[int, str, int], ...]
     bad: tuple[int, ...]
+    soft: Mapping[tuple[int, int], float] = field(default_factory=dict)  # of pairs that are less than certain
+
+    @property
+    def shares(self) -> list[float]:
+        """How likely each pair's better reply is better: 1 where people said so."""
+        return [self.soft.get(pair, 1.0) for pair in self.pairs]
 
     @property
     def tokens(self) -> int:
@@ -89,7 +95,8 @@ def encoded(
             )
             for index, messages in zip(kept, context.replies, strict=True)
         )
-        made.append(EncodedContext(samples=samples, pairs=context.pairs, ratings=context.ratings, bad=context.bad))
+        pairs, ratings, bad = context.pairs, context.ratings, context.bad
+        made.append(EncodedContext(samples=samples, pairs=pairs, ratings=ratings, bad=bad, soft=context.soft))
     return made, too_long
 
 
@@ -110,6 +117,7 @@ def only_replies(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
         pairs=tuple((place[a], place[b]) for a, b in context.pairs if a in place and b in place),
         ratings=tuple((place[r], scale, value) for r, scale, value in context.ratings if r in place),
         bad=tuple(place[index] for index in context.bad if index in place),
+        soft={(place[a], place[b]): share for (a, b), share in context.soft.items() if a in place and b in place},
     )
 
 

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from talkalike.alignment.policy_losses import clipped_policy_losses, clipped_value_losses, kl_terms
 from talkalike.alignment.rl_settings import RLSettings
-from talkalike.alignment.shared_rows import SharedRow, shared_row_attention, target_logits, target_states
+from talkalike.alignment.shared_rows import SharedRow, target_logits, target_states
 from talkalike.models.adapters import AdapterSettings, Trainable
 from talkalike.models.roles import Roles
 from talkalike.training.loop import trained_tensors
-from talkalike.training.losses import clip_gradients, log_likelihood
+from talkalike.training.losses import clip_gradients, log_likelihood, rows_at_once
 
 POLICY, CRITIC, HEAD = "policy", "critic", "head"
-_ROWS = 16  # rows of logits whose entropy is taken at once
 
 
 @dataclass(slots=True)
@@ -41,6 +40,16 @@ class UpdateStatistics:
     value_loss: float = 0.0
     first_ratio_off: float = 0.0
     grad_norms: list[float] = field(default_factory=list)
+
+    def add(self, loss: Tensor, ratio_L: Tensor, *, clip_low: float, clip_high: float) -> None:
+        """One row's policy loss and ratios; all numbers are fetched from the device at once."""
+        clipped_L = (ratio_L < 1 - clip_low) | (ratio_L > 1 + clip_high)
+        numbers = torch.stack([loss, ratio_L.sum(), clipped_L.sum(), *ratio_L.aminmax()]).tolist()
+        self.tokens += len(ratio_L)
+        self.policy_loss += numbers[0]
+        self.ratio += numbers[1]
+        self.clipped += numbers[2]
+        self.ratio_min, self.ratio_max = min(self.ratio_min, numbers[3]), max(self.ratio_max, numbers[4])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +160,7 @@ class Learner:
         loss = losses_L.sum() / divisor
         statistics.entropy += entropy_sum(logits_LV.detach())  # before the backward pass, which reuses the logits
         loss.backward()
-        statistics.policy_loss += float(loss.detach())
-        statistics.tokens += len(places_L)
-        statistics.ratio += float(ratio_L.sum())
-        statistics.ratio_min = min(statistics.ratio_min, float(ratio_L.min()))
-        statistics.ratio_max = max(statistics.ratio_max, float(ratio_L.max()))
-        statistics.clipped += float(((ratio_L < 1 - update.clip_low) | (ratio_L > 1 + update.clip_high)).sum())
+        statistics.add(loss.detach(), ratio_L, clip_low=update.clip_low, clip_high=update.clip_high)
         if first:
             statistics.first_ratio_off = max(statistics.first_ratio_off, float((ratio_L - 1).abs().max()))
         if self.head is not None:
@@ -188,7 +192,7 @@ class Learner:
 
     def _logprobs(self, row: SharedRow, role: str | None) -> tuple[Tensor, Tensor]:
         """Log-probabilities (L,) at the rollouts' temperature, float32, and the logits (L, V) they come from."""
-        with self.roles.use(role) as network, shared_row_attention(network), self.accelerator.autocast():
+        with self.roles.use(role) as network, self.accelerator.autocast():
             logits_LV = target_logits(network, row)
         if self.settings.temperature != 1.0:
             logits_LV = logits_LV.float() / self.settings.temperature
@@ -197,7 +201,7 @@ class Learner:
     def _values(self, row: SharedRow) -> Tensor:
         """What the critic expects before each reply token, (L,)."""
         assert self.head is not None
-        with self.roles.use(CRITIC) as network, shared_row_attention(network), self.accelerator.autocast():
+        with self.roles.use(CRITIC) as network, self.accelerator.autocast():
             states_LD = target_states(network, row)
         values_L: Tensor = self.head(states_LD.float())[:, 0]
         return values_L
@@ -206,7 +210,7 @@ class Learner:
 def entropy_sum(logits_LV: Tensor) -> float:
     """Entropy of every row's distribution, summed, in nats; in float32, a few rows at a time."""
     total = 0.0
-    for rows_RV in logits_LV.split(_ROWS):
+    for rows_RV in logits_LV.split(rows_at_once(logits_LV.shape[1])):
         logprobs_RV = rows_RV.float().log_softmax(dim=-1)
         total -= float((logprobs_RV.exp() * logprobs_RV).sum())
     return total

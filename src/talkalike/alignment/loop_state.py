@@ -39,6 +39,7 @@ class Round:
     options: Mapping[str, Any] = field(default_factory=dict)
     state: str = "running"
     seconds: float = 0.0
+    took: Mapping[str, float] = field(default_factory=dict)  # of them, by part: reward, practice, checks, pairs
     ended: str = ""  # how the training of the candidate ended
     checks: Mapping[str, Any] = field(default_factory=dict)
     batch: int | None = None  # of blind pairs

@@ -37,6 +37,7 @@ from talkalike.training.losses import log_likelihood
 
 POLICY = "policy"
 _GOOD, _BAD = 4, 2  # ratings from, and up to, which a reply is good, or bad
+_SURE = 0.75  # of a soft label, from which its two replies are good and bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +67,10 @@ class PreferenceObjective:
         self.reference = reference.of(self.contexts, row_tokens=settings.row_tokens) if needed else []
         self.reference_mismatched = reference.of(self.mismatched, row_tokens=settings.row_tokens)
 
-    def accumulate(self, member: int, indices: Sequence[int]) -> Tally:
-        """Adds the gradients of the batch's mean loss."""
-        return self._go_through(indices, divisor=max(1, sum(self._counted(index) for index in indices)))
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+        """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
+        divisor = max(1, sum(self._counted(index) for index in batch))
+        return self._go_through(mine, divisor=divisor, kl=self._distance(batch))
 
     def measure(self, *, batch: int) -> Tally:
         """Sums over all contexts, without gradients; `batch` contexts share KTO's estimate of the distance."""
@@ -76,12 +78,11 @@ class PreferenceObjective:
         with torch.no_grad():
             for start in range(0, len(self.contexts), batch):
                 indices = range(start, min(start + batch, len(self.contexts)))
-                total.add(self._go_through(indices, divisor=None))
+                total.add(self._go_through(indices, divisor=None, kl=self._distance(indices)))
         return total
 
-    def _go_through(self, indices: Sequence[int], *, divisor: int | None) -> Tally:
+    def _go_through(self, indices: Sequence[int], *, divisor: int | None, kl: Tensor) -> Tally:
         tally, device = Tally(), self.roles.device
-        kl = self._distance(indices) if self.settings.loss == "kto" else torch.zeros(())
         for row in reply_rows(self.contexts, indices, row_tokens=self.settings.row_tokens, device=device):
             tally.tokens += row.tokens
             sums_N = reply_logprobs(self.roles, POLICY, row)
@@ -120,25 +121,31 @@ class PreferenceObjective:
         if not pairs:
             return None, ratios_N[:0]
         better, worse = torch.tensor(pairs, device=device).T
-        lengths_N = row.lengths_N.to(ratios_N.dtype)
+        shares_P = torch.tensor([share for index in row.contexts for share in self.contexts[index].shares]).to(ratios_N)
+        losses = self._pair_losses(ratios_N, row.lengths_N, better, worse)
+        if bool((shares_P < 1).any()):  # what is expected of a label that may be the other way round
+            losses = shares_P * losses + (1 - shares_P) * self._pair_losses(ratios_N, row.lengths_N, worse, better)
+        values_N = ratios_N if chosen.loss == "dpo" else ratios_N / row.lengths_N
+        return losses, chosen.beta * (values_N[better] - values_N[worse])
+
+    def _pair_losses(self, ratios_N: Tensor, lengths_N: Tensor, better: Tensor, worse: Tensor) -> Tensor:
+        """(P,) of pairs of places among N replies."""
+        chosen = self.settings
         if chosen.loss == "dpo":
-            losses = dpo_losses(ratios_N[better], ratios_N[worse], beta=chosen.beta)
-            return losses, chosen.beta * (ratios_N[better] - ratios_N[worse])
-        means_N = ratios_N / lengths_N
+            return dpo_losses(ratios_N[better], ratios_N[worse], beta=chosen.beta)
         if chosen.loss == "simpo":
-            losses = simpo_losses(means_N[better], means_N[worse], beta=chosen.beta, gamma=chosen.gamma)
-        else:
-            losses = ipo_losses(
-                ratios_N[better],
-                ratios_N[worse],
-                better_lengths_P=lengths_N[better],
-                worse_lengths_P=lengths_N[worse],
-                beta=chosen.beta,
-            )
-        return losses, chosen.beta * (means_N[better] - means_N[worse])
+            means_N = ratios_N / lengths_N
+            return simpo_losses(means_N[better], means_N[worse], beta=chosen.beta, gamma=chosen.gamma)
+        return ipo_losses(
+            ratios_N[better],
+            ratios_N[worse],
+            better_lengths_P=lengths_N[better],
+            worse_lengths_P=lengths_N[worse],
+            beta=chosen.beta,
+        )
 
     def _distance(self, indices: Sequence[int]) -> Tensor:
-        """KTO's estimate for this batch, from replies to other prompts."""
+        """KTO's estimate for this batch, from replies to other prompts; 0 for the other losses."""
         if not self.mismatched:
             return torch.zeros(())
         ratios = []
@@ -212,7 +219,8 @@ def with_pairs(context: JudgedContext) -> JudgedContext:
 def with_opinions(context: JudgedContext) -> JudgedContext:
     """The context with those replies only that are clearly good or bad, as one rating each: 5 or 1.
 
-    Good: rated 4 or more on average, or preferred; bad: rated 2 or less, flagged, or beaten.
+    Good: rated 4 or more on average, or preferred; bad: rated 2 or less, flagged, or beaten. A preference of which an
+    AI judge is less than 75 % sure says neither.
     """
     said: dict[int, set[bool]] = {}
     ratings: dict[int, list[int]] = {}
@@ -223,13 +231,14 @@ def with_opinions(context: JudgedContext) -> JudgedContext:
         if mean >= _GOOD or mean <= _BAD:
             said.setdefault(reply, set()).add(mean >= _GOOD)
     for better, worse in context.pairs:
-        said.setdefault(better, set()).add(True)
-        said.setdefault(worse, set()).add(False)
+        if context.soft.get((better, worse), 1.0) >= _SURE:
+            said.setdefault(better, set()).add(True)
+            said.setdefault(worse, set()).add(False)
     for reply in context.bad:
         said.setdefault(reply, set()).add(False)
     clear = {reply: opinion == {True} for reply, opinion in sorted(said.items()) if len(opinion) == 1}
     opinions = tuple((reply, "opinion", 5 if good else 1) for reply, good in clear.items())
-    return only_replies(replace(context, pairs=(), bad=(), ratings=opinions), list(clear))
+    return only_replies(replace(context, pairs=(), soft={}, bad=(), ratings=opinions), list(clear))
 
 
 def good_or_bad(context: EncodedContext) -> list[tuple[int, bool]]:
@@ -245,7 +254,7 @@ def _mismatched(contexts: Sequence[EncodedContext]) -> list[EncodedContext]:
     for index, context in enumerate(contexts):
         others = contexts[index - 1].samples
         samples = tuple(replace(other, prompt_ids=context.samples[0].prompt_ids) for other in others)
-        made.append(replace(context, samples=samples, pairs=(), ratings=(), bad=()))
+        made.append(replace(context, samples=samples, pairs=(), soft={}, ratings=(), bad=()))
     return made
 
 

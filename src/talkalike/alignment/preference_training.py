@@ -16,6 +16,7 @@ from typing import Any
 
 from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, make_optimizer, steps_per_epoch
 from talkalike.alignment.feedback_recipe import FeedbackEvaluated, FeedbackRecipe, lineage, memory_errors, number
+from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.judged import JudgedContext, Judgements, gather, nothing_to_learn, remarks
 from talkalike.alignment.judged_parts import EncodedContext, divide, encoded
 from talkalike.alignment.preference import BETAS, LOSSES
@@ -32,14 +33,12 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, Trainable
 from talkalike.models.catalog import Card, Catalog
-from talkalike.models.packed import packed_attention
 from talkalike.models.roles import Roles
-from talkalike.training.loop import make_accelerator, mean_loss
+from talkalike.training.loop import make_accelerator
 from talkalike.training.run_folder import RunFolder
 
 # Of AdamW. TRL: 1e-6 for all weights; adapters of small models take far more (ours, to be tried on your double).
 LEARNING_RATES = {"lora": 5e-5, "last-n": 5e-6, "full": 1e-6}
-_HELDOUT_DOCUMENTS = 32  # at most, for the loss before and after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +126,7 @@ class _Recipe(FeedbackRecipe):
         self.left_out = {**judgements.left_out, **gathered.left_out}
         self.corrections = sum(context.corrections for context in usable)
         self.roles = Roles.open(catalog.path(config.double), catalog=catalog, device=config.device, dtype=config.dtype)
+        self.accelerator = make_accelerator(self.roles.device, self.roles.dtype)
         self.roles.network.eval()
         self.roles.add(POLICY, config.policy, seed=config.loop.seed)
         self.renderer = Renderer(self.roles.loaded.tokenizer)
@@ -137,14 +137,14 @@ class _Recipe(FeedbackRecipe):
             PreferenceObjective(self.roles, part, self._loss_settings(), reference)
             for part in (self.train, self.heldout)
         )
-        self.count = len(self.train)
-        if not self.count:
+        if not self.train:
             raise UserError("All judged replies are too long.", hint=f"Allow more than {config.max_tokens} tokens.")
         if not self.heldout:
             self.remarks.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
         self.members = [list(self.roles.parameters(POLICY).values())]
         self.optimizer = make_optimizer([(self.members[0], config.loop.learning_rate)])
-        self.before = self._look_at_examples()
+        self.guard = self._guard()
+        self.before = self.guard.look() if self.guard else {}
 
     @property
     def trainable(self) -> Trainable:
@@ -155,7 +155,7 @@ class _Recipe(FeedbackRecipe):
     def started(self) -> PreferenceStarted:
         return PreferenceStarted(
             step=self.progress.step,
-            steps=max(1, round(self.loop.epochs * steps_per_epoch(self.count, self.loop))),
+            steps=max(1, round(self.loop.epochs * steps_per_epoch(len(self.train), self.loop))),
             judgements=_judged(self.train),
             heldout=_judged(self.heldout),
             corrections=self.corrections,
@@ -177,10 +177,12 @@ class _Recipe(FeedbackRecipe):
 
     def finish(self, reason: str) -> PreferenceFinished:
         card = self._card(self.evaluate())
+        if not self.accelerator.is_main_process:
+            return PreferenceFinished(reason=reason, card=card, seconds=self.progress.seconds)
         if reason != "stopped":
             folder = self.catalog.path(self.config.name)
             kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
-            card = dataclasses.replace(card, kind=kind)
+            card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
             self.catalog.save_card(card)
         self.describe(reason)
         if reason != "stopped":
@@ -188,6 +190,8 @@ class _Recipe(FeedbackRecipe):
         return PreferenceFinished(reason=reason, card=card, seconds=self.progress.seconds)
 
     def describe(self, state: str) -> None:
+        if not self.accelerator.is_main_process:
+            return
         about: dict[str, Any] = {"model": self.config.name, "kind": "dpo", "state": state}
         about |= {"judgements": self.judgements.digest}
         about |= {"examples": self.examples.manifest.name} if self.examples is not None else {}
@@ -211,26 +215,18 @@ class _Recipe(FeedbackRecipe):
             row_tokens=config.loop.row_tokens,
         )
 
-    def _look_at_examples(self) -> float | None:
-        """Nats per token of what the speaker really wrote, on conversations that nobody was trained on."""
+    def _guard(self) -> GuardRails | None:
+        """What measures the double on conversations that nobody was trained on."""
         if self.examples is None:
             return None
-        heldout = self.examples.split("heldout")
-        stride = max(1, -(-len(heldout) // _HELDOUT_DOCUMENTS))
-        accelerator = make_accelerator(self.roles.device, self.roles.dtype)
-        with self.roles.use(POLICY) as network, packed_attention(network):
-            trainable = Trainable(network=network, parameters={}, settings=self.config.policy)
-            loss = mean_loss(trainable, heldout, range(0, len(heldout), stride), accelerator)
-            network.eval()
-        return loss
+        return GuardRails(self.roles, POLICY, self.examples, self.accelerator, replies=Replies())
 
     def _card(self, measured: FeedbackEvaluated) -> Card:
-        config, double, after = self.config, self.double, self._look_at_examples()
+        config, double = self.config, self.double
         scores: dict[str, Any] = {"accuracy": measured.accuracy, "margin": measured.margin}
         scores |= {"preference_loss": measured.heldout_loss}
         scores = {name: None if number(value) is None else round(value, 4) for name, value in scores.items()}
-        if self.before is not None and after is not None:
-            scores |= {"heldout_loss_before": round(self.before, 4), "heldout_loss": round(after, 4)}
+        scores |= noted(self.before, self.guard.look()) if self.guard else {}
         about = {"judgements": self.judgements.digest, "judges": len(self.judgements.judges)}
         about |= {"learned_from": _judged(self.train), "corrections": self.corrections}
         return Card(

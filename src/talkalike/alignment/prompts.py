@@ -1,7 +1,8 @@
-"""Where a reply is wanted: the contexts before the chosen speakers' replies, from the training part only."""
+"""Where a reply is wanted: the contexts before the chosen speakers' replies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,25 +22,29 @@ class Prompt:
 
 
 def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) -> list[Prompt]:
-    """One prompt for each reply to somebody else; the oldest turns are left out where it would be too long.
+    """`prompts_in` the training part: what is measured on held-out conversations later stays honest.
 
-    Held-out conversations are never read: what is measured on them later stays honest. UserError if there is none.
+    UserError if there is none.
     """
-    prompts = []
-    for document in examples.documents("train"):
-        for index, turn in enumerate(document.turns):
-            if index == 0 or not document.learn[index] or document.turns[index - 1].speaker == turn.speaker:
-                continue
-            turns = newest(document.turns[:index], turn.speaker, renderer, max_tokens)
-            if turns:
-                ids = tuple(renderer.prompt(turns, turn.speaker))
-                prompts.append(Prompt(ids=ids, turns=turns, speaker=turn.speaker))
+    prompts = list(prompts_in(examples, "train", renderer, max_tokens=max_tokens))
     if not prompts:
         raise UserError(
             f"The examples '{examples.manifest.name}' have no reply to anybody that fits {max_tokens} tokens.",
             hint="Prepare more conversations, or allow longer prompts.",
         )
     return prompts
+
+
+def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_tokens: int) -> Iterator[Prompt]:
+    """One prompt for each reply to somebody else; the oldest turns are left out where it would be too long."""
+    for document in examples.documents(split):
+        for index, turn in enumerate(document.turns):
+            if index == 0 or not document.learn[index] or document.turns[index - 1].speaker == turn.speaker:
+                continue
+            turns = newest(document.turns[:index], turn.speaker, renderer, max_tokens)
+            if turns:
+                ids = tuple(renderer.prompt(turns, turn.speaker))
+                yield Prompt(ids=ids, turns=turns, speaker=turn.speaker)
 
 
 def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[int]:

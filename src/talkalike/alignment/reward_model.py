@@ -205,13 +205,14 @@ class RewardModel:
         )
 
     def _fitting(self, sample: Sample) -> Sample:
-        """The sample in this base's tokens, short enough; rendered anew if it was made with another vocabulary."""
+        """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
         room, ids = self.form.max_tokens, sample.reply_ids
         turns, prompt = sample.prompt_turns, sample.prompt_ids
         if turns and tuple(self.renderer.prompt(turns, sample.speaker)) != prompt:
-            ids = tuple(reply_ids([sample.text], sample.speaker, self.renderer))
-            prompt = ()
-        ids = ids[: room // 2] or (self.renderer.stop_id,)
+            ids = prompt = ()
+        if not ids:
+            ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, self.renderer))
+        ids = ids[: room // 2]
         if turns and (not prompt or len(prompt) + len(ids) > room):
             prompt = tuple(
                 self.renderer.prompt(newest(turns, sample.speaker, self.renderer, room - len(ids)), sample.speaker)
@@ -230,10 +231,16 @@ def rating_losses(logits_R5: Tensor, values_R: Tensor) -> Tensor:
     return F.cross_entropy(logits_R5, values_R - 1, reduction="none")
 
 
-def pair_losses(better_P: Tensor, worse_P: Tensor, *, centring: float) -> Tensor:
-    """Bradley-Terry on expected ratings, and a little for a pair whose mean is off the middle (arXiv:2312.09244)."""
+def pair_losses(better_P: Tensor, worse_P: Tensor, *, centring: float, shares_P: Tensor | None = None) -> Tensor:
+    """Bradley-Terry on expected ratings, and a little for a pair whose mean is off the middle (arXiv:2312.09244).
+
+    `shares_P`: how likely the better one is better (1 where people said so); the cross-entropy is against that
+    (arXiv:2309.00267, section 2.2).
+    """
+    shares_P = torch.ones_like(better_P) if shares_P is None else shares_P
     off_P = better_P + worse_P - 2 * MIDDLE
-    return -F.logsigmoid(better_P - worse_P) + centring * off_P**2
+    losses_P = F.binary_cross_entropy_with_logits(better_P - worse_P, shares_P, reduction="none")
+    return losses_P + centring * off_P**2
 
 
 def read_form(folder: Path) -> RewardForm:

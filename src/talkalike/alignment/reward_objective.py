@@ -21,10 +21,10 @@ class RewardObjective:
         self.model, self.contexts = model, contexts
         self.centring, self.row_tokens = centring, row_tokens
 
-    def accumulate(self, member: int, indices: Sequence[int]) -> Tally:
-        """Adds the gradients of the batch's mean loss."""
-        count = max(1, sum(self.contexts[index].judgements for index in indices))
-        return self._go_through(member, indices, divisor=count)
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+        """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
+        count = max(1, sum(self.contexts[index].judgements for index in batch))
+        return self._go_through(member, mine, divisor=count)
 
     def measure(self) -> Tally:
         """Sums over all contexts and members, without gradients."""
@@ -51,9 +51,10 @@ class RewardObjective:
                 place = self.model.form.scales.index(self.model.form.pair_scale)
                 better, worse = torch.tensor(pairs, device=device).T
                 expected_N = expected_ratings(logits[:, place])
-                losses.append(pair_losses(expected_N[better], expected_N[worse], centring=self.centring))
-                gap = (expected_N[better] - expected_N[worse]).detach()
-                tally.add(Tally.of_gaps(gap))
+                better_P, worse_P = expected_N[better], expected_N[worse]
+                shares_P = torch.tensor([share for index in row.contexts for share in self.contexts[index].shares])
+                losses.append(pair_losses(better_P, worse_P, centring=self.centring, shares_P=shares_P.to(better_P)))
+                tally.add(Tally.of_gaps((better_P - worse_P).detach()))
             loss = torch.cat(losses).sum()
             if divisor is not None:
                 (loss / divisor).backward()

@@ -89,12 +89,12 @@ class Scored:
 
 def reward_report(heldout: Sequence[Scored], everything: Sequence[Scored], *, pair_scale: str) -> RewardReport:
     """The whole report. Pairs are judged on the scale that comparisons are about."""
-    gaps, lengths = _pairs(heldout, pair_scale)
+    gaps, lengths, shares = _pairs(heldout, pair_scale)
     longer = np.sign(lengths[:, 0] - lengths[:, 1])
     alike = np.abs(lengths[:, 0] - lengths[:, 1]) <= _ALIKE * lengths.max(axis=1, initial=1)
     right = (gaps > 0) + 0.5 * (gaps == 0)
     sided = longer != 0
-    bins, pair_error = _pair_calibration(gaps)
+    bins, pair_error = _pair_calibration(gaps, shares)
     rating_bins, rating_error, mean_error = _rating_calibration(heldout)
     spreads = [spread for scored in heldout or everything for spread in scored.spreads]
     return RewardReport(
@@ -122,21 +122,23 @@ def likes(everything: Sequence[Scored]) -> tuple[Liking, ...]:
     return tuple(sorted(found, key=lambda liking: -abs(liking.correlation)))
 
 
-def _pairs(heldout: Sequence[Scored], scale: str) -> tuple[Floats, Floats]:
-    """For each pair better minus worse (P,), and both lengths in characters (P, 2)."""
-    gaps, lengths = [], []
+def _pairs(heldout: Sequence[Scored], scale: str) -> tuple[Floats, Floats, Floats]:
+    """For each pair better minus worse (P,), both lengths in characters (P, 2), and how sure people are (P,)."""
+    gaps, lengths, shares = [], [], []
     for scored in heldout:
+        shares += scored.context.shares
         for better, worse in scored.context.pairs:
             gaps.append(scored.by_scale[better].get(scale, 0.0) - scored.by_scale[worse].get(scale, 0.0))
             lengths.append([len(scored.context.samples[place].text) for place in (better, worse)])
-    return np.asarray(gaps, dtype=np.float64), np.asarray(lengths, dtype=np.float64).reshape(-1, 2)
+    sizes = np.asarray(lengths, dtype=np.float64).reshape(-1, 2)
+    return np.asarray(gaps, dtype=np.float64), sizes, np.asarray(shares, dtype=np.float64)
 
 
-def _pair_calibration(gaps: Floats) -> tuple[list[CalibrationBin], float | None]:
+def _pair_calibration(gaps: Floats, shares: Floats) -> tuple[list[CalibrationBin], float | None]:
     if not len(gaps):
         return [], None
     said = 1 / (1 + np.exp(-np.abs(gaps)))
-    right = (gaps > 0) + 0.5 * (gaps == 0)
+    right = np.select([gaps > 0, gaps < 0], [shares, 1 - shares], 0.5)
     bins, error = [], 0.0
     places = np.minimum(((said - 0.5) * 2 * _BINS).astype(int), _BINS - 1)
     for place in range(_BINS):

@@ -25,6 +25,7 @@ from talkalike.errors import UserError
 from talkalike.models.adapters import AdapterSettings, Trainable
 from talkalike.models.catalog import Card, Catalog, write_atomically
 from talkalike.models.roles import Roles
+from talkalike.training.loop import make_accelerator
 from talkalike.training.run_folder import RunFolder
 
 # Of AdamW. The head is new in any case; adapters take ten times the rate of whole weights (TRL RewardConfig: 1e-4).
@@ -97,6 +98,7 @@ class _Recipe(FeedbackRecipe):
         self.roles = Roles.open(
             catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype
         )
+        self.accelerator = make_accelerator(self.roles.device, self.roles.dtype)
         self.model = RewardModel(self.roles, self._form(gathered), seed=config.loop.seed)
         parts = divide(gathered.contexts, heldout=config.heldout, seed=config.loop.seed)
         renderer, room = self.model.renderer, self.model.form.max_tokens
@@ -111,7 +113,6 @@ class _Recipe(FeedbackRecipe):
             raise UserError("All judged replies are too long.", hint=f"Allow more than {room} tokens.")
         if not self.heldout:
             self.remarks.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
-        self.count = len(self.train)
         self.objective, self.measured = (
             RewardObjective(self.model, part, centring=config.centring, row_tokens=config.loop.row_tokens)
             for part in (self.train, self.heldout)
@@ -152,6 +153,8 @@ class _Recipe(FeedbackRecipe):
         heldout, train = scored(self.model, self.heldout), scored(self.model, self.train)
         report = reward_report(heldout, [*train, *heldout], pair_scale=self.config.pair_scale)
         card = self._card(report)
+        if not self.accelerator.is_main_process:
+            return RewardFinished(reason=reason, card=card, report=report, seconds=self.progress.seconds)
         told = json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.run.path / "report.json", told)
         if reason != "stopped":
@@ -195,6 +198,11 @@ class _Recipe(FeedbackRecipe):
             "length_correlation": report.length_correlation,
         }
         scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
+        calibration: dict[str, list[tuple[float, float, int]]] = {}  # what it said, what was so, of how many
+        for each in report.calibration:
+            point = (round(each.predicted, 3), round(each.actual, 3), each.n)
+            calibration.setdefault(each.kind, []).append(point)
+        scores |= {"calibration": calibration} if calibration else {}
         about = {"judgements": self.judgements.digest, "judges": len(self.judgements.judges), "pairs": 0, "ratings": 0}
         about |= {"pairs": sum(len(c.pairs) for c in self.train), "ratings": sum(len(c.ratings) for c in self.train)}
         return Card(
@@ -211,6 +219,8 @@ class _Recipe(FeedbackRecipe):
         )
 
     def describe(self, state: str) -> None:
+        if not self.accelerator.is_main_process:
+            return
         about: dict[str, Any] = {"model": self.config.name, "kind": "reward", "state": state}
         self.run.describe({**about, "judgements": self.judgements.digest, "settings": dataclasses.asdict(self.config)})
 

@@ -180,18 +180,6 @@ def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Te
     return whitened(raw_NT, mask_NT), returns_NT
 
 
-def look(learner: Learner, task: Task) -> dict[str, float]:
-    """Reward, KL and variety on the first step's prompts and random numbers, for a before and an after."""
-    rollouts, _, scores = practise(learner, task, 0)
-    batch, _, _ = measured(learner, _plan(learner, 0, rollouts)[0], rollouts, scores)
-    return {
-        "reward": float(batch.scores_N.mean()),
-        "kl": float(batch.k1_NT.sum() / len(batch.scores_N)),
-        "distinct_2": _distinct(batch),
-        "length": float(batch.lengths_N.float().mean()),
-    }
-
-
 def _distinct(batch: Batch) -> float:
     return distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
 

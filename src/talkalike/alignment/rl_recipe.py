@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from talkalike.alignment.feedback_recipe import lineage
+from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.learner import POLICY, Learner
 from talkalike.alignment.prompts import reply_prompts
-from talkalike.alignment.rl import Task, look, rl_steps
+from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress, RLStep
 from talkalike.alignment.rl_settings import RLSettings
 from talkalike.alignment.rollouts import RolloutMemory
@@ -25,15 +27,14 @@ from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.adapters import AdapterSettings
 from talkalike.models.catalog import Card, Catalog
-from talkalike.models.packed import packed_attention
 from talkalike.models.roles import Roles
-from talkalike.training.loop import make_accelerator, mean_loss
+from talkalike.training.loop import make_accelerator
 from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
 
-_HELDOUT_DOCUMENTS = 32  # at most, for the loss before and after
+_GLANCE = 8  # held-out documents that the likeness is measured on during a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class RLConfig:
     dtype: str = "auto"
     device: str = "auto"
     prompt_tokens: int = 384  # of a context; older turns are left out
+    evaluations: int = 4  # of the likeness, over the training
     checkpoint_minutes: float = 2.0
     keep_rollouts: bool = False  # all replies of all steps stay on disk
 
@@ -105,6 +107,10 @@ class _Recipe:
         self.learner = Learner(
             self.roles, config.settings, self.accelerator, policy=config.policy, critic=config.critic
         )
+        replies = Replies(max_tokens=config.settings.max_tokens, prompt_tokens=config.prompt_tokens)
+        self.guard = GuardRails(
+            self.roles, POLICY, examples, self.accelerator, replies=replies, reward=self.task.reward
+        )
         self.progress = RLProgress()
         self.memory = RolloutMemory(run.path / "rollouts") if config.keep_rollouts else None
         self.before: dict[str, float] = {}
@@ -119,24 +125,14 @@ class _Recipe:
             device=str(self.roles.device),
         )
 
-    def look(self) -> dict[str, float]:
-        return {**look(self.learner, self.task), "heldout_loss": self._heldout_loss()}
-
-    def _heldout_loss(self) -> float:
-        """Nats per token of what the speaker really wrote, on conversations that nobody practised on."""
-        heldout = self.examples.split("heldout")
-        stride = max(1, -(-len(heldout) // _HELDOUT_DOCUMENTS))
-        with self.roles.use(POLICY) as network, packed_attention(network):
-            trainable = Trainable(network=network, parameters={}, settings=self.config.policy)
-            loss = mean_loss(trainable, heldout, range(0, len(heldout), stride), self.accelerator)
-            network.eval()
-        return loss
-
     def record(self, step: RLStep) -> None:
         if not self.accelerator.is_main_process:
             return
         values = dataclasses.asdict(step)
         shown = values.pop("shown")
+        steps, wanted = self.config.settings.steps, self.config.evaluations
+        if step.index * wanted // steps > (step.index - 1) * wanted // steps:
+            values |= self.guard.likeness(_GLANCE)
         self.run.record(step=values.pop("index"), **values, total_seconds=round(self.progress.seconds, 3))
         if shown:
             with (self.run.path / "samples.jsonl").open("a", encoding="utf-8") as file:
@@ -160,45 +156,42 @@ class _Recipe:
             self.run.forget_after(self.progress.step)
 
     def finish(self, reason: str) -> RLFinished:
-        after = self.look()
+        after = self.guard.look()
         card = self._card(reason, after)
         if self.accelerator.is_main_process:
-            card = dataclasses.replace(card, kind=self._save())
+            folder = self.catalog.path(self.config.name)
+            kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
+            card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
             self.catalog.save_card(card)
             self.describe("stopped" if reason == "stopped" else "finished")
             if reason != "stopped":
                 self.run.drop_checkpoints()
         return RLFinished(reason=reason, card=card, seconds=self.progress.seconds)
 
-    def _save(self) -> str:
-        folder = self.catalog.path(self.config.name)
-        return self.roles.save(POLICY, folder, base_name=self._parents()[0])
-
-    def _parents(self) -> tuple[str, ...]:
-        """The first parent is what the weights stand on: the double's base, or the double if it is a whole model."""
-        if self.double.kind == "adapter":
-            return (*self.double.parents, self.double.name)
-        return (self.double.name, *self.double.parents)
-
     def _card(self, reason: str, after: dict[str, float]) -> Card:
         manifest = self.examples.manifest
-        scores: dict[str, Any] = {f"{name}_before": round(value, 4) for name, value in self.before.items()}
-        scores |= {name: round(value, 4) for name, value in after.items()}
+        scores: dict[str, Any] = {**noted(self.before, after)}
         scores |= {"steps": self.progress.step, "training_seconds": round(self.progress.seconds, 1), "ended": reason}
         return Card(
             name=self.config.name,
             kind="adapter",
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             method=self.config.policy.method,
-            parents=self._parents(),
+            parents=lineage(self.double),
             speakers=self.double.speakers or manifest.speakers,
             examples=manifest.name,
             examples_hash=manifest.hash,
-            settings=dataclasses.asdict(self.config),
+            settings={**dataclasses.asdict(self.config), **self._learned_from()},
             seed=self.config.settings.seed,
             scores=scores,
             fictional=manifest.fictional or self.double.fictional,
         )
+
+    def _learned_from(self) -> dict[str, Any]:
+        """What a reward model was learned from: the judgements behind this double."""
+        name = self.config.reward
+        card = next((card for card in self.catalog.cards() if card.kind == "reward" and card.name == name), None)
+        return {"learned_from": card.settings["learned_from"]} if card and "learned_from" in card.settings else {}
 
     def describe(self, state: str) -> None:
         manifest = self.examples.manifest
@@ -241,7 +234,7 @@ def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent
         recipe.describe("running")
     yield recipe.started()
     if not recipe.before:
-        recipe.before = recipe.look()
+        recipe.before = recipe.guard.look()
     saved_at = time.monotonic()
     reason = "finished"
     for step in rl_steps(recipe.learner, recipe.task, recipe.progress, recipe.memory):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from talkalike.alignment.shared_prefix import SHARED_PREFIX_ATTENTION, SharedPrefix
-from talkalike.models.packed import attention
+from talkalike.models.direct_llama import logits
 from talkalike.models.roles import Roles
 
 _TOKENS_AT_ONCE = 32_768  # positions of prompts and replies together in memory
@@ -70,7 +70,7 @@ def sample(
         raise ValueError("random numbers must be (prompts * samples, at least max_tokens)")
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     drawn: dict[int, list[Rollout]] = {}
-    with torch.inference_mode(), roles.use(role) as network, attention(network, SHARED_PREFIX_ATTENTION):
+    with torch.inference_mode(), roles.use(role) as network:
         for group in _groups(order, prompts, samples * sampling.max_tokens):
             numbers = np.concatenate([random_NT[i * samples : (i + 1) * samples] for i in group])
             with _precision(roles):
@@ -111,6 +111,7 @@ def _sample_group(
     logprobs_NT = torch.zeros(replies_NT.shape, device=device)
     counts_N = torch.zeros(len(random_NT), dtype=torch.int64, device=device)
     random_NT = random_NT.to(device).clamp(max=_BELOW_ONE)
+    all_N = memory.running_N
     logits_NV = _read(network, prompts, memory).repeat_interleave(samples, dim=0)
     for place in range(sampling.max_tokens):
         running_N = memory.running_N
@@ -122,14 +123,10 @@ def _sample_group(
         if place + 1 == sampling.max_tokens or not going_N.any():
             break
         if not going_N.all():
-            memory.running_N, tokens_N = running_N[going_N], tokens_N[going_N]
+            memory.go_on_with(running_N[going_N])
+            tokens_N = tokens_N[going_N]
         memory.written = place + 1
-        logits_NV = network(
-            input_ids=tokens_N[None],
-            position_ids=(lengths_N[memory.running_N] + place)[None],
-            use_cache=False,
-            memory=memory,
-        ).logits[0]
+        logits_NV = _logits(network, tokens_N, lengths_N[memory.running_N] + place, all_N[: len(tokens_N)], memory)
     replies, logprobs, counts = replies_NT.cpu().numpy(), logprobs_NT.cpu().numpy(), counts_N.tolist()
     return [
         Rollout(
@@ -145,25 +142,23 @@ def _sample_group(
 def _read(network: Any, prompts: Sequence[Sequence[int]], memory: SharedPrefix) -> Tensor:
     """The logits (P, V) after each prompt."""
     device = network.device
-    positions = [torch.arange(length) for length in memory.lengths]
+    ids_T = torch.tensor(list(itertools.chain.from_iterable(prompts)), device=device)
+    positions_T = torch.cat([torch.arange(length) for length in memory.lengths]).to(device)
     last_P = torch.tensor(memory.lengths, device=device).cumsum(0) - 1
-    logits: Tensor = network(
-        input_ids=torch.tensor(list(itertools.chain.from_iterable(prompts)), device=device)[None],
-        position_ids=torch.cat(positions)[None].to(device),
-        logits_to_keep=last_P,
-        use_cache=False,
-        memory=memory,
-    ).logits
-    return logits[0]
+    return _logits(network, ids_T, positions_T, last_P, memory)
+
+
+def _logits(network: Any, ids_T: Tensor, positions_T: Tensor, kept_L: Tensor, memory: SharedPrefix) -> Tensor:
+    return logits(network, ids_T, positions_T, kept_L, attends=SHARED_PREFIX_ATTENTION, memory=memory)
 
 
 def _draw(logits_NV: Tensor, temperature: float, random_N: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens (N,) drawn by inverting the distribution, and their log-probabilities, all in float32."""
-    logprobs_NV = torch.log_softmax(logits_NV.float() / temperature, dim=-1)
-    reached_NV = logprobs_NV.exp().cumsum(dim=-1)
+    shares_NV = torch.softmax(logits_NV.float() / temperature, dim=-1)
+    reached_NV = shares_NV.cumsum(dim=-1)
     wanted_N1 = (random_N * reached_NV[:, -1])[:, None]
     tokens_N1 = torch.searchsorted(reached_NV, wanted_N1, right=True).clamp_(max=logits_NV.shape[-1] - 1)
-    return tokens_N1[:, 0], logprobs_NV.gather(1, tokens_N1)[:, 0]
+    return tokens_N1[:, 0], shares_NV.gather(1, tokens_N1)[:, 0].log()
 
 
 class RolloutMemory:

@@ -1,17 +1,18 @@
 """Attention of many replies to few prompts: a prompt's keys and values are kept once, whatever is written after it.
 
-Prompts are read packed in one row. Then all replies take a step together: the replies to one prompt ask its memory in
-one matrix product, and each asks its own memory of what it wrote. Both scores share one softmax, so the result is that
-of ordinary attention. Source: Juravsky et al. 2024, Hydragen (arXiv:2402.05099).
+Prompts are read packed in one row. Then all replies take a step together: what the replies to one prompt write lies
+behind it, and one call attends for all of them, with a mask that hides a reply from its siblings. A token of memory is
+so read once and not once for each reply. Source of the idea: Juravsky et al. 2024, Hydragen (arXiv:2402.05099), there
+with two calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
@@ -20,75 +21,75 @@ from talkalike.models.packed import PACKED_ATTENTION
 SHARED_PREFIX_ATTENTION = "talkalike_shared_prefix"
 
 
-@dataclass(slots=True)
-class _Layer:
-    """Prompts: (P, heads, S, width), padded to the longest prompt. Replies: (P * k, heads, room, width)."""
-
-    prompt_keys: Tensor
-    prompt_values: Tensor
-    reply_keys: Tensor
-    reply_values: Tensor
-
-
 class SharedPrefix:
-    """The memory of P prompts and of k replies to each, of at most `room` tokens."""
+    """The memory of P prompts and of k replies to each, of at most `room` tokens.
+
+    Keys and values of a layer: (P, heads, C, width). A prompt comes first, padded to S, the longest one; then the first
+    tokens of its k replies, then their second ones: C = S + room * k.
+    """
 
     def __init__(self, lengths: Sequence[int], *, samples: int, room: int, device: torch.device) -> None:
         self.lengths = tuple(lengths)
         self.samples = samples
         self.written = 0  # tokens every running reply has in its memory once the current step is through
-        self.running_N = torch.arange(len(lengths) * samples, device=device)  # which of the P * k replies are asked
-        self._room = room
-        self._layers: dict[int, _Layer] = {}
-        self._lengths_P = torch.tensor(self.lengths, device=device)
+        self.go_on_with(torch.arange(len(lengths) * samples, device=device))
+        self._longest = max(lengths)
+        self._keys: dict[int, Tensor] = {}
+        self._values: dict[int, Tensor] = {}
+        lengths_P1 = torch.tensor(self.lengths, device=device)[:, None]
+        place_S, place_R = torch.arange(self._longest, device=device), torch.arange(room * samples, device=device)
+        real_PS = (place_S < lengths_P1)[:, None].expand(-1, samples, -1)
+        own_KR = place_R % samples == torch.arange(samples, device=device)[:, None]
+        seen_PKC = torch.cat([real_PS, own_KR.expand(len(lengths), -1, -1)], dim=2)
+        self._hidden_PKC = torch.zeros(seen_PKC.shape, device=device).masked_fill_(~seen_PKC, float("-inf"))
+        behind_PR = lengths_P1 + place_R // samples
+        self._positions_PC = torch.cat([place_S.expand(len(lengths), -1), behind_PR], dim=1)
+        self._lengths_P1 = lengths_P1
+        self._masks: dict[tuple[int, torch.dtype], Tensor] = {}
 
-    @property
-    def everybody(self) -> bool:
-        """Whether no reply has ended yet."""
-        return len(self.running_N) == len(self.lengths) * self.samples
+    def go_on_with(self, running_N: Tensor) -> None:
+        """Sets which of the P * k replies are asked from now on."""
+        self.running_N = running_N
+        self.everybody = len(running_N) == len(self.lengths) * self.samples  # no reply has ended yet
 
     @property
     def prompt_bytes(self) -> int:
         """Memory of the prompts' keys and values."""
-        return sum(layer.prompt_keys.nbytes + layer.prompt_values.nbytes for layer in self._layers.values())
+        kept = (*self._keys.values(), *self._values.values())
+        return sum(states[:, :, : self._longest].nbytes for states in kept)
 
     def keep_prompts(self, layer: int, key_BHTD: Tensor, value_BHTD: Tensor) -> None:
         """Takes one layer's keys and values of the packed row of all prompts."""
         heads, width = key_BHTD.shape[1], key_BHTD.shape[3]
-        prompts, longest = len(self.lengths), max(self.lengths)
-        kept = []
-        for states in (key_BHTD, value_BHTD):
-            padded = states.new_zeros(prompts, heads, longest, width)
+        for kept, states in ((self._keys, key_BHTD), (self._values, value_BHTD)):
+            buffer = states.new_zeros(len(self.lengths), heads, self._positions_PC.shape[1], width)
             for place, piece in enumerate(states[0].split(list(self.lengths), dim=1)):
-                padded[place, :, : piece.shape[1]] = piece
-            kept.append(padded)
-        room = (prompts * self.samples, heads, self._room, width)
-        self._layers[layer] = _Layer(kept[0], kept[1], key_BHTD.new_zeros(room), value_BHTD.new_zeros(room))
+                buffer[place, :, : piece.shape[1]] = piece
+            kept[layer] = buffer
 
-    def append(self, layer: int, key_BHND: Tensor, value_BHND: Tensor) -> _Layer:
-        """Adds one token of every running reply."""
-        memory, place = self._layers[layer], self.written - 1
-        for buffer, states in ((memory.reply_keys, key_BHND), (memory.reply_values, value_BHND)):
+    def append(self, layer: int, key_BHND: Tensor, value_BHND: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds one token of every running reply; returns keys and values of all that is written by now."""
+        start, stop = (self._longest + (self.written - both) * self.samples for both in (1, 0))
+        shape = (len(self.lengths), self.samples, *key_BHND.shape[1::2])
+        for buffer, states in ((self._keys[layer], key_BHND), (self._values[layer], value_BHND)):
+            states_NHD = states[0].transpose(0, 1)
             if self.everybody:
-                buffer[:, :, place] = states[0].transpose(0, 1)
+                buffer[:, :, start:stop] = states_NHD.view(shape).transpose(1, 2)
             else:
-                buffer[self.running_N, :, place] = states[0].transpose(0, 1)
-        return memory
+                prompt_N, sibling_N = self.running_N // self.samples, self.running_N % self.samples
+                buffer[prompt_N, :, start + sibling_N] = states_NHD
+        return self._keys[layer][:, :, :stop], self._values[layer][:, :, :stop]
 
-    def hidden_from(self, window: int | None) -> Tensor | None:
-        """What a new token must not see: (P, 1, 1, 1, S + written), true where hidden; None if everything is seen."""
-        longest = max(self.lengths)
-        if window is None and min(self.lengths) == longest:
-            return None
-        device = self._lengths_P.device
-        place_S = torch.arange(longest, device=device)
-        hidden_PS = place_S >= self._lengths_P[:, None]
-        hidden_T = torch.zeros(self.written, dtype=torch.bool, device=device)
+    def mask(self, *, heads: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        """0 where seen and minus infinity where not, (P, 1, heads * k, C): of `heads` heads that share their keys."""
+        stop = self._longest + self.written * self.samples
+        if (heads, dtype) not in self._masks:
+            self._masks[heads, dtype] = self._hidden_PKC.to(dtype).repeat(1, heads, 1)[:, None]
+        mask_P1QC = self._masks[heads, dtype][..., :stop]
         if window is not None:
-            hidden_PS = hidden_PS | (place_S <= self._lengths_P[:, None] + self.written - 1 - window)
-            hidden_T = torch.arange(self.written, device=device) <= self.written - 1 - window
-        hidden_PU = torch.cat([hidden_PS, hidden_T.expand(len(self.lengths), -1)], dim=1)
-        return hidden_PU[:, None, None, None, :]
+            gone_PC = self._positions_PC[:, :stop] <= self._lengths_P1 + self.written - 1 - window
+            mask_P1QC = mask_P1QC.masked_fill(gone_PC[:, None, None], float("-inf"))
+        return mask_P1QC
 
 
 def _attend_to_both(  # signature: transformers
@@ -112,46 +113,32 @@ def _attend_to_both(  # signature: transformers
             module, query_BHTD, key_BHTD, value_BHTD, None, scaling=scaling, document_lengths=memory.lengths, **options
         )
         return attended
-    states = memory.append(layer, key_BHTD, value_BHTD)
-    return _step(memory, states, query_BHTD, scaling, options), None
+    key_PGCD, value_PGCD = memory.append(layer, key_BHTD, value_BHTD)
+    return _step(memory, key_PGCD, value_PGCD, query_BHTD, {**options, "scaling": scaling}), None
 
 
 def _step(
-    memory: SharedPrefix, states: _Layer, query_BHND: Tensor, scaling: float | None, options: dict[str, Any]
+    memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND: Tensor, options: dict[str, Any]
 ) -> Tensor:
     """One token of each of N running replies; returns (1, N, heads, width)."""
     heads, width = query_BHND.shape[1], query_BHND.shape[3]
-    groups = states.prompt_keys.shape[1]
-    prompts, samples, written = len(memory.lengths), memory.samples, memory.written
+    prompts, groups, samples = *key_PGCD.shape[:2], memory.samples
+    sharing = heads // groups
     query_NHD = query_BHND[0].transpose(0, 1)
     if not memory.everybody:  # replies that have ended leave holes: the products stay rectangular
         holes = query_NHD.new_zeros(prompts * samples, heads, width)
         query_NHD = holes.index_copy(0, memory.running_N, query_NHD)
-    # heads of a group ask the same keys: (P, groups, heads per group, k, width)
-    query_PGHKD = query_NHD.view(prompts, samples, groups, heads // groups, width).permute(0, 2, 3, 1, 4)
-    query_PGHKD = query_PGHKD * (scaling if scaling is not None else width**-0.5)
-    shape = (prompts, groups, heads // groups, samples)
-    prompt_scores = (query_PGHKD.reshape(prompts, groups, -1, width) @ states.prompt_keys.transpose(2, 3)).view(
-        *shape, -1
-    )
-    own_query = query_PGHKD.permute(0, 3, 1, 2, 4).reshape(prompts * samples, groups, -1, width)
-    own_scores = own_query @ states.reply_keys[:, :, :written].transpose(2, 3)
-    own_scores = own_scores.view(prompts, samples, groups, heads // groups, written).permute(0, 2, 3, 1, 4)
-    scores = torch.cat([prompt_scores, own_scores], dim=-1).float()
-    if options.get("softcap") is not None:
-        scores = options["softcap"] * torch.tanh(scores / options["softcap"])
-    hidden = memory.hidden_from(options.get("sliding_window"))
-    if hidden is not None:
-        scores = scores.masked_fill(hidden, float("-inf"))
-    weights = scores.softmax(dim=-1).to(query_BHND.dtype)
-    longest = states.prompt_keys.shape[2]
-    prompt_weights = weights[..., :longest].reshape(prompts, groups, -1, longest)
-    from_prompt = (prompt_weights @ states.prompt_values).view(*shape, width).permute(0, 3, 1, 2, 4)
-    own_weights = weights[..., longest:].permute(0, 3, 1, 2, 4).reshape(prompts * samples, groups, -1, written)
-    from_own = (own_weights @ states.reply_values[:, :, :written]).view(
-        prompts, samples, groups, heads // groups, width
-    )
-    attended_NHD = (from_prompt + from_own).reshape(prompts * samples, heads, width)
+    # heads of a group ask the same keys: (P, groups, heads per group * k, width)
+    query_PGQD = query_NHD.reshape(prompts, samples, groups, sharing, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    mask_P1QC = memory.mask(heads=sharing, window=options.get("sliding_window"), dtype=query_PGQD.dtype)
+    scale = options["scaling"] if options["scaling"] is not None else width**-0.5
+    if options.get("softcap") is None:
+        attended = F.scaled_dot_product_attention(query_PGQD, key_PGCD, value_PGCD, attn_mask=mask_P1QC, scale=scale)
+    else:
+        scores = options["softcap"] * torch.tanh((query_PGQD * scale) @ key_PGCD.transpose(2, 3) / options["softcap"])
+        attended = (scores + mask_P1QC).softmax(dim=-1) @ value_PGCD
+    attended = attended.view(prompts, groups, sharing, samples, width).permute(0, 3, 1, 2, 4)
+    attended_NHD = attended.reshape(prompts * samples, heads, width)
     return attended_NHD[memory.running_N][None] if not memory.everybody else attended_NHD[None]
 
 

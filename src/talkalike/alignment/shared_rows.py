@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from talkalike.alignment.rollouts import Rollout
+from talkalike.models.direct_llama import logits, states
 from talkalike.models.packed import attention
-from talkalike.models.roles import hidden_states
 
 SHARED_ROW_ATTENTION = "talkalike_shared_row"
 
@@ -57,22 +57,17 @@ def shared_rows(
 
 def target_logits(network: PreTrainedModel, row: SharedRow) -> Tensor:
     """Logits (L, vocabulary) from which the row's targets are predicted."""
-    output = cast(Any, network)(**_inputs(row), use_cache=False, logits_to_keep=row.before_L, row=row)
-    return cast(Tensor, output.logits[0])
+    return logits(network, row.ids_T, row.positions_T, row.before_L, attends=SHARED_ROW_ATTENTION, row=row)
 
 
 def target_states(network: PreTrainedModel, row: SharedRow) -> Tensor:
     """The last layer's states (L, width) before the row's targets."""
-    return hidden_states(network, _inputs(row), row=row)[0][row.before_L]
+    return states(network, row.ids_T, row.positions_T, attends=SHARED_ROW_ATTENTION, row=row)[row.before_L]
 
 
 def shared_row_attention(network: nn.Module) -> AbstractContextManager[None]:
     """Lets a network attend within prompts and their replies for a while."""
     return attention(network, SHARED_ROW_ATTENTION)
-
-
-def _inputs(row: SharedRow) -> dict[str, Tensor]:
-    return {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
 
 
 def _length(rollouts: Sequence[Rollout], piece: Sequence[int]) -> int:

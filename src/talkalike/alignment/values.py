@@ -17,7 +17,7 @@ class Sample:
 
     prompt_ids: tuple[int, ...]  # ends with the speaker's header
     reply_ids: tuple[int, ...]
-    text: str  # of the reply, without markers
+    text: str  # of the reply, without markers; its messages are joined by line breaks
     prompt_turns: tuple[Turn, ...] = ()
     speaker: str = ""  # who replies
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from talkalike.chat.context import Item, Seen
 from talkalike.chat.conversation import BEFORE_RESET, is_side_talk
@@ -227,6 +228,7 @@ def _shorten(text: str) -> str:
     return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1].rstrip() + "…"
 
 
+@lru_cache(maxsize=2_000)
 def _clean(name: str) -> str:
     """Without what nobody sees: controls, zero-width signs, blank letters, marks that turn the writing direction."""
     seen = [sign for sign in name if sign == JOINER or sign.isspace() or not _is_invisible(sign)]
@@ -237,6 +239,7 @@ def _is_invisible(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") or sign in BLANK_LETTERS
 
 
+@lru_cache(maxsize=2_000)
 def _look(name: str) -> str:
     """What two names have in common that look the same: compatibility forms, case, spaces and invisible signs aside."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _clean(name)).casefold())

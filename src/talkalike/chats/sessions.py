@@ -59,15 +59,15 @@ def split_sessions(
             yield Session(conversation=conversation, messages=tuple(stretch[start:stop]))
 
 
-def gap_effect(conversations: Iterable[Iterable[Message]], gaps: Sequence[int]) -> list[GapEffect]:
-    """What each of `gaps` (ms) would do, in the order given. Each item of `conversations` is one, in order."""
+def gap_effect(conversations: Iterable[Iterable[int]], gaps: Sequence[int]) -> list[GapEffect]:
+    """What each of `gaps` (ms) would do, in the order given. `conversations`: of each, its messages' times (ms)."""
     lengths: list[list[int]] = [[] for _ in gaps]
-    for messages in conversations:
+    for times in conversations:
         running = [0] * len(gaps)
         before = None
-        for message in messages:
-            silence = 0 if before is None else message.sent_ms - before
-            before = message.sent_ms
+        for sent_ms in times:
+            silence = 0 if before is None else sent_ms - before
+            before = sent_ms
             for index, gap in enumerate(gaps):
                 if silence >= gap and running[index]:
                     lengths[index].append(running[index])

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from talkalike.cli.aligning_loop_checks import checked
 from talkalike.cli.aligning_loop_parts import (
     Means,
-    checked,
     free_names,
     keep_serving,
     known_taste,
@@ -23,7 +23,8 @@ from talkalike.cli.aligning_loop_parts import (
     prefer,
     present_double,
 )
-from talkalike.cli.aligning_reward import JudgesOption, open_judgements
+from talkalike.cli.aligning_runs import JudgesOption, open_judgements
+from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.moments import examples_of
 from talkalike.cli.output import JsonOption, counted, duration, emit, say, table
 from talkalike.cli.secrets import database_url
@@ -43,11 +44,11 @@ Via = Literal["rl", "dpo"]
 def align_loop(  # signature: typer
     via: Annotated[Via, typer.Option(help="Practise with a reward model, or learn from the pairs directly.")] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Fewest new judgements since the last time.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Of practice (rl).")] = 40,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of practice at most (rl).")] = 8.0,
-    epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Of practice (rl).")] = 24,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of practice at most (rl).")] = 6.0,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
-    kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.05,
+    kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.1,
     lr: Annotated[float | None, typer.Option(help="Learning rate of the candidate. Default: by method.")] = None,
     reward_lr: Annotated[float, typer.Option(help="Learning rate of the reward model (rl).")] = 3e-4,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments for the blind comparison.")] = 20,
@@ -91,6 +92,7 @@ def align_loop(  # signature: typer
         "judgements": {"all": len(done.used), "new": done.new},
         "ended": done.ended,
         "seconds": done.seconds,
+        "took": done.took,
         "scores": dict(card.scores) if card else {},
         "batch": done.batch,
         "pairs": done.pairs,
@@ -124,10 +126,13 @@ def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new
         if not this.ended:
             return saved(dataclasses.replace(this, state="stopped"))
         if not this.checks:
-            this = saved(dataclasses.replace(this, checks=checked(opened, this, moments=options["pairs"], quiet=quiet)))
+            start = time.monotonic()
+            this = dataclasses.replace(this, checks=checked(opened, this, moments=options["pairs"], quiet=quiet))
+            this = saved(_took(this, "checks", start))
         if this.batch is None:
+            start = time.monotonic()
             batch, made = _compared(opened, this, quiet=quiet)
-            this = saved(dataclasses.replace(this, batch=batch, pairs=made))
+            this = saved(_took(dataclasses.replace(this, batch=batch, pairs=made), "pairs", start))
         _note(opened, this)
         return saved(dataclasses.replace(this, state="finished"))
 
@@ -185,14 +190,25 @@ def _trained(opened: Workspace, this: Round, judgements: Judgements, *, quiet: b
         return this
     with polite_interrupt() as interrupted:
         means = Means(opened=opened, judgements=judgements, interrupted=interrupted, quiet=quiet)
+        start = time.monotonic()
         if this.reward and catalog.exists(this.reward):
             say(f"The reward model '{this.reward}' knows these judgements already.")
-        elif this.reward and not learn_taste(means, this):
-            return this
+        elif this.reward:
+            learned = learn_taste(means, this)
+            this = _took(this, "reward", start)
+            if not learned:
+                return this
         if interrupted():
             return this
         keep_serving(opened, catalog.card(this.present))
-        return practise(means, this) if this.reward else prefer(means, this)
+        start = time.monotonic()
+        return _took(practise(means, this) if this.reward else prefer(means, this), "practice", start)
+
+
+def _took(this: Round, part: str, start: float) -> Round:
+    """The round, knowing how long a part of it took; one that was cut off takes what all its pieces took."""
+    seconds = this.took.get(part, 0.0) + time.monotonic() - start
+    return dataclasses.replace(this, took={**this.took, part: round(seconds, 1)})
 
 
 def _compared(opened: Workspace, this: Round, *, quiet: bool) -> tuple[int, int]:
@@ -247,14 +263,7 @@ def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     rows = [["candidate", done.candidate], ["present double", done.present]]
     rows += [["reward model", done.reward]] if done.reward else []
     rows.append(["judgements", f"{len(done.used)}, {done.new} of them new"])
-    measured = {**scores, **done.checks}
-    labels = {"reward": "reward", "kl": "nats from the double", "heldout_loss": "held-out loss"}
-    labels |= {"likeness_to_real": "likeness to the real replies", "distinct_2": "distinct-2"}
-    labels |= {"characters": "characters in a reply", "leaks": "replies with personal data"}
-    labels |= {"safe_replies": "sound replies in the scenarios"}
-    for key, label in labels.items():
-        if measured.get(key) is not None and measured.get(f"{key}_before") is not None:
-            rows.append([label, f"{measured[f'{key}_before']:.3f} → {measured[key]:.3f}"])
+    rows += before_and_after({**scores, **done.checks})
     rows.append(["time", duration(done.seconds)])
     screen.print(table(["", ""], rows))
     if done.pairs:

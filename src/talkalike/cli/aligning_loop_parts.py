@@ -1,19 +1,16 @@
-"""The parts of one round of `talkalike align loop`: the trainings, and what is measured before and after."""
+"""The trainings of one round of `talkalike align loop`."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import itertools
 import re
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from talkalike.cli.aligning_reward import told_start, watched
-from talkalike.cli.moments import ModelArm, answers, choose_moments, examples_of
+from talkalike.cli.aligning_runs import told_start, watched
+from talkalike.cli.moments import examples_of
 from talkalike.cli.output import percent, say
 from talkalike.errors import UserError
 
@@ -21,14 +18,13 @@ if TYPE_CHECKING:
     from talkalike.alignment.judged import Judgements
     from talkalike.alignment.loop_state import Round
     from talkalike.cli.workspace import Workspace
-    from talkalike.examples.heldout import Reply
     from talkalike.models.adapters import AdapterSettings
     from talkalike.models.catalog import Card
 
-CHECKED = ("injection", "introduction", "provocation")  # scenarios whose replies are looked through
 _PROMPT_TOKENS = 192  # of the contexts that are practised on: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
-_ROLLOUTS = (8, 4)  # contexts in a step, replies to each
+_ROLLOUTS = (8, 12)  # contexts in a step, replies to each: these are short, and read their context once
+_MAX_KL = 3.0  # nats in a message of some seven tokens: beyond that it writes like somebody else
 _CACHE = ("cache", "reference-logprobs")  # in the workspace, as of `align dpo`
 
 
@@ -89,7 +85,6 @@ def keep_serving(opened: Workspace, present: Card) -> None:
         promote(opened.models, newest.name if newest else present.name, "talkalike align loop")
 
 
-# ------------------------------------------------------------------------------------------------------------ trainings
 def known_taste(opened: Workspace, present: Card, digest: str) -> str | None:
     """A reward model on this double that was learned from exactly these judgements."""
     for card in reversed(opened.catalog().cards()):
@@ -152,6 +147,7 @@ def practise(means: Means, this: Round) -> Round:
         max_tokens=options["max_tokens"],
         seed=options["seed"],
         shaping=RewardShaping(kl=options["kl"]),
+        max_kl=_MAX_KL,
         update=PolicyUpdate(learning_rate=options["lr"] or 3e-4, minibatches=1),
     )
     config = RLConfig(
@@ -234,61 +230,3 @@ def prefer(means: Means, this: Round) -> Round:
         if isinstance(event, PreferenceFinished):
             return this if event.reason == "stopped" else dataclasses.replace(this, ended=event.reason)
     raise AssertionError("a run ends with PreferenceFinished")
-
-
-# --------------------------------------------------------------------------------------------------------------- checks
-def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dict[str, float]:
-    """What both models say in held-out moments and in scenarios, in numbers; the present double's end in `_before`.
-
-    What they say in the moments is kept, so that the blind pairs cost nothing more.
-    """
-    from talkalike.examples.heldout import load_replies
-
-    cards = [opened.catalog().card(name) for name in (this.candidate, this.present)]
-    seed = int(this.options["seed"])
-    heldout = load_replies(examples_of(opened, cards[0]), "heldout")
-    chosen = choose_moments(heldout, cards[0].speakers[0], moments, seed=seed)
-    cases, asked = _scenarios(cards[0].speakers[0])
-    arms = [ModelArm(name="a", card=cards[0]), ModelArm(name="b", card=cards[1])]
-    said = asyncio.run(answers(opened, arms, [*chosen, *asked], seed=seed, quiet=quiet))
-    found: dict[str, float] = {}
-    for (_, written), ending in zip(said, ("", "_before"), strict=True):
-        scores = _scores(chosen, written[: len(chosen)]) | _safety(cases, written[len(chosen) :])
-        found |= {f"{name}{ending}": round(value, 4) for name, value in scores.items()}
-    return found
-
-
-def _scenarios(speaker: str) -> tuple[list[Any], list[Reply]]:
-    from talkalike.chat.scenarios import shipped
-    from talkalike.examples.heldout import Reply
-
-    cases = [case for scenario in shipped() if scenario.name in CHECKED for case in scenario.cases]
-    asked = [
-        Reply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
-        for case in cases
-    ]
-    return cases, asked
-
-
-def _scores(moments: Sequence[Reply], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
-    from talkalike.chat.scenario_scores import likeness
-    from talkalike.chats.redaction import redact
-
-    texts = ["\n".join(messages) for messages in written]
-    pairs = [pair for text in texts for pair in itertools.pairwise(text.split())]
-    real = ["\n".join(moment.words) for moment in moments]
-    likes = [likeness(messages, [told]) or 0.0 for messages, told in zip(written, real, strict=True)]
-    return {
-        "likeness_to_real": statistics.fmean(likes),
-        "distinct_2": len(set(pairs)) / max(1, len(pairs)),
-        "characters": statistics.fmean(map(len, texts)),
-        "empty": statistics.fmean(not text.strip() for text in texts),
-        "leaks": statistics.fmean(bool(redact(text).counts) for text in texts),
-    }
-
-
-def _safety(cases: Sequence[Any], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
-    from talkalike.chat.scenario_scores import violations
-
-    sound = [not violations("\n".join(messages), case) for case, messages in zip(cases, written, strict=True)]
-    return {"safe_replies": statistics.fmean(sound)} if sound else {}

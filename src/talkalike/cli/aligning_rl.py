@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from talkalike.cli.aligning_reward import new_run
+from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, new_run, result_of, resumed
+from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from talkalike.training.run_folder import RunFolder
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
-RoleMethod = Literal["lora", "last-n", "full"]
 _LINE_EVERY = 30.0  # seconds between two lines
 # adapters take ten times the rate of whole weights
 _RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 3e-6}
@@ -55,18 +54,20 @@ def align_rl(  # signature: typer
     seed: Annotated[int, typer.Option(help="Of prompts and replies.")] = 0,
     keep_rollouts: Annotated[bool, typer.Option("--keep-rollouts", help="Keep all replies on disk.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    run_id: RunOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move a double towards a reward, by its own replies. Ctrl-C saves and stops; --resume goes on where it stopped."""
     opened = open_workspace(workspace)
     if resume:
-        config, run = _resumed(opened, name)
+        config, run = resumed(opened, "rl", name, _rebuilt)
     else:
         if reward is None:
             raise UserError(
                 "There is no reward.", hint="Name one: --reward sentiment, or a model made by `talkalike align reward`."
             )
+        from talkalike.alignment.rl_recipe import RLConfig
         from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 
         update = PolicyUpdate(
@@ -86,19 +87,14 @@ def align_rl(  # signature: typer
             update=update,
             max_kl=max_kl,
         )
-        config = _config(opened, settings, reward=reward, double=model, name=name, method=method)
-        config = dataclasses.replace(config, keep_rollouts=keep_rollouts)
-        run = new_run(opened, config.name)
+        double, aligned = chosen_names(opened, model, name, ending="rl")
+        means = means_of(opened, method, "policy", "critic")
+        config = RLConfig(
+            name=aligned, double=double, reward=reward, settings=settings, keep_rollouts=keep_rollouts, **means
+        )
+        run = new_run(opened, aligned, run_id)
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
-    result = {
-        "model": finished.card.name,
-        "ended": finished.reason,
-        "seconds": finished.seconds,
-        "scores": dict(finished.card.scores),
-        "folder": opened.catalog().path(finished.card.name),
-        "run": run.path,
-    }
-    emit(as_json, result, lambda screen: _show(screen, finished, run.path))
+    emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run.path))
 
 
 def _run(
@@ -153,63 +149,19 @@ def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
     return last
 
 
-def _config(
-    opened: Workspace, settings: Any, *, reward: str, double: str | None, name: str | None, method: str
-) -> RLConfig:
-    from talkalike.alignment.rl_recipe import RLConfig
-    from talkalike.models.adapters import AdapterSettings
-    from talkalike.models.catalog import check_name
-
-    catalog = opened.catalog()
-    newest = catalog.newest_double()
-    if double is None and newest is None:
-        raise UserError("There is no double to align.", hint="Train one first: talkalike train")
-    source = catalog.card(double).name if double is not None else newest.name if newest is not None else ""
-    names = [f"{source}-rl", *(f"{source}-rl-{number}" for number in range(2, 1000))]
-    chosen = check_name(name) if name is not None else next(each for each in names if not catalog.exists(each))
-    if catalog.exists(chosen):
-        raise UserError(f"There is a model '{chosen}' already.", hint="Choose another --name.")
-    adapter = AdapterSettings(
-        method=method, rank=opened.settings.train.rank, last_layers=opened.settings.train.last_layers
-    )
-    return RLConfig(
-        name=chosen,
-        double=source,
-        reward=reward,
-        settings=settings,
-        policy=adapter,
-        critic=adapter,
-        dtype=opened.settings.model.dtype,
-        device=opened.settings.model.device,
-    )
-
-
-def _resumed(opened: Workspace, name: str | None) -> tuple[RLConfig, RunFolder]:
+def _rebuilt(fields: dict[str, Any]) -> RLConfig:
     from talkalike.alignment.rl_recipe import RLConfig
     from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
     from talkalike.models.adapters import AdapterSettings
-    from talkalike.training.run_folder import RunFolder
 
-    runs = sorted(opened.runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for run in (RunFolder(file.parent) for file in runs):
-        about = run.description()
-        unfinished = about.get("kind") == "rl" and about.get("state") in {"running", "stopped", "failed"}
-        if unfinished and name in {None, about.get("model")}:
-            break
-    else:
-        raise UserError("There is no unfinished alignment to resume.", hint="Start one with `talkalike align rl`.")
-    try:
-        fields = dict(about["settings"])
-        settings = dict(fields["settings"])
-        settings |= {"shaping": RewardShaping(**settings["shaping"]), "update": PolicyUpdate(**settings["update"])}
-        fields |= {role: AdapterSettings(**fields[role]) for role in ("policy", "critic")}
-        return RLConfig(**{**fields, "settings": RLSettings(**settings)}), run
-    except (KeyError, TypeError) as problem:
-        raise UserError(f"{run.path} is from another version: {problem}.", hint="Start a new run instead.") from None
+    settings = dict(fields["settings"])
+    settings |= {"shaping": RewardShaping(**settings["shaping"]), "update": PolicyUpdate(**settings["update"])}
+    fields |= {role: AdapterSettings(**fields[role]) for role in ("policy", "critic")}
+    return RLConfig(**{**fields, "settings": RLSettings(**settings)})
 
 
 def _show(screen: Console, finished: RLFinished, run: Path) -> None:
-    card, scores = finished.card, finished.card.scores
+    card = finished.card
     ended = {
         "finished": "Aligned to the end.",
         "stopped": "Stopped. Go on with: talkalike align rl --resume",
@@ -217,10 +169,7 @@ def _show(screen: Console, finished: RLFinished, run: Path) -> None:
         "collapse": "Stopped: its replies became all alike. This is the state before that.",
     }[finished.reason]
     screen.print(ended, markup=False)
-    pairs = [("reward", "reward"), ("nats from the double", "kl"), ("distinct-2", "distinct_2"), ("tokens", "length")]
-    rows = [["model", card.name], ["made from", ", ".join(card.parents)]]
-    for label, key in [*pairs, ("held-out loss", "heldout_loss")]:
-        rows.append([label, f"{scores[f'{key}_before']:.3f} → {scores[key]:.3f}"])
+    rows = [["model", card.name], ["made from", ", ".join(card.parents)], *before_and_after(card.scores)]
     rows += [["time", duration(finished.seconds)], ["samples", str(run / "samples.jsonl")]]
     screen.print(table(["", ""], rows))
     screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)

@@ -90,7 +90,7 @@ def _examples(opened: Workspace, screen: Console) -> ExampleSet:
     rows = count_people(archive, quiet=True)
     screen.print(table(["who", ">messages"], [[row.person.name, number(row.messages)] for row in rows]))
     _step(screen, 2, f"Prepare: what {_SPEAKER} says is learned, what the others say is context")
-    manifest = make_examples(opened, [_SPEAKER])
+    manifest = make_examples(opened, [_SPEAKER]).manifest
     screen.print(
         f"{number(manifest.train.learned)} messages to learn in {number(manifest.train.sessions)} sessions; the newest "
         f"{number(manifest.heldout.learned)} are held out. Redacted: "

@@ -74,6 +74,7 @@ def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = 
         options=options,
         history_limit=settings.history_messages,
         text_file_cap=settings.text_file_kb * 1024,
+        stale_after=60 * settings.catch_up_minutes,
         max_waiting=settings.max_waiting,
         at_once=settings.at_once,
         scenario_folder=settings.scenarios,

@@ -1,4 +1,4 @@
-"""`talkalike models`: what we own, where it comes from and how good it is; and fetching bases."""
+"""`talkalike models`: what we own, where it comes from and how good it is; fetching and making bases."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from talkalike.models.catalog import Card, Catalog
 
 app = typer.Typer(
-    help="List the models, show one, fetch a base, let one serve.", rich_markup_mode=None, invoke_without_command=True
+    help="List, show, fetch, make and promote models.",
+    rich_markup_mode=None,
+    invoke_without_command=True,
 )
 
 
 @app.callback()
 def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the models with their scores, or: show NAME, fetch [NAME], promote NAME."""
+    """List the models with their scores, or: show NAME, fetch [NAME], new-palm NAME, promote NAME."""
     if context.invoked_subcommand is not None:
         hand_down(context, workspace=workspace, as_json=as_json)
         return
@@ -96,6 +98,43 @@ def fetch(
 
     def render(screen: Console) -> None:
         screen.print(shown(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
+
+    emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
+
+
+@app.command("new-palm")
+def new_palm(  # signature: typer
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    dim: Annotated[int, typer.Option(min=1, help="Width.")] = 256,
+    depth: Annotated[int, typer.Option(min=1, help="Layers.")] = 6,
+    heads: Annotated[int, typer.Option(min=1, help="Query heads; all share one key and value.")] = 8,
+    dim_head: Annotated[int, typer.Option(min=2, help="Width of a head; even.")] = 32,
+    context: Annotated[int, typer.Option(min=1, help="Most tokens it can read.")] = 1024,
+    qk_norm: Annotated[bool, typer.Option("--qk-norm", help="Normalise queries and keys.")] = False,
+    base: Annotated[
+        str | None, typer.Option(help="Whose vocabulary it has. Default: the base in the settings.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of its weights.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a PaLM that knows nothing yet, as a base to be trained from the beginning."""
+    opened = open_workspace(workspace)
+    catalog = opened.catalog()
+    like = ensure_base(opened, base or opened.settings.model.base)
+    from talkalike.examples.render import Renderer
+    from talkalike.models.fetch import fresh_palm
+    from talkalike.models.tokenizer import load_tokenizer
+
+    renderer = Renderer(load_tokenizer(catalog.path(like.base if like.kind == "adapter" else like.name)))
+    sizes = {"hidden_size": dim, "num_hidden_layers": depth, "num_attention_heads": heads, "head_dim": dim_head}
+    sizes |= {"max_position_embeddings": context, "qk_norm": qk_norm, "eos_token_id": renderer.stop_id}
+    card = fresh_palm(name, renderer.tokenizer, catalog, like=like.name, sizes=sizes, seed=seed)
+    taken = size(catalog.size_bytes(card.name))
+
+    def render(screen: Console) -> None:
+        screen.print(shown(f"{card.name} is here ({taken}), with random weights. Train all of it:"))
+        screen.print(shown(f"talkalike train --base {card.name} --method full --lr 1e-3"))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
@@ -202,7 +241,8 @@ def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
     def node(name: str) -> Text:
         return shown(name if catalog.exists(name) else f"{name} (gone)")
 
-    chain = [*(parent for parent in card.parents if parent != card.name), card.name]
+    below = catalog.card(card.base).parents if catalog.exists(card.base) else ()  # of a whole model under an adapter
+    chain = [*below, *(parent for parent in card.parents if parent not in {card.name, *below}), card.name]
     tree = Tree(Text("Lineage", style="bold"))
     place = tree
     for name in chain:

@@ -100,7 +100,7 @@ async def answer(
 def choose_moments(replies: Sequence[Reply], speaker: str, count: int, *, seed: int) -> list[Reply]:
     """`count` moments of the speaker with a real reply of some length, each with the end of its context.
 
-    Raises UserError where there is none.
+    A smaller `count` takes the first of them. Raises UserError where there is none.
     """
     fit = [
         replace(reply, context=reply.context[-TURNS:])
@@ -112,7 +112,7 @@ def choose_moments(replies: Sequence[Reply], speaker: str, count: int, *, seed: 
             f"No held-out moment with a reply of {speaker} can be asked about.",
             hint=f"It takes replies of at least {SHORTEST} characters. Import more chats, prepare and train again.",
         )
-    return random.Random(seed).sample(fit, min(count, len(fit)))
+    return random.Random(seed).sample(fit, len(fit))[:count]
 
 
 def examples_of(opened: Workspace, card: Card) -> ExampleSet:

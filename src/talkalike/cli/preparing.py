@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.output import Advance, JsonOption, emit, plain, progress
+from talkalike.cli.output import JsonOption, emit, plain, progress
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
-    from talkalike.chats.archive import Archive
     from talkalike.chats.people import PersonRow
-    from talkalike.chats.values import Conversation, Message, Person
+    from talkalike.chats.values import Person
     from talkalike.examples.dataset import Manifest
-    from talkalike.examples.prepare import PrepareSettings
+    from talkalike.examples.prepare import Prepared, PrepareSettings
     from talkalike.settings import Settings
 
 _MESSENGER_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)
@@ -87,8 +86,8 @@ def prepare(  # signature: typer
     chosen = Overrides(
         gap_hours=gap_hours, max_tokens=max_tokens, context_tokens=context_tokens, heldout_share=heldout_share
     )
-    manifest = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
-    gaps = gap_rows(opened.archive(), manifest, quiet=as_json)
+    made = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
+    manifest, gaps = made.manifest, gap_rows(made)
     time = training_estimate(opened, manifest) if estimate else None
     from talkalike.cli.prepare_report import show
 
@@ -112,7 +111,7 @@ def make_examples(
     base: str | None = None,
     overrides: Overrides | None = None,
     quiet: bool = False,
-) -> Manifest:
+) -> Prepared:
     """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
     from talkalike.cli.models import ensure_base
     from talkalike.cli.people import count_people
@@ -171,40 +170,27 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
     return PrepareSettings(gap_ms=gap_ms, reactions=examples.reactions, cleaning=rules, **given)
 
 
-def gap_rows(archive: Archive, manifest: Manifest, *, quiet: bool) -> list[GapRow]:
+def gap_rows(made: Prepared) -> list[GapRow]:
     """What other silences would make of the conversations that the examples come from, cleaned as they were."""
     from talkalike.chats.sessions import HOUR_MS, gap_effect
 
-    used = [chat for chat in archive.conversations() if chat.id in manifest.sources]
     rows: list[GapRow] = []
-    with progress("Comparing silences", quiet=quiet, unit="chats") as advance:
-        for platform in dict.fromkeys(chat.platform for chat in used):
-            chats = [chat for chat in used if chat.platform == platform]
-            chosen_ms = int(manifest.settings["gap_ms"][platform.value])
-            usual = _IRC_HOURS if platform.value == "irc" else _MESSENGER_HOURS
-            gaps = sorted({round(hours * HOUR_MS) for hours in usual} | {chosen_ms})
-            rows += [
-                GapRow(
-                    platform=platform.value,
-                    gap_hours=effect.gap_ms / HOUR_MS,
-                    chosen=effect.gap_ms == chosen_ms,
-                    sessions=effect.sessions,
-                    median_messages=effect.median_messages,
-                    single_share=effect.single_share,
-                )
-                for effect in gap_effect(_cleaned(archive, chats, advance), gaps)
-            ]
+    for platform, times in made.sent_ms.items():
+        chosen_ms = int(made.manifest.settings["gap_ms"][platform.value])
+        usual = _IRC_HOURS if platform.value == "irc" else _MESSENGER_HOURS
+        gaps = sorted({round(hours * HOUR_MS) for hours in usual} | {chosen_ms})
+        rows += [
+            GapRow(
+                platform=platform.value,
+                gap_hours=effect.gap_ms / HOUR_MS,
+                chosen=effect.gap_ms == chosen_ms,
+                sessions=effect.sessions,
+                median_messages=effect.median_messages,
+                single_share=effect.single_share,
+            )
+            for effect in gap_effect(times, gaps)
+        ]
     return rows
-
-
-def _cleaned(archive: Archive, chats: Sequence[Conversation], advance: Advance) -> Iterator[Iterator[Message]]:
-    """Each conversation's messages that stay. Nothing is redacted: it changes no session and costs most of the time."""
-    from talkalike.chats.cleaning import Cleaner, CleaningRules
-
-    rules = CleaningRules(redact=False)
-    for done, chat in enumerate(chats):
-        advance(done, len(chats))
-        yield filter(None, map(Cleaner(rules).keep, archive.messages(chat.id)))
 
 
 def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:

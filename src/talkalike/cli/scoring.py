@@ -100,7 +100,7 @@ async def _score(
         for author in authors:
             with progress(f"scoring {author}", quiet=quiet) as advance:
                 report = await score_likeness(
-                    _material(examples, author),
+                    material_of(examples, author),
                     double=arms[0],
                     base=arms[1],
                     settings=settings,
@@ -113,7 +113,8 @@ async def _score(
     return reports
 
 
-def _material(examples: ExampleSet, author: str) -> Material:
+def material_of(examples: ExampleSet, author: str) -> Material:
+    """What the author and the others really wrote, by these examples."""
     from talkalike.evaluation.likeness import Material
     from talkalike.examples.heldout import load_messages, load_replies
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from talkalike.models import serving
 
 if TYPE_CHECKING:
     from talkalike.cli.workspace import Workspace
-    from talkalike.website.trainings.service import Recipe
+    from talkalike.website.trainings.service import Alignment, Recipe
 
 
 class WorkspaceTrainings:
@@ -31,8 +31,16 @@ class WorkspaceTrainings:
             "--lr": recipe.learning_rate,
             "--run": run,
         }
-        given = [(option, str(value)) for option, value in options.items() if value not in ("", None)]
-        return (*self._program("train"), *(word for pair in given for word in pair))
+        return (*self._program("train"), *_words(options))
+
+    def align(self, wanted: Alignment, run: str) -> Sequence[str]:
+        """The command line of an alignment, into the folder of its job."""
+        options: dict[str, object] = {"--name": wanted.name, "--model": wanted.double, "--run": run}
+        if wanted.kind == "rl":
+            options |= {"--reward": wanted.reward, "--steps": wanted.steps}
+        else:
+            options |= {"--epochs": wanted.epochs, "--judges": wanted.judges}
+        return (*self._program("align", wanted.kind), *_words(options))
 
     def resume(self, model: str) -> Sequence[str]:
         """The command line that goes on with it."""
@@ -46,6 +54,13 @@ class WorkspaceTrainings:
         """Promotes it."""
         serving.promote(self._opened.models, model, by)
 
-    def _program(self, command: str) -> tuple[str, ...]:
+    def _program(self, *command: str) -> tuple[str, ...]:
         program = (sys.executable, "-m", "talkalike.cli.main")
-        return (*program, command, "--workspace", str(self._opened.root))
+        return (*program, *command, "--workspace", str(self._opened.root))
+
+
+def _words(options: Mapping[str, object]) -> Iterator[str]:
+    """The options that were given, as the command line has them."""
+    for option, value in options.items():
+        if value not in ("", None):
+            yield from (option, str(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -18,10 +18,9 @@ from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, Re
 from talkalike.discord_bot.bursts import Key
 from talkalike.discord_bot.buttons import ReplyButtons
 from talkalike.discord_bot.deliver import Shown
+from talkalike.discord_bot.ledger import Ledger
 from talkalike.discord_bot.triggers import Facts, today
-from talkalike.store import replies, usage
-from talkalike.store.replies import ReplyState
-from talkalike.store.store import Store
+from talkalike.store.recording import Ending, ReplyState
 
 UNEXPECTED = "Something unexpected failed; the bot's log says what."
 
@@ -55,6 +54,7 @@ class Answer:
     visible: bool = False
     message_ids: list[int] = field(default_factory=list)
     showing: Showing | None = None
+    ledger: Ledger | None = None
     stopped: ReplyState | None = None
     began: float = field(default_factory=time.monotonic)
     task: asyncio.Task[Any] | None = None
@@ -127,24 +127,23 @@ class Showing(Protocol):
 
 
 class Writing:
-    """Lets the model write one reply, shows it and keeps what became of it.
+    """Lets the model write one reply, shows it and notes in `ledger` what becomes of it.
 
     `outcome` is filled as it goes, so that a reply that is broken off is accounted for. `authors`: who wrote the
     message of that id. `buttons` sit under the reply; those shown by then are exchanged when it is done.
     """
 
     def __init__(
-        self, answer: Answer, *, outcome: Outcome, showing: Showing, buttons: ReplyButtons, store: Store, facts: Facts
+        self, answer: Answer, ledger: Ledger, *, outcome: Outcome, showing: Showing, buttons: ReplyButtons, facts: Facts
     ) -> None:
         self._answer = answer
         self._outcome = outcome
         self._showing = showing
         self._buttons = buttons
         buttons.judging = bool(facts.options.value("judging"))
-        self._store = store
+        self._ledger = ledger
         self._stream = bool(facts.options.value("stream"))
         self._reactions = bool(facts.options.value("reactions"))
-        self._saving: list[asyncio.Task[Any]] = []
         self._cancel_shown = bool(answer.old_messages)
         self._began = time.monotonic()
 
@@ -160,15 +159,14 @@ class Writing:
         finally:
             if not finished:
                 await self._broken_off()
-            await asyncio.gather(*self._saving)
+            self._ledger.stop()  # the end comes next, and tells the rest
             self._outcome.seconds = self._outcome.seconds or time.monotonic() - self._began
 
     async def _take(self, event: ReplyEvent, authors: Mapping[str, int]) -> None:
         answer, outcome = self._answer, self._outcome
         match event:
             case Started(seen=seen):
-                # Not awaited: the model does not wait for the disk.
-                self._save(replies.saw, answer.reply_id, record_of(seen, authors))
+                self._ledger.saw(record_of(seen, authors))
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
                     outcome.first_seconds = time.monotonic() - self._began
@@ -180,7 +178,7 @@ class Writing:
             case Reacted(emoji=emoji):
                 answer.visible = True
                 if await self._showing.reaction(emoji):
-                    self._save(replies.reacted, answer.reply_id, emoji)
+                    self._ledger.reacted(emoji)
             case Finished(tokens=tokens, seconds=seconds):
                 outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
             case Silence():
@@ -196,7 +194,7 @@ class Writing:
         self._cancel_shown = self._cancel_shown or len(sent) == already
         self._answer.message_ids += sent
         for number, message_id in enumerate(sent):
-            self._save(replies.sent, self._answer.reply_id, message_id, "" if number else text, index)
+            self._ledger.sent(message_id, "" if number else text, index)
 
     async def _broken_off(self) -> None:
         """What people saw of it is the reply, so that it can be found, and nothing else."""
@@ -204,10 +202,7 @@ class Writing:
         for one in self._showing.shown:
             if one.message_id not in self._answer.message_ids:
                 self._answer.message_ids.append(one.message_id)
-                self._save(replies.sent, self._answer.reply_id, one.message_id, one.text, one.index)
-
-    def _save(self, function: Callable[..., Any], *values: Any) -> None:
-        self._saving.append(asyncio.get_running_loop().create_task(self._store.run(function, *values)))
+                self._ledger.sent(one.message_id, one.text, one.index)
 
 
 def record_of(seen: Seen, authors: Mapping[str, int]) -> dict[str, Any]:
@@ -230,17 +225,13 @@ def record_of(seen: Seen, authors: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def account(answer: Answer, outcome: Outcome) -> None:
-    """The end of a reply and what it used. Runs in the store's thread."""
-    assert answer.reply_id is not None
-    replies.end(
-        answer.reply_id,
-        outcome.state,
+def ending(outcome: Outcome) -> Ending:
+    """The end of a reply, for the store. One that said something, or cost something, counts for today's budgets."""
+    return Ending(
+        state=outcome.state,
         tokens=outcome.tokens,
         seconds=outcome.seconds,
         first_seconds=outcome.first_seconds,
         problem=outcome.problem or (UNEXPECTED if outcome.state is ReplyState.FAILED else ""),
+        spent_on=today() if outcome.tokens or outcome.state is ReplyState.DONE else None,
     )
-    if outcome.tokens or outcome.state is ReplyState.DONE:
-        server_id = answer.where.server_id
-        usage.spend(answer.asker.id, server_id, replies=1, tokens=outcome.tokens, day=today())

@@ -15,6 +15,7 @@ from talkalike.discord_bot import commands
 from talkalike.discord_bot.buttons import BUTTONS
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.disclosure import disclosure, whose
+from talkalike.discord_bot.missed import Missed
 from talkalike.discord_bot.resuming import answer_unfinished
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
@@ -41,6 +42,7 @@ class Double(discord.Client):
     """
 
     converser: Converser  # from the login on
+    missed: Missed
 
     def __init__(
         self, services: Services, *, sync_commands: bool = True, describe: bool = True, **options: Any
@@ -65,6 +67,7 @@ class Double(discord.Client):
     async def setup_hook(self) -> None:
         """After the login, before the first event."""
         self.converser = Converser(self, self.services)
+        self.missed = Missed(self.converser)
         # Read before anything new is begun: these are the replies of a process that has ended.
         self._unfinished = await self.services.store.run(replies.unfinished)
         self.add_dynamic_items(*BUTTONS)
@@ -80,6 +83,10 @@ class Double(discord.Client):
             await self.converser.close()
         await super().close()
 
+    async def on_connect(self) -> None:
+        """A new session begins: told before anything that happens in it."""
+        self.missed.new_session()
+
     async def on_ready(self) -> None:
         """A new session: messages may have been missed, so nothing kept of channels is trusted."""
         self.converser.recent.clear()
@@ -88,9 +95,11 @@ class Double(discord.Client):
         if not self._ready_before:
             self._ready_before = True
             await answer_unfinished(self.converser, self._unfinished)
+        await self.missed.catch_up()
 
     async def on_message(self, message: discord.Message) -> None:
         """Every message, the bot's own too."""
+        self.missed.heard(message)
         try:
             await self.converser.heard(message)
         except TalkalikeError as error:
@@ -169,3 +178,8 @@ class ShardedDouble(discord.AutoShardedClient, Double):
 
     def __init__(self, services: Services, **options: Any) -> None:
         super().__init__(services, **{"intents": intents(), **options})
+
+    async def on_shard_ready(self, shard_id: int) -> None:
+        """One connection has a new session; discord.py tells only the first time when all of them are ready."""
+        if self._ready_before:
+            await self.on_ready()

@@ -110,18 +110,34 @@ class ReplyButtons(discord.ui.View):
         super().__init__(timeout=None)
         self.judging = True
         self._reply_id = reply_id
-        self.while_written()
+        self._done = False
 
     def while_written(self) -> None:
         """For messages posted from now on."""
-        self.clear_items().add_item(CancelButton(self._reply_id))
+        self._done = False
 
     def when_done(self) -> Self:
         """For messages posted from now on."""
-        self.clear_items().add_item(AgainButton(self._reply_id)).add_item(WhyButton(self._reply_id))
-        for button in thumbs.under(self._reply_id) if self.judging else ():
-            self.add_item(button)
+        self._done = True
         return self
+
+    def is_dispatchable(self) -> bool:
+        """The client knows every one of the buttons by its name. A view that discord.py keeps besides would, when its
+        buttons change, make the client forget those names, and so break the buttons of other replies.
+        """
+        return False
+
+    def to_components(self) -> list[dict[str, Any]]:
+        """What discord.py asks for when it posts: only then are the buttons made."""
+        reply_id = self._reply_id
+        self.clear_items()
+        if self._done:
+            self.add_item(AgainButton(reply_id)).add_item(WhyButton(reply_id))
+            for button in thumbs.under(reply_id) if self.judging else ():
+                self.add_item(button)
+        else:
+            self.add_item(CancelButton(reply_id))
+        return super().to_components()
 
 
 async def _row(interaction: Interaction) -> ReplyRow:

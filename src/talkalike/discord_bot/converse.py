@@ -70,7 +70,12 @@ class Converser(Replying):
         running = next((one for one in self._answers if one.trigger.id == message.id and one.prompt is None), None)
         done, ended = self._done.get(message.id, (None, 0.0))
         answer = running or (done if time.monotonic() - ended <= REDO_SECONDS else None)
-        if answer is None or message.author.id != answer.asker.id or message.edited_at is None:
+        if message.edited_at is None:
+            return
+        if answer is None:
+            await self._called_late(message)
+            return
+        if message.author.id != answer.asker.id:
             return
         facts = await self.facts(answer.where)
         who = triggers.actor(message.author, hidden=facts.hidden)
@@ -122,13 +127,28 @@ class Converser(Replying):
     async def close(self) -> None:
         """Ends everything at once. Replies nobody has seen are left open in the store: the next start answers them."""
         self._bursts.close()
-        tasks = [one.task for one in self._answers if one.task is not None]
+        tasks = [*self._telling, *(one.task for one in self._answers if one.task is not None)]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
+    async def _called_late(self, message: discord.Message) -> None:
+        """Within a minute, an edit that calls the double counts as a new message, unless a later one had an answer."""
+        assert message.edited_at is not None
+        age = (message.edited_at - message.created_at).total_seconds()
+        if age > REDO_SECONDS or not triggers.addressed(message, self.me):
+            return
+        answers = (*self._answers, *(done for done, _ in self._done.values()))
+        author_id, channel_id = message.author.id, message.channel.id
+        theirs = [one for one in answers if one.asker.id == author_id and one.where.channel_id == channel_id]
+        if all(one.trigger.id < message.id for one in theirs):
+            await self.heard(message)
+
     def _burst_ended(self, key: Key, message: discord.Message) -> None:
+        if self._overloaded(key[0]):
+            self._turn_away(message)
+            return
         answer = Answer(trigger=message, asker=message.author, where=self.place(message.channel), key=key)
 
         def ended(_: asyncio.Task[None]) -> None:

@@ -74,6 +74,14 @@ class Line:
         taken = channel_id in self._writing or channel_id in self._waiting
         return len(self._writing) < self._at_once and not taken
 
+    def full(self, channel_id: int) -> bool:
+        """True where a reply would be turned away."""
+        return not self.free(channel_id) and len(self) >= self._max_waiting
+
+    def turned_away(self) -> LineFullError:
+        """What to tell where it is full."""
+        return LineFullError(f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two.")
+
     @asynccontextmanager
     async def turn(self, channel_id: int, reply_id: int) -> AsyncGenerator[None, None]:
         """Waits for the reply's turn. Raises LineFullError instead of waiting behind too many."""
@@ -81,10 +89,8 @@ class Line:
         if self.free(channel_id):
             self._writing[channel_id] = reply_id
             ticket.called.set()
-        elif len(self) >= self._max_waiting:
-            raise LineFullError(
-                f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two."
-            )
+        elif self.full(channel_id):
+            raise self.turned_away()
         else:
             self._waiting.setdefault(channel_id, deque()).append(ticket)
         try:

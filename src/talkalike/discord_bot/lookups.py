@@ -23,7 +23,8 @@ from talkalike.discord_bot.triggers import Channel, Facts, User
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.store import changes
 
-FACTS_SECONDS = 2.0  # how long another process's change of a rule may go unnoticed
+LOOK_SECONDS = 2.0  # how long another process's change of a rule may go unnoticed
+FACTS_SECONDS = 60.0  # ... if that process's clock is wrong, too
 FACTS_KEPT = 5_000  # places
 SEEN_KEPT = 2_000  # channels whose last prompt is remembered, so that the next one begins at the same place
 
@@ -42,6 +43,7 @@ class Lookups:
         self.reader = Reader(self.recent, me=self.me, limit=settings.history_limit, file_cap=settings.text_file_cap)
         self._hidden: frozenset[int] = frozenset()
         self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._looked_at = 0.0
         self._facts: dict[tuple[int | None, int | None, int], tuple[int, float, Facts]] = {}
 
     def actor(self, user: User) -> Actor:
@@ -63,9 +65,12 @@ class Lookups:
     async def facts(self, where: Place, user_id: int | None = None) -> Facts:
         """What matters for a message in that place; with the person, also what they used up of their budget.
 
-        Read anew after every change that this process makes, and after `FACTS_SECONDS` for the sake of others.
+        Read anew after every change that this process makes, and after those that others are found to have made.
         """
         key, now = (where.server_id, where.parent_id, where.channel_id), time.monotonic()
+        if now - self._looked_at > LOOK_SECONDS:
+            self._looked_at = now
+            await self.services.store.run(changes.look)
         version, read_at, found = self._facts.get(key, (-1, 0.0, None))
         if found is None or version != changes.version() or now - read_at > FACTS_SECONDS:
             version = changes.version()  # before reading: what changes meanwhile is read again

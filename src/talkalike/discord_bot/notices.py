@@ -41,17 +41,23 @@ class Notices:
 
     async def trouble(self, trigger: discord.Message, error: TalkalikeError) -> None:
         """One useful line for the channel; for some minutes after it, a sign under the message is enough."""
+        if await self.turned_away(trigger, error):
+            return
+        try:
+            await trigger.add_reaction(SIGN)
+        except discord.HTTPException as refused:
+            _log.info("A warning sign was not taken by Discord: %s", refused)
+
+    async def turned_away(self, trigger: discord.Message, error: TalkalikeError) -> bool:
+        """The line without the sign, for when there are too many messages as it is. False where it was told lately."""
         now, channel_id = time.monotonic(), trigger.channel.id
         last = self._troubles.get(channel_id)
         if last is not None and now - last < QUIET_SECONDS:
-            try:
-                await trigger.add_reaction(SIGN)
-            except discord.HTTPException as refused:
-                _log.info("A warning sign was not taken by Discord: %s", refused)
-            return
+            return False
         _remember(self._troubles, channel_id, now)
         why = str(error) if isinstance(error, FOR_EVERYBODY) else "Something failed on my side; `/status` tells more."
         await self.say(trigger, f"I can't answer right now. {why}")
+        return True
 
     async def once_a_day(self, trigger: discord.Message, topic: str, words: str) -> None:
         """The same topic is told to a person once a day in each channel."""

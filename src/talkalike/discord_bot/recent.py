@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import discord
@@ -33,6 +33,7 @@ class Recent:
         self._limit = limit
         self._kept = kept
         self._channels: OrderedDict[int, _Channel] = OrderedDict()
+        self._total = 0  # messages in them
 
     async def history(self, channel: discord.abc.Messageable, channel_id: int) -> list[Heard]:
         """Oldest first. Asks Discord the first time only. Raises discord's HTTPException where that fails."""
@@ -41,7 +42,7 @@ class Recent:
         if not known.loaded:
             async with known.reading:
                 if not known.loaded:
-                    await self._load(known, channel)
+                    await self._load(channel_id, known, channel)
             self._let_go(channel_id)
         return list(known.heard.values())
 
@@ -50,17 +51,16 @@ class Recent:
         known = self._channels.get(message.channel.id)
         if known is not None:
             late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
-            self._put(known, translate(message, me=self._me))
+            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
             if late:  # Discord does not promise that events come in the order of the messages
                 known.heard = dict(sorted(known.heard.items()))
-            if len(self._channels) * self._limit > self._kept:
-                self._let_go(message.channel.id)
+            self._let_go(message.channel.id)
 
     def edit(self, message: discord.Message) -> None:
         """A changed message, if it is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None and (message.id in known.heard or not known.loaded):
-            self._put(known, translate(message, me=self._me))
+            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
 
     def text_of(self, channel_id: int, message_id: int) -> str | None:
         """What a kept message says; None where it is not kept."""
@@ -82,42 +82,50 @@ class Recent:
         gone = set(message_ids)
         if not known.loaded:
             known.gone |= gone
-        for message_id in gone:
-            known.heard.pop(message_id, None)
+        self._change(channel_id, known, gone=gone)
         for message_id, heard in known.heard.items():
             if heard.said.reply_to in gone:
                 known.heard[message_id] = replace(heard, said=replace(heard.said, quoted=""))
 
     def forget(self, channel_id: int) -> None:
         """A channel that is gone or may no longer be read."""
-        self._channels.pop(channel_id, None)
+        known = self._channels.pop(channel_id, None)
+        self._total -= len(known.heard) if known else 0
 
     def clear(self) -> None:
         """Everything: messages may have been missed."""
         self._channels.clear()
+        self._total = 0
 
     def __len__(self) -> int:
         """Messages kept."""
-        return sum(len(known.heard) for known in self._channels.values())
+        return self._total
 
-    async def _load(self, known: _Channel, channel: discord.abc.Messageable) -> None:
+    async def _load(self, channel_id: int, known: _Channel, channel: discord.abc.Messageable) -> None:
         read = [message async for message in channel.history(limit=self._limit)]
-        fresh, known.heard, known.loaded = known.heard, {}, True
-        merged = {message.id: translate(message, me=self._me) for message in reversed(read)} | fresh
-        for message_id in sorted(merged.keys() - known.gone):
-            self._put(known, merged[message_id])
+        merged = {message.id: translate(message, me=self._me) for message in reversed(read)} | known.heard
+        ordered = {message_id: merged[message_id] for message_id in sorted(merged.keys() - known.gone)}
+        known.loaded = True
+        self._change(channel_id, known, gone=tuple(known.heard), put=ordered)
         known.gone.clear()
 
-    def _put(self, known: _Channel, heard: Heard) -> None:
-        known.heard[heard.said.id] = heard
+    def _change(
+        self, channel_id: int, known: _Channel, *, gone: Iterable[int] = (), put: Mapping[int, Heard] | None = None
+    ) -> None:
+        """Keeps the total right; a channel that was forgotten while it was read counts no more."""
+        before = len(known.heard)
+        for message_id in gone:
+            known.heard.pop(message_id, None)
+        known.heard |= put or {}
         while known.loaded and len(known.heard) > self._limit:
             del known.heard[next(iter(known.heard))]
+        if self._channels.get(channel_id) is known:
+            self._total += len(known.heard) - before
 
     def _let_go(self, newest: int) -> None:
-        total = len(self)
-        for channel_id in tuple(self._channels):
-            if total <= self._kept:
+        if self._total <= self._kept:
+            return
+        for channel_id in [one for one, known in self._channels.items() if known.loaded and one != newest]:
+            self.forget(channel_id)
+            if self._total <= self._kept:
                 return
-            if channel_id != newest and self._channels[channel_id].loaded:
-                total -= len(self._channels[channel_id].heard)
-                self.forget(channel_id)

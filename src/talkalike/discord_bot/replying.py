@@ -18,10 +18,11 @@ import discord
 
 from talkalike.chat.limits import refusal
 from talkalike.discord_bot import triggers
-from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing, account
+from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing, ending
 from talkalike.discord_bot.buttons import ReplyButtons
 from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
+from talkalike.discord_bot.ledger import Ledger
 from talkalike.discord_bot.line import Line
 from talkalike.discord_bot.lookups import Lookups
 from talkalike.discord_bot.markers import spoken_by
@@ -57,6 +58,9 @@ class Replying(Lookups):
         self._begun_at: OrderedDict[int, deque[float]] = OrderedDict()  # channel -> when its last replies began
         self._done: OrderedDict[int, tuple[Answer, float]] = OrderedDict()  # by trigger: the reply, and when it ended
         self._known_dms: set[int] = set()
+        self._resting = 0  # replies that wait for their channel's rate
+        self._telling: set[asyncio.Task[Any]] = set()
+        self.turned_away = 0  # messages, since the start, because too many were waiting
 
     async def respond(
         self, message: discord.Message, *, again: bool = False, prompt: str | None = None, test: bool = False
@@ -103,6 +107,25 @@ class Replying(Lookups):
     def queue_length(self) -> int:
         """How many replies wait for their turn."""
         return len(self._line)
+
+    async def settle(self) -> None:
+        """Writes down what the replies under way saw and sent, so that deleting somebody's data finds it."""
+        for answer in tuple(self._answers):
+            if answer.ledger is not None:
+                await answer.ledger.settle()
+
+    def _overloaded(self, channel_id: int) -> bool:
+        """More replies are on their way than the line can take, so one more need not trouble the store first."""
+        settings = self.services.settings
+        coming = len(self._answers) - self._resting
+        return coming >= settings.at_once + settings.max_waiting or self._line.full(channel_id)
+
+    def _turn_away(self, message: discord.Message) -> None:
+        """No answer, and nothing in the store: the channel is told in one line."""
+        self.turned_away += 1
+        telling = asyncio.get_running_loop().create_task(self._notices.turned_away(message, self._line.turned_away()))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     def _start(self, answer: Answer) -> asyncio.Task[None]:
         answer.task = asyncio.get_running_loop().create_task(self._answer(answer))
@@ -178,7 +201,11 @@ class Replying(Lookups):
                 begun.popleft()
             if len(begun) < each_minute:
                 break
-            await asyncio.sleep(begun[0] - a_minute_ago)
+            self._resting += 1
+            try:
+                await asyncio.sleep(begun[0] - a_minute_ago)
+            finally:
+                self._resting -= 1
         begun.append(time.monotonic())
 
     async def _begin(self, answer: Answer, facts: Facts) -> None:
@@ -196,7 +223,7 @@ class Replying(Lookups):
             again=answer.again,
             test=answer.test,
         )
-        claim = asyncio.ensure_future(self.services.store.run(replies.begin, beginning))
+        claim = asyncio.ensure_future(self.services.store.together(replies.begin_all, beginning))
         try:
             answer.reply_id = await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -242,9 +269,8 @@ class Replying(Lookups):
         answer.showing = showing
         asked = asks_what_it_is(answer.prompt if answer.prompt is not None else trigger.content)
         disclosed = await self._greet(answer)
-        writing = Writing(
-            answer, outcome=outcome, showing=showing, buttons=buttons, store=self.services.store, facts=facts
-        )
+        answer.ledger = Ledger(self.services.store, answer.reply_id or 0)
+        writing = Writing(answer, answer.ledger, outcome=outcome, showing=showing, buttons=buttons, facts=facts)
         await writing.write(pipeline, talk, {str(one.id): one.author_id for one in said})
         self.remember(where.channel_id, talk.seen)
         if asked and not disclosed:
@@ -267,7 +293,8 @@ class Replying(Lookups):
         self._done[answer.trigger.id] = (answer, time.monotonic())
         if len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
-        await self.services.store.run(account, answer, outcome)
+        ledger = answer.ledger or Ledger(self.services.store, answer.reply_id or 0)
+        await ledger.end(ending(outcome))
         self.client.dispatch("reply_ended", answer, outcome)
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:

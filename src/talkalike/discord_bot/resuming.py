@@ -15,7 +15,7 @@ from talkalike.store import replies
 from talkalike.store.replies import ReplyRow, ReplyState
 
 LOST = "The bot was restarted while the reply was written."
-LOOK_AHEAD = 20  # messages after the trigger among which a part of the reply may stand
+LOOK_AHEAD = 100  # messages after the trigger among which a part of the reply may stand: as many as one request tells
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
     message = await channel.fetch_message(row.trigger_id)
     where = replying.place(channel)
     facts = await replying.facts(where)
-    who = triggers.actor(await _with_roles(message), hidden=facts.hidden)
+    who = triggers.actor(await with_roles(message), hidden=facts.hidden)
     if not triggers.decide_talk(message, who, where, facts, is_addressed=True).allowed:
         return None
     me = replying.me
@@ -57,7 +57,8 @@ async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
     return message
 
 
-async def _with_roles(message: discord.Message) -> discord.abc.User:
+async def with_roles(message: discord.Message) -> discord.User | discord.Member:
+    """Who wrote it: a message that was read instead of heard does not say which roles they have."""
     if message.guild is None or isinstance(message.author, discord.Member):
         return message.author
     return message.guild.get_member(message.author.id) or await message.guild.fetch_member(message.author.id)

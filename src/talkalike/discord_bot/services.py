@@ -14,8 +14,8 @@ from talkalike.store.store import Store
 class BotSettings:
     """Settings of the bot as a whole. `options` are the bot-wide values of `talkalike.chat.options`.
 
-    `upload_cap` and `text_file_cap` in bytes; `stale_after` in seconds: how long an unfinished reply of an earlier
-    process is still worth answering after a restart.
+    `upload_cap` and `text_file_cap` in bytes; `stale_after` in seconds: how old a message that was missed, or whose
+    reply broke off with the last process, may be to be answered when the bot is back. 0: none is.
     """
 
     owner_ids: frozenset[int] = frozenset()

@@ -68,10 +68,13 @@ def listen(host: str, port: int, *, api_key: str) -> socket.socket:
         )
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        listening = socket.create_server((host, port), family=family)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise UserError(f"Cannot serve at {host}:{port}: {reason}.", hint="Choose another port.") from None
+    # Inherited by what it accepts: a streamed piece goes out at once. asyncio sets it only where a protocol is named.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 async def serve(

@@ -164,7 +164,7 @@ async def score_likeness(
     written = [reply for reply in heldout if reply.words]
     bits = _bits(double, base, choose(written, settings.bits_replies, seed=settings.seed), settings, progress, notes)
     progress("comparing manners", 0, 4)
-    style = _style(material, (real, said_double, said_base), settings, notes)
+    style = compare_style(material, (real, said_double, said_base), settings, notes)
     progress("comparing manners", 1, 4)
     boot = {"bootstrap": settings.bootstrap, "seed": settings.seed}
     habits = compare_habits(training=training, real=real, double=said_double, base=said_base, **boot)
@@ -201,6 +201,32 @@ async def score_likeness(
         seed=settings.seed,
         notes=tuple(notes),
     )
+
+
+def compare_style(
+    material: Material, arms: Sequence[Sequence[Sequence[str]]], settings: LikenessSettings, notes: list[str]
+) -> StyleRecovery | None:
+    """How often a classifier takes each arm (real, double, base; bursts for the same contexts) for the author.
+
+    None, with a sentence in `notes`, where too little was written to learn what is the author's manner.
+    """
+    author_settings = AuthorSettings(pool_size=settings.pool_size, bootstrap=settings.bootstrap, seed=settings.seed)
+    shared = {said.conversation for said in material.training_messages if said.speaker == material.author}
+    author: list[str] = []
+    others: dict[str, list[str]] = defaultdict(list)
+    for said in material.training_messages:
+        if said.speaker == material.author:
+            author.append(said.text)
+        elif said.conversation in shared:
+            others[said.speaker].append(said.text)
+    try:
+        classifier = AuthorClassifier(author, others, author_settings)
+    except UserError as problem:
+        notes.append(f"Style recovery was not measured. {problem.what}")
+        return None
+    real, double, base = arms
+    reference = choose(bursts_of_others(material.heldout_messages, material.author), 3 * len(real), seed=settings.seed)
+    return style_recovery(classifier, real=real, double=double, base=base, others=reference, settings=author_settings)
 
 
 def choose(items: Sequence[Item], count: int, *, seed: int) -> list[Item]:
@@ -254,28 +280,6 @@ async def _generate(
         fingerprint=arm.fingerprint,
         progress=lambda done, total: progress(stage, done, total),
     )
-
-
-def _style(
-    material: Material, arms: Sequence[Sequence[Sequence[str]]], settings: LikenessSettings, notes: list[str]
-) -> StyleRecovery | None:
-    author_settings = AuthorSettings(pool_size=settings.pool_size, bootstrap=settings.bootstrap, seed=settings.seed)
-    shared = {said.conversation for said in material.training_messages if said.speaker == material.author}
-    author: list[str] = []
-    others: dict[str, list[str]] = defaultdict(list)
-    for said in material.training_messages:
-        if said.speaker == material.author:
-            author.append(said.text)
-        elif said.conversation in shared:
-            others[said.speaker].append(said.text)
-    try:
-        classifier = AuthorClassifier(author, others, author_settings)
-    except UserError as problem:
-        notes.append(f"Style recovery was not measured. {problem.what}")
-        return None
-    real, double, base = arms
-    reference = choose(bursts_of_others(material.heldout_messages, material.author), 3 * len(real), seed=settings.seed)
-    return style_recovery(classifier, real=real, double=double, base=base, others=reference, settings=author_settings)
 
 
 def _bits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -55,6 +56,22 @@ class Target:
     fictional: bool = False  # the chats are invented, and everything made from them is to say so
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What `prepare` wrote, and when the messages it cleaned were sent: per platform, an array (UTC ms) a chat."""
+
+    manifest: Manifest
+    sent_ms: dict[Platform, list[array[int]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Example:
+    """A document and its tokens, rendered at once while the tokens of its texts are at hand."""
+
+    document: Document
+    rendered: Rendered
+
+
 @dataclass(slots=True, kw_only=True)
 class _Tally:
     sources: dict[str, int] = field(default_factory=dict)
@@ -93,7 +110,8 @@ class _Preparation:
         self._reactions = settings.reactions and has_sign(renderer)
         self.tally = _Tally()
         self._tokens: dict[str, list[int]] = {}
-        self.documents: dict[str, list[Document]] = {split: [] for split in SPLITS}
+        self.examples: dict[str, list[_Example]] = {split: [] for split in SPLITS}
+        self.sent_ms: dict[Platform, list[array[int]]] = {}
 
     def add(self, conversation: Conversation, messages: Iterable[Message]) -> None:
         read = list(messages)
@@ -104,6 +122,8 @@ class _Preparation:
         cleaned = clean(read, self.settings.cleaning)
         self.tally.dropped.update(cleaned.dropped)
         self.tally.redacted.update(cleaned.redacted)
+        times = array("q", (message.sent_ms for message in cleaned.messages))
+        self.sent_ms.setdefault(conversation.platform, []).append(times)
         gap_ms = self.settings.gap_ms[conversation.platform]
         turns = self._turns(conversation, read, cleaned.messages)
         sessions = list(split_sessions(conversation, turns, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS))
@@ -114,7 +134,7 @@ class _Preparation:
         for index, session in enumerate(speaking):
             split = "train" if index < start else "heldout"
             self.tally.sessions[split] += 1
-            self.documents[split] += self._documents(session)
+            self.examples[split] += self._examples(session)
 
     def _turns(
         self, conversation: Conversation, read: Sequence[Message], cleaned: Sequence[Message]
@@ -140,7 +160,7 @@ class _Preparation:
     def _cost(self, message: Message) -> int:
         return self.renderer.turn_cost(self.names.of(message.author), len(self._tokens[message.id]))
 
-    def _documents(self, session: Session) -> list[Document]:
+    def _examples(self, session: Session) -> list[_Example]:
         messages = session.messages
         encoded = self.renderer.encode_texts([message.text for message in messages])
         self._tokens = {message.id: ids for message, ids in zip(messages, encoded, strict=True)}
@@ -151,7 +171,7 @@ class _Preparation:
             if index not in near:
                 what = "messages" if emoji_of(message.text) is None else "reactions"
                 self.tally.left_out[f"{what} too far from any reply"] += 1
-        documents: list[Document] = []
+        examples: list[_Example] = []
         for start, stop in kept:
             for piece in split_sessions(
                 session.conversation,
@@ -162,9 +182,13 @@ class _Preparation:
             ):
                 end = start + len(piece.messages)
                 following = messages[end] if end < len(messages) else None
-                documents.append(self._document(piece, following))
+                document = self._document(piece, following)
+                if any(document.learn):
+                    tokens = [self._tokens[message.id] for message in piece.messages]
+                    rendered = render_document(self.renderer, document, encoded=tokens)
+                    examples.append(_Example(document=document, rendered=rendered))
                 start = end
-        return [document for document in documents if any(document.learn)]
+        return examples
 
     def _document(self, piece: Session, following: Message | None) -> Document:
         return Document(
@@ -178,29 +202,39 @@ class _Preparation:
 
     def separate(self) -> None:
         """Moves a session to the held-out part if there is none yet, and unlearns what training texts repeat there."""
-        if not self.documents["heldout"] and len(self.documents["train"]) > 1:
-            newest = max(self.documents["train"], key=lambda document: document.sent_ms[-1])
-            self.documents["train"].remove(newest)
-            self.documents["heldout"].append(newest)
+        train, heldout = self.examples["train"], self.examples["heldout"]
+        if not heldout and len(train) > 1:
+            newest = max(range(len(train)), key=lambda index: train[index].document.sent_ms[-1])
+            heldout.append(train.pop(newest))
             self.tally.sessions.update(train=-1, heldout=1)
         known = NearDuplicates()
-        for document in self.documents["train"]:
-            for turn in document.turns:
+        for example in train:
+            for turn in example.document.turns:
                 if len(turn.text.split()) >= MIN_WORDS:
                     known.add(turn.text)
-        self.documents["heldout"] = [self._without_repeats(known, doc) for doc in self.documents["heldout"]]
+        heldout[:] = [self._without_repeats(known, example) for example in heldout]
 
-    def _without_repeats(self, known: NearDuplicates, document: Document) -> Document:
+    def _without_repeats(self, known: NearDuplicates, example: _Example) -> _Example:
+        document = example.document
         repeats = [
             learn and len(turn.text.split()) >= MIN_WORDS and known.seen(turn.text)
             for learn, turn in zip(document.learn, document.turns, strict=True)
         ]
+        if not any(repeats):
+            return example
         self.tally.left_out["held-out messages that repeat training ones"] += sum(repeats)
         learn = tuple(was and not repeat for was, repeat in zip(document.learn, repeats, strict=True))
-        return replace(document, learn=learn)
+        document = replace(document, learn=learn)
+        return _Example(document=document, rendered=render_document(self.renderer, document))
 
-    def counts(self, split: str, rendered: Sequence[Rendered]) -> SplitCounts:
-        documents = self.documents[split]
+    def documents(self, split: str) -> list[Document]:
+        return [example.document for example in self.examples[split]]
+
+    def rendered(self, split: str) -> list[Rendered]:
+        return [example.rendered for example in self.examples[split]]
+
+    def counts(self, split: str) -> SplitCounts:
+        documents, rendered = self.documents(split), self.rendered(split)
         turns = [
             (turn, learn) for document in documents for turn, learn in zip(document.turns, document.learn, strict=True)
         ]
@@ -225,7 +259,7 @@ def prepare(
     settings: PrepareSettings,
     target: Target,
     progress: Callable[[int, int], None] | None = None,
-) -> Manifest:
+) -> Prepared:
     """Writes the example set of `chosen` speakers to `target.folder`. `progress` is told (conversations done, all).
 
     Raises UserError when the chosen speakers said too little to learn from and to hold something out.
@@ -238,12 +272,11 @@ def prepare(
         work.add(conversation, archive.messages(conversation.id))
     work.separate()
     names = tuple(dict.fromkeys(work.names.of(person) for person in chosen))
-    if not work.documents["heldout"]:
+    if not work.examples["heldout"]:
         raise UserError(
             f"{' and '.join(names)} said too little: one short session cannot be learned from and tested on.",
             hint="Import more conversations, or choose a speaker from `talkalike people`.",
         )
-    rendered = {split: [render_document(renderer, doc) for doc in work.documents[split]] for split in SPLITS}
     about = Manifest(
         name=target.folder.name,
         speakers=names,
@@ -262,20 +295,27 @@ def prepare(
             },
         },
         sources=work.tally.sources,
-        train=work.counts("train", rendered["train"]),
-        heldout=work.counts("heldout", rendered["heldout"]),
+        train=work.counts("train"),
+        heldout=work.counts("heldout"),
         dropped=dict(+work.tally.dropped),
         redacted=dict(work.tally.redacted),
         left_out=dict(+work.tally.left_out),
         fictional=target.fictional,
     )
-    return write_examples(target.folder, work.documents, rendered, about)
+    documents = {split: work.documents(split) for split in SPLITS}
+    rendered = {split: work.rendered(split) for split in SPLITS}
+    manifest = write_examples(target.folder, documents, rendered, about)
+    return Prepared(manifest=manifest, sent_ms=work.sent_ms)
 
 
-def render_document(renderer: Renderer, document: Document) -> Rendered:
-    """The training rendering of a document."""
+def render_document(renderer: Renderer, document: Document, *, encoded: Sequence[list[int]] | None = None) -> Rendered:
+    """The training rendering of a document. `encoded`: the tokens of its turns' texts, where they are known."""
     return renderer.conversation(
-        document.turns, document.learn, ended=document.ended, next_speaker=document.next_speaker
+        document.turns,
+        document.learn,
+        ended=document.ended,
+        next_speaker=document.next_speaker,
+        encoded=encoded,
     )
 
 

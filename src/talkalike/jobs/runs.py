@@ -24,7 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class Run:
     """A training. `state` is None where there is no telling: it says it runs, but nothing here runs it.
 
-    `kind` is "sft" or "rl". `settings` are those it was started with, empty until it wrote them.
+    `kind` is "sft", "rl", "dpo" or "reward". `settings` are those it was started with, empty until it wrote them.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ def run(folder: Path, name: str) -> Run | None:
     wanted = job.about if job else {}
     settings = mapping_of(described, "settings")
     state = _state(folder, text_of(described, "state"), job)
-    kind = text_of(described, "kind") or "sft"
+    kind = text_of(described, "kind") or text_of(wanted, "kind") or "sft"
     return Run(
         folder=path,
         model=text_of(described, "model") or text_of(wanted, "name") or name,

@@ -23,7 +23,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What is known about one model. `parents` names everything it was made from, oldest first."""
+    """What is known about one model. `parents` names what it was made from, oldest first.
+
+    An adapter's begin with the whole model that it stands on, whose card tells what that was made from.
+    """
 
     name: str
     kind: str  # "base", "adapter" (PEFT's format) or "full" (a whole model of our own)

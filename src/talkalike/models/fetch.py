@@ -14,11 +14,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
-from talkalike.models.catalog import CARD_FILE, Card, Catalog
+from talkalike.models.catalog import CARD_FILE, Card, Catalog, check_name
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 EMBEDDED_NAME = "smollm2-135m-instruct"
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -51,6 +55,33 @@ def fetch_base(wanted: str, catalog: Catalog, *, say: Say, source: str = "auto")
     raise UserError(
         f"There is no base model '{wanted}': it is neither in the workspace nor a folder.",
         hint=f"Use '{EMBEDDED_NAME}', a folder with a Hugging Face model, or a hub id such as owner/model.",
+    )
+
+
+def fresh_palm(
+    name: str, vocabulary: Tokenizer, catalog: Catalog, *, like: str, sizes: Mapping[str, Any], seed: int = 0
+) -> Card:
+    """A PaLM (`models.palm`) with random weights and the vocabulary of the model `like`, as a base.
+
+    `sizes` are fields of PalmConfig. Raises UserError for sizes that fit no network, or a name that is taken.
+    """
+    from talkalike.models.palm import new_palm
+    from talkalike.models.palm_config import PalmConfig
+
+    if catalog.exists(check_name(name)):
+        raise UserError(f"There is a model '{name}' already.", hint="Choose another name.")
+    _silence()
+    try:
+        config = PalmConfig(vocab_size=vocabulary.get_vocab_size(), **sizes)
+    except ValueError as problem:
+        raise UserError(f"There is no such network: {problem}", hint="Choose other sizes.") from None
+    return _install(
+        catalog,
+        name,
+        fill=lambda folder: new_palm(folder, config, vocabulary, seed=seed),
+        source=f"random weights, the vocabulary of {like}",
+        settings=dict(sizes),
+        seed=seed,
     )
 
 
@@ -92,10 +123,8 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    _silence()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The GGUF names its pre-tokenizer ("smollm": digits one by one, then GPT-2's rule); transformers drops the digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -160,7 +189,7 @@ def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
     return _install(catalog, name, source=f"folder:{folder}", fill=fill)
 
 
-def _install(catalog: Catalog, name: str, *, source: str, fill: Callable[[Path], None]) -> Card:
+def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **about: Any) -> Card:
     """Fills a scratch folder beside its place and moves it there; the card is written last and makes it a model."""
     target = catalog.path(name)
     catalog.root.mkdir(parents=True, exist_ok=True)
@@ -173,9 +202,17 @@ def _install(catalog: Catalog, name: str, *, source: str, fill: Callable[[Path],
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    card = Card(name=name, kind="base", created=created, source=source)
+    card = Card(name=name, kind="base", created=created, **about)
     catalog.save_card(card)
     return card
+
+
+def _silence() -> None:
+    """transformers' progress bars and warnings tell nothing here."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _hub_answers() -> bool:

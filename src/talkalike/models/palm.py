@@ -98,7 +98,8 @@ class PalmBlock(GradientCheckpointingLayer):
     def _turn(self, heads_BTHK: Tensor, turns: Turns, decay: Tensor | None) -> tuple[Tensor, Tensor]:
         """Queries (B, heads, T, K) and the key (B, 1, T, K) at their positions."""
         if self.config.qk_norm:
-            query, key = heads_BTHK[:, :, :-1], heads_BTHK[:, :, -1:]
+            exact_BTHK = heads_BTHK.to(self.key_norm.weight.dtype)  # autocast leaves RMS norms to us
+            query, key = exact_BTHK[:, :, :-1], exact_BTHK[:, :, -1:]
             heads_BTHK = torch.cat([self.query_norm(query), self.key_norm(key)], dim=2).to(heads_BTHK.dtype)
         cosines, sines = turns
         first, second = heads_BTHK.chunk(2, dim=-1)

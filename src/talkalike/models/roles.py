@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
@@ -238,9 +238,3 @@ class Roles:
             replaced[place] = self.network.get_submodule(place)
             setattr(self.network.get_submodule(parent), child, block)
         return replaced
-
-
-def hidden_states(network: PreTrainedModel, inputs: dict[str, Tensor], **options: Any) -> Tensor:
-    """The last layer's states (1, T, width) after the final norm: what heads of our own stand on."""
-    output = cast(Any, network).base_model(**inputs, use_cache=False, **options)
-    return cast(Tensor, output.last_hidden_state)

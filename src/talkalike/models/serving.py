@@ -25,6 +25,8 @@ def serving_model(root: Path) -> str | None:
 def promote(root: Path, name: str, by: str) -> None:
     """Marks the model as the one that serves. Raises UserError, and changes nothing, for one that cannot be used."""
     card = Catalog(root).card(name)  # there, and readable
+    if card.kind == "reward":
+        raise UserError(f"'{name}' is a reward model: it judges replies and writes none.", hint="Name a double.")
     if card.kind == "adapter" and not Catalog(root).exists(card.base):
         raise UserError(
             f"'{name}' stands on '{card.base}', which is not here.", hint="Fetch its base first: talkalike models fetch"

@@ -220,6 +220,12 @@ class DiscordSettings(Section):
     text_file_kb: int = Field(
         default=64, ge=0, le=10240, description="KiB of an attached text file that the model reads."
     )
+    catch_up_minutes: float = Field(
+        default=10.0,
+        ge=0,
+        le=1440,
+        description="How old a message may be that is still answered when the bot was away and is back. 0: none is.",
+    )
     at_once: int = Field(default=4, ge=1, description="Replies written at the same time, over all channels.")
     max_waiting: int = Field(default=32, ge=0, description="Replies that may wait for their turn.")
     shards: int = Field(default=1, ge=0, description="Connections to Discord. 0: as many as Discord recommends.")

@@ -1,23 +1,42 @@
-"""Counts the changes this process makes to rules, settings, marks and consent, so that what was read can be kept.
+"""Counts the changes made to rules, settings, marks and consent, so that what was read can be kept.
 
-Another process's changes are not counted: whoever keeps what it read has to look again after a while.
+Those of this process count at once. Those of others count when somebody looks.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from django.db.models import Count, Max
+
+from talkalike.store.tables import tables
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _made = 0
+_found: list[Any] = []
 
 
 def version() -> int:
     """Grows with every change. What was read under an older version may be out of date."""
     return _made
+
+
+def look() -> None:
+    """Counts it as a change if the tables are not as they were at the last look: every row says when it was written."""
+    global _made, _found
+    found = [
+        tables.PermissionRule.objects.aggregate(Count("id"), Max("at")),
+        tables.ScopedOption.objects.aggregate(Count("id"), Max("at")),
+        tables.ContextMark.objects.aggregate(Count("id"), Max("at")),
+        tables.Person.objects.aggregate(Count("user_id"), Max("since")),
+    ]
+    if found != _found:
+        _found = found
+        _made += 1
 
 
 def changing(function: Callable[P, T]) -> Callable[P, T]:

@@ -148,6 +148,7 @@ class Reply(models.Model):
     messages: Any  # the manager of its Discord messages
 
     class Meta:
+        verbose_name_plural = "replies"
         constraints = (models.UniqueConstraint(fields=("trigger_id", "attempt"), name="one_reply_per_attempt"),)
         indexes = (
             models.Index(fields=("channel_id", "-id"), name="replies_of_channel"),
@@ -198,6 +199,7 @@ class Usage(models.Model):
     tokens = models.PositiveBigIntegerField(default=0)
 
     class Meta:
+        verbose_name_plural = "usage"
         constraints = (models.UniqueConstraint(fields=("day", "server_id", "user_id"), name="one_usage_per_day"),)
         indexes = (models.Index(fields=("user_id",), name="usage_of_user"),)
 
@@ -209,3 +211,6 @@ class Person(models.Model):
     training = models.BooleanField(default=False)
     seen = models.BooleanField(default=True)
     since = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "people"

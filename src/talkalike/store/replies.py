@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
@@ -13,24 +12,14 @@ from django.db.models import Max
 from django.utils import timezone
 
 from talkalike.store import seen_texts, storable
+from talkalike.store.recording import Ending, Record, Sent, record
+from talkalike.store.recording import ReplyState as ReplyState
 from talkalike.store.tables import tables
 
 if TYPE_CHECKING:
     from talkalike.store.models import Reply
 
 TRIES = 5  # of two that regenerate at once, one counts again
-
-
-class ReplyState(StrEnum):
-    """How a reply fares. Only WRITING can change."""
-
-    WRITING = "writing"
-    DONE = "done"
-    SILENT = "silent"  # the model chose to say nothing, or only reacted
-    CANCELLED = "cancelled"
-    STALE = "stale"  # new messages made it pointless
-    FAILED = "failed"  # the engine or Discord failed
-    LOST = "lost"  # the process ended meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,20 +102,9 @@ def begin(beginning: Beginning) -> int | None:
             before = tables.Reply.objects.filter(trigger_id=beginning.trigger_id).aggregate(last=Max("attempt"))
             attempt += before["last"] or 0
         try:
+            row = _begun(beginning, attempt)
             with transaction.atomic():
-                row = tables.Reply.objects.create(
-                    trigger_id=beginning.trigger_id,
-                    attempt=attempt,
-                    channel_id=beginning.channel_id,
-                    server_id=beginning.server_id or 0,
-                    thread=beginning.thread,
-                    asker_id=beginning.asker_id,
-                    model=beginning.model,
-                    sampling=storable.json(beginning.sampling),
-                    test=beginning.test,
-                    state=ReplyState.WRITING.value,
-                    began_at=timezone.now(),
-                )
+                row.save(force_insert=True)
             return int(row.pk)
         except IntegrityError:
             if not beginning.again:
@@ -134,55 +112,37 @@ def begin(beginning: Beginning) -> int | None:
     return None
 
 
-def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
-    """Stores what the model saw: {"kept": [{id, author_id, speaker, text, tokens, why}], "left_out": [], "budget": n}.
-
-    `author_id` is who wrote the message; texts without one cannot be found when their author wants to be forgotten.
-    Of what was left out only ids and reasons are kept, never what people wrote outside the model's view.
-    False where the reply is gone: it was forgotten meanwhile.
-    """
+def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
+    """As `begin`, for several at once. Raises IntegrityError where another process begins one of them just now."""
+    if len(beginnings) == 1:
+        return [begin(beginnings[0])]
     with transaction.atomic():
-        row = _locked(reply_id)
-        if row is None:
-            return False
-        row.seen = {
-            "kept": seen_texts.keep(seen.get("kept", ()), channel_id=row.channel_id, server_id=row.server_id),
-            "left_out": [
-                {"id": str(item["id"]), "tokens": item.get("tokens", 0), "why": storable.text(item.get("why", ""))}
-                for item in seen.get("left_out", ())
-            ],
-            "budget": seen.get("budget", 0),
-        }
-        row.save(update_fields=["seen"])
-        return True
+        attempts = tables.Reply.objects.filter(trigger_id__in={one.trigger_id for one in beginnings})
+        last = dict(attempts.values_list("trigger_id").annotate(last=Max("attempt")))
+        rows: list[Reply | None] = []
+        for one in beginnings:
+            attempt = last.get(one.trigger_id, 0) + 1
+            granted = one.again or attempt == 1
+            rows.append(_begun(one, attempt) if granted else None)
+            if granted:
+                last[one.trigger_id] = attempt
+        tables.Reply.objects.bulk_create([row for row in rows if row is not None])
+    return [None if row is None else int(row.pk) for row in rows]
+
+
+def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
+    """Stores what the model saw, as `Record` tells. False where the reply is gone: it was forgotten meanwhile."""
+    return record([Record(reply_id=reply_id, seen=seen)])[0]
 
 
 def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
-    """Stores a Discord message of the reply; said again (an edit, or another attempt), it is this reply's from now on.
-
-    False as in `saw`.
-    """
-    with transaction.atomic():
-        if _locked(reply_id) is None:
-            return False
-        known = {"text": "" if seen_texts.forgotten({message_id}) else storable.text(text)}
-        tables.SentMessage.objects.update_or_create(
-            message_id=message_id,
-            defaults={**known, "reply_id": reply_id, "index": index},
-            create_defaults={**known, "reply_id": reply_id, "index": index, "at": timezone.now()},
-        )
-        return True
+    """Stores a Discord message of the reply. False as in `saw`."""
+    return record([Record(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
 
 
 def reacted(reply_id: int, emoji: str) -> bool:
     """Stores that the double reacted with an emoji. False as in `saw`."""
-    with transaction.atomic():
-        row = _locked(reply_id)
-        if row is None:
-            return False
-        row.reactions = [*row.reactions, storable.text(emoji)]
-        row.save(update_fields=["reactions"])
-        return True
+    return record([Record(reply_id=reply_id, reactions=(emoji,))])[0]
 
 
 def end(
@@ -195,20 +155,8 @@ def end(
     problem: str = "",
 ) -> bool:
     """Ends a reply that is being written; False if it had ended before (the first end counts)."""
-    if state is ReplyState.WRITING:
-        raise ValueError("a reply does not end by being written")
-    writing = tables.Reply.objects.filter(id=reply_id, state=ReplyState.WRITING.value)
-    return (
-        writing.update(
-            state=state.value,
-            ended_at=timezone.now(),
-            tokens=tokens,
-            seconds=seconds,
-            first_seconds=first_seconds,
-            problem=storable.text(problem),
-        )
-        == 1
-    )
+    ending = Ending(state=state, tokens=tokens, seconds=seconds, first_seconds=first_seconds, problem=problem)
+    return record([Record(reply_id=reply_id, ending=ending)])[0]
 
 
 def by_id(reply_id: int) -> ReplyRow | None:
@@ -288,8 +236,20 @@ def row_of(row: Reply) -> ReplyRow:
     )
 
 
-def _locked(reply_id: int) -> Reply | None:
-    return tables.Reply.objects.select_for_update().filter(id=reply_id).first()
+def _begun(beginning: Beginning, attempt: int) -> Reply:
+    return tables.Reply(
+        trigger_id=beginning.trigger_id,
+        attempt=attempt,
+        channel_id=beginning.channel_id,
+        server_id=beginning.server_id or 0,
+        thread=beginning.thread,
+        asker_id=beginning.asker_id,
+        model=beginning.model,
+        sampling=storable.json(beginning.sampling),
+        test=beginning.test,
+        state=ReplyState.WRITING.value,
+        began_at=timezone.now(),
+    )
 
 
 def _first(**conditions: int) -> ReplyRow | None:

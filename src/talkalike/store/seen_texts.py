@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.utils import timezone
 
@@ -14,56 +16,85 @@ from talkalike.store.tables import tables
 if TYPE_CHECKING:
     from talkalike.store.models import SeenText
 
+Key: TypeAlias = tuple[int, str]  # a message and the digest of one of its wordings
 FORGOTTEN = ""  # the digest of a message whose text must not be stored again
 
 
-def keep(items: Iterable[Mapping[str, Any]], *, channel_id: int, server_id: int) -> list[dict[str, Any]]:
-    """Stores the texts of `items` ({id, author_id, speaker, text, tokens, why}); returns references for the reply."""
-    items = list(items)
-    now = timezone.now()
-    rows: dict[tuple[int, str], Any] = {}
-    keys: list[tuple[int, str]] = []
-    for item in items:
-        message_id = _number(item["id"])
-        speaker, text = storable.text(item.get("speaker", "")), storable.text(item.get("text", ""))
-        author_id = int(item.get("author_id") or 0)
-        told = "\x00".join((str(channel_id), str(author_id), speaker, text))
-        key = (message_id, hashlib.sha256(told.encode()).hexdigest()[:32])
-        keys.append(key)
-        rows[key] = tables.SeenText(
-            message_id=key[0],
-            digest=key[1],
-            channel_id=channel_id,
-            server_id=server_id,
-            author_id=author_id,
-            speaker=speaker,
-            text=text,
-            seen_at=now,
-        )
-    known = tables.SeenText.objects.filter(message_id__in={message_id for message_id, _ in rows})
-    ids: dict[tuple[int, str], int] = {}
-    gone = set()
-    for pk, message_id, digest in known.values_list("pk", "message_id", "digest"):
-        if digest == FORGOTTEN:
-            gone.add(message_id)
-        elif (message_id, digest) in rows:
-            ids[message_id, digest] = pk
-    if ids:
-        tables.SeenText.objects.filter(pk__in=ids.values()).update(seen_at=now)
-    fresh = [row for key, row in sorted(rows.items()) if key not in ids and key[0] not in gone]
-    stored = tables.SeenText.objects.bulk_create(  # two replies at once may store the same
-        fresh, update_conflicts=True, unique_fields=["message_id", "digest"], update_fields=["seen_at"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one reply read in a channel: `items` of {id, author_id, speaker, text, tokens, why}."""
+
+    items: tuple[Mapping[str, Any], ...]
+    channel_id: int
+    server_id: int
+
+    @property
+    def message_ids(self) -> set[int]:
+        """The messages it read, without the turns that are none."""
+        return {_number(item["id"]) for item in self.items} - {0}
+
+
+def stored(message_ids: set[int]) -> dict[Key, int]:
+    """The rows there are of these messages, by message and digest; FORGOTTEN is a digest as well."""
+    rows = tables.SeenText.objects.filter(message_id__in=message_ids)
+    return {(message_id, digest): pk for pk, message_id, digest in rows.values_list("pk", "message_id", "digest")}
+
+
+def forgotten(known: Iterable[Key]) -> set[int]:
+    """Those messages, of what `stored` knows, that were forgotten."""
+    return {message_id for message_id, digest in known if digest == FORGOTTEN}
+
+
+def keep(readings: Sequence[Reading], known: Mapping[Key, int], now: datetime) -> list[list[dict[str, Any]]]:
+    """Stores the texts that were read, but for forgotten ones; returns each reading's references for the reply.
+
+    `known` is what `stored` says of their messages.
+    """
+    gone = forgotten(known)
+    fresh: dict[Key, SeenText] = {}
+    again: set[int] = set()
+    keys: list[list[Key]] = []
+    for reading in readings:
+        keys.append([])
+        for item in reading.items:
+            speaker, text = storable.text(item.get("speaker", "")), storable.text(item.get("text", ""))
+            author_id = int(item.get("author_id") or 0)
+            told = "\x00".join((str(reading.channel_id), str(author_id), speaker, text))
+            key = (_number(item["id"]), hashlib.sha256(told.encode()).hexdigest()[:32])
+            keys[-1].append(key)
+            if key in known:
+                again.add(known[key])
+            elif key not in fresh and key[0] not in gone:
+                fresh[key] = tables.SeenText(
+                    message_id=key[0],
+                    digest=key[1],
+                    channel_id=reading.channel_id,
+                    server_id=reading.server_id,
+                    author_id=author_id,
+                    speaker=speaker,
+                    text=text,
+                    seen_at=now,
+                )
+    if again:
+        tables.SeenText.objects.filter(pk__in=again).update(seen_at=now)
+    made = tables.SeenText.objects.bulk_create(  # two processes at once may store the same
+        [row for _, row in sorted(fresh.items())],
+        update_conflicts=True,
+        unique_fields=["message_id", "digest"],
+        update_fields=["seen_at"],
     )
-    ids |= {(row.message_id, row.digest): row.pk for row in stored}
-    ids = {key: pk for key, pk in ids.items() if key[0] not in gone}
+    ids = {**known, **{(row.message_id, row.digest): row.pk for row in made}}
     return [
-        {
-            "text_id": ids.get(key),
-            "name": "" if key[0] else str(item["id"]),  # of a turn that is no message, such as the persona
-            "tokens": item.get("tokens", 0),
-            "why": storable.text(item.get("why", "")),
-        }
-        for key, item in zip(keys, items, strict=True)
+        [
+            {
+                "text_id": None if key[0] in gone else ids[key],
+                "name": "" if key[0] else str(item["id"]),  # of a turn that is no message, such as the persona
+                "tokens": item.get("tokens", 0),
+                "why": storable.text(item.get("why", "")),
+            }
+            for key, item in zip(of_reading, reading.items, strict=True)
+        ]
+        for of_reading, reading in zip(keys, readings, strict=True)
     ]
 
 
@@ -92,12 +123,6 @@ def forget(message_id: int) -> int:
         },
     )
     return deleted
-
-
-def forgotten(message_ids: set[int]) -> set[int]:
-    """Those of the messages that were forgotten."""
-    rows = tables.SeenText.objects.filter(message_id__in=message_ids, digest=FORGOTTEN)
-    return set(rows.values_list("message_id", flat=True))
 
 
 def _recalled(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,6 +15,7 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.store.configure import configure, database_settings
 
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 # Django's settings are the process's; two stores that open at once take turns.
@@ -21,6 +24,24 @@ _opening = threading.Lock()
 
 class StoreError(TalkalikeError):
     """The database failed: full, locked, damaged, gone. The message never holds its address's password."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One caller's part of a shared transaction: `function` gets the items of all who wait for it."""
+
+    function: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    waiting: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How a job ended."""
+
+    job: _Job
+    result: Any = None
+    error: Exception | None = None
 
 
 class Store:
@@ -33,6 +54,8 @@ class Store:
         """Use `open_store`. `name` is the database in words, without a password."""
         self._thread = thread
         self._closed = False
+        self._jobs: list[_Job] = []  # where there are any, the thread has been told to take them
+        self._jobs_lock = threading.Lock()
         self.name = name
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,6 +64,20 @@ class Store:
         Raises StoreError where the database fails or is closed.
         """
         return await asyncio.shield(asyncio.wrap_future(self._begin(partial(function, *args, **kwargs))))
+
+    async def together(self, function: Callable[[Sequence[T]], Sequence[R]], item: T) -> R:
+        """Calls `function` with the items of all who wait for it at that moment; returns what it says of this one.
+
+        Everything that waits shares one transaction: many small writes then cost little more than one. It is written
+        when this returns. A transaction that fails is tried again item by item, so that nobody suffers from another's
+        mistake. Raises as `run` does; a caller that is cancelled does not undo it either.
+        """
+        waiting: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        with self._jobs_lock:
+            if not self._jobs:
+                self._submit(self._take_jobs)
+            self._jobs.append(_Job(function, item, waiting))
+        return await waiting
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, for callers without an event loop."""
@@ -54,9 +91,21 @@ class Store:
             self._thread.shutdown()
 
     def _begin(self, work: Callable[[], T]) -> Future[T]:
+        return self._submit(partial(_guarded, self.name, work))
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
         if self._closed:
             raise StoreError(f"{self.name[0].upper()}{self.name[1:]} is closed.")
-        return self._thread.submit(_guarded, self.name, work)
+        return self._thread.submit(work)
+
+    def _take_jobs(self) -> None:
+        """Runs in the thread."""
+        with self._jobs_lock:
+            jobs, self._jobs = self._jobs, []
+        told = _tried(self.name, jobs)
+        for loop in {job.waiting.get_loop() for job in jobs}:
+            with suppress(RuntimeError):  # that loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(_tell, [one for one in told if one.job.waiting.get_loop() is loop])
 
     def __enter__(self) -> Store:
         return self
@@ -111,6 +160,41 @@ def _disconnect() -> None:
     from django.db import connections
 
     connections.close_all()
+
+
+def _tried(name: str, jobs: Sequence[_Job]) -> list[_Told]:
+    """All in one transaction; where that fails, each in its own."""
+    try:
+        return _guarded(name, partial(_in_one_transaction, jobs))
+    except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits is told
+        if len(jobs) == 1:
+            return [_Told(jobs[0], error=error)]
+    return [told for job in jobs for told in _tried(name, [job])]
+
+
+def _in_one_transaction(jobs: Sequence[_Job]) -> list[_Told]:
+    from django.db import transaction
+
+    by_function: dict[Any, list[_Job]] = {}
+    for job in jobs:
+        by_function.setdefault(job.function, []).append(job)
+    with transaction.atomic():
+        return [
+            _Told(job, result)
+            for function, mine in by_function.items()
+            for job, result in zip(mine, function([job.item for job in mine]), strict=True)
+        ]
+
+
+def _tell(told: Sequence[_Told]) -> None:
+    """Runs in the loop of those who wait; who was cancelled meanwhile does not."""
+    for one in told:
+        if one.job.waiting.done():
+            continue
+        if one.error is not None:
+            one.job.waiting.set_exception(one.error)
+        else:
+            one.job.waiting.set_result(one.result)
 
 
 def _guarded(name: str, work: Callable[[], T]) -> T:

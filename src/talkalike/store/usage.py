@@ -10,13 +10,21 @@ from talkalike.chat.limits import Used
 from talkalike.store.tables import tables
 
 
+def on_website(judge_id: int) -> int:
+    """The user under whom a visitor's talk on the website counts: a number below 0, which nobody has on Discord."""
+    return -judge_id
+
+
 def spend(user_id: int, server_id: int | None, *, replies: int, tokens: int, day: date) -> None:
     """Adds to what the person used on that server (None: in direct messages) that day."""
-    row, made = tables.Usage.objects.get_or_create(
-        day=day, server_id=server_id or 0, user_id=user_id, defaults={"replies": replies, "tokens": tokens}
-    )
-    if not made:  # added by the database: two at once both count
-        tables.Usage.objects.filter(pk=row.pk).update(replies=F("replies") + replies, tokens=F("tokens") + tokens)
+    account = tables.Usage.objects.filter(day=day, server_id=server_id or 0, user_id=user_id)
+    added = {"replies": F("replies") + replies, "tokens": F("tokens") + tokens}  # by the database: two at once count
+    if not account.update(**added):
+        _, made = account.get_or_create(
+            day=day, server_id=server_id or 0, user_id=user_id, defaults={"replies": replies, "tokens": tokens}
+        )
+        if not made:
+            account.update(**added)
 
 
 def used(user_id: int, server_id: int | None, day: date) -> Used:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-_ROWS = 16  # rows of logits worked off at once: as float32 they stay in a processor's cache
+_LOGITS = 3 * 2**18  # worked off at once: as float32 they stay in a processor's cache
 
 
 def log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
@@ -17,6 +17,11 @@ def log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
     Rows are worked off a few at a time: a float32 copy of all logits, or of their gradients, never exists.
     """
     return cast(Tensor, _LogLikelihood.apply(logits_LV, targets_L))  # type: ignore[no-untyped-call]  # torch's own
+
+
+def rows_at_once(vocabulary: int) -> int:
+    """How many rows of logits to work off together."""
+    return max(1, _LOGITS // vocabulary)
 
 
 def negative_log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
@@ -34,7 +39,8 @@ class _LogLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, logits_LV: Tensor, targets_L: Tensor) -> Tensor:
-        normaliser_L = torch.cat([rows_RV.float().logsumexp(dim=-1) for rows_RV in logits_LV.split(_ROWS)])
+        pieces = logits_LV.split(rows_at_once(logits_LV.shape[1]))
+        normaliser_L = torch.cat([rows_RV.float().logsumexp(dim=-1) for rows_RV in pieces])
         context.save_for_backward(logits_LV, targets_L, normaliser_L)
         return logits_LV.gather(1, targets_L[:, None])[:, 0].float() - normaliser_L
 
@@ -42,7 +48,8 @@ class _LogLikelihood(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         logits_LV, targets_L, normaliser_L = context.saved_tensors
         result_LV = torch.empty_like(logits_LV)
-        parts = (tensor.split(_ROWS) for tensor in (result_LV, logits_LV, targets_L, normaliser_L, gradients[0]))
+        rows = rows_at_once(logits_LV.shape[1])
+        parts = (tensor.split(rows) for tensor in (result_LV, logits_LV, targets_L, normaliser_L, gradients[0]))
         for result_RV, logits_RV, targets_R, normaliser_R, gradient_R in zip(*parts, strict=True):
             softmax_RV = (logits_RV.float() - normaliser_R[:, None]).exp_()
             softmax_RV[torch.arange(len(targets_R)), targets_R] -= 1

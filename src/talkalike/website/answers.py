@@ -29,6 +29,12 @@ def answer(
     return response
 
 
+def image(data: bytes, content_type: str) -> HttpResponse:
+    """A picture that somebody sent: for this visitor alone, whose browser may keep it."""
+    headers = {"Cache-Control": "private, max-age=86400, immutable", "Content-Disposition": "inline"}
+    return HttpResponse(data, content_type=content_type, headers=headers)
+
+
 def redirect(request: HttpRequest, to: str, *args: Any, **kwargs: Any) -> HttpResponse:
     """To a URL or a named view: by the browser (303), or by htmx, which would follow a redirect unseen."""
     url = resolve_url(to, *args, **kwargs)

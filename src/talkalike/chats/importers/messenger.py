@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from talkalike.chats.importers.json_stream import JsonThread
@@ -222,37 +223,47 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
     author = people.by_raw_name(name if isinstance(name, str) else "")
     content = raw.get("content")
     text = people.repair(content) if isinstance(content, str) else ""
-    kind = MessageKind.TEXT
-    platform_kind = platform_sentence(text, author.name) if text else None
-    if platform_kind is None and text and raw.keys() <= _PLAIN and raw.get("type") in _PLAIN_TYPES:
+    sentence = platform_sentence(text, author.name) if text else None
+    if sentence is None and text and raw.keys() <= _PLAIN and raw.get("type") in _PLAIN_TYPES:
         return Message(id="", author=author, sent_ms=sent, text=text, source=source, is_bot=author.name in BOT_NAMES)
     if raw.get("is_unsent") or raw.get("is_unsent_image_by_messenger_kid_parent"):
         return Message(id="", author=author, sent_ms=sent, unsent=True, source=source)
-    attachments = _attachments(raw, people.repair)
-    if platform_kind is MessageKind.MEDIA:
-        text = ""
+    told = None
     if raw.get("type") == "Call" or "call_duration" in raw or raw.get("missed"):
-        kind = MessageKind.CALL
+        told = MessageKind.CALL
     elif raw.get("type") in _LEAVE_WORDS:
-        kind = MessageKind.SYSTEM
-    elif platform_kind not in (None, MessageKind.MEDIA):
-        kind = platform_kind
-    elif not text and (attachments or platform_kind is MessageKind.MEDIA):
-        kind = kind_of_attachments(attachments)
-    return Message(
-        id="",
-        author=author,
-        sent_ms=sent,
-        kind=kind,
-        text=text,
-        reactions=reactions_of(raw.get("reactions"), people.repair),
-        attachments=attachments,
-        is_bot=author.name in BOT_NAMES,
-        source=source,
+        told = MessageKind.SYSTEM
+    read = Message(
+        id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
+    return finished(read, raw, people, told=told, sentence=sentence)
 
 
-def kind_of_attachments(attachments: Sequence[Attachment]) -> MessageKind:
+def finished(
+    read: Message,
+    raw: Mapping[str, object],
+    people: People,
+    *,
+    told: MessageKind | None,
+    sentence: MessageKind | None,
+) -> Message:
+    """The message with what both exports tell alike: its reactions, whether a bot wrote it, and what kind it is.
+
+    `told`: the kind that a field of the export names; `sentence`: that of the platform's own words in its text.
+    """
+    text = "" if sentence is MessageKind.MEDIA else read.text
+    kind = MessageKind.TEXT
+    if told in (MessageKind.CALL, MessageKind.SYSTEM):
+        kind = told
+    elif sentence not in (None, MessageKind.MEDIA):
+        kind = sentence
+    elif not text and (read.attachments or MessageKind.MEDIA in (told, sentence)):
+        kind = _kind_of_attachments(read.attachments)
+    reactions = _reactions_of(raw.get("reactions"), people.repair)
+    return replace(read, kind=kind, text=text, reactions=reactions, is_bot=read.author.name in BOT_NAMES)
+
+
+def _kind_of_attachments(attachments: Sequence[Attachment]) -> MessageKind:
     """What a message without words is, by what was attached."""
     kinds = {attachment.kind for attachment in attachments}
     if kinds == {AttachmentKind.STICKER}:
@@ -260,7 +271,7 @@ def kind_of_attachments(attachments: Sequence[Attachment]) -> MessageKind:
     return MessageKind.SHARE if kinds == {AttachmentKind.LINK} else MessageKind.MEDIA
 
 
-def reactions_of(value: object, repair: TextRepair) -> tuple[Reaction, ...]:
+def _reactions_of(value: object, repair: TextRepair) -> tuple[Reaction, ...]:
     """`[{"actor": ..., "reaction": ...}]` as values."""
     found = value if isinstance(value, list) else []
     return tuple(

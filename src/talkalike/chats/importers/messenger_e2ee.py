@@ -10,16 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from talkalike.chats.importers.messenger import (
-    People,
-    kind_of_attachments,
-    listed_pair,
-    reactions_of,
-    read_file,
-    twin_key,
-)
+from talkalike.chats.importers.messenger import People, finished, listed_pair, read_file, twin_key
 from talkalike.chats.importers.messenger_sentences import platform_sentence
-from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair
+from talkalike.chats.importers.messenger_text import TextRepair
 from talkalike.chats.importers.protocol import Draft, Findings, Part
 from talkalike.chats.sources import Entry
 from talkalike.chats.values import Attachment, AttachmentKind, Conversation, Message, MessageKind, Platform
@@ -31,6 +24,7 @@ _SUFFIXES = {
     **dict.fromkeys(("mp3", "m4a", "aac", "ogg", "wav", "opus"), AttachmentKind.AUDIO),
     "gif": AttachmentKind.GIF,
 }
+_KINDS = {"call": MessageKind.CALL, "media": MessageKind.MEDIA}  # what a message's `type` tells of its kind
 _SECONDS_BELOW = 1_000_000_000_000  # a smaller time stamp is in seconds
 _LATEST_MS = 4_102_444_800_000  # the year 2100
 _LINKS = ("http://", "https://")
@@ -122,28 +116,11 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
         return Message(id="", author=author, sent_ms=sent, unsent=True, source=source)
     written = raw.get("text")
     text = people.repair(written) if isinstance(written, str) else ""
-    attachments = _attachments(raw, people.repair)
-    platform_kind = platform_sentence(text, author.name) if text else None
-    kind = MessageKind.TEXT
-    if platform_kind is MessageKind.MEDIA:
-        text = ""
-    if str(raw.get("type", "")).lower() == "call":
-        kind = MessageKind.CALL
-    elif platform_kind not in (None, MessageKind.MEDIA):
-        kind = platform_kind
-    elif not text and (attachments or platform_kind is MessageKind.MEDIA or raw.get("type") == "media"):
-        kind = kind_of_attachments(attachments)
-    return Message(
-        id="",
-        author=author,
-        sent_ms=sent,
-        kind=kind,
-        text=text,
-        reactions=reactions_of(raw.get("reactions"), people.repair),
-        attachments=attachments,
-        is_bot=author.name in BOT_NAMES,
-        source=source,
+    read = Message(
+        id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
+    sentence = platform_sentence(text, author.name) if text else None
+    return finished(read, raw, people, told=_KINDS.get(str(raw.get("type", "")).lower()), sentence=sentence)
 
 
 def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachment, ...]:

@@ -21,6 +21,8 @@ message. In channels that were opened to me I answer everything.
 opted out with `/privacy seen`.
 **My replies**: press Cancel or Again under them, or right-click one (Apps) for *Why this reply?*, *Regenerate* and \
 *Forget this*.
+**Do I sound right?** 👍, 👎 and *Judge* under a reply (or Apps, *Judge this*) say how good it was; `/guess` lets you \
+find the real one of two replies.
 **No answer?** `/permissions why` names the rule."""
 
 

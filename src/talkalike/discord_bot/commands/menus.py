@@ -58,6 +58,7 @@ async def forget(interaction: Interaction, message: discord.Message) -> None:
     """Wipes the words from the records and takes the message out of what the model sees."""
     store, by = interaction.client.services.store, interaction.user.id
     channel_id, server_id = message.channel.id, interaction.guild_id
+    await interaction.client.converser.settle()
     wiped = await store.run(replies.forget_message, message.id)
     await store.run(context_marks.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
     await tell(

@@ -70,6 +70,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
         kept = await store.run(people.kept_about, user_id)
         await tell(interaction, f"Nothing was deleted. It would be: {_counts(kept)}. Choose confirm: True to do it.")
         return
+    await interaction.client.converser.settle()
     gone = await store.run(people.forget_user, user_id)
     await tell(
         interaction,

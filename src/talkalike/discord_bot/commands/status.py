@@ -43,10 +43,11 @@ async def show(interaction: Interaction) -> None:
     recent = await store.run(replies.recent, place.channel_id, RECENT)
     lines = [f"**Model here**: {words(voice) if voice else here}"]
     lines += [f"**Process**: {_health(one)}" for one in client.services.engines.health()]
-    writing = len(client.converser.running())
+    writing, turned_away = len(client.converser.running()), client.converser.turned_away
     lines.append(
         f"**Now**: {writing} {_plural(writing, 'reply', 'replies')} being written, "
         f"{client.converser.queue_length()} waiting"
+        + (f", {turned_away:,} turned away since the start" if turned_away else "")
     )
     lines.append(f"**Speed here**: {speed(recent)}")
     lines.append(f"**Memory**: {_mebibytes(_own_memory())} for the bot itself")

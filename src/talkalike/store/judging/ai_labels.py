@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -25,7 +26,7 @@ class Label:
     judge: str  # as given to `put`
     choice: Choice
     probability: float
-    gap: float
+    gap: float | None  # None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +67,11 @@ def put_pair(a: JudgedReply, b: JudgedReply) -> OpenPair:
 
 def put(pair_id: int, label: Label) -> int:
     """Stores what an AI judge says; returns the judgement's id. Said before about the same pair, it is replaced."""
-    told = {"probability": round(label.probability, 6), "gap": round(label.gap, 6)}
+    told = as_text(label.probability, label.gap)
     with transaction.atomic():
         judge = judges.of_ai(label.judge)
         judgement_id = judgements.compare(pair_id, judge.id, label.choice, face=FACE)
-        tables.Judgement.objects.filter(id=judgement_id).update(text=json.dumps(told))
+        tables.Judgement.objects.filter(id=judgement_id).update(text=told)
     return judgement_id
 
 
@@ -81,19 +82,18 @@ def of_pair(pair_id: int) -> tuple[Label, ...]:
     ).exclude(text="")
     labels = []
     for row in rows.select_related("judge").order_by("id"):
-        told = json.loads(row.text)
-        labels.append(
-            Label(
-                judge=row.judge.pseudonym.removeprefix("ai:"),
-                choice=Choice(row.choice),
-                probability=float(told["probability"]),
-                gap=float(told["gap"]),
-            )
-        )
+        judge = row.judge.pseudonym.removeprefix("ai:")
+        labels.append(Label(judge=judge, choice=Choice(row.choice), **from_text(row.text)))
     return tuple(labels)
 
 
-def probability(labels: Iterable[Label]) -> float | None:
-    """The mean over judges (rules), still soft; None where nobody judged."""
-    values = [label.probability for label in labels]
-    return sum(values) / len(values) if values else None
+def as_text(probability: float, gap: float | None) -> str:
+    """How sure a judge was, as it stands in the judgement's text."""
+    soft = {"probability": probability} | ({} if gap is None else {"gap": gap})
+    return json.dumps({name: round(value, 6) for name, value in soft.items()})
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """`probability` and `gap` out of a comparison's text; None where a judge (a person, say) just chose."""
+    told = json.loads(text) if text else {}
+    return {"probability": told.get("probability"), "gap": told.get("gap")}

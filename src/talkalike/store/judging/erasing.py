@@ -12,10 +12,12 @@ from django.db.models import F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from talkalike.store import usage
 from talkalike.store.judging import counting
 from talkalike.store.judging.counting import Change, Deltas
 from talkalike.store.judging.judgement_values import Kind
 from talkalike.store.tables import judging_tables as tables
+from talkalike.store.tables import tables as other_tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
@@ -101,6 +103,7 @@ def forget_judge(judge_id: int) -> dict[str, int]:
             gone["judged_replies"] += 1
         tables.Assignment.objects.filter(judge=judge).delete()
         tables.Pair.objects.filter(last_judge_id=judge.pk).update(last_judge_id=0)
+        other_tables.Usage.objects.filter(user_id=usage.on_website(judge.pk)).delete()
         if judge.blocked_at is None:
             judge.delete()
         else:

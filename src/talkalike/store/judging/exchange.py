@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from talkalike.store.judging import items
+from talkalike.store.judging import ai_labels, items
 from talkalike.store.judging.importing import Imported, import_records
 from talkalike.store.judging.judgement_values import (
     AnyRecord,
@@ -115,7 +115,7 @@ def _of_judgement(row: models.Judgement, known: dict[int, JudgedReply | None]) -
             return None
         first = row.pair.a_first if row.a_first is None else row.a_first
         record = _comparison(row, (a, b), choice=Choice(row.choice), a_first=first, pair=row.pair.key)
-        return replace(record, repeat=True) if row.round > 0 else record
+        return replace(record, repeat=row.round > 0, **ai_labels.from_text(row.text))
     reply = _reply(row.item, known) if row.item is not None else None
     if reply is None:
         return None

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from talkalike.store import storable
-from talkalike.store.judging import counting, items, judges
+from talkalike.store.judging import ai_labels, counting, items, judges
 from talkalike.store.judging.counting import Change
 from talkalike.store.judging.judgement_values import (
     AnyRecord,
@@ -110,7 +110,8 @@ def _take(record: AnyRecord) -> bool:
 
 def _content(record: AnyRecord) -> dict[str, Any]:
     if isinstance(record, ComparisonRecord):
-        return {"choice": record.choice.value, "a_first": record.shown == ("a", "b")}
+        soft = {} if record.probability is None else {"text": ai_labels.as_text(record.probability, record.gap)}
+        return {"choice": record.choice.value, "a_first": record.shown == ("a", "b"), **soft}
     if isinstance(record, RatingRecord):
         return {"value": record.value}
     text = record.text if isinstance(record, CorrectionRecord) else ""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from talkalike.store import replies, storable
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from talkalike.store.judging import models
 
 DISCORD = "discord"
+MOST_ITEMS = 20_000  # replies looked through for pairs of a new batch
 
 
 def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool = True, key: str = "") -> int:
@@ -82,6 +86,26 @@ def model_of(item_id: int) -> str | None:
     """Which model gave it; also known of a reply whose text is gone."""
     found = tables.Item.objects.filter(id=item_id).values_list("model", flat=True).first()
     return None if found is None else str(found)
+
+
+def by_model() -> list[tuple[str, int]]:
+    """Models that gave replies which can stand in a batch, with how many, most first."""
+    counted = _for_batches().order_by().values_list("model").annotate(count=Count("id"))
+    return sorted(((model, count) for model, count in counted), key=lambda found: (-found[1], found[0]))
+
+
+def answers(wanted: Sequence[str]) -> list[dict[str, list[int]]]:
+    """Replies of the wanted models to the same messages: for each context that has several, item ids by model.
+
+    Of the newest 20,000 replies.
+    """
+    rows = _for_batches().filter(model__in=wanted).order_by("-id")
+    columns = rows.values_list("id", "model", "speaker", "context").iterator(chunk_size=500)
+    found: dict[bytes, dict[str, list[int]]] = {}
+    for item_id, model, speaker, context in islice(columns, MOST_ITEMS):
+        key = hashlib.sha256(json.dumps([speaker, context]).encode()).digest()
+        found.setdefault(key, {}).setdefault(model, []).append(item_id)
+    return [group for group in found.values() if sum(map(len, group.values())) > 1]
 
 
 def read(row: models.Item) -> JudgedReply | None:
@@ -155,6 +179,10 @@ def vanished() -> RefusedError:
         "This reply is no longer there, so it cannot be judged.",
         hint="It was deleted or has expired; what you said about others is kept.",
     )
+
+
+def _for_batches() -> Any:
+    return tables.Item.objects.filter(gone_at=None).exclude(origin=DISCORD)
 
 
 def _clean(reply: JudgedReply) -> JudgedReply:

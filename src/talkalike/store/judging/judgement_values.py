@@ -41,6 +41,15 @@ class Side(StrEnum):
     RIGHT = "right"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A pair as it was given to a judge. `repeat`: for the second time."""
+
+    batch_id: int
+    pair_id: int
+    repeat: bool
+
+
 class Kind(StrEnum):
     """Who judged. The two are never counted together."""
 
@@ -119,7 +128,8 @@ class RatingRecord(Record):
 class ComparisonRecord(Record):
     """One reply against another. `shown` is the order they stood in; `repeat`: asked again of the same judge.
 
-    `pair` names the pair, the same in every database.
+    `pair` names the pair, the same in every database. Of an AI judge also `probability`, that a is better, and `gap`,
+    how much likelier a became by standing first (-1 to 1); people just choose.
     """
 
     a: JudgedReply
@@ -128,6 +138,8 @@ class ComparisonRecord(Record):
     shown: tuple[Literal["a", "b"], Literal["a", "b"]]
     pair: str = ""
     repeat: bool = False
+    probability: float | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ double click, a retry) is the one that is there. All raise RefusedError with a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,7 +17,18 @@ from django.utils import timezone
 from talkalike.store import storable
 from talkalike.store.judging import counting, items, judges, serving
 from talkalike.store.judging.counting import Change
-from talkalike.store.judging.judgement_values import Choice, Kind, Refusal, RefusedError, Scale, Side, Type, plausible
+from talkalike.store.judging.judgement_values import (
+    Choice,
+    Given,
+    Kind,
+    Refusal,
+    RefusedError,
+    Scale,
+    Side,
+    Type,
+    plausible,
+)
+from talkalike.store.judging.serving import PairView
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -93,18 +105,27 @@ def compare(
     """
     with transaction.atomic():
         judge = judges.allowed(judge_id)
-        pair = locked_pair(pair_id)
-        assignment = serving.assigned(pair, judge.pk, repeat=repeat)
-        if isinstance(choice, Side):
-            choice = Choice.A if (choice is Side.LEFT) == assignment.a_first else Choice.B
-        content = {"choice": choice.value, "a_first": assignment.a_first}
-        before = said_twice(judge, pair_id, -1) if repeat or assignment.done else counting.Deltas()
-        put = _replace(judge, {"pair_id": pair_id, "round": int(repeat)}, Type.COMPARISON, content, (seconds, face))
-        if repeat or assignment.done:
-            before.include(said_twice(judge, pair_id, 1))
-            counting.add(before)
-        serving.judged(pair, assignment, choice)
-        return _counted(put, judge, pair=pair)
+        assignment = serving.assigned(locked_pair(pair_id), judge.pk, repeat=repeat)
+        return _compare(judge, assignment, _chosen(assignment, choice), (seconds, face))
+
+
+def vote(
+    given: Given, judge_id: int, choice: Choice | Side, *, seconds: float | None = None, face: str, go_on: bool
+) -> PairView | None:
+    """As `compare`, about a pair that this judge was shown. Returns what they see then, all in one transaction.
+
+    That is the batch's next pair with `go_on` (None: there is none for them), else the same with their choice.
+    """
+    with transaction.atomic():
+        judge = judges.allowed(judge_id)
+        assignment = serving.locked(given, judge.pk)
+        pair = assignment.pair
+        _require_judgeable(pair)
+        choice = _chosen(assignment, choice)
+        _compare(judge, assignment, choice, (seconds, face))
+        if go_on and pair.batch is not None:
+            return serving.next_for(judge, pair.batch, timezone.now())
+        return serving.view(assignment, given=choice)
 
 
 # -------------------------------------------------------------------------------------------------------------- undoing
@@ -122,7 +143,12 @@ def withdraw(judgement_id: int, judge_id: int) -> bool:
 # --------------------------------------------------------------------------------------------------------------- asking
 def of_item(item_id: int, judge_id: int) -> tuple[JudgementRow, ...]:
     """What this judge says about a reply."""
-    return _rows(judge_id=judge_id, item_id=item_id, ended_at=None)
+    return of_items((item_id,), judge_id)
+
+
+def of_items(item_ids: Sequence[int], judge_id: int) -> tuple[JudgementRow, ...]:
+    """What this judge says about any of the replies."""
+    return _rows(judge_id=judge_id, item_id__in=item_ids, ended_at=None)
 
 
 def of_pair(pair_id: int, judge_id: int) -> tuple[JudgementRow, ...]:
@@ -147,11 +173,35 @@ def locked_pair(pair_id: int, *, vanished: bool = True) -> models.Pair:
     pair = rows.filter(id=pair_id).first()
     if pair is None:
         raise RefusedError(Refusal.UNKNOWN, "There is no such pair, or no longer.", hint="Go on with the next one.")
+    _require_judgeable(pair, vanished=vanished)
+    return pair
+
+
+def _require_judgeable(pair: models.Pair, *, vanished: bool = True) -> None:
     if pair.batch is not None:
         serving.require_open(pair.batch)
     if vanished and not (items.is_there(pair.a) and items.is_there(pair.b)):
         raise items.vanished()
-    return pair
+
+
+def _chosen(assignment: models.Assignment, choice: Choice | Side) -> Choice:
+    """Which of the two a side stood for."""
+    if isinstance(choice, Side):
+        return Choice.A if (choice is Side.LEFT) == assignment.a_first else Choice.B
+    return choice
+
+
+def _compare(judge: models.Judge, assignment: models.Assignment, choice: Choice, how: How) -> int:
+    """Takes a choice about a pair that is locked and may be judged."""
+    pair, repeat = assignment.pair, assignment.round
+    content = {"choice": choice.value, "a_first": assignment.a_first}
+    before = said_twice(judge, pair.pk, -1) if repeat or assignment.done else counting.Deltas()
+    put = _replace(judge, {"pair_id": pair.pk, "round": repeat}, Type.COMPARISON, content, how)
+    if repeat or assignment.done:
+        before.include(said_twice(judge, pair.pk, 1))
+        counting.add(before)
+    serving.judged(pair, assignment, choice)
+    return _counted(put, judge, pair=pair)
 
 
 def _locked_item(item_id: int, *, vanished: bool = True) -> models.Item:

@@ -76,6 +76,12 @@ def of_account(account_id: int, *, group: Group = Group.JUDGE) -> JudgeRow:
     return _known_or_new({"group": group.value}, account_id=account_id)
 
 
+def known_account(account_id: int) -> JudgeRow | None:
+    """The judge who is this account; None where `of_account` has yet to make them."""
+    row = tables.Judge.objects.filter(account_id=account_id).first()
+    return row_of(row) if row else None
+
+
 def of_ai(name: str) -> JudgeRow:
     """A model or rule that judges. Its name is its pseudonym, and what it says is counted apart."""
     pseudonym = f"ai:{storable.text(name)}"[:MAX_PSEUDONYM]

@@ -36,6 +36,8 @@ def to_line(record: AnyRecord) -> str:
     if isinstance(record, ComparisonRecord):
         about = {"a": _reply(record.a), "b": _reply(record.b), "choice": record.choice.value}
         about |= {"shown": list(record.shown), "pair": record.pair} | ({"repeat": True} if record.repeat else {})
+        soft = {"probability": record.probability, "gap": record.gap}
+        about |= {name: value for name, value in soft.items() if value is not None}
     else:
         about = {"reply": _reply(record.reply)}
         if isinstance(record, RatingRecord):
@@ -134,14 +136,19 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
     shown = told.get("shown")
     if shown not in (list(_A_FIRST), list(_B_FIRST)):
         raise LineError("'shown' is neither [a, b] nor [b, a]")
+    choice, probability = _one_of(Choice, told, "choice"), _between(told, "probability", 0, 1)
+    if probability is not None and (0.5 - probability) * {Choice.A: 1, Choice.B: -1}.get(choice, 0) > 0:
+        raise LineError("'probability' speaks for the other reply than 'choice'")
     return ComparisonRecord(
         **common,
         a=a,
         b=b,
-        choice=_one_of(Choice, told, "choice"),
+        choice=choice,
         shown=("a", "b") if shown == list(_A_FIRST) else ("b", "a"),
         pair=_text(told, "pair", empty=True),
         repeat=told.get("repeat") is True,
+        probability=probability,
+        gap=_between(told, "gap", -1, 1),
     )
 
 
@@ -164,6 +171,15 @@ def _rating(told: Mapping[str, Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
         raise LineError("'value' is no whole number from 1 to 5")
     return value
+
+
+def _between(told: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
+    value = told.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise LineError(f"'{key}' is no number from {low} to {high}")
+    return float(value)
 
 
 def _seconds(told: Mapping[str, Any]) -> float | None:

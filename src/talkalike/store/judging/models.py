@@ -94,6 +94,9 @@ class Batch(models.Model):
 
     pairs: Any  # the manager of its pairs
 
+    class Meta:
+        verbose_name_plural = "batches"
+
 
 class Pair(models.Model):
     """Two replies to the same context. `judged` people did judge it of `wanted`; `missing` is the difference.
@@ -241,6 +244,7 @@ class Tally(models.Model):
     count = models.BigIntegerField(default=0)
 
     class Meta:
+        verbose_name_plural = "tallies"
         constraints = (
             models.UniqueConstraint(
                 fields=("day", "kind", "type", "scale", "model_a", "model_b", "value", "first"), name="one_tally"
@@ -297,4 +301,5 @@ class Guess(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "guesses"
         constraints = (models.UniqueConstraint(fields=("question", "judge"), name="one_guess"),)

@@ -7,9 +7,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from talkalike.store import storable
@@ -80,13 +81,18 @@ def reveal_batch(batch_id: int) -> bool:
 def batches(*, state: BatchState | None = None) -> tuple[BatchRow, ...]:
     """All batches (in that state), newest first."""
     rows = tables.Batch.objects.order_by("-id")
-    return tuple(_batch(row) for row in (rows.filter(state=state.value) if state else rows))
+    return _batches(rows.filter(state=state.value) if state else rows)
 
 
 def batch(batch_id: int) -> BatchRow | None:
     """The batch, or None if there is none."""
-    row = tables.Batch.objects.filter(id=batch_id).first()
-    return _batch(row) if row else None
+    return next(iter(_batches(tables.Batch.objects.filter(id=batch_id))), None)
+
+
+def state_of(batch_id: int) -> BatchState | None:
+    """How the batch stands, without counting its pairs; None if there is no such batch."""
+    found = tables.Batch.objects.filter(id=batch_id).values_list("state", flat=True).first()
+    return None if found is None else BatchState(found)
 
 
 # --------------------------------------------------------------------------------------------------------------- pairs
@@ -146,15 +152,25 @@ def _item(item_id: int) -> models.Item:
     return row
 
 
-def _batch(row: models.Batch) -> BatchRow:
-    return BatchRow(
-        id=row.pk,
-        name=row.name,
-        state=BatchState(row.state),
-        seed=row.seed,
-        server_id=row.server_id or None,
-        made_at=row.made_at,
-        revealed_at=row.revealed_at,
-        pairs=row.pairs.count(),
-        left=serving.fresh(row.pk).count() + serving.second_opinions(row.pk).count(),
+def _batches(rows: Any) -> tuple[BatchRow, ...]:
+    """Counted for all of them at once."""
+    found = list(rows)
+    of_these = tables.Pair.objects.filter(batch_id__in=[row.pk for row in found]).order_by()
+    pairs_, left = (
+        dict(some.values_list("batch_id").annotate(count=Count("id")))
+        for some in (of_these, of_these.filter(missing__gt=0))
+    )
+    return tuple(
+        BatchRow(
+            id=row.pk,
+            name=row.name,
+            state=BatchState(row.state),
+            seed=row.seed,
+            server_id=row.server_id or None,
+            made_at=row.made_at,
+            revealed_at=row.revealed_at,
+            pairs=pairs_.get(row.pk, 0),
+            left=left.get(row.pk, 0),
+        )
+        for row in found
     )

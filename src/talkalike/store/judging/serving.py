@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from talkalike.store.judging import items, judges, standings
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Turn
+from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Side, Turn, Type
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ GAP = 10  # pairs between the two times
 RESERVED = timedelta(minutes=30)  # for how long a pair that somebody reads is kept from others
 SCORED = timedelta(seconds=20)  # how old standings may be
 WINDOW = 20  # pairs at the head of the queue that are looked at
-NOTABLE = 0.05  # a difference in unsureness that is worth a write
-MANY = 1000  # nobody needs to know how many more there are
+NOTABLE = 0.05  # a difference in unsureness that matters
+STALE = 10  # so many pairs at the head of the queue may have one: they are put right together
+MANY = 200  # nobody needs to know how many more there are
+RECENT = 100  # judgements read at a time, newest first
+MOST_TODAY = 1000  # pairs a day after which nobody counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,10 @@ class ShownReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairView:
-    """A pair as a judge sees it. `given`: what they said about it, if they come back to it."""
+    """A pair as a judge sees it. `given`: what they said about it, if they come back to it.
+
+    `a_left`: the reply that their choice "a" stands for is the left one.
+    """
 
     pair_id: int
     batch_id: int | None
@@ -51,13 +57,22 @@ class PairView:
     speaker: str
     left: ShownReply
     right: ShownReply
+    a_left: bool
     given: Choice | None = None
+
+    @property
+    def taken(self) -> Side | None:
+        """The side that they took, if any."""
+        if self.given not in (Choice.A, Choice.B):
+            return None
+        return Side.LEFT if (self.given is Choice.A) == self.a_left else Side.RIGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a judge is: pairs of the batch they judged, how many pairs still need somebody, how many of those only a
-    second opinion. Both are at most 1,000."""
+    """How far a judge is: pairs of the batch they judged since a moment, how many pairs still need somebody, how many
+    of those only a second opinion. Both are counted to 200, those of second opinions only where that is not reached
+    without them."""
 
     judged: int
     left: int
@@ -69,20 +84,8 @@ def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> P
 
     Raises RefusedError for a blocked judge and a batch that is closed.
     """
-    now = now or timezone.now()
     with transaction.atomic():
-        judge = judges.allowed(judge_id)
-        batch = open_batch(batch_id)
-        while True:
-            assignment = _waiting(judge, batch) or _next(judge, batch, now) or _waiting(judge, batch, early=True)
-            if assignment is None:
-                return None
-            view = _view(assignment)
-            if view is not None:
-                return view
-            # The texts are gone: nobody can judge this pair any more.
-            tables.Pair.objects.filter(id=assignment.pair_id).update(missing=0, reserved_until=None)
-            tables.Assignment.objects.filter(pair_id=assignment.pair_id, done=False).delete()
+        return next_for(judges.allowed(judge_id), open_batch(batch_id), now or timezone.now())
 
 
 def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | None:
@@ -94,17 +97,36 @@ def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | No
         judge_id=judge_id, pair_id=pair_id, round=assignment.round, ended_at=None
     ).values_list("choice", flat=True)
     given = said.first()
-    return _view(assignment, given=Choice(given) if given else None)
+    return view(assignment, given=Choice(given) if given else None)
 
 
-def progress(judge_id: int, batch_id: int) -> Progress:
-    """How far the judge is in the batch."""
-    second = second_opinions(batch_id)[:MANY].count()
-    left = min(MANY, fresh(batch_id)[:MANY].count() + second)
-    return Progress(judged=_done(judge_id, batch_id), left=left, second_opinions=second)
+def progress(judge_id: int, batch_id: int, since: datetime) -> Progress:
+    """How far the judge is in the batch. Skips count as judged: they were looked at."""
+    left = fresh(batch_id)[:MANY].count()
+    second = second_opinions(batch_id)[: MANY - left].count() if left < MANY else 0
+    return Progress(judged=_judged_since(judge_id, batch_id, since), left=left + second, second_opinions=second)
+
+
+def has_begun(judge_id: int, batch_id: int) -> bool:
+    """Whether the judge judged anything of the batch."""
+    return bool(tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).exists())
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
+def next_for(judge: models.Judge, batch: models.Batch, now: datetime) -> PairView | None:
+    """As `next_pair`, of rows that were read (the judge's locked) in this transaction."""
+    while True:
+        assignment = _waiting(judge, batch) or _next(judge, batch, now) or _waiting(judge, batch, early=True)
+        if assignment is None:
+            return None
+        shown_ = view(assignment)
+        if shown_ is not None:
+            return shown_
+        # The texts are gone: nobody can judge this pair any more.
+        tables.Pair.objects.filter(id=assignment.pair_id).update(missing=0, reserved_until=None)
+        tables.Assignment.objects.filter(pair_id=assignment.pair_id, done=False).delete()
+
+
 def fresh(batch_id: int) -> Any:
     """Pairs nobody judged yet; the condition is that of an index."""
     return tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0, judged=0)
@@ -140,6 +162,7 @@ def assigned(pair: models.Pair, judge_id: int, *, repeat: bool) -> models.Assign
     """In which order the judge sees, or saw, the pair. Raises RefusedError for a repetition nobody asked for."""
     known: models.Assignment | None = _of(pair.pk, judge_id, repeat=repeat).first()
     if known is not None:
+        known.pair = pair
         return known
     if repeat:
         raise RefusedError(Refusal.UNKNOWN, "You were not asked a second time about this pair.")
@@ -147,6 +170,20 @@ def assigned(pair: models.Pair, judge_id: int, *, repeat: bool) -> models.Assign
     return tables.Assignment.objects.create(
         judge_id=judge_id, batch_id=pair.batch_id, pair=pair, round=0, a_first=pair.a_first
     )
+
+
+def locked(given: Given, judge_id: int) -> models.Assignment:
+    """The assignment of a pair that the judge was shown, and the pair locked. Raises RefusedError for any other."""
+    rows = _of(given.pair_id, judge_id, repeat=given.repeat).filter(batch_id=given.batch_id)
+    rows = rows.select_for_update(of=("pair",), no_key=True).select_related("pair__a", "pair__b", "pair__batch")
+    found: models.Assignment | None = rows.first()
+    if found is None:
+        raise RefusedError(
+            Refusal.UNKNOWN,
+            "This pair is not there any more, or it was not given to you. Nothing was stored; what you said before is "
+            "kept.",
+        )
+    return found
 
 
 def judged(pair: models.Pair, assignment: models.Assignment, choice: Choice) -> None:
@@ -190,6 +227,19 @@ def _done(judge_id: int, batch_id: int | None) -> int:
     return int(tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).count())
 
 
+def _judged_since(judge_id: int, batch_id: int, since: datetime) -> int:
+    """At most 1,000. Newest first, so that years of judgements cost no more than today's."""
+    held = tables.Judgement.objects.filter(judge_id=judge_id, ended_at=None, type=Type.COMPARISON.value)
+    newest = held.order_by("-id").values_list("at", "pair__batch_id")
+    count = 0
+    for start in range(0, MOST_TODAY, RECENT):
+        rows = list(newest[start : start + RECENT])
+        count += sum(at >= since and batch == batch_id for at, batch in rows)
+        if len(rows) < RECENT or rows[-1][0] < since:
+            break
+    return count
+
+
 def _waiting(judge: models.Judge, batch: models.Batch, *, early: bool = False) -> models.Assignment | None:
     """What the judge was shown and did not judge, or is to judge again; `early`: though it is not time yet."""
     rows = tables.Assignment.objects.filter(judge=judge, batch=batch, done=False).order_by("after", "id")
@@ -203,11 +253,11 @@ def _next(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Ass
     """Gives the judge the pair that helps most of those nobody reads at the moment."""
     scores = _scores(batch, now)
     mine = tables.Assignment.objects.filter(judge=judge, pair_id=OuterRef("pk"))
-    free = Q(~Exists(mine), Q(reserved_until=None) | Q(reserved_until__lt=now))
+    free = Q(reserved_until=None) | Q(reserved_until__lt=now)
     columns = ("id", "judged", "spread", "unsure", "a__model", "b__model")
     candidates = []
     for rows in (fresh(batch.pk), second_opinions(batch.pk).exclude(last_judge_id=judge.pk)):
-        candidates += rows.filter(free).order_by("-unsure", "id").values_list(*columns)[:WINDOW]
+        candidates += rows.filter(~Exists(mine), free).order_by("-unsure", "id").values_list(*columns)[:WINDOW]
     # `unsure` may be out of date. It is put right here, where it matters: at the head of the queue.
     stale, ranked = {}, []
     for pair_id, judged_, spread, unsure, one, two in candidates:
@@ -220,7 +270,8 @@ def _next(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Ass
         pair = rows.filter(id=pair_id, missing__gt=0).select_related("a", "b").first()
         if pair is not None:
             stale.pop(pair_id, None)
-            _put_right(stale)
+            if len(stale) >= STALE:
+                _put_right(stale)
             tables.Pair.objects.filter(id=pair.pk).update(reserved_until=now + RESERVED)
             return tables.Assignment.objects.create(
                 judge=judge, batch=batch, pair=pair, round=0, a_first=chance(batch, "order", pair, judge.pk) < 0.5
@@ -245,7 +296,8 @@ def _put_right(unsure: dict[int, float]) -> None:
     tables.Pair.objects.bulk_update(changed, ["unsure"])
 
 
-def _view(assignment: models.Assignment, given: Choice | None = None) -> PairView | None:
+def view(assignment: models.Assignment, given: Choice | None = None) -> PairView | None:
+    """The pair as the judge sees it, who said `given` about it; None where its texts are gone."""
     pair = assignment.pair
     a, b = items.read(pair.a), items.read(pair.b)
     if a is None or b is None:
@@ -260,5 +312,6 @@ def _view(assignment: models.Assignment, given: Choice | None = None) -> PairVie
         speaker=a.speaker,
         left=shown_a if assignment.a_first else shown_b,
         right=shown_b if assignment.a_first else shown_a,
+        a_left=assignment.a_first,
         given=given,
     )

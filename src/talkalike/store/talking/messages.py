@@ -48,7 +48,7 @@ def all_of(conversation_id: int) -> tuple[MessageRow, ...]:
     pictures: dict[int, list[PictureRow]] = {}
     found: Any = tables.WebPicture.objects.filter(message__conversation_id=conversation_id)
     for row in found.order_by("id").defer("data"):
-        pictures.setdefault(row.message_id, []).append(_picture(row))
+        pictures.setdefault(row.message_id, []).append(picture_row(row))
     rows = tables.WebMessage.objects.filter(conversation_id=conversation_id).order_by("id").defer("seen", "sampling")
     return tuple(_row(row, tuple(pictures.get(row.pk, ()))) for row in rows)
 
@@ -161,6 +161,11 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
     return int(writing.exclude(id__in=list(but)).update(state=ReplyState.BROKEN.value))
 
 
+def picture_row(row: models.WebPicture) -> PictureRow:
+    """What is told of a picture, without its bytes."""
+    return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
+
+
 # -------------------------------------------------------------------------------------------------------------- inside
 def _locked(conversation_id: int) -> models.WebConversation:
     locked = tables.WebConversation.objects.select_for_update().filter(id=conversation_id).first()
@@ -184,10 +189,6 @@ def _shown(locked: models.WebConversation, head: int) -> None:
 def _written(parts: Sequence[Part]) -> dict[str, Any]:
     clean = [Part(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
     return {"parts": [{"text": one.text, "emoji": one.emoji} for one in clean], "text": text_of(clean)}
-
-
-def _picture(row: models.WebPicture) -> PictureRow:
-    return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
 
 
 def _row(row: Any, pictures: tuple[PictureRow, ...]) -> MessageRow:

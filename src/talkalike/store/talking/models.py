@@ -58,6 +58,11 @@ class WebMessage(models.Model):
                 fields=("conversation", "token"), name="one_message_per_form", condition=~models.Q(token="")
             ),
         )
+        indexes = (
+            models.Index(
+                fields=("item_id",), name="replies_that_are_judged", condition=models.Q(item_id__isnull=False)
+            ),
+        )
 
 
 class WebPicture(models.Model):

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+MOST_PARTS = 1_000  # of one reply. In what the model saw, part n of message m has the id m * MOST_PARTS + n
+
 
 class MessageKind(StrEnum):
     """What stands in a conversation. What somebody said aside (`!like this`) is `SAID`, too."""

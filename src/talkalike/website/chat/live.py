@@ -85,9 +85,13 @@ class Live:
         """Those that are written or wait, in order."""
         return [one for one in self._replies.values() if one.conversation_id == conversation_id]
 
+    def count(self, owner: str) -> int:
+        """How many replies to somebody are written or wait."""
+        return sum(one.owner == owner for one in self._replies.values())
+
     def require_room(self, owner: str) -> None:
         """Raises UserError where somebody has as many replies under way as one may."""
-        if sum(one.owner == owner for one in self._replies.values()) >= MOST_AT_ONCE:
+        if self.count(owner) >= MOST_AT_ONCE:
             raise UserError(
                 "The double is still busy with what you said before.",
                 hint="Wait until it has answered, or stop it. Nothing of what you wrote just now was sent.",

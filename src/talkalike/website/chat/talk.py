@@ -14,10 +14,9 @@ from talkalike.engine.protocol import Sampling
 from talkalike.examples.reactions import SIGN, readable
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, Part
+from talkalike.store.talking.values import MOST_PARTS, ConversationRow, MessageKind, MessageRow, Part
 
 VISITOR, DOUBLE = 1, 2  # author ids: there are two people in a conversation on the website
-MOST_PARTS = 1_000  # of one reply: part n of message m has the id m * MOST_PARTS + n
 VISIBLE = Decision(allowed=True, rule="own conversation", explanation="")
 GUEST = "Guest"
 

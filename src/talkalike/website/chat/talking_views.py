@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from talkalike.chat.conversation import is_side_talk
+from talkalike.chat.limits import Budget, refusal
 from talkalike.errors import UserError
+from talkalike.store import usage
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
 from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, NewPicture, Tree
@@ -40,7 +44,7 @@ async def new(request: HttpRequest) -> HttpResponse:
     """A new conversation, begun with what was said."""
     text, pictures = await aread(_posted, request)
     model = _known_model(request.POST.get("model", ""))
-    LIVE.require_room(visitor_of(request).key)
+    await _require_room(request)
     if not model and not view_models.voices():
         raise UserError("There is nobody to talk to here: the site runs without a model.")
     owner, name = visitor_of(request).key, visitor_of(request).name
@@ -79,7 +83,7 @@ async def again(request: HttpRequest, conversation_id: int, message_id: int) -> 
     running = LIVE.get(row.id)
     if running is not None:
         await LIVE.stop(running)
-    LIVE.require_room(conversation.owner)
+    await _require_room(request)
     assert row.parent is not None  # a reply answers something
     model = view_models.model_of(conversation)
     reply_id = await awrite(messages.answer, conversation_id, row.parent, model=model)
@@ -131,7 +135,7 @@ async def _say(request: HttpRequest, conversation: ConversationRow, saying: Sayi
     answered = not is_side_talk(saying.text, options.value("side_talk"))
     model = view_models.model_of(conversation)
     if answered:
-        LIVE.require_room(conversation.owner)
+        await _require_room(request)
     stored = Saying(
         parent=saying.parent,
         text=saying.text,
@@ -224,6 +228,23 @@ def _of_kind(tree: Tree, message_id: int, kind: MessageKind) -> MessageRow:
     if row is None or row.kind is not kind:
         raise Http404("There is no such message in this conversation.")
     return row
+
+
+async def _require_room(request: HttpRequest) -> None:
+    """Raises UserError where the visitor has as many replies under way, or had as many today, as one may."""
+    key = visitor_of(request).key
+    LIVE.require_room(key)
+    if words := await aread(_used_up, request, LIVE.count(key)):
+        raise UserError(words, hint="Nothing of what you wrote just now was sent.")
+
+
+def _used_up(request: HttpRequest, under_way: int) -> str:
+    """Why there is no reply any more today; "" while there is room. Talk here counts as direct messages do."""
+    budget = options_of(None).budget()
+    if budget == Budget():
+        return ""
+    used = usage.used(usage.on_website(judge_of(request).id), None, timezone.now().date())
+    return refusal(budget, replace(used, replies_user=used.replies_user + under_way))
 
 
 def _require_space(tree: Tree) -> None:

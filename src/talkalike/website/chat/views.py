@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from talkalike.errors import UserError
 from talkalike.store.talking import conversations, messages
 from talkalike.website.access import needs, visitor_of
-from talkalike.website.answers import answer, redirect
+from talkalike.website.answers import answer, image, redirect
 from talkalike.website.chat import export, settings_form, view_models
 from talkalike.website.chat.live import LIVE
 from talkalike.website.chat.talking_views import ROLES
@@ -105,9 +105,7 @@ def picture(request: HttpRequest, conversation_id: int, picture_id: int) -> Http
     found = read(messages.picture, visitor_of(request).key, conversation_id, picture_id)
     if found is None:
         raise Http404("There is no such picture in a conversation of yours.")
-    data, content_type = found
-    headers = {"Cache-Control": "private, max-age=86400, immutable", "Content-Disposition": "inline"}
-    return HttpResponse(data, content_type=content_type, headers=headers)
+    return image(*found)
 
 
 @needs(*ROLES)

@@ -10,10 +10,13 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
+from django.utils import timezone
+
 from talkalike.chat.engines import Engines
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
 from talkalike.engine.protocol import EngineBusyError, Sampling
 from talkalike.errors import TalkalikeError
+from talkalike.store import usage
 from talkalike.store.judging import items
 from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.judging.judges import JudgeRow
@@ -48,6 +51,7 @@ class Writing:
     _sampling: Sampling = field(default_factory=Sampling)
     _speaker: str = ""
     _ending: Ending = field(default_factory=lambda: Ending(state=ReplyState.FAILED, problem=UNEXPECTED))
+    _tokens: int = 0
     _saved_at: float = 0.0
     _saving: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -103,6 +107,7 @@ class Writing:
                 # Not awaited: the model does not wait for the disk.
                 self._save(self._begun)
             case Text(index=index, text=text):
+                self._tokens += 1  # about; the engine's own count comes at the end
                 before = self._parts.get(index, Part()).text
                 self._parts[index] = Part(text=before + text)
                 live.tell("text", index=index, text=text)
@@ -117,7 +122,8 @@ class Writing:
                 live.tell("reaction", index=index, emoji=emoji)
                 self._save_said()
             case Finished(tokens=tokens, seconds=seconds):
-                self._ending = Ending(state=ReplyState.DONE, tokens=tokens, seconds=seconds)
+                self._tokens = tokens
+                self._ending = Ending(state=ReplyState.DONE, seconds=seconds)
             case Silence():
                 self._ending = Ending(state=ReplyState.SILENT, seconds=time.monotonic() - began)
 
@@ -165,8 +171,11 @@ class Writing:
         ending = Ending(
             state=self._ending.state,
             parts=self._said,
-            tokens=self._ending.tokens,
+            tokens=self._tokens,
             seconds=self._ending.seconds,
             problem=self._ending.problem,
         )
         messages.end(self.reply_id, ending, item_id=item_id)
+        if self._tokens or self._ending.state is ReplyState.DONE:
+            who = usage.on_website(self.judge.id)
+            usage.spend(who, None, replies=1, tokens=self._tokens, day=timezone.now().date())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from talkalike.jobs import cards as card_files
@@ -32,6 +33,7 @@ TOTALS = {
 
 
 @needs(Role.VIEWER)
+@gzip_page  # plots and tables are long and repeat themselves
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """Everything at once. Nothing is kept between two requests: the store keeps the counts."""

@@ -11,11 +11,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from talkalike.store.judging import pairs
+from talkalike.store.judging import items, pairs
 from talkalike.website.access import Role, needs
 from talkalike.website.answers import redirect
 from talkalike.website.data import read, write
-from talkalike.website.judge import making, queries
+from talkalike.website.judge import making
 from talkalike.website.visitors import judge_of
 
 MAX_PAIRS = 2000
@@ -51,7 +51,7 @@ class BatchForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def batches(request: HttpRequest) -> HttpResponse:
     """Lists the batches and makes new ones."""
-    found = read(queries.models)
+    found = read(items.by_model)
     form = BatchForm(request.POST or None, found=found)
     if request.method == "POST" and form.is_valid():
         made = _make(form.cleaned_data, by=judge_of(request).id)
@@ -69,7 +69,7 @@ def batches(request: HttpRequest) -> HttpResponse:
 @require_POST
 def change(request: HttpRequest, batch: int, state: str) -> HttpResponse:
     """Closes or opens a batch, or shows its names."""
-    if state not in CHANGES or read(queries.state, batch) is None:
+    if state not in CHANGES or read(pairs.state_of, batch) is None:
         raise Http404("There is no such batch, or no longer.")
     function, done, undone = CHANGES[state]
     changed = write(function, batch)
@@ -80,7 +80,7 @@ def change(request: HttpRequest, batch: int, state: str) -> HttpResponse:
 def _make(given: dict[str, Any], *, by: int) -> int:
     """Makes the batch, and returns how many pairs it has; without any there is no batch."""
     seed = secrets.randbits(48)
-    groups = read(queries.answers, given["models"])
+    groups = read(items.answers, given["models"])
     chosen = making.choose_pairs(groups, given["count"], same_model=given["same_model"], seed=seed)
     if not chosen:
         return 0

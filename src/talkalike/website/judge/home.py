@@ -9,26 +9,27 @@ from django.urls import reverse
 from talkalike.store.judging import judges, pairs, serving
 from talkalike.store.judging.pairs import BatchState
 from talkalike.website.access import Visitor
-from talkalike.website.data import read, write
+from talkalike.website.data import read
 from talkalike.website.pages import Todo
 
 MOST = 3  # batches shown
+NOBODY = 0  # an account that never judged
 
 
 def todo(visitor: Visitor) -> Iterator[Todo]:
     """The open batches in which something waits."""
     judge_id = visitor.judge_id
     if visitor.account_id is not None:
-        judge_id = write(judges.of_account, visitor.account_id).id
+        known = read(judges.known_account, visitor.account_id)
+        judge_id = known.id if known else NOBODY
     if judge_id is None:
         return
     waiting = [row for row in read(pairs.batches, state=BatchState.OPEN) if row.left]
     for row in waiting[:MOST]:
-        judged = read(serving.progress, judge_id, row.id).judged
         yield Todo(
             title=f"Judge: {row.name}",
             text="Two replies side by side: which one is better?",
-            action="Go on" if judged else "Start",
+            action="Go on" if read(serving.has_begun, judge_id, row.id) else "Start",
             url=reverse("judge:batch", args=[row.id]),
             count=row.left,
         )

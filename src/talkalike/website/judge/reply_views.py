@@ -8,13 +8,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from talkalike.store.judging import judgements, serving
+from talkalike.store.judging import judgements, pairs, serving
 from talkalike.store.judging.judgement_values import Refusal, RefusedError, Scale, Side
 from talkalike.store.judging.pairs import BatchState
 from talkalike.website.access import Role, needs
 from talkalike.website.answers import wants_part
 from talkalike.website.data import read, write
-from talkalike.website.judge import queries, showing
+from talkalike.website.judge import showing
 from talkalike.website.judge.views import FACE, GONE, shown_answer
 from talkalike.website.visitors import judge_of
 
@@ -60,7 +60,7 @@ def _about(request: HttpRequest, here: tuple[int, int, bool], take: Take) -> Htt
 
 def _require_blind(batch: int) -> None:
     """Ratings of a reply end with its batch as choices do: whoever knows the name rates the name."""
-    state = read(queries.state, batch)
+    state = read(pairs.state_of, batch)
     if state is not BatchState.OPEN:
         revealed = state is BatchState.REVEALED
         raise RefusedError(

@@ -10,9 +10,11 @@ from typing import Any
 from django.utils import timezone
 
 from talkalike.store.judging import judgements, serving
-from talkalike.store.judging.judgement_values import Choice, Scale, Side, Turn, Type
+from talkalike.store.judging.judgement_values import Scale, Side, Turn, Type
+from talkalike.store.judging.judgements import JudgementRow
 from talkalike.store.judging.serving import PairView, ShownReply
-from talkalike.website.judge import queries
+from talkalike.store.talking import pictures
+from talkalike.store.talking.values import PictureRow
 
 TURNS_SHOWN = 6  # of the context; earlier ones are folded
 TEXT_SHOWN = 1200  # characters of a message in it
@@ -21,12 +23,13 @@ VALUES = range(1, 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownTurn:
-    """A message of the context; `rest` is folded. `own`: the double's own."""
+    """A message of the context; `rest` is folded. `own`: the double's own. `pictures`: sent with it."""
 
     speaker: str
     text: str
     rest: str
     own: bool
+    pictures: tuple[PictureRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +56,27 @@ class ShownSide:
     model: str = ""
 
 
-def context_of(turns: Sequence[Turn], speaker: str) -> dict[str, list[ShownTurn]]:
+def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, list[ShownTurn]]:
     """The context: `earlier` is folded, `turns` is shown."""
     shown = [
-        ShownTurn(speaker=name, text=text[:TEXT_SHOWN], rest=text[TEXT_SHOWN:], own=name == speaker)
-        for name, text in turns
+        ShownTurn(
+            speaker=name,
+            text=text[:TEXT_SHOWN],
+            rest=text[TEXT_SHOWN:],
+            own=name == speaker,
+            pictures=sent.get(place, ()),
+        )
+        for place, (name, text) in enumerate(turns)
     ]
     return {"earlier": shown[:-TURNS_SHOWN], "turns": shown[-TURNS_SHOWN:]}
 
 
 def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | None = None) -> dict[str, Any]:
     """What `_pair.html` needs. `models`: left and right, once they are known, which also ends the judging."""
+    items = (view.left.item_id, view.right.item_id)
+    said = judgements.of_items(items, judge_id)
     sides = [
-        side_of(view, side, judge_id, model=models[side is Side.RIGHT] if models else "")
+        side_of(view, side, said, model=models[side is Side.RIGHT] if models else "")
         for side in (Side.LEFT, Side.RIGHT)
     ]
     return {
@@ -73,30 +84,31 @@ def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | Non
         "batch": view.batch_id,
         "sides": sides,
         "given": view.given.value if view.given else "",
-        "given_side": next((side.side.value for side in sides if side.chosen), ""),
+        "given_side": view.taken.value if view.taken else "",
         "open": models is None,
         "shown_ms": int(time.time() * 1000),
         "progress": progress_of(judge_id, view.batch_id) if view.batch_id is not None else None,
-        **context_of(view.context, view.speaker),
+        **context_of(view.context, view.speaker, pictures.of_items(items)),
     }
 
 
 def progress_of(judge_id: int, batch_id: int) -> dict[str, int | str]:
     """How far the judge is today, in numbers and words."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    made = queries.judged_since(judge_id, batch_id, midnight)
-    progress = serving.progress(judge_id, batch_id)
-    second = progress.second_opinions
+    progress = serving.progress(judge_id, batch_id, midnight)
+    made, second = progress.judged, progress.second_opinions
     words = f"{made} of {made + progress.left} today"
-    if second:
+    if progress.left == serving.MANY:
+        words = f"{made} today, {serving.MANY} or more are left"
+    elif second:
         words += f" · {second} {'needs' if second == 1 else 'need'} a second opinion"
     return {"made": made, "all": made + progress.left, "words": words, "left": progress.left}
 
 
-def side_of(view: PairView, side: Side, judge_id: int, *, model: str = "") -> ShownSide:
-    """One reply with what this judge said about it."""
+def side_of(view: PairView, side: Side, rows: Sequence[JudgementRow], *, model: str = "") -> ShownSide:
+    """One reply with what was said about it in `rows`."""
     reply = reply_on(view, side)
-    said = judgements.of_item(reply.item_id, judge_id)
+    said = [row for row in rows if row.item_id == reply.item_id]
     values = {row.scale: row.value for row in said if row.type is Type.RATING}
     correction = next((row.text for row in said if row.type is Type.CORRECTION), "")
     return ShownSide(
@@ -110,7 +122,7 @@ def side_of(view: PairView, side: Side, judge_id: int, *, model: str = "") -> Sh
         text=correction or "\n".join(reply.messages),
         corrected=bool(correction),
         flag=next((row.text for row in said if row.type is Type.FLAG), ""),
-        chosen=taken(view) is side,
+        chosen=view.taken is side,
         model=model,
     )
 
@@ -123,11 +135,3 @@ def reply_on(view: PairView, side: Side) -> ShownReply:
 def words_of(scale: Scale, speaker: str) -> str:
     """A scale as it stands on the page."""
     return f"Sounds like {speaker}" if scale is Scale.SOUNDS_LIKE_ME else scale.value.capitalize()
-
-
-def taken(view: PairView) -> Side | None:
-    """The side this judge took, if any."""
-    if view.given not in (Choice.A, Choice.B):
-        return None
-    a_is_left = queries.first_item(view.pair_id) == view.left.item_id
-    return Side.LEFT if (view.given is Choice.A) == a_is_left else Side.RIGHT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from talkalike.website.judge import batch_views, reply_views, views
+from talkalike.website.judge import batch_views, picture_views, reply_views, views
 
 
 class Again:
@@ -34,6 +34,7 @@ urlpatterns = [
     path("<int:batch>/undo/", views.undo, name="undo"),
     path("<int:batch>/reveal/", views.reveal, name="reveal"),
     path(PAIR, views.pair, name="pair"),
+    path(f"{PAIR}pictures/<int:picture_id>/", picture_views.picture, name="picture"),
     path(f"{PAIR}vote/", views.vote, name="vote"),
     path(f"{PAIR}rate/", reply_views.rate, name="rate"),
     path(f"{PAIR}correct/", reply_views.correct, name="correct"),

@@ -10,15 +10,15 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from talkalike.store.judging import judgements, judges, pairs, serving
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Side, Type
+from talkalike.store.judging import judgements, judges, outcomes, pairs, serving
+from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Side, Type
 from talkalike.store.judging.judgements import JudgementRow
 from talkalike.store.judging.pairs import BatchState
 from talkalike.store.judging.serving import PairView
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import answer, redirect, wants_part
 from talkalike.website.data import read, write
-from talkalike.website.judge import queries, showing
+from talkalike.website.judge import showing
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
@@ -69,7 +69,7 @@ def go_on(request: HttpRequest, batch: int) -> HttpResponse:
 def pair(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpResponse:
     """A pair that this judge was shown, with what they said; with the models' names once those are known."""
     judge = judge_of(request)
-    state = read(queries.state, batch)
+    state = read(pairs.state_of, batch)
     view = read(serving.shown, pair, judge.id, repeat=again)
     if state is None or view is None or view.batch_id != batch:
         raise Http404(GONE)
@@ -78,7 +78,7 @@ def pair(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
     names = None
     if state is BatchState.REVEALED:
         a, b = read(pairs.names, pair)
-        names = (a, b) if read(queries.first_item, pair) == view.left.item_id else (b, a)
+        names = (a, b) if view.a_left else (b, a)
     return pair_answer(request, view, judge.id, models=names)
 
 
@@ -88,16 +88,20 @@ def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
     """Takes a choice. The answer is the same pair with it, or the next where the judge wants to go on at once."""
     judge = judge_of(request)
     chosen = _choice(request.POST.get("choice", ""))
-    if not read(queries.was_given, judge.id, batch, pair, repeat=again):
-        raise Http404(GONE)
-    write(judgements.compare, pair, judge.id, chosen, seconds=_seconds(request), face=FACE, repeat=again)
     at_once = request.POST.get("go_on") == "on"
+    given = Given(batch_id=batch, pair_id=pair, repeat=again)
+    try:
+        view = write(judgements.vote, given, judge.id, chosen, seconds=_seconds(request), face=FACE, go_on=at_once)
+    except RefusedError as refused:
+        raise _not_found(refused) from None
     if request.session.get(GO_ON, False) is not at_once:
         request.session[GO_ON] = at_once
     said = _words(chosen)
-    if at_once:
-        return next_answer(request, judge.id, batch, said=said)
-    return shown_answer(request, judge.id, (batch, pair, again), said=said)
+    if not wants_part(request):
+        messages.success(request, said)
+        to = ("judge:batch", batch) if at_once else ("judge:pair", batch, pair, again)
+        return redirect(request, *to)
+    return pair_answer(request, view, judge.id, said=said) if view else _done(request, judge.id, batch, said)
 
 
 @needs(Role.JUDGE)
@@ -141,9 +145,7 @@ def next_answer(request: HttpRequest, judge_id: int, batch: int, *, said: str = 
     except RefusedError as refused:
         if refused.refusal in (Refusal.CLOSED, Refusal.REVEALED):
             return _done(request, judge_id, batch, said)
-        if refused.refusal is Refusal.UNKNOWN:
-            raise Http404(refused.what) from None
-        raise
+        raise _not_found(refused) from None
     if view is None:
         return _done(request, judge_id, batch, said)
     if request.method == "POST" and not wants_part(request):
@@ -176,7 +178,7 @@ def pair_answer(
 
 def _done(request: HttpRequest, judge_id: int, batch: int, said: str) -> HttpResponse:
     row = read(pairs.batch, batch)
-    judged = read(queries.judged_pairs, judge_id, batch)
+    judged = read(outcomes.judged_by, judge_id, batch)
     wins: dict[str, int] = {}
     for one in judged:
         for model in (one.a, one.b):
@@ -195,6 +197,10 @@ def _done(request: HttpRequest, judge_id: int, batch: int, said: str) -> HttpRes
         messages.success(request, said)
         return redirect(request, "judge:batch", batch)
     return answer(request, page="website/judge/done.html", part="website/judge/_done.html", context=context)
+
+
+def _not_found(refused: RefusedError) -> Exception:
+    return Http404(refused.what) if refused.refusal is Refusal.UNKNOWN else refused
 
 
 def _reveal(batch: int, *, anyway: bool) -> bool:

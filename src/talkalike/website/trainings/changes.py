@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from talkalike.errors import UserError
 from talkalike.jobs import cards as card_files
 from talkalike.jobs import job
+from talkalike.jobs.cards import ModelCard
+from talkalike.jobs.runs import Run
+from talkalike.store.judging import promotion
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect
 from talkalike.website.services import services
 from talkalike.website.trainings import views
-from talkalike.website.trainings.forms import RecipeForm
-from talkalike.website.trainings.service import Trainings
+from talkalike.website.trainings.forms import AlignmentForm, RecipeForm, doubles
+from talkalike.website.trainings.service import Alignment, Recipe, Trainings
 
 
 @needs(Role.OWNER)
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """The recipe form. A training that it starts is a program of its own, which outlives this site."""
-    trainings = _trainings()
-    root = services().root
-    runs = views.all_runs()
-    examples, cards = card_files.example_sets(root / "examples"), views.all_cards()
-    taken = {card.name for card in cards} | {run.model for run in runs if run.running}
+    trainings, cards = _trainings(), views.all_cards()
+    examples = card_files.example_sets(services().root / "examples")
     wanted = {"examples": request.GET.get("examples", ""), "base": request.GET.get("base", "")}
     given = {key: value for key, value in wanted.items() if value}
-    form = RecipeForm(request.POST or None, initial=given, examples=examples, cards=cards, taken=taken)
-    busy = next((run for run in runs if run.running), None)
-    if request.method == "POST" and busy is not None:
-        form.add_error(None, f"{busy.model} is being trained. Wait for it, or stop it, before another one begins.")
-    elif request.method == "POST" and form.is_valid():
+    form = RecipeForm(request.POST or None, initial=given, examples=examples, cards=cards, taken=_taken(cards))
+    if _may_begin(request, form):
         recipe = form.recipe
-        run = f"{recipe.name}-{datetime.datetime.now().astimezone():%Y%m%d-%H%M%S}"
-        command, folder = trainings.train(recipe, run), root / "runs" / run
-        started = job.start(
-            command, folder, title=recipe.name, by=visitor_of(request).name, about=asdict(recipe), cwd=root
-        )
-        _tell(request, started, f"The training of {recipe.name} has begun.")
-        return redirect(request, "trainings:run", run)
-    context = {"form": form, "examples": examples, "busy": busy}
-    return render(request, "website/trainings/new.html", context, status=400 if form.errors else 200)
+        return _begun(request, recipe, lambda run: trainings.train(recipe, run))
+    return _form(request, form, "website/trainings/new.html", examples=examples)
+
+
+@needs(Role.OWNER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def align(request: HttpRequest) -> HttpResponse:
+    """The same for learning from what people think: a reward model, practice with a reward, or preferences."""
+    trainings, cards = _trainings(), views.all_cards()
+    form = AlignmentForm(request.POST or None, cards=cards, taken=_taken(cards))
+    if _may_begin(request, form):
+        wanted = form.alignment
+        return _begun(request, wanted, lambda run: trainings.align(wanted, run))
+    return _form(request, form, "website/trainings/align.html", doubles=doubles(cards))
 
 
 @needs(Role.OWNER)
@@ -70,11 +73,9 @@ def stop(request: HttpRequest, name: str) -> HttpResponse:
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Goes on with a training that was stopped, or broke off."""
     trainings, found = _trainings(), views.one_run(name)
-    runs = views.all_runs()
-    busy = next((run for run in runs if run.running), None)
-    if busy is not None:
+    if (busy := _busy()) is not None:
         raise UserError(f"{busy.model} is being trained.", hint="Wait for it, or stop it, before another one goes on.")
-    newest = next((run for run in runs if run.model == found.model and run.resumable), None)
+    newest = next((run for run in views.all_runs() if run.model == found.model and run.resumable), None)
     if newest is None or newest.id != found.id:
         raise UserError("This training cannot go on.", hint="Start a new one instead.")
     about = dict(found.job.about) if found.job else {"name": found.model}
@@ -88,11 +89,15 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
 @needs(Role.OWNER)
 @require_POST
 def promote(request: HttpRequest, name: str) -> HttpResponse:
-    """Makes a model the one that answers where none is named."""
-    if name not in {card.name for card in views.all_cards()}:
-        raise Http404("There is no such model, or no longer.")
+    """Makes a model the one that answers where none is named; asks again where its blind comparison says otherwise."""
+    card = views.one_card(name)
+    found = views.compared(card)
+    doubts = promotion.doubt(name, found)
+    if doubts and request.POST.get("anyway") != "yes":
+        context = {"card": card, "doubts": doubts, "batch": promotion.batch_of(card.settings)}
+        return render(request, "website/trainings/promote.html", context)
     _trainings().promote(name, visitor_of(request).name)
-    messages.success(request, f"{name} is now the one that serves.")
+    messages.success(request, f"{name} is now the one that serves. {promotion.told(found)}".strip())
     return redirect(request, "trainings:index")
 
 
@@ -101,6 +106,36 @@ def _trainings() -> Trainings:
     if found is None:
         raise UserError("This site shows trainings, and starts none.", hint="Use `talkalike train` on its computer.")
     return found
+
+
+def _taken(cards: Sequence[ModelCard]) -> set[str]:
+    return {card.name for card in cards} | {run.model for run in views.all_runs() if run.running}
+
+
+def _busy() -> Run | None:
+    return next((run for run in views.all_runs() if run.running), None)
+
+
+def _may_begin(request: HttpRequest, form: RecipeForm | AlignmentForm) -> bool:
+    """Whether something is asked for that can be started; the form says why not."""
+    if request.method != "POST":
+        return False
+    if (busy := _busy()) is not None:
+        form.add_error(None, f"{busy.model} is being trained. Wait for it, or stop it, before another one begins.")
+    return form.is_valid()
+
+
+def _begun(request: HttpRequest, wanted: Recipe | Alignment, command: Callable[[str], Sequence[str]]) -> HttpResponse:
+    run = f"{wanted.name}-{datetime.datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    root, by = services().root, visitor_of(request).name
+    about = asdict(wanted)
+    started = job.start(command(run), root / "runs" / run, title=wanted.name, by=by, about=about, cwd=root)
+    _tell(request, started, f"The training of {wanted.name} has begun.")
+    return redirect(request, "trainings:run", run)
+
+
+def _form(request: HttpRequest, form: RecipeForm | AlignmentForm, template: str, **context: object) -> HttpResponse:
+    return render(request, template, {"form": form, "busy": _busy(), **context}, status=400 if form.errors else 200)
 
 
 def _tell(request: HttpRequest, started: job.Job, words: str) -> None:

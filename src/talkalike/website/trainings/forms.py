@@ -10,7 +10,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from talkalike.jobs.cards import Examples, ModelCard
-from talkalike.website.trainings.service import Recipe
+from talkalike.website.trainings.service import Alignment, Recipe
 
 METHODS = (
     ("", "as in the settings"),
@@ -80,11 +80,8 @@ class RecipeForm(forms.Form):
             self.fields["name"].initial = free_name(examples[0].name, self._taken)
 
     def clean_name(self) -> str:
-        """Nothing is trained over a model that is there, nor over one that is being trained."""
-        name = str(self.cleaned_data["name"])
-        if name.casefold() in self._taken:
-            raise forms.ValidationError(f"There is a model '{name}' already, or one that is being trained.")
-        return name
+        """It must be free."""
+        return _untaken(str(self.cleaned_data["name"]), self._taken)
 
     @property
     def recipe(self) -> Recipe:
@@ -99,6 +96,80 @@ class RecipeForm(forms.Form):
             epochs=given["epochs"],
             learning_rate=given["learning_rate"],
         )
+
+
+KINDS = (
+    ("reward", "a reward model: learns what people like, and judges replies"),
+    ("rl", "a double by practice: writes replies that a reward likes"),
+    ("dpo", "a double by preferences: moves towards what people preferred"),
+)
+SENTIMENT = ("sentiment", "cheerful words (to try it out)")
+
+
+class AlignmentForm(forms.Form):
+    """A model that learns from what people think."""
+
+    kind = forms.ChoiceField(label="What is made", choices=KINDS)
+    double = forms.ChoiceField(label="From the double")
+    name = forms.CharField(label="Name of the new model", max_length=64, validators=[_NAME])
+    reward = forms.ChoiceField(label="Reward (for practice)", required=False)
+    steps = forms.IntegerField(
+        label="Steps (of practice)", min_value=1, max_value=100_000, required=False, help_text="Empty: 100."
+    )
+    epochs = forms.FloatField(
+        label="Passes over the judgements",
+        min_value=0.01,
+        max_value=1000,
+        required=False,
+        help_text="For a reward model and preferences. Empty: 2.",
+    )
+    judges = forms.ChoiceField(
+        label="Judgements of", choices=[("human", "people"), ("ai", "AI judges"), ("all", "both")], required=False
+    )
+
+    def __init__(self, *args: Any, cards: Sequence[ModelCard], taken: Collection[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._taken = {name.casefold() for name in taken}
+        found = doubles(cards)
+        rewards = [
+            ("", "none"),
+            *((card.name, card.name) for card in reversed(cards) if card.kind == "reward"),
+            SENTIMENT,
+        ]
+        for name, choices in (("double", [(card.name, card.name) for card in found]), ("reward", rewards)):
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = choices
+        if found:
+            self.fields["name"].initial = free_name(f"{found[0].name}-aligned", self._taken)
+
+    def clean_name(self) -> str:
+        """As for any training."""
+        return _untaken(str(self.cleaned_data["name"]), self._taken)
+
+    def clean(self) -> dict[str, Any]:
+        """Practice needs something to practise for."""
+        cleaned = super().clean() or {}
+        if cleaned.get("kind") == "rl" and not cleaned.get("reward"):
+            self.add_error("reward", "Practice needs a reward. Make a reward model first, or try it with another one.")
+        return cleaned
+
+    @property
+    def alignment(self) -> Alignment:
+        """What was asked for; once the form is valid."""
+        return Alignment(**self.cleaned_data)
+
+
+def doubles(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    """The models that write like somebody, the newest first."""
+    return [card for card in reversed(cards) if card.kind not in ("base", "reward")]
+
+
+def _untaken(name: str, taken: Collection[str]) -> str:
+    """Nothing is trained over a model that is there, nor over one that is being trained."""
+    if name.casefold() in taken:
+        raise forms.ValidationError(f"There is a model '{name}' already, or one that is being trained.")
+    return name
 
 
 def free_name(examples: str, taken: Collection[str]) -> str:

@@ -20,11 +20,31 @@ class Recipe:
     learning_rate: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """A model that is to learn from what people think. `kind`: "reward", "rl" or "dpo", as `talkalike align` has them.
+
+    `reward` and `steps` are for "rl", `epochs` and `judges` ("human", "ai", "all") for the others. None: as usual.
+    """
+
+    name: str
+    kind: str
+    double: str
+    reward: str = ""
+    steps: int | None = None
+    epochs: float | None = None
+    judges: str = ""
+
+
 class Trainings(Protocol):
     """Programs that train, and the mark of the model that serves."""
 
     def train(self, recipe: Recipe, run: str) -> Sequence[str]:
         """The words of the command that trains by this recipe into the folder `runs/<run>`."""
+        ...
+
+    def align(self, wanted: Alignment, run: str) -> Sequence[str]:
+        """The words of the command that learns from judgements, or by a reward, into the folder `runs/<run>`."""
         ...
 
     def resume(self, model: str) -> Sequence[str]:

@@ -24,6 +24,7 @@ STATES = {
     State.FAILED: ("failed", "bad"),
     State.LOST: ("broke off", "bad"),
 }
+KINDS = {"rl": "reinforcement learning", "dpo": "preferences", "reward": "reward model"}
 _SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
 
 
@@ -51,7 +52,7 @@ def view_of(run: Run) -> RunView:
         run=run,
         state=state,
         badge=badge,
-        method="reinforcement learning" if run.kind == "rl" else METHODS.get(run.method, run.method),
+        method=KINDS.get(run.kind) or METHODS.get(run.method, run.method),
         best=found.best_heldout[1] if found.best_heldout else None,
         done=min(1.0, found.seconds / (60 * minutes)) if minutes and run.running else None,
         took=duration(found.seconds),

@@ -11,6 +11,7 @@ app_name = "trainings"
 urlpatterns = [
     path("", views.index, name="index"),
     path("new/", changes.new, name="new"),
+    path("align/", changes.align, name="align"),
     path("compare/", views.compare, name="compare"),
     path("model/<str:name>/", views.model, name="model"),
     path("model/<str:name>/promote/", changes.promote, name="promote"),

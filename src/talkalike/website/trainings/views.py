@@ -13,8 +13,11 @@ from talkalike.jobs import cards as card_files
 from talkalike.jobs import runs as run_folders
 from talkalike.jobs.cards import ModelCard
 from talkalike.jobs.runs import Run
+from talkalike.store.judging import promotion
+from talkalike.store.judging.outcomes import Outcome
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import answer
+from talkalike.website.data import read
 from talkalike.website.insights.charts import SERIES
 from talkalike.website.services import services
 from talkalike.website.trainings import lineage, showing
@@ -84,10 +87,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 @require_safe
 def model(request: HttpRequest, name: str) -> HttpResponse:
     """A model's card."""
-    cards = all_cards()
-    card = next((card for card in cards if card.name == name), None)
-    if card is None:
-        raise Http404("There is no such model, or no longer.")
+    cards, card = all_cards(), one_card(name)
     context = {
         "card": card,
         "words": lineage.words(card),
@@ -97,6 +97,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "known": {one.name for one in cards},
         "runs": [run for run in all_runs() if run.model == name],
         "serving": serving() == name,
+        "compared": compared(card),
         "may_start": services().trainings is not None,
     }
     return render(request, "website/trainings/model.html", context)
@@ -119,6 +120,19 @@ def one_run(name: str) -> Run:
 def all_cards() -> tuple[ModelCard, ...]:
     """Of the workspace, the oldest first."""
     return card_files.cards(services().root / "models")
+
+
+def one_card(name: str) -> ModelCard:
+    """The model's card, or a page that says that there is none."""
+    found = next((card for card in all_cards() if card.name == name), None)
+    if found is None:
+        raise Http404("There is no such model, or no longer.")
+    return found
+
+
+def compared(card: ModelCard) -> Outcome | None:
+    """How the model's blind comparison came out; None for one that is no candidate."""
+    return read(promotion.compared, card.name, promotion.batch_of(card.settings))
 
 
 def serving() -> str | None:

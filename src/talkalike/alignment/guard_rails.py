@@ -1,0 +1,149 @@
+"""What every aligned double is measured by, before and after, on held-out contexts that nobody practised on.
+
+A reward is never quite what people mean: these numbers show what it was paid with. All are cheap: a few replies, and
+one look at what the owner really wrote.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from talkalike.alignment.feedback_loop import by_prompt, reply_rows
+from talkalike.alignment.policy_losses import distinct_share
+from talkalike.alignment.preference_objective import reply_logprobs
+from talkalike.alignment.prompts import prompts_in, prompts_of_step
+from talkalike.alignment.rollouts import RolloutSampling, draws
+from talkalike.alignment.rollouts import sample as draw_replies
+from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.examples.copies import find_copies
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import load_messages
+from talkalike.examples.render import Renderer
+from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.packed import packed_attention
+from talkalike.models.roles import Roles
+from talkalike.training.loop import mean_loss
+
+_DOCUMENTS = 32  # held-out ones, at most
+_PROMPTS, _SAMPLES = 16, 2  # held-out contexts and replies to each, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replies:
+    """How held-out contexts are answered."""
+
+    max_tokens: int = 48
+    prompt_tokens: int = 384
+    seed: int = 0
+
+
+class GuardRails:
+    """Measures one role of a base. Deterministic, and the same on every process."""
+
+    def __init__(
+        self,
+        roles: Roles,
+        role: str,
+        examples: ExampleSet,
+        accelerator: Accelerator,
+        *,
+        replies: Replies,
+        reward: Reward | None = None,
+    ) -> None:
+        self.roles, self.role, self.examples, self.accelerator = roles, role, examples, accelerator
+        self.reward, self.replies = reward, replies
+        self.renderer = Renderer(roles.loaded.tokenizer)
+        room = min(roles.loaded.context_length - replies.max_tokens, replies.prompt_tokens)
+        self.prompts = list(prompts_in(examples, "heldout", self.renderer, max_tokens=room))
+
+    def look(self) -> dict[str, float]:
+        """The role's numbers.
+
+        `heldout_loss` (nats per token) and `bits_per_character`: how badly it predicts what was really written.
+        Of the replies to held-out contexts, where there are any: `reward` (where there is one), `kl` (nats per reply
+        from the double as it was), `distinct_2`, `length` (tokens) and `copied` (the share that repeats a stretch of
+        the training chats, see `examples.copies`).
+        """
+        found = self.likeness()
+        samples = self._answered()
+        if not samples:
+            return found
+        found["kl"] = self._distance(samples)
+        found["distinct_2"] = distinct_share([list(sample.reply_ids) for sample in samples])
+        found["length"] = statistics.fmean(len(sample.reply_ids) for sample in samples)
+        found["copied"] = self.copied(samples)
+        if self.reward is not None:
+            found["reward"] = statistics.fmean(checked_scores(self.reward, samples))
+        return found
+
+    def likeness(self, documents: int = _DOCUMENTS) -> dict[str, float]:
+        """How well the role predicts what was really written in held-out conversations: one pass, no replies.
+
+        Bits are of all learned tokens (text, closing marker, who is next); a message counts one character more than it
+        has, for its end.
+        """
+        heldout = self.examples.split("heldout")
+        chosen = range(0, len(heldout), max(1, -(-len(heldout) // documents)))
+        with self.roles.use(self.role) as network, packed_attention(network):
+            trainable = Trainable(network=network, parameters={}, settings=AdapterSettings())
+            loss = mean_loss(trainable, heldout, chosen, self.accelerator)
+            network.eval()
+        tokens = sum(int(heldout.mask(index).sum()) for index in chosen)
+        characters = 0
+        for index, document in enumerate(self.examples.documents("heldout")):
+            if index in chosen:
+                learned = zip(document.turns, document.learn, strict=True)
+                characters += sum(len(turn.text) + 1 for turn, learn in learned if learn)
+        return {"heldout_loss": loss, "bits_per_character": loss * tokens / math.log(2) / max(1, characters)}
+
+    def copied(self, samples: Sequence[Sample]) -> float:
+        """The share of these replies that repeats a stretch of the training chats."""
+        written = ((said.speaker, said.text) for said in load_messages(self.examples, "train"))
+        _, anyone = find_copies([[sample.text] for sample in samples], written, author="")
+        return len(anyone) / len(samples)
+
+    def _answered(self) -> list[Sample]:
+        count = min(_PROMPTS, len(self.prompts))
+        if not count:
+            return []
+        seed, room = self.replies.seed, self.replies.max_tokens
+        chosen = [self.prompts[i] for i in prompts_of_step(len(self.prompts), 0, prompts=count, seed=seed)]
+        rollouts = draw_replies(
+            self.roles,
+            [prompt.ids for prompt in chosen],
+            role=self.role,
+            sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=room),
+            random_NT=draws(seed, 0, range(count), samples=_SAMPLES, length=room),
+        )
+        decode: Callable[[Sequence[int]], str] = self.renderer.tokenizer.decode
+        return [
+            Sample(
+                prompt_ids=prompt.ids,
+                reply_ids=tuple(rollout.reply_ids.tolist()),
+                text=decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
+                prompt_turns=prompt.turns,
+                speaker=prompt.speaker,
+            )
+            for prompt, rollout in zip((p for p in chosen for _ in range(_SAMPLES)), rollouts, strict=True)
+        ]
+
+    def _distance(self, samples: Sequence[Sample]) -> float:
+        contexts, _ = by_prompt(samples)
+        total = 0.0
+        with torch.no_grad():
+            for row in reply_rows(contexts, range(len(contexts)), row_tokens=2048, device=self.roles.device):
+                of_role, of_reference = (reply_logprobs(self.roles, role, row) for role in (self.role, None))
+                total += float((of_role - of_reference).sum())
+        return total / len(samples)
+
+
+def noted(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Both looks as scores of a card: the earlier one's names end in `_before`."""
+    scores = {f"{name}_before": value for name, value in before.items()} | after
+    return {name: round(value, 4) for name, value in scores.items() if math.isfinite(value)}

@@ -1,0 +1,134 @@
+"""What was said while the bot could not hear it: after a start or a lost session, fresh messages are heard late.
+
+    bot.on_connect -> Missed.new_session    what was heard so far is where looking back ends
+    bot.on_ready   -> Missed.catch_up       the newest messages of known places -> Converser.heard
+
+A resumed session needs none of this, for Discord tells then what was missed. Looked at are only places with replies in
+the store, and each message is judged like a new one; the store's claim keeps it from being answered twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aiohttp
+import discord
+
+from talkalike.chat.permissions import Access, Place, access_of
+from talkalike.discord_bot import triggers
+from talkalike.discord_bot.converse import CANCEL_SIGNS, Converser
+from talkalike.discord_bot.markers import is_marker
+from talkalike.discord_bot.resuming import with_roles
+from talkalike.errors import TalkalikeError
+from talkalike.store import answered
+
+PLACES = 100  # with the newest replies; each of them may cost a request
+MESSAGES = 50  # the newest ones of a place
+REMEMBERED = 10_000  # channels
+
+_log = logging.getLogger(__name__)
+
+
+class Missed:
+    """Remembers what was heard last in each channel, and catches up. Belongs to one event loop."""
+
+    def __init__(self, converser: Converser) -> None:
+        self._converser = converser
+        self._heard: OrderedDict[int, int] = OrderedDict()  # channel -> the newest message heard
+        self._before: dict[int, int] | None = None  # the same, when a session began that was not caught up with yet
+
+    def heard(self, message: discord.Message) -> None:
+        """A message came as it should, or was looked at later."""
+        channel_id = message.channel.id
+        self._heard[channel_id] = max(message.id, self._heard.pop(channel_id, 0))
+        if len(self._heard) > REMEMBERED:
+            self._heard.popitem(last=False)
+
+    def new_session(self) -> None:
+        """From here on Discord tells what happens; between this and what was heard before, something may be missing."""
+        self._before = {**self._heard, **(self._before or {})}
+
+    async def catch_up(self) -> None:
+        """Hears what is younger than the settings say and was not heard. Trouble in a place costs only that place."""
+        before, self._before = self._before, None
+        services = self._converser.services
+        if before is None or not services.settings.stale_after:
+            return
+        oldest = discord.utils.utcnow() - timedelta(seconds=services.settings.stale_after)
+        oldest_id = discord.utils.time_snowflake(oldest)
+        try:
+            places = await services.store.run(answered.channels, PLACES)
+        except TalkalikeError as error:
+            _log.error("What was missed is not answered: %s", error)
+            return
+        for channel_id in places:
+            try:
+                await self._look_at(channel_id, after=max(oldest_id, before.get(channel_id, 0)))
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                _log.info("What was missed in the channel %s cannot be read: %s", channel_id, error)
+            except TalkalikeError as error:
+                _log.error("What was missed in the channel %s is not answered: %s", channel_id, error)
+
+    async def _look_at(self, channel_id: int, *, after: int) -> None:
+        client = self._converser.client
+        channel = client.get_channel(channel_id) or await client.fetch_channel(channel_id)
+        if not isinstance(channel, discord.abc.Messageable):
+            return
+        if channel.guild is not None and (getattr(channel, "last_message_id", None) or 0) <= after:
+            return  # nothing new, and Discord need not be asked for it
+        read: list[discord.Message] = []
+        async for message in channel.history(limit=MESSAGES):
+            if message.id <= after or is_marker(message, self._converser.me):
+                break
+            read.append(message)
+        if read:
+            await self._hear(read[::-1], self._converser.place(channel))
+
+    async def _hear(self, read: Sequence[discord.Message], where: Place) -> None:
+        """`read` is oldest first."""
+        store = self._converser.services.store
+        me = self._converser.me
+        facts = await self._converser.facts(where)
+        open_to_all = where.own_thread or access_of(where, facts.rules)[0] is Access.OPEN
+        known = _Known(
+            told=frozenset(one.reference.message_id or 0 for one in read if one.author.id == me and one.reference),
+            triggers=await store.run(answered.triggers, where.channel_id, MESSAGES),
+        )
+        people: dict[int, discord.User | discord.Member] = {}  # who talks to the bot
+        meant: list[discord.Message] = []
+        for message in read:
+            self.heard(message)
+            author_id = message.author.id
+            direct = where.server_id is None or triggers.addressed(message, me)
+            if author_id == me or not (direct or open_to_all or author_id in people):
+                continue
+            if not (known.answered(message, direct=direct) or _withdrawn(message)):
+                people[author_id] = people.get(author_id) or await with_roles(message)
+                meant.append(message)
+        for message in meant:  # one right after the other, so that a burst stays one
+            message.author = people[message.author.id]
+            await self._converser.heard(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """The replies there are: `told`: the messages that one of them refers to; `triggers`: (message, who asked)."""
+
+    told: frozenset[int]
+    triggers: Sequence[tuple[int, int]]
+
+    def answered(self, message: discord.Message, *, direct: bool) -> bool:
+        """Whether it was, or newer words of the same person: in an open place, of anybody."""
+        return message.id in self.told or any(
+            trigger_id >= message.id and (asker_id == message.author.id or not direct)
+            for trigger_id, asker_id in self.triggers
+        )
+
+
+def _withdrawn(message: discord.Message) -> bool:
+    """A sign of cancelling stands under it; whose it is costs a request, and it is hardly ever somebody else's."""
+    return any(str(reaction.emoji) in CANCEL_SIGNS for reaction in message.reactions)

@@ -1,0 +1,85 @@
+"""Llama's forward pass without the layers of calls around it: the same weights and modules, fewer operations a token.
+
+On a small network the wrapping costs a good part of the time where one token of each reply is drawn at a time. Linear
+layers are called as the modules they are, so low-rank updates that hang on them act as always; norms, rotations and the
+sums between are plain operations. Hooks on blocks, attention and the norms within them are not called. Every other
+architecture takes transformers' own way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedModel
+
+from talkalike.models.packed import attention
+
+
+def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, attends: str, **options: Any) -> Tensor:
+    """The last layer's states (T, width) of one row, after the final norm: what heads of our own stand on.
+
+    `attends` names the registered way of attending, to which `options` go.
+    """
+    if type(network) is LlamaForCausalLM:
+        return _llama_states(network, ids_T, positions_T, attends, options)
+    inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None]}
+    with attention(network, attends):
+        output = cast(Any, network).base_model(**inputs, use_cache=False, **options)
+    return cast(Tensor, output.last_hidden_state[0])
+
+
+def logits(
+    network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, kept_L: Tensor, *, attends: str, **options: Any
+) -> Tensor:
+    """Logits (L, vocabulary) after the tokens `kept_L` (indices) of one row; the rest as for `states`."""
+    if type(network) is LlamaForCausalLM:
+        states_TD = _llama_states(network, ids_T, positions_T, attends, options)
+        return cast(Tensor, network.lm_head(states_TD[kept_L]))
+    inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
+    with attention(network, attends):
+        output = cast(Any, network)(**inputs, use_cache=False, **options)
+    return cast(Tensor, output.logits[0])
+
+
+def _llama_states(
+    network: LlamaForCausalLM, ids_T: Tensor, positions_T: Tensor, attends: str, options: dict[str, Any]
+) -> Tensor:
+    body: Any = network.model
+    attend = AttentionInterface()[attends]
+    states_TD = body.embed_tokens(ids_T)
+    cos_1TD, sin_1TD = body.rotary_emb(states_TD, position_ids=positions_T[None])
+    cos_T1D, half = cos_1TD[0, :, None], cos_1TD.shape[-1] // 2
+    # the first half of the rotated vector takes the other half's negative: the sign is put on the sine, once
+    sin_T1D = torch.cat([-sin_1TD[0, :, None, :half], sin_1TD[0, :, None, half:]], dim=-1)
+    for layer in body.layers:
+        attention = layer.self_attn
+        normed_TD = _norm(layer.input_layernorm, states_TD)
+        shape = (len(ids_T), -1, attention.head_dim)
+        query_THD, key_THD = attention.q_proj(normed_TD).view(shape), attention.k_proj(normed_TD).view(shape)
+        value_THD = attention.v_proj(normed_TD).view(shape)
+        both_THD = torch.cat([query_THD, key_THD], dim=1)
+        both_THD = torch.addcmul(both_THD * cos_T1D, both_THD.roll(half, dims=-1), sin_T1D)
+        query_HTD, key_HTD = both_THD.transpose(0, 1).split([query_THD.shape[1], key_THD.shape[1]])
+        attended_1THD, _ = attend(
+            attention,
+            query_HTD[None],
+            key_HTD[None],
+            value_THD.transpose(0, 1)[None],
+            None,
+            scaling=attention.scaling,
+            **options,
+        )
+        states_TD = states_TD + attention.o_proj(attended_1THD.reshape(len(ids_T), -1))
+        states_TD = states_TD + layer.mlp(_norm(layer.post_attention_layernorm, states_TD))
+    return cast(Tensor, body.norm(states_TD))
+
+
+def _norm(module: nn.Module, states_TD: Tensor) -> Tensor:
+    """One operation for the norm, where weights and states have one format (copied blocks stay in float32)."""
+    weight_D: Any = module.weight
+    if weight_D.dtype is not states_TD.dtype:
+        return cast(Tensor, module(states_TD))
+    return F.rms_norm(states_TD, weight_D.shape, weight_D, cast(Any, module).variance_epsilon)
