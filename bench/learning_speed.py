@@ -31,7 +31,6 @@ from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_network
-from talkalike.models.packed import PACKED_ATTENTION, packed_attention
 from talkalike.training.loop import LoopSettings, Progress, make_optimizer, mean_loss, training_steps
 from talkalike.training.sft import LEARNING_RATES
 
@@ -90,14 +89,12 @@ def train_theirs(task: Task, replies: list[Example]) -> tuple[float, float]:
     model = get_peft_model(network, lora)
     seconds, _ = trl_train(model, replies, options={"num_train_epochs": 1, "learning_rate": 2e-4, "max_length": 1024})
     plain = model.get_base_model()
-    with packed_attention(plain):
-        return seconds, task.loss(Trainable(network=plain, parameters={}, settings=AdapterSettings()))
+    return seconds, task.loss(Trainable(network=plain, parameters={}, settings=AdapterSettings()))
 
 
 def train_ours(task: Task, wanted: float, epochs: float) -> tuple[list[tuple[float, float]], float | None]:
     """(seconds and held-out loss along the way, seconds at which the loss was as low as `wanted`)."""
     network = load_network(task.base, dtype=torch.bfloat16, device=task.accelerator.device)
-    network.set_attn_implementation(PACKED_ATTENTION)
     trainable = make_trainable(network, AdapterSettings(rank=RANK), seed=0)
     settings = LoopSettings(learning_rate=LEARNING_RATES["lora"], epochs=epochs)
     progress = Progress()

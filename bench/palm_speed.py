@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkalike.models.packed import pack, packed_attention, target_logits
+from talkalike.models.packed import pack, target_logits
 from talkalike.models.palm import PalmConfig, PalmForCausalLM
 from talkalike.models.precision import choose_dtype
 from talkalike.training.losses import negative_log_likelihood
@@ -103,7 +103,7 @@ def learners(their: Any, weights: dict[str, Tensor], dtype: torch.dtype) -> dict
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
         def step() -> None:
-            with packed_attention(network), torch.autocast("cpu", compute, enabled=compute is not torch.float32):
+            with torch.autocast("cpu", compute, enabled=compute is not torch.float32):
                 loss = negative_log_likelihood(target_logits(network, row), row.ids_T[row.targets_L]) / row.loss_tokens
             loss.backward()
             optimizer.step()

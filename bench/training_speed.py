@@ -23,7 +23,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from opponents import Example, one_per_reply, trl_train
 from talkalike.examples.dataset import Documents
 from talkalike.models.adapters import AdapterSettings, make_trainable
-from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.training.loop import LoopSettings, Progress, make_optimizer, training_steps
 
 VOCABULARY = 49_152
@@ -69,7 +68,6 @@ def ours(documents: list[Example]) -> float:
         np.save(Path(folder) / "train.mask.npy", np.concatenate([d.mask_T for d in documents]))
         np.save(Path(folder) / "train.offsets.npy", np.cumsum([0, *(len(d.ids_T) for d in documents)]))
         model = new_model()
-        model.set_attn_implementation(PACKED_ATTENTION)
         trainable = make_trainable(model, AdapterSettings(method="full"), seed=0)
         settings = LoopSettings(learning_rate=2e-5, epochs=1)
         steps = training_steps(

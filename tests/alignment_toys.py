@@ -26,7 +26,6 @@ from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSetti
 from talkalike.alignment.values import Sample
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.load import LoadedModel
-from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress, make_accelerator
 
@@ -67,7 +66,6 @@ def tiny_network(*, layers: int = 2, width: int = 32, seed: int = 0, spread: flo
 
 
 def roles_on(network: Any) -> Roles:
-    network.set_attn_implementation(PACKED_ATTENTION)
     return Roles(LoadedModel(name="toy", model=network, tokenizer=Tokenizer(models.BPE()), context_length=128))
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from talkalike.errors import UserError
-from talkalike.models import direct_llama
+from talkalike.models import forward
 from talkalike.models.adapters import AdapterSettings, make_trainable, save_trained
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
@@ -202,7 +202,7 @@ def test_one_mixed_forward_equals_separate_ones(catalog: Catalog) -> None:
     def states(network: PreTrainedModel, copies: int) -> torch.Tensor:
         lengths = (length,) * copies
         row = IDS[0].repeat(copies), torch.arange(length).repeat(copies)
-        return direct_llama.states(network, *row, attends=PACKED_ATTENTION, document_lengths=lengths)
+        return forward.states(network, *row, attends=PACKED_ATTENTION, document_lengths=lengths)
 
     with torch.no_grad(), roles.mixed(parts) as network:
         together = states(network, 3).split(length)

@@ -21,7 +21,7 @@ from talkalike.examples.render import Renderer
 from talkalike.models.adapters import METHODS, AdapterSettings, Trainable, make_trainable
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_for_inference, load_network
-from talkalike.models.packed import PACKED_ATTENTION, target_logprobs
+from talkalike.models.packed import target_logprobs
 from talkalike.training.batches import epoch_batches
 from talkalike.training.loop import (
     LoopSettings,
@@ -62,7 +62,6 @@ def examples(tmp_path: Path, catalog: Catalog) -> ExampleSet:
 
 def trainable_tiny(catalog: Catalog, method: str = "full", **adapter: int) -> Trainable:
     network = load_network(catalog.path("tiny"), dtype=torch.float32, device=CPU)
-    network.set_attn_implementation(PACKED_ATTENTION)
     return make_trainable(
         network, AdapterSettings(method=method, rank=4, last_layers=1, prompt_length=5, **adapter), seed=0
     )

@@ -26,7 +26,6 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, Trainable
-from talkalike.models.packed import packed_attention
 from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 
@@ -90,7 +89,7 @@ class GuardRails:
         """
         heldout = self.examples.split("heldout")
         chosen = range(0, len(heldout), max(1, -(-len(heldout) // documents)))
-        with self.roles.use(self.role) as network, packed_attention(network):
+        with self.roles.use(self.role) as network:
             trainable = Trainable(network=network, parameters={}, settings=AdapterSettings())
             loss = mean_loss(trainable, heldout, chosen, self.accelerator)
             network.eval()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from talkalike.alignment.shared_prefix import SHARED_PREFIX_ATTENTION, SharedPrefix
-from talkalike.models.direct_llama import logits
+from talkalike.models.forward import logits
 from talkalike.models.roles import Roles
 
 _TOKENS_AT_ONCE = 32_768  # positions of prompts and replies together in memory

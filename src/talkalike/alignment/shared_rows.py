@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from talkalike.alignment.rollouts import Rollout
-from talkalike.models.direct_llama import logits, states
-from talkalike.models.packed import attention
+from talkalike.models.forward import attention, logits, states
 
 SHARED_ROW_ATTENTION = "talkalike_shared_row"
 

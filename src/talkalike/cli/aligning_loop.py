@@ -50,7 +50,7 @@ def align_loop(  # signature: typer
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.1,
     lr: Annotated[float | None, typer.Option(help="Learning rate of the candidate. Default: by method.")] = None,
-    reward_lr: Annotated[float, typer.Option(help="Learning rate of the reward model (rl).")] = 3e-4,
+    reward_lr: Annotated[float, typer.Option(help="Learning rate of the reward model (rl).")] = 1e-3,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments for the blind comparison.")] = 20,
     judges: JudgesOption = "human",
     model: Annotated[str | None, typer.Option(help="Which double. Default: the one that serves.")] = None,

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from talkalike.engine.cache import PrefixCache
+from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel
-from talkalike.models.packed import attention
 
 SHARED_ATTENTION = "talkalike_shared"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
+from talkalike.models.forward import attention, logits
 from talkalike.models.load import LoadedModel
 
 PACKED_ATTENTION = "talkalike_packed"
@@ -62,18 +63,14 @@ def pack(ids: Sequence[NDArray[np.int32]], masks: Sequence[NDArray[np.bool_]], d
 
 
 def target_logits(model: nn.Module, row: Row, *, soft_prompt_PD: Tensor | None = None) -> Tensor:
-    """Logits (L, vocabulary) for the row's targets. The model must use the packed attention."""
+    """Logits (L, vocabulary) for the row's targets."""
+    network = cast(PreTrainedModel, model)
     if soft_prompt_PD is None:
-        inputs: dict[str, Any] = {"input_ids": row.ids_T[None], "position_ids": row.positions_T[None]}
-        lengths, before_L = row.lengths, row.targets_L - 1
-    else:
-        inputs, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
-    output = model(
-        **inputs,
-        use_cache=False,
-        logits_to_keep=before_L,
-        document_lengths=lengths,
-    )
+        before_L, lengths = row.targets_L - 1, row.lengths
+        return logits(network, row.ids_T, row.positions_T, before_L, attends=PACKED_ATTENTION, document_lengths=lengths)
+    inputs, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
+    with packed_attention(model):
+        output = model(**inputs, use_cache=False, logits_to_keep=before_L, document_lengths=lengths)
     return cast(Tensor, output.logits[0])
 
 
@@ -87,7 +84,7 @@ def target_logprobs(
     """Natural-log probabilities of each document's masked tokens, in order; documents keep their order."""
     device = next(loaded.model.parameters()).device
     results: list[NDArray[np.float32]] = []
-    with torch.inference_mode(), packed_attention(loaded.model):
+    with torch.inference_mode():
         for start, stop in _batches([len(document) for document in ids], batch_tokens):
             row = pack(ids[start:stop], masks[start:stop], device)
             counts = [int(mask[1:].sum()) for mask in masks[start:stop]]
@@ -99,18 +96,6 @@ def target_logprobs(
             logprobs_L = -F.cross_entropy(logits_LV, targets_L, reduction="none")
             results += np.split(logprobs_L.cpu().numpy(), np.cumsum(counts)[:-1])
     return results
-
-
-@contextmanager
-def attention(model: nn.Module, name: str) -> Iterator[None]:
-    """Lets a model attend in another registered way for a while (its own attention comes back afterwards)."""
-    config = cast(Any, model).config
-    before = config._attn_implementation
-    cast(Any, model).set_attn_implementation(name)
-    try:
-        yield
-    finally:
-        cast(Any, model).set_attn_implementation(before)
 
 
 def packed_attention(model: nn.Module) -> AbstractContextManager[None]:

@@ -22,7 +22,6 @@ from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable, save_trained
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_network
-from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training.loop import (
     LoopSettings,
@@ -122,7 +121,6 @@ class _Recipe:
                 f"'{config.base}' is an encoder-decoder model: it can answer, but doubles are trained on causal ones.",
                 hint="Choose a causal base model.",
             )
-        network.set_attn_implementation(PACKED_ATTENTION)
         self.trainable: Trainable = make_trainable(network, config.adapter, seed=config.loop.seed)
         self.optimizer = make_optimizer(self.trainable, config.loop)
         self.progress = Progress()

@@ -9,7 +9,7 @@ import numpy as np
 from talkalike.models.adapters import AdapterSettings, make_trainable
 from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_network
-from talkalike.models.packed import PACKED_ATTENTION, pack
+from talkalike.models.packed import pack
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training.loop import accumulate, make_accelerator
 
@@ -22,7 +22,6 @@ def measure(catalog: Catalog, base: str, dtype: str, device: str) -> float:
     chosen_dtype = choose_dtype(dtype, chosen_device)
     accelerator = make_accelerator(chosen_device, chosen_dtype)
     network = load_network(catalog.path(base), dtype=chosen_dtype, device=chosen_device)
-    network.set_attn_implementation(PACKED_ATTENTION)
     trainable = make_trainable(network, AdapterSettings(), seed=0)
     rng = np.random.default_rng(0)
     vocabulary = int(network.get_input_embeddings().weight.shape[0])

@@ -8,6 +8,8 @@ architecture takes transformers' own way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -15,7 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedModel
 
-from talkalike.models.packed import attention
+
+@contextmanager
+def attention(model: nn.Module, name: str) -> Iterator[None]:
+    """Lets a model attend in another registered way for a while (its own attention comes back afterwards)."""
+    config = cast(Any, model).config
+    before = config._attn_implementation
+    cast(Any, model).set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        cast(Any, model).set_attn_implementation(before)
 
 
 def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, attends: str, **options: Any) -> Tensor:
@@ -36,8 +48,7 @@ def logits(
 ) -> Tensor:
     """Logits (L, vocabulary) after the tokens `kept_L` (indices) of one row; the rest as for `states`."""
     if type(network) is LlamaForCausalLM:
-        states_TD = _llama_states(network, ids_T, positions_T, attends, options)
-        return cast(Tensor, network.lm_head(states_TD[kept_L]))
+        return cast(Tensor, network.lm_head(_llama_states(network, ids_T, positions_T, attends, options, kept_L)))
     inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
     with attention(network, attends):
         output = cast(Any, network)(**inputs, use_cache=False, **options)
@@ -45,8 +56,14 @@ def logits(
 
 
 def _llama_states(
-    network: LlamaForCausalLM, ids_T: Tensor, positions_T: Tensor, attends: str, options: dict[str, Any]
+    network: LlamaForCausalLM,
+    ids_T: Tensor,
+    positions_T: Tensor,
+    attends: str,
+    options: dict[str, Any],
+    kept_L: Tensor | None = None,
 ) -> Tensor:
+    """States (T, width) after the final norm, or (L, width) of the tokens kept."""
     body: Any = network.model
     attend = AttentionInterface()[attends]
     states_TD = body.embed_tokens(ids_T)
@@ -70,9 +87,13 @@ def _llama_states(
             value_THD.transpose(0, 1)[None],
             None,
             scaling=attention.scaling,
+            dropout=attention.attention_dropout if attention.training else 0.0,
             **options,
         )
-        states_TD = states_TD + attention.o_proj(attended_1THD.reshape(len(ids_T), -1))
+        attended_TD = attended_1THD.reshape(len(ids_T), -1)
+        if kept_L is not None and layer is body.layers[-1]:
+            attended_TD, states_TD = attended_TD[kept_L], states_TD[kept_L]
+        states_TD = states_TD + attention.o_proj(attended_TD)
         states_TD = states_TD + layer.mlp(_norm(layer.post_attention_layernorm, states_TD))
     return cast(Tensor, body.norm(states_TD))
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
 
-from talkalike.models import direct_llama
+from talkalike.models import forward
 from talkalike.models.adapters import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.packed import PACKED_ATTENTION, packed_attention
@@ -58,7 +58,7 @@ def usual_logits(network: PreTrainedModel) -> torch.Tensor:
 
 
 def direct_logits(network: PreTrainedModel) -> torch.Tensor:
-    return direct_llama.logits(network, IDS_T, POSITIONS_T, KEPT_L, attends=PACKED_ATTENTION, document_lengths=LENGTHS)
+    return forward.logits(network, IDS_T, POSITIONS_T, KEPT_L, attends=PACKED_ATTENTION, document_lengths=LENGTHS)
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
@@ -97,7 +97,7 @@ def test_another_architecture_takes_its_own_way() -> None:
     network = MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=2)).eval()
     before = network.config._attn_implementation
     torch.testing.assert_close(direct_logits(network), usual_logits(network))
-    states_TD = direct_llama.states(network, IDS_T, POSITIONS_T, attends=PACKED_ATTENTION, document_lengths=LENGTHS)
+    states_TD = forward.states(network, IDS_T, POSITIONS_T, attends=PACKED_ATTENTION, document_lengths=LENGTHS)
     torch.testing.assert_close(network.lm_head(states_TD[KEPT_L]), usual_logits(network), atol=1e-5, rtol=1e-5)
     assert network.config._attn_implementation == before
 
