@@ -144,11 +144,11 @@ def measured(root: Path, options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Prints one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stories", type=int, default=1500)
+    parser.add_argument("--stories", type=int, default=1000)
     parser.add_argument("--texts", type=Path, help="texts of your own, one a line, instead of made stories")
     parser.add_argument("--base", help="a base of your own, instead of a small new one")
     parser.add_argument("--reward", default="sentiment")
-    parser.add_argument("--epochs", type=float, default=3.0, help="of the pretraining")
+    parser.add_argument("--epochs", type=float, default=8.0, help="of the pretraining")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--kl", type=float, default=0.05)
     parser.add_argument("--lr", type=float, default=1e-3)

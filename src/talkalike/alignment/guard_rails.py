@@ -29,7 +29,7 @@ from talkalike.models.adapters import AdapterSettings, Trainable
 from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 
-_DOCUMENTS = 32  # held-out ones, at most
+_DOCUMENTS = 16  # held-out ones, at most
 _PROMPTS, _SAMPLES = 16, 2  # held-out contexts and replies to each, at most
 
 
@@ -81,14 +81,14 @@ class GuardRails:
             found["reward"] = statistics.fmean(checked_scores(self.reward, samples))
         return found
 
-    def likeness(self, documents: int = _DOCUMENTS) -> dict[str, float]:
+    def likeness(self) -> dict[str, float]:
         """How well the role predicts what was really written in held-out conversations: one pass, no replies.
 
         Bits are of all learned tokens (text, closing marker, who is next); a message counts one character more than it
         has, for its end.
         """
         heldout = self.examples.split("heldout")
-        chosen = range(0, len(heldout), max(1, -(-len(heldout) // documents)))
+        chosen = range(0, len(heldout), max(1, -(-len(heldout) // _DOCUMENTS)))
         with self.roles.use(self.role) as network:
             trainable = Trainable(network=network, parameters={}, settings=AdapterSettings())
             loss = mean_loss(trainable, heldout, chosen, self.accelerator)

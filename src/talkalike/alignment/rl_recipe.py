@@ -34,8 +34,6 @@ from talkalike.training.loop import make_accelerator
 from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
 
-_GLANCE = 8  # held-out documents that the likeness is measured on during a run
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLConfig:
@@ -132,7 +130,7 @@ class _Recipe:
         shown = values.pop("shown")
         steps, wanted = self.config.settings.steps, self.config.evaluations
         if step.index * wanted // steps > (step.index - 1) * wanted // steps:
-            values |= self.guard.likeness(_GLANCE)
+            values |= self.guard.likeness()
         self.run.record(step=values.pop("index"), **values, total_seconds=round(self.progress.seconds, 3))
         if shown:
             with (self.run.path / "samples.jsonl").open("a", encoding="utf-8") as file:
