@@ -69,7 +69,10 @@ def test_a_model_that_knows_nothing_is_refused_and_nothing_is_stored(workspace: 
     assert labels(workspace) == []
 
 
-def test_labels_are_soft_of_kind_ai_and_made_once(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_are_soft_of_kind_ai_and_made_once(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALKALIKE_CHAT_MAX_TOKENS", "24")  # longer replies would not fit the judge's short context
     judged(workspace, "--min-kappa", "-1", "--new", "4", "--model", "anna-lora", "--json")
     told = json.loads(capsys.readouterr().out)
     same = sum(told["left_out"].values())
