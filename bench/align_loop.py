@@ -117,7 +117,7 @@ def judge(store: Store, batch: int, taste: Taste, *, most: int | None = None) ->
 def blind(root: Path, store: Store, done: dict[str, Any], taste: Taste, draws: int) -> dict[str, Any]:
     """How the candidate did under the taste: in the loop's own batch, and with further draws of the same moments."""
     batches = [done["batch"]]
-    for seed in range(1, draws):
+    for seed in range(101, 100 + draws):  # another than the loop's
         options = ("--model", done["model"], "--against", done["present"], "--moments", 50, "--seed", seed)
         batches.append(command(root, "judgements", "pairs", *options)["id"])
     wins = losses = ties = 0
