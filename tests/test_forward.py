@@ -12,8 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from talkalike.models import forward
 from talkalike.models.adapters import AdapterSettings
+from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel
-from talkalike.models.packed import PACKED_ATTENTION, packed_attention
+from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
 
 SHAPE: dict[str, Any] = {
@@ -52,7 +53,7 @@ def llama(**variant: Any) -> LlamaForCausalLM:
 
 def usual_logits(network: PreTrainedModel) -> torch.Tensor:
     row = {"input_ids": IDS_T[None], "position_ids": POSITIONS_T[None], "logits_to_keep": KEPT_L}
-    with packed_attention(network):
+    with attention(network, PACKED_ATTENTION):
         logits: torch.Tensor = network(**row, use_cache=False, document_lengths=LENGTHS).logits[0]
     return logits
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from talkalike.models.catalog import Catalog
+from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import (
     PACKED_ATTENTION,
     _attend_in_blocks,
     _attend_within_documents,
     pack,
-    packed_attention,
     target_logits,
     target_logprobs,
 )
@@ -123,7 +123,7 @@ def test_gradients_of_a_packed_row_are_those_of_its_documents(tiny: LoadedModel)
     expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     row = pack(*docs, CPU)
-    with packed_attention(model):
+    with attention(model, PACKED_ATTENTION):
         F.cross_entropy(target_logits(model, row), row.ids_T[row.targets_L], reduction="sum").backward()
     assert expected
     for name, parameter in model.named_parameters():
@@ -134,7 +134,7 @@ def test_a_soft_prompt_stands_before_every_document(tiny: LoadedModel) -> None:
     docs = documents(350)
     soft_PD = torch.randn(3, 64)
     row = pack(*docs, CPU)
-    with torch.inference_mode(), packed_attention(tiny.model):
+    with torch.inference_mode(), attention(tiny.model, PACKED_ATTENTION):
         packed_LV = target_logits(tiny.model, row, soft_prompt_PD=soft_PD)
     expected = []
     with torch.inference_mode():
@@ -193,7 +193,7 @@ def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) ->
 
 def test_attention_is_given_back(tiny: LoadedModel) -> None:
     before = tiny.model.config._attn_implementation
-    with pytest.raises(KeyError), packed_attention(tiny.model):
+    with pytest.raises(KeyError), attention(tiny.model, PACKED_ATTENTION):
         assert tiny.model.config._attn_implementation == PACKED_ATTENTION
         raise KeyError
     assert tiny.model.config._attn_implementation == before

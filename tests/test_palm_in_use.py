@@ -17,8 +17,9 @@ from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.adapters import AdapterSettings, make_trainable
 from talkalike.models.catalog import Card, Catalog
+from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
-from talkalike.models.packed import PACKED_ATTENTION, pack, packed_attention, target_logits, target_logprobs
+from talkalike.models.packed import PACKED_ATTENTION, pack, target_logits, target_logprobs
 from talkalike.models.palm import PalmConfig, PalmForCausalLM, new_palm
 from talkalike.training.loop import LoopSettings
 from talkalike.training.losses import negative_log_likelihood
@@ -105,7 +106,7 @@ def test_packed_rows_equal_separate_documents_with_gradients(loaded: LoadedModel
     expected_gradients = {name: p.grad.clone() for name, p in loaded.model.named_parameters()}
     loaded.model.zero_grad()
     row = pack(ids, masks, CPU)
-    with packed_attention(loaded.model):
+    with attention(loaded.model, PACKED_ATTENTION):
         logits_LV = target_logits(loaded.model, row)
     negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]).backward()
     for name, parameter in loaded.model.named_parameters():

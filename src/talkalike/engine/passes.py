@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from talkalike.engine.cache import PrefixCache
-from talkalike.models.forward import attention, logits
+from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
 SHARED_ATTENTION = "talkalike_shared"
@@ -42,7 +42,7 @@ class Passes:
         """For each pass its logits (rows, V; float32, CPU). A cache is not `intact` after a pass that failed."""
         for each in passes:
             each.cache.intact = False
-        embedded_TD, lengths = self._embedded(passes)
+        row, lengths = self._row(passes)
         starts = [each.cache.length for each in passes]
         device = self._model.device
         positions = [torch.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)]
@@ -52,26 +52,20 @@ class Passes:
             device
         )
         shared = Shared(caches=tuple(each.cache for each in passes), lengths=tuple(lengths))
-        if embedded_TD is None:
-            ids_T = torch.tensor([token for each in passes for token in each.ids], device=device)
-            logits_RV = logits(self._model, ids_T, positions_T, kept_R, attends=SHARED_ATTENTION, shared=shared)
-        else:
-            row = {"inputs_embeds": embedded_TD[None], "position_ids": positions_T[None], "logits_to_keep": kept_R}
-            with attention(self._model, SHARED_ATTENTION):
-                logits_RV = self._model(**row, use_cache=False, shared=shared).logits[0]
+        logits_RV = logits(self._model, row, positions_T, kept_R, attends=SHARED_ATTENTION, shared=shared)
         for each, length in zip(passes, lengths, strict=True):
             each.cache.offset += length - len(each.ids)
             each.cache.tokens += each.ids
             each.cache.intact = True
         return list(logits_RV.float().cpu().split([each.rows for each in passes]))
 
-    def _embedded(self, passes: Sequence[Pass]) -> tuple[Tensor | None, list[int]]:
-        """How much of the row is whose, and its embeddings if a soft prompt is to stand before first tokens."""
+    def _row(self, passes: Sequence[Pass]) -> tuple[Tensor, list[int]]:
+        """Ids, or embeddings if a soft prompt is to stand before somebody's first tokens, and how much is whose."""
+        ids_T = torch.tensor([token for each in passes for token in each.ids], device=self._model.device)
         lengths = [len(each.ids) for each in passes]
         fresh = [self._soft_prompt_PD is not None and not each.cache.offset for each in passes]
         if self._soft_prompt_PD is None or not any(fresh):
-            return None, lengths
-        ids_T = torch.tensor([token for each in passes for token in each.ids], device=self._model.device)
+            return ids_T, lengths
         pieces = []
         for is_fresh, embedded_TD in zip(fresh, self._model.get_input_embeddings()(ids_T).split(lengths), strict=True):
             pieces += [self._soft_prompt_PD.to(embedded_TD), embedded_TD] if is_fresh else [embedded_TD]

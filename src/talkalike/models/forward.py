@@ -44,12 +44,16 @@ def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, atte
 
 
 def logits(
-    network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, kept_L: Tensor, *, attends: str, **options: Any
+    network: PreTrainedModel, given: Tensor, positions_T: Tensor, kept_L: Tensor, *, attends: str, **options: Any
 ) -> Tensor:
-    """Logits (L, vocabulary) after the tokens `kept_L` (indices) of one row; the rest as for `states`."""
+    """Logits (L, vocabulary) after the places `kept_L` (indices) of one row; the rest as for `states`.
+
+    `given`: token ids (T,), or embeddings (T, width) where a soft prompt stands among them.
+    """
     if type(network) is LlamaForCausalLM:
-        return cast(Tensor, network.lm_head(_llama_states(network, ids_T, positions_T, attends, options, kept_L)))
-    inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
+        return cast(Tensor, network.lm_head(_llama_states(network, given, positions_T, attends, options, kept_L)))
+    kind = "inputs_embeds" if given.is_floating_point() else "input_ids"
+    inputs = {kind: given[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
     with attention(network, attends):
         output = cast(Any, network)(**inputs, use_cache=False, **options)
     return cast(Tensor, output.logits[0])
@@ -57,7 +61,7 @@ def logits(
 
 def _llama_states(
     network: LlamaForCausalLM,
-    ids_T: Tensor,
+    given: Tensor,
     positions_T: Tensor,
     attends: str,
     options: dict[str, Any],
@@ -66,7 +70,7 @@ def _llama_states(
     """States (T, width) after the final norm, or (L, width) of the tokens kept."""
     body: Any = network.model
     attend = AttentionInterface()[attends]
-    states_TD = body.embed_tokens(ids_T)
+    states_TD = given if given.is_floating_point() else body.embed_tokens(given)
     cos_1TD, sin_1TD = body.rotary_emb(states_TD, position_ids=positions_T[None])
     cos_T1D, half = cos_1TD[0, :, None], cos_1TD.shape[-1] // 2
     # the first half of the rotated vector takes the other half's negative: the sign is put on the sine, once
@@ -74,7 +78,7 @@ def _llama_states(
     for layer in body.layers:
         attention = layer.self_attn
         normed_TD = _norm(layer.input_layernorm, states_TD)
-        shape = (len(ids_T), -1, attention.head_dim)
+        shape = (len(given), -1, attention.head_dim)
         query_THD, key_THD = attention.q_proj(normed_TD).view(shape), attention.k_proj(normed_TD).view(shape)
         value_THD = attention.v_proj(normed_TD).view(shape)
         both_THD = torch.cat([query_THD, key_THD], dim=1)
@@ -90,7 +94,7 @@ def _llama_states(
             dropout=attention.attention_dropout if attention.training else 0.0,
             **options,
         )
-        attended_TD = attended_1THD.reshape(len(ids_T), -1)
+        attended_TD = attended_1THD.reshape(len(given), -1)
         if kept_L is not None and layer is body.layers[-1]:
             attended_TD, states_TD = attended_TD[kept_L], states_TD[kept_L]
         states_TD = states_TD + attention.o_proj(attended_TD)

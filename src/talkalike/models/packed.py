@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from talkalike.models.forward import attention, logits
+from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
 PACKED_ATTENTION = "talkalike_packed"
@@ -65,13 +64,10 @@ def pack(ids: Sequence[NDArray[np.int32]], masks: Sequence[NDArray[np.bool_]], d
 def target_logits(model: nn.Module, row: Row, *, soft_prompt_PD: Tensor | None = None) -> Tensor:
     """Logits (L, vocabulary) for the row's targets."""
     network = cast(PreTrainedModel, model)
-    if soft_prompt_PD is None:
-        before_L, lengths = row.targets_L - 1, row.lengths
-        return logits(network, row.ids_T, row.positions_T, before_L, attends=PACKED_ATTENTION, document_lengths=lengths)
-    inputs, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
-    with packed_attention(model):
-        output = model(**inputs, use_cache=False, logits_to_keep=before_L, document_lengths=lengths)
-    return cast(Tensor, output.logits[0])
+    given, positions_T, lengths, before_L = row.ids_T, row.positions_T, row.lengths, row.targets_L - 1
+    if soft_prompt_PD is not None:
+        given, positions_T, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
+    return logits(network, given, positions_T, before_L, attends=PACKED_ATTENTION, document_lengths=lengths)
 
 
 def target_logprobs(
@@ -98,11 +94,6 @@ def target_logprobs(
     return results
 
 
-def packed_attention(model: nn.Module) -> AbstractContextManager[None]:
-    """Lets a model attend within documents for a while."""
-    return attention(model, PACKED_ATTENTION)
-
-
 def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[int, int]]:
     start = total = 0
     for index, length in enumerate(lengths):
@@ -116,7 +107,8 @@ def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[tuple[int, i
 
 def _with_soft_prompt(
     model: nn.Module, row: Row, soft_prompt_PD: Tensor
-) -> tuple[dict[str, Any], tuple[int, ...], Tensor]:
+) -> tuple[Tensor, Tensor, tuple[int, ...], Tensor]:
+    """Embeddings and positions with the prompt before each document, their lengths then, what precedes the targets."""
     prefix = len(soft_prompt_PD)
     embedded_TD = cast(Tensor, cast(Any, model).get_input_embeddings()(row.ids_T))
     soft_PD = soft_prompt_PD.to(embedded_TD.dtype)
@@ -126,7 +118,7 @@ def _with_soft_prompt(
     ends = torch.tensor(np.cumsum(row.lengths), device=embedded_TD.device)
     document_L = torch.searchsorted(ends, row.targets_L, right=True)
     before_L = row.targets_L - 1 + prefix * (document_L + 1)
-    return {"inputs_embeds": torch.cat(pieces)[None], "position_ids": positions[None]}, lengths, before_L
+    return torch.cat(pieces), positions, lengths, before_L
 
 
 def _attend_within_documents(  # signature: transformers
