@@ -1,14 +1,15 @@
 """Reward gained per second of reinforcement learning: ours beside TRL's RLOOTrainer and palm-rlhf-pytorch's PPO.
 
-The even-token toy: a small Llama with random weights (4 layers of 128, 512 tokens), 64 prompts of 3 to 12 tokens, 16
-new tokens, 4 replies to each of 8 prompts a step, all weights, no KL; the reward is the share of even tokens, 0.5 by
-chance. TRL and ours start from the same weights, other ones with each seed, and take the same numbers: each learning
-rate with every batch used for one update (TRL's default) and for several. What counts is the time until the policy
-itself is worth 0.85: after every batch the clock stops while fresh replies to all prompts, drawn the same way for both,
-are scored. Told for equal numbers, and for each library at whatever of these numbers is best for it. The processor's
-seconds stand beside those on the wall: with one thread they are the same on a quiet machine, and less noisy on a busy
-one. The other library trains only its own network: a PaLM of the same width and depth, and what counts is what its own
-replies are worth, over all steps.
+The even-token toy: a small Llama with random weights (4 layers of 128, 512 tokens), 16 new tokens, 4 replies to each
+of 8 prompts a step, all weights, no KL; the reward is the share of even tokens, 0.5 by chance. There are 64 prompts,
+once of the 3 to 12 tokens that such toys have, and once of the 96 to 192 that a chat has before a reply. TRL and ours
+start from the same weights, other ones with each seed, and take the same numbers: each learning rate with every batch
+used for one update (TRL's default) and for several. What counts is the time until the policy itself is worth 0.85:
+after every batch the clock stops while fresh replies to all prompts, drawn the same way for both, are scored. Told for
+equal numbers, and for each library at whatever of these numbers is best for it. The processor's seconds stand beside
+those on the wall: with one thread they are the same on a quiet machine, and less noisy on a busy one. The other library
+trains only its own network: a PaLM of the same width and depth, and what counts is what its own replies are worth, over
+all steps.
 
     python bench/rl_speed.py [--seeds 3] [--palm-steps 10]
 """
@@ -46,10 +47,27 @@ from talkalike.training.loop import make_accelerator
 
 VOCABULARY, STOP = 512, 511
 PROMPTS, SAMPLES, LENGTH = 8, 4, 16
-RATES, UPDATES = (1e-3, 4e-3), (1, 4)  # learning rates, and updates that each batch is used for
+LENGTHS = {"short prompts": (3, 12), "prompts as long as a chat's": (96, 192)}
 GOAL, STEPS = 0.85, 120  # batches at most
+NO_CLIP = 1e6
 WANTED = 3.0  # times TRL
 _JUDGED = 2  # replies to each prompt after every batch
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Numbers:
+    """What both libraries are given alike."""
+
+    rate: float
+    updates: int  # that each batch is used for
+    clip: float = 0.2  # of the ratio: ours token by token, TRL's of whole replies; without effect on a first update
+
+    def __str__(self) -> str:
+        clip = "" if self.updates == 1 else ", no clip" if self.clip == NO_CLIP else f", clip {self.clip:g}"
+        return f"rate {self.rate:g}, {self.updates} updates{clip}"
+
+
+NUMBERS = [Numbers(rate, *rest) for rate in (2e-3, 8e-3) for rest in ((1,), (4,), (4, NO_CLIP))]
 
 
 @dataclass(slots=True)
@@ -57,6 +75,7 @@ class Race:
     """Seconds of learning until the goal: of the wall and of the processor, without those of the looks between."""
 
     seed: int
+    prompts: list[list[int]]
     rewards: list[float] = field(default_factory=list)  # before, and after every batch
     wall: float = 0.0
     processor: float = 0.0
@@ -85,7 +104,7 @@ class Race:
         sampling = RolloutSampling(stop_id=STOP, max_tokens=LENGTH)
         learning = [parameter.requires_grad for parameter in model.parameters()]
         toy = Roles(toy_model(model))
-        replies = sample(toy, prompts(), role=None, sampling=sampling, random_NT=numbers)
+        replies = sample(toy, self.prompts, role=None, sampling=sampling, random_NT=numbers)
         for parameter, before in zip(model.parameters(), learning, strict=True):  # roles freeze what they stand on
             parameter.requires_grad_(before)
         self.rewards.append(statistics.fmean(even_share(reply.reply_ids.tolist()) for reply in replies))
@@ -115,7 +134,7 @@ def network(seed: int) -> LlamaForCausalLM:
             num_hidden_layers=4,
             num_attention_heads=4,
             num_key_value_heads=4,
-            max_position_embeddings=128,
+            max_position_embeddings=256,
             bos_token_id=0,
             eos_token_id=STOP,
             pad_token_id=0,
@@ -123,19 +142,19 @@ def network(seed: int) -> LlamaForCausalLM:
     )
 
 
-def prompts() -> list[list[int]]:
+def prompts(kind: str) -> list[list[int]]:
     """64 prompts of mixed lengths, without the markers."""
     rng = random.Random(0)
-    return [[rng.randrange(1, STOP) for _ in range(rng.randint(3, 12))] for _ in range(64)]
+    return [[rng.randrange(1, STOP) for _ in range(rng.randint(*LENGTHS[kind]))] for _ in range(64)]
 
 
 def toy_model(model: Any) -> LoadedModel:
     """A network with a vocabulary that nobody asks."""
     vocabulary = Tokenizer(models.WordLevel({"0": 0}, unk_token="0"))
-    return LoadedModel(name="toy", model=model, tokenizer=vocabulary, context_length=128)
+    return LoadedModel(name="toy", model=model, tokenizer=vocabulary, context_length=256)
 
 
-def ours(race: Race, rate: float, updates: int) -> None:
+def ours(race: Race, numbers: Numbers) -> None:
     """Our RLOO on all weights."""
     settings = RLSettings(
         steps=STEPS,
@@ -146,12 +165,18 @@ def ours(race: Race, rate: float, updates: int) -> None:
         max_kl=0.0,
         min_distinct=0.0,
         shaping=RewardShaping(kl=0.0, missing_end=0.0, normalise=False),
-        update=PolicyUpdate(learning_rate=rate, schedule="constant", epochs=1, minibatches=updates),
+        update=PolicyUpdate(
+            learning_rate=numbers.rate,
+            schedule="constant",
+            minibatches=numbers.updates,
+            clip_low=numbers.clip,
+            clip_high=numbers.clip,
+        ),
     )
     accelerator = make_accelerator(torch.device("cpu"), torch.float32)
     roles = Roles(toy_model(network(race.seed).eval()))
     learner = Learner(roles, settings, accelerator, policy=AdapterSettings(method="full"))
-    task = Task(prompts=[Prompt(ids=tuple(ids)) for ids in prompts()], reward=EvenReward(), decode=str, stop_id=STOP)
+    task = Task(prompts=[Prompt(ids=tuple(ids)) for ids in race.prompts], reward=EvenReward(), decode=str, stop_id=STOP)
     with roles.use(POLICY) as model:
         race.start(model)
         for _ in rl_steps(learner, task, RLProgress()):
@@ -159,7 +184,7 @@ def ours(race: Race, rate: float, updates: int) -> None:
                 return
 
 
-def trl(race: Race, rate: float, updates: int) -> None:
+def trl(race: Race, numbers: Numbers) -> None:
     """TRL's RLOOTrainer with the same numbers; its gradient checkpointing off, which is faster here."""
     warnings.simplefilter("ignore")
     from datasets import Dataset
@@ -181,7 +206,7 @@ def trl(race: Race, rate: float, updates: int) -> None:
             race.start(model)
 
         def on_step_end(self, _args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-            if state.global_step % updates == 0:
+            if state.global_step % numbers.updates == 0:
                 control.should_training_stop = race.over(model)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -190,14 +215,15 @@ def trl(race: Race, rate: float, updates: int) -> None:
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            per_device_train_batch_size=PROMPTS * SAMPLES // updates,
-            steps_per_generation=updates,
+            per_device_train_batch_size=PROMPTS * SAMPLES // numbers.updates,
+            steps_per_generation=numbers.updates,
+            epsilon=numbers.clip,
             num_generations=SAMPLES,
             max_completion_length=LENGTH,
-            learning_rate=rate,
+            learning_rate=numbers.rate,
             lr_scheduler_type="constant",
             beta=0.0,
-            max_steps=STEPS * updates,
+            max_steps=STEPS * numbers.updates,
             seed=race.seed,
             report_to=[],
             save_strategy="no",
@@ -208,7 +234,7 @@ def trl(race: Race, rate: float, updates: int) -> None:
             model=model,
             reward_funcs=[reward],
             args=config,
-            train_dataset=Dataset.from_list([{"prompt": " ".join(map(str, ids))} for ids in prompts()]),
+            train_dataset=Dataset.from_list([{"prompt": " ".join(map(str, ids))} for ids in race.prompts]),
             processing_class=tokenizer,
             callbacks=[Clock()],
         )
@@ -234,9 +260,11 @@ def palm(steps: int) -> float:
     trainer = RLHFTrainer(
         palm=body,
         reward_model=Even(body, num_binned_output=5),
-        prompt_token_ids=torch.tensor([(ids * 4)[:8] for ids in prompts()]),  # of one length: mixed ones it misaligns
-        actor_lr=RATES[0],
-        critic_lr=RATES[0],
+        prompt_token_ids=torch.tensor(
+            [(ids * 4)[:8] for ids in prompts("short prompts")]
+        ),  # of one length: mixed ones it misaligns
+        actor_lr=1e-3,
+        critic_lr=1e-3,
         minibatch_size=replies,
         epochs=1,
     )
@@ -249,38 +277,43 @@ def palm(steps: int) -> float:
     return (means[-1] - means[0]) / seconds
 
 
+def races(kind: str, seeds: int) -> dict[tuple[str, Numbers], list[Race]]:
+    """All races over one kind of prompts."""
+    run: dict[tuple[str, Numbers], list[Race]] = {}
+    for seed, numbers in itertools.product(range(seeds), NUMBERS):
+        for name, practise in (("ours", ours), ("trl", trl)):
+            race = Race(seed, prompts(kind))
+            practise(race, numbers)
+            run.setdefault((name, numbers), []).append(race)
+            told = f"reward {race.rewards[0]:.2f} + {race.gained:.2f} in {len(race.rewards) - 1} batches"
+            told += f", {race.wall:.1f} s, {race.processor:.1f} s of the processor"
+            print(f"{kind}, seed {seed}, {name}, {numbers}: {told}", file=sys.stderr, flush=True)
+    return run
+
+
+def compared(run: dict[tuple[str, Numbers], list[Race]], clock: str) -> dict[str, Any]:
+    """Medians over the seeds of the reward gained per second by one clock, beside TRL's."""
+    speeds = {key: statistics.median(race.gained / getattr(race, clock) for race in each) for key, each in run.items()}
+    best = {name: max(NUMBERS, key=lambda numbers: speeds[name, numbers]) for name in ("ours", "trl")}
+    return {
+        "gained_per_second": {f"{name}, {numbers}": round(speed, 4) for (name, numbers), speed in speeds.items()},
+        "times_trl_equal_numbers": {
+            str(numbers): round(speeds["ours", numbers] / speeds["trl", numbers], 2) for numbers in NUMBERS
+        },
+        "best": {name: str(numbers) for name, numbers in best.items()},
+        "times_trl_each_at_its_best": round(speeds["ours", best["ours"]] / speeds["trl", best["trl"]], 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--palm-steps", type=int, default=10, help="its steps, which take longest; 0 leaves it out")
     asked = parser.parse_args()
-    races: dict[tuple[str, float, int], list[Race]] = {}
-    for seed in range(asked.seeds):
-        for rate, updates in itertools.product(RATES, UPDATES):
-            for name, practise in (("ours", ours), ("trl", trl)):
-                race = Race(seed)
-                practise(race, rate, updates)
-                races.setdefault((name, rate, updates), []).append(race)
-                told = f"reward {race.rewards[0]:.2f} + {race.gained:.2f} in {len(race.rewards) - 1} batches"
-                told += f", {race.wall:.1f} s, {race.processor:.1f} s of the processor"
-                print(f"seed {seed}, {name}, rate {rate:g}, {updates} updates: {told}", file=sys.stderr, flush=True)
     result: dict[str, Any] = {"goal": GOAL, "wanted": WANTED}
-    for clock in ("wall", "processor"):
-        speeds = {
-            key: statistics.median(race.gained / getattr(race, clock) for race in each) for key, each in races.items()
-        }
-        best = {
-            name: max((key for key in speeds if key[0] == name), key=speeds.__getitem__) for name in ("ours", "trl")
-        }
-        result[clock] = {
-            "gained_per_second": {", ".join(map(str, key)): speed for key, speed in speeds.items()},
-            "times_trl_equal_numbers": {
-                f"rate {rate:g}, {updates} updates": speeds["ours", rate, updates] / speeds["trl", rate, updates]
-                for rate, updates in itertools.product(RATES, UPDATES)
-            },
-            "best": {name: f"rate {rate:g}, {updates} updates" for name, rate, updates in best.values()},
-            "times_trl_each_at_its_best": speeds[best["ours"]] / speeds[best["trl"]],
-        }
+    for kind in LENGTHS:
+        run = races(kind, asked.seeds)
+        result[kind] = {clock: compared(run, clock) for clock in ("wall", "processor")}
     if asked.palm_steps:
         result["palm_rlhf_pytorch_gained_per_second"] = palm(asked.palm_steps)
     print(json.dumps(result))

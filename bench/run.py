@@ -30,7 +30,7 @@ def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     try:
         return [json.loads(text)]
     except ValueError:
-        return [json.loads(line) for line in text.split("\n") if line.startswith("{")]
+        return [json.loads(line) for line in text.split("\n") if line.startswith('{"')]  # opponents print too
 
 
 def workspace(folder: Path) -> Path:
@@ -63,7 +63,7 @@ def first_path_rows(folder: Path, gguf: Path | None) -> Iterator[Measured]:
 
 def training_rows(folder: Path, irc: Path | None) -> Iterator[Measured]:
     """Fine-tuning beside TRL."""
-    speed = run("training_speed.py")[0]
+    speed = run("training_speed.py", "--rounds", "1")[0]
     for name, times in speed["times_faster_than"].items():
         yield f"training, loss tokens/s beside {name}", f"{times:.1f} times", f"≥ {speed['wanted'][name]} times"
     if irc is not None:
@@ -101,10 +101,13 @@ def bot_rows(folder: Path) -> Iterator[Measured]:
 def alignment_rows() -> Iterator[Measured]:
     """RL, reward models, preference losses and PaLM beside TRL and palm-rlhf-pytorch."""
     practice = run("rl_speed.py", "--palm-steps", "0")[0]
-    best = f"{practice['processor']['times_trl_each_at_its_best']:.1f} times"
-    yield "reward gained per second beside TRL's RLOO, each at its best", best, f"≥ {practice['wanted']} times"
-    for numbers, times in practice["processor"]["times_trl_equal_numbers"].items():
-        yield f"the same, both with {numbers}", f"{times:.1f} times", "as it is"
+    for kind in ("short prompts", "prompts as long as a chat's"):
+        beside = practice[kind]["wall"]
+        best = f"{beside['times_trl_each_at_its_best']:.1f} times"
+        what = f"reward gained per second beside TRL's RLOO, {kind}, each at its best"
+        yield what, best, f"≥ {practice['wanted']} times"
+        for numbers, times in beside["times_trl_equal_numbers"].items():
+            yield f"the same, both with {numbers}", f"{times:.1f} times", "as it is"
     pairs = run("preference_speed.py", "--rounds", "1", "--pairs", "24")[0]
     for name, times in pairs["times_faster_than"].items():
         yield f"pairs/s beside {name}", f"{times:.1f} times", "as it is"

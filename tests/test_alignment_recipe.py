@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from alignment_toys import Scored
+from talkalike.alignment import guard_rails
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.prompts import prompts_in, reply_prompts
 from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLSources, RLStarted, align
@@ -20,6 +21,7 @@ from talkalike.alignment.rl_report import RLStep
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 from talkalike.alignment.rollouts import RolloutMemory
 from talkalike.alignment.values import Sample
+from talkalike.chat.scenarios import safety_cases
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_replies
@@ -146,7 +148,9 @@ def renderer_of(catalog: Catalog) -> Renderer:
     return Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
 
 
-def test_the_guard_rails_measure_what_they_say(catalog: Catalog, examples: ExampleSet) -> None:
+def test_the_guard_rails_measure_what_they_say(
+    catalog: Catalog, examples: ExampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     roles = Roles.open(catalog.path("anna-lora"), catalog=catalog, device="cpu", dtype="float32")
     roles.add("policy", AdapterSettings(rank=4), seed=0)
     accelerator = make_accelerator(roles.device, roles.dtype)
@@ -162,6 +166,12 @@ def test_the_guard_rails_measure_what_they_say(catalog: Catalog, examples: Examp
     said = [turn for d in examples.documents("heldout") for turn, own in zip(d.turns, d.learn, strict=True) if own]
     assert found["bits_per_character"] == pytest.approx(nats / math.log(2) / sum(len(t.text) + 1 for t in said))
     assert found["heldout_loss"] == pytest.approx(nats / documents.loss_tokens)
+    # Twice each case of the three scenarios that try a double; here every reply to an injection is unsound.
+    tried: list[str] = []
+    monkeypatch.setattr(guard_rails, "violations", lambda text, case: tried.append(case.name) or case.canary)
+    cases = safety_cases()
+    assert guard.safety() == sum(not case.canary for case in cases) / len(cases) not in (0.0, 1.0)
+    assert tried == [case.name for case in cases for _ in range(2)]
     with torch.no_grad():
         for parameter in roles.parameters("policy").values():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

@@ -17,10 +17,13 @@ from accelerate import Accelerator
 from talkalike.alignment.feedback_loop import by_prompt, reply_rows
 from talkalike.alignment.policy_losses import distinct_share
 from talkalike.alignment.preference_objective import reply_logprobs
-from talkalike.alignment.prompts import prompts_in, prompts_of_step
+from talkalike.alignment.prompts import Prompt, newest, prompts_in, prompts_of_step
 from talkalike.alignment.rollouts import RolloutSampling, draws
 from talkalike.alignment.rollouts import sample as draw_replies
 from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.chat.scenario_scores import violations
+from talkalike.chat.scenarios import safety_cases
+from talkalike.chats.redaction import redact
 from talkalike.examples.copies import find_copies
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages
@@ -30,7 +33,7 @@ from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 
 _DOCUMENTS = 16  # held-out ones, at most
-_PROMPTS, _SAMPLES = 16, 2  # held-out contexts and replies to each, at most
+_PROMPTS, _SAMPLES = 16, 2  # held-out contexts, at most, and replies to each context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,25 +61,28 @@ class GuardRails:
         self.roles, self.role, self.examples, self.accelerator = roles, role, examples, accelerator
         self.reward, self.replies = reward, replies
         self.renderer = Renderer(roles.loaded.tokenizer)
-        room = min(roles.loaded.context_length - replies.max_tokens, replies.prompt_tokens)
-        self.prompts = list(prompts_in(examples, "heldout", self.renderer, max_tokens=room))
+        self.room = min(roles.loaded.context_length - replies.max_tokens, replies.prompt_tokens)
+        self.prompts = list(prompts_in(examples, "heldout", self.renderer, max_tokens=self.room))
 
     def look(self) -> dict[str, float]:
         """The role's numbers.
 
         `heldout_loss` (nats per token) and `bits_per_character`: how badly it predicts what was really written.
         Of the replies to held-out contexts, where there are any: `reward` (where there is one), `kl` (nats per reply
-        from the double as it was), `distinct_2`, `length` (tokens) and `copied` (the share that repeats a stretch of
-        the training chats, see `examples.copies`).
+        from the double as it was), `distinct_2`, `length` (tokens), `copied` (the share that repeats a stretch of the
+        training chats, see `examples.copies`) and `leaks` (the share with somebody's personal data). Of the replies to
+        the shipped scenarios of safety: `safe_replies`, the share with nothing to object to.
         """
         found = self.likeness()
-        samples = self._answered()
+        found["safe_replies"] = self.safety()
+        samples = self._answered(self._chosen())
         if not samples:
             return found
         found["kl"] = self._distance(samples)
         found["distinct_2"] = distinct_share([list(sample.reply_ids) for sample in samples])
         found["length"] = statistics.fmean(len(sample.reply_ids) for sample in samples)
         found["copied"] = self.copied(samples)
+        found["leaks"] = statistics.fmean(bool(redact(sample.text).counts) for sample in samples)
         if self.reward is not None:
             found["reward"] = statistics.fmean(checked_scores(self.reward, samples))
         return found
@@ -107,18 +113,35 @@ class GuardRails:
         _, anyone = find_copies([[sample.text] for sample in samples], written, author="")
         return len(anyone) / len(samples)
 
-    def _answered(self) -> list[Sample]:
+    def safety(self) -> float:
+        """The share of sound replies to the scenarios that try a double: injected orders, insults, "are you human?"."""
+        speaker = self.examples.manifest.speakers[0]
+        cases = safety_cases()
+        asked = []
+        for case in cases:
+            turns = newest(case.turns_for(speaker), speaker, self.renderer, self.room)
+            asked.append(Prompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
+        samples = self._answered(asked)
+        tried = [case for case in cases for _ in range(_SAMPLES)]
+        return statistics.fmean(not violations(sample.text, case) for case, sample in zip(tried, samples, strict=True))
+
+    def _chosen(self) -> list[Prompt]:
         count = min(_PROMPTS, len(self.prompts))
         if not count:
             return []
-        seed, room = self.replies.seed, self.replies.max_tokens
-        chosen = [self.prompts[i] for i in prompts_of_step(len(self.prompts), 0, prompts=count, seed=seed)]
+        places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.replies.seed)
+        return [self.prompts[place] for place in places]
+
+    def _answered(self, prompts: Sequence[Prompt]) -> list[Sample]:
+        if not prompts:
+            return []
+        seed, limit = self.replies.seed, self.replies.max_tokens
         rollouts = draw_replies(
             self.roles,
-            [prompt.ids for prompt in chosen],
+            [prompt.ids for prompt in prompts],
             role=self.role,
-            sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=room),
-            random_NT=draws(seed, 0, range(count), samples=_SAMPLES, length=room),
+            sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
+            random_NT=draws(seed, 0, range(len(prompts)), samples=_SAMPLES, length=limit),
         )
         decode: Callable[[Sequence[int]], str] = self.renderer.tokenizer.decode
         return [
@@ -129,7 +152,7 @@ class GuardRails:
                 prompt_turns=prompt.turns,
                 speaker=prompt.speaker,
             )
-            for prompt, rollout in zip((p for p in chosen for _ in range(_SAMPLES)), rollouts, strict=True)
+            for prompt, rollout in zip((p for p in prompts for _ in range(_SAMPLES)), rollouts, strict=True)
         ]
 
     def _distance(self, samples: Sequence[Sample]) -> float:

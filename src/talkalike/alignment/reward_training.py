@@ -30,7 +30,7 @@ from talkalike.training.run_folder import RunFolder
 
 # Of AdamW. The head is new in any case; adapters take ten times the rate of whole weights (TRL RewardConfig: 1e-4).
 LEARNING_RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 1e-5}
-HEAD_RATE = 5e-4
+HEAD_RATE = 5e-3  # it begins at nothing, and a few hundred judgements are some thirty steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

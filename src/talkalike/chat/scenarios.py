@@ -28,6 +28,7 @@ from talkalike.examples.render import Turn
 DOUBLE = "{double}"
 LONGEST_FILE = 256 * 1024  # bytes
 MOST_CASES = 100
+_SAFETY = ("injection", "introduction", "provocation")
 _TEXTS = ("reference", "must", "must_not")
 _KEYS = frozenset({"name", "turns", *_TEXTS, "canary", "asks_if_human"})
 
@@ -72,6 +73,11 @@ def shipped() -> tuple[Scenario, ...]:
     folder = resources.files("talkalike.chat") / "scenarios"
     files = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
     return tuple(read(one.read_bytes(), source=one.name) for one in files)
+
+
+def safety_cases() -> list[Case]:
+    """The shipped cases that try whether a double can be led astray."""
+    return [case for scenario in shipped() if scenario.name in _SAFETY for case in scenario.cases]
 
 
 def in_folder(folder: Path) -> tuple[Scenario, ...]:

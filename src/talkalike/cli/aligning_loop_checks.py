@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from talkalike.examples.dataset import ExampleSet
     from talkalike.examples.heldout import Reply
 
-CHECKED = ("injection", "introduction", "provocation")  # scenarios whose replies are looked through
 MOMENTS = 50  # held-out ones that are answered, where there are so many: likeness is measured on bundles of replies
 
 Written = Sequence[Sequence[str]]
@@ -45,10 +44,10 @@ def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dic
 
 
 def _scenarios(speaker: str) -> tuple[list[Any], list[Reply]]:
-    from talkalike.chat.scenarios import shipped
+    from talkalike.chat.scenarios import safety_cases
     from talkalike.examples.heldout import Reply
 
-    cases = [case for scenario in shipped() if scenario.name in CHECKED for case in scenario.cases]
+    cases = safety_cases()
     asked = [
         Reply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
         for case in cases

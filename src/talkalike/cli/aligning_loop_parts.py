@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from talkalike.models.adapters import AdapterSettings
     from talkalike.models.catalog import Card
 
-_HEAD_RATE = 5e-3  # of the reward model's head, which begins at nothing and has some thirty steps to get anywhere
 _PROMPT_TOKENS = 192  # of the contexts that are practised on: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
 _ROLLOUTS = (8, 12)  # contexts in a step, replies to each: these are short, and read their context once
@@ -107,7 +106,6 @@ def learn_taste(means: Means, this: Round) -> bool:
         reference=this.present,
         loop=FeedbackSettings(learning_rate=options["reward_lr"], epochs=options["epochs"], seed=options["seed"]),
         adapter=means.adapter,
-        head_rate=_HEAD_RATE,
         evaluations=2,
         max_tokens=_JUDGED_TOKENS,
         dtype=opened.settings.model.dtype,
