@@ -267,9 +267,9 @@ def serve(root: Path) -> None:
     opened, settings = open_workspace(root), SiteSettings(name="Anna")
 
     async def run() -> None:
-        from talkalike.website.site import listen
+        from talkalike.engine.listening import open_socket
 
-        listening = listen("127.0.0.1", 0)
+        listening = open_socket("127.0.0.1", 0)
         print(listening.getsockname()[1], flush=True)
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(sys.stdin, stop.set)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from talkalike.models.serving import serving_model
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.store import open_store
+from talkalike.training.run_folder import RunFolder
 
 SETTINGS = """[model]
 base = "tiny"
@@ -149,18 +151,25 @@ def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
     return asyncio.run(answers(opened, [ModelArm(name=name, card=card)], moments, seed=3, quiet=True))[0][1]
 
 
-def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) -> None:
-    options = ("--steps", 2, "--pairs", 2)
+def interrupted(run: str, root: Path, command: Callable[[], Any]) -> Any:
+    """What the command tells when Ctrl-C comes after the first step of a run."""
 
     def press() -> None:
-        while not any((copy / "runs").glob("loop-*-taste/metrics.jsonl")):
+        while not any((root / "runs").glob(f"{run}/metrics.jsonl")):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     presser = threading.Thread(target=press)
     presser.start()
-    stopped = loop(copy, *options)
+    told = command()
     presser.join()
+    return told
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) -> None:
+    options = ("--steps", 2, "--pairs", 2)
+
+    stopped = interrupted("*-taste", copy, lambda: loop(copy, *options))
     assert (stopped["state"], stopped["ended"], stopped["batch"]) == ("stopped", "", None)
     assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first"]
     done = loop(copy, *options)
@@ -175,6 +184,31 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])
     assert (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns == before
     assert len([name for name in folders(copy) if not name.endswith(("-taste", "-practice"))]) == 1
+
+
+def test_practice_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
+    brief = tmp_path / "brief.yaml"
+    brief.write_text("rewards:\n  - {name: brief, length: {of: characters, at_most: 3}, weight: 1}\n", encoding="utf-8")
+    asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--samples", 4, "--max-tokens", 16]
+    asked += ["--lr", 0.01, "--kl", 0, "--max-kl", 0, "-w", copy]
+    stopped = interrupted("first-rl-*", copy, lambda: talkalike("align", "rl", *asked, "--json").json)
+    assert (stopped["model"], stopped["ended"]) == ("first-rl", "stopped")
+    assert stopped["scores"]["steps"] < 60
+    told = succeed("align", "rl", "--resume", "-w", copy)
+    card = Catalog(copy / "models").card("first-rl")
+    assert (card.scores["steps"], card.scores["ended"]) == (60, "finished")
+    assert card.scores["reward"] > card.scores["reward_before"] + 0.1
+    assert 0 <= card.scores["safe_replies_before"] <= 1 and card.scores["leaks_before"] >= 0
+    for words in (
+        "Aligned to the end",
+        "reward in held-out contexts",
+        "sound replies in the scenarios",
+        "personal data",
+    ):
+        assert words in told.out
+    lines = RunFolder(Path(stopped["run"])).metrics()
+    assert [line["step"] for line in lines] == list(range(1, 61))
+    assert "contexts" in told.err
 
 
 def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from loopback_server import serving
 from talkalike.engine.api_request import ApiError, parse_chat_request
+from talkalike.engine.listening import open_socket
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Piece, Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
@@ -269,10 +270,12 @@ def test_serving_others_needs_a_key_and_a_free_port():
         listen("0.0.0.0", 0, api_key="")
     with serving(create_app(engine, speaker="Bob")) as url, pytest.raises(UserError, match="in use"):
         listen("127.0.0.1", int(url.split(":")[2].split("/")[0]), api_key="")
+    with pytest.raises(UserError, match="Ports go from 1 to 65535"):
+        open_socket("127.0.0.1", 99999)
 
 
 def test_what_is_streamed_does_not_wait_for_the_reader():
-    with listen("127.0.0.1", 0, api_key="") as listening, socket.create_connection(listening.getsockname()):
+    with open_socket("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

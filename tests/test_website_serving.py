@@ -30,10 +30,11 @@ PASSWORD = "correct horse battery 9"
 @asynccontextmanager
 async def running(store: Store, root: Path, settings: SiteSettings | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """The site at a free port, in this event loop; a client that keeps cookies."""
-    from talkalike.website.site import listen, run_site
+    from talkalike.engine.listening import open_socket
+    from talkalike.website.site import run_site
 
     services = Services(store=store, root=root, settings=settings or SiteSettings())
-    listening, stop, ready = listen("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
+    listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()
@@ -170,24 +171,6 @@ def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: Servic
         write(lambda: 1)
 
 
-def test_an_answer_does_not_wait_for_the_last_ones_acknowledgement() -> None:
-    from talkalike.website.site import listen
-
-    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
-        accepted, _ = listening.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-def test_a_port_that_is_taken_is_told() -> None:
-    from talkalike.website.site import listen
-
-    with listen("127.0.0.1", 0) as taken, pytest.raises(UserError, match="cannot listen"):
-        listen("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(UserError, match="cannot listen"):
-        listen("127.0.0.1", 99999)
-
-
 # --------------------------------------------------------------------------------------------------------- secret key
 def test_the_key_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
     key = secret_key(tmp_path)
@@ -223,10 +206,10 @@ from talkalike.cli.web_serving import site_store, web
 from talkalike.website.services import SiteSettings
 
 async def main(opened, store):
-    from talkalike.website.site import listen
+    from talkalike.engine.listening import open_socket
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    listening = listen("127.0.0.1", {port})
+    listening = open_socket("127.0.0.1", {port})
     await web(opened, store, listening=listening, stop=stop, settings=SiteSettings())
 
 opened = open_workspace()

@@ -65,12 +65,13 @@ class Browser:
 @asynccontextmanager
 async def open_site(services: Services, client: Any) -> AsyncIterator[Browser]:
     """The site in this event loop, visited by somebody who is logged in already."""
-    from talkalike.website.site import listen, run_site  # Django is set up by then
+    from talkalike.engine.listening import open_socket
+    from talkalike.website.site import run_site  # Django is set up by then
 
     services = replace(services, threads=ThreadPoolExecutor(THREADS))  # the site closes its own
     cookies = {name: morsel.value for name, morsel in client.cookies.items()}
     stop, ready = asyncio.Event(), asyncio.Event()
-    listening = listen("127.0.0.1", 0)
+    listening = open_socket("127.0.0.1", 0)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     running = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()

@@ -44,14 +44,15 @@ async def owner_visits(
     store: Store, root: Path, *, name: str = "Anna", engines: Engines | None = None
 ) -> AsyncIterator[OwnersVisit]:
     """The site at a free port, and a browser. `name`: whose double it is, and the owner's."""
+    from talkalike.engine.listening import open_socket
     from talkalike.website.accounts import make_owner
-    from talkalike.website.site import listen, run_site
+    from talkalike.website.site import run_site
 
     await store.run(make_owner, name.lower(), PASSWORD)
     trainings = FakeTrainings(root)
     settings = SiteSettings(name=name)
     services = Services(store=store, root=root, settings=settings, trainings=trainings, engines=engines)
-    listening, stop, ready = listen("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
+    listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()

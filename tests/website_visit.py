@@ -56,10 +56,11 @@ class Visit:
 @asynccontextmanager
 async def visit(store: Store, root: Path) -> AsyncIterator[Visit]:
     """The site at a free port, and a browser."""
-    from talkalike.website.site import listen, run_site
+    from talkalike.engine.listening import open_socket
+    from talkalike.website.site import run_site
 
     services = Services(store=store, root=root, settings=SiteSettings(name="Anna"))
-    listening, stop, ready = listen("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
+    listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()

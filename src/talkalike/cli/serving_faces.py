@@ -69,10 +69,10 @@ async def _serve(opened: Workspace, faces: Faces, store: Store, model: str | Non
 
 async def _web(opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     from talkalike.cli.web_serving import web
-    from talkalike.website.site import listen
+    from talkalike.engine.listening import open_socket
 
     settings = opened.settings.web
-    listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port)
+    listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
     if faces.invite:
         token = await store.run(_invitation)
         say(

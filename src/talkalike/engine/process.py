@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import psutil
 
+from talkalike.engine.listening import open_socket
 from talkalike.engine.protocol import Piece, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import TalkalikeError, UserError
@@ -42,7 +42,7 @@ class ProcessEngine:
         self._command = command
         self._log = log
         self._key = secrets.token_urlsafe(32)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = open_socket("127.0.0.1", 0)
         self._process: asyncio.subprocess.Process | None = None
         self._remote: RemoteEngine | None = None
         self._watcher: asyncio.Task[None] | None = None

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Send
 
 from talkalike.engine.api_answer import Answer, api_error
 from talkalike.engine.api_request import ApiError, ChatRequest, parse_chat_request
+from talkalike.engine.listening import open_socket
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
@@ -66,15 +67,7 @@ def listen(host: str, port: int, *, api_key: str) -> socket.socket:
             f"Serving at {host} would let anyone in the network talk to this model.",
             hint="Set an API key, or serve at 127.0.0.1.",
         )
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise UserError(f"Cannot serve at {host}:{port}: {reason}.", hint="Choose another port.") from None
-    # Inherited by what it accepts: a streamed piece goes out at once. asyncio sets it only where a protocol is named.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+    return open_socket(host, port)
 
 
 async def serve(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 
-from talkalike.errors import UserError
 from talkalike.website.accounts import make_groups
 from talkalike.website.body_cap import BodyCap
 from talkalike.website.services import Services, provide
@@ -48,26 +46,6 @@ def application(services: Services) -> BodyCap:
     provide(services)
     services.store.call(make_groups)
     return BodyCap(SiteHandler(services))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket for the site, port 0 being any free one. Raises UserError where that cannot be had."""
-    if not 0 <= port <= 65535:
-        raise UserError(f"The site cannot listen on port {port}.", hint="Ports go from 1 to 65535; 0 is any free one.")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
-    except OSError as error:
-        known = error.errno is not None and error.errno > 0  # a name that cannot be looked up has a number of its own
-        reason = os.strerror(error.errno) if known and error.errno else str(error.strerror or error)
-        raise UserError(
-            f"The site cannot listen on {host}, port {port}: {reason}.",
-            hint="Choose another with --port, or stop the program that uses it.",
-        ) from None
-    # What it accepts inherits this. asyncio does the same, but only for sockets that name their protocol, which this
-    # one does not; without it an answer's second packet waits for the browser to acknowledge the first: 40 ms.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
 
 
 class _Server(uvicorn.Server):

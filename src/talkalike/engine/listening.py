@@ -1,0 +1,28 @@
+"""The socket on which something is served."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from talkalike.errors import UserError
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 is any free one. Raises UserError where that cannot be had."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"Cannot listen on port {port}.", hint="Ports go from 1 to 65535; 0 is any free one.")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        known = error.errno is not None and error.errno > 0  # a name that cannot be looked up has a number of its own
+        reason = os.strerror(error.errno) if known and error.errno else str(error.strerror or error)
+        raise UserError(
+            f"Cannot listen on {host}, port {port}: {reason}.",
+            hint="Choose another with --port, or stop the program that uses it.",
+        ) from None
+    # Inherited by what it accepts: a small piece goes out at once, instead of waiting up to 40 ms for the other side to
+    # acknowledge the one before. asyncio sets it too, but only where a socket names its protocol, which this does not.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
