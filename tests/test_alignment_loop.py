@@ -25,6 +25,7 @@ from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
 from talkalike.models.catalog import Catalog
 from talkalike.models.serving import serving_model
+from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.store import open_store
@@ -184,6 +185,15 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])
     assert (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns == before
     assert len([name for name in folders(copy) if not name.endswith(("-taste", "-practice"))]) == 1
+
+
+def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:
+    taste = succeed("align", "reward", "--members", 2, "--epochs", 1, "-w", copy, "--json").json
+    made = succeed("judgements", "pairs", "--moments", 12, "--seed", 9, "-w", copy, "--json").json
+    assert made["sorted_by"] == taste["model"] == "first-taste"
+    with open_store(database_url(open_workspace(copy))) as store:
+        asked = [pair.id for pair in store.call(pairs.waiting, most=100, batch_id=made["id"])]
+    assert len(asked) == made["pairs"] > 3 and asked != sorted(asked)
 
 
 def test_practice_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:

@@ -16,14 +16,22 @@ from typer.testing import CliRunner
 
 from command_line import succeed
 from judged_replies import comparison, laughing, written
+from judging_world import batch_of
+from talkalike.alignment.reward_model import RewardModel
 from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
+from talkalike.cli.asking_first import sample_of
+from talkalike.cli.judgements import sort
+from talkalike.cli.secrets import database_url
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
 from talkalike.models.catalog import Card, Catalog
+from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice
+from talkalike.store.judging.pairs import OpenPair
+from talkalike.store.store import open_store
 from talkalike.training.run_folder import RunFolder
 from talkalike.website.trainings.service import Alignment
 from test_alignment_roles import double
@@ -33,6 +41,7 @@ app = typer.Typer()
 app.command("reward")(align_reward)
 app.command("dpo")(align_dpo)
 app.command("rl")(align_rl)
+app.command("sort")(sort)
 
 
 @pytest.fixture
@@ -115,6 +124,40 @@ def test_the_workspaces_own_judgements_are_exported_first(root: Path, tmp_path: 
     wanted = Alignment(name="by-rl", kind="rl", double="anna-lora", reward="by-reward", steps=1)
     with pytest.raises(UserError, match="examples"):
         run(root, *asked.align(wanted, "job-rl")[4:])
+
+
+def test_several_members_decide_what_people_are_asked_first(root: Path, tmp_path: Path) -> None:
+    def waiting() -> list[OpenPair]:
+        with open_store(database_url(open_workspace(root))) as store:
+            return list(store.call(pairs.waiting, most=100))
+
+    file = written(tmp_path / "judgements.jsonl", laughing(10))
+    succeed("judgements", "import", file, "-w", root)
+    with pytest.raises(UserError, match="no reward model with several members"):
+        run(root, "sort")
+    one = run(root, "reward", "--epochs", 0.5, "--name", "one")
+    with pytest.raises(UserError, match="one member"):
+        run(root, "sort", "--reward", "one")
+    with open_store(database_url(open_workspace(root))) as store:
+        _, made = batch_of(store, 20)
+    assert [pair.id for pair in waiting()] == made
+    torn = run(root, "reward", "--members", 2, "--epochs", 2, "--name", "torn")
+    assert (one["sorted_pairs"], torn["sorted_pairs"]) == (0, 20)
+    ordered = waiting()
+    catalog = Catalog(root / "models")
+    found = RewardModel.load(catalog, "torn", device="cpu", dtype="float32").disagreements(
+        [(sample_of(pair.a), sample_of(pair.b)) for pair in ordered]
+    )
+    assert found == sorted(found, reverse=True) and found[0] > found[-1]
+    assert {pair.id for pair in ordered} == set(made) and [pair.id for pair in ordered] != made
+    run(root, "reward", "--members", 2, "--epochs", 2, "--seed", 9, "--name", "other", "--from", file)
+    assert waiting() == ordered  # what was learned from a file says nothing of this workspace's people
+    done = run(root, "sort", "--most", 5)
+    assert done == {"reward": "other", "pairs": 5}
+    assert waiting() != ordered
+    told = CliRunner().invoke(app, ["sort", "--reward", "torn", "-w", str(root)])
+    assert "20 waiting pairs looked at: those that the members of 'torn' disagree on come first." in told.stdout
+    assert [pair.id for pair in waiting()] == [pair.id for pair in ordered]
 
 
 def test_what_cannot_be_learned_from_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_a_score_is_that_of_the_last_token_alone_or_in_any_company(catalog: Cata
     together = model.scores(given)
     assert [score.value for score in model.scores(given[::-1])][::-1] == pytest.approx([s.value for s in together])
     assert model.scores(given, row_tokens=1)[2].value == pytest.approx(together[2].value, abs=1e-5)
+    by_member = []
     for sample, score in zip(given, together, strict=True):
         values = []
         for member, name in enumerate(model.names):
@@ -130,9 +131,15 @@ def test_a_score_is_that_of_the_last_token_alone_or_in_any_company(catalog: Cata
                 bins = model.heads[member](state).view(2, 5).softmax(dim=-1)
                 honest, alike = (bins @ torch.arange(1.0, 6.0)).tolist()
             values.append((honest + 2 * alike) / 3)
+        by_member.append(values)
         assert score.value == pytest.approx(sum(values) / 2, abs=1e-4)
         assert score.spread == pytest.approx(abs(values[0] - values[1]) / 2, abs=1e-4)
     assert model.scores(given) == together  # never a draw from the bins
+    shares = [1 / (1 + math.exp(second - first)) for first, second in zip(by_member[0], by_member[1], strict=True)]
+    (torn,) = model.disagreements([(given[0], given[1])])
+    assert torn == pytest.approx(abs(shares[0] - shares[1]), abs=1e-4) and torn > 1e-4
+    assert model.disagreements([(given[2], given[2]), (given[1], given[0])]) == pytest.approx([0.0, torn], abs=1e-6)
+    assert model.disagreements([]) == []
     assert checked_scores(model, given) == [score.value for score in together]
     assert len({round(score.value, 4) for score in together}) == len(given)
 

@@ -172,6 +172,17 @@ def test_unsure_pairs_come_first(store: Store) -> None:
     }
     order = [made[view.pair_id] for view in views(store, judge(store), batch_id, tie) if not view.repeat]
     assert order == [4, 1, 3, 0, 2]
+    # Thought about again: of those that wait for a second person, and of new ones.
+    again = store.call(pairs.make_batch, "thought again", seed=2)
+    new = {n: store.call(pairs.make_pair, put(store, n), put(store, n, "base"), again) for n in (10, 11, 12)}
+    open_pairs = store.call(pairs.waiting, most=10, batch_id=again)
+    assert [pair.id for pair in open_pairs] == [new[10], new[11], new[12]]
+    assert {pair.a.model for pair in open_pairs} != {pair.b.model for pair in open_pairs}
+    store.call(pairs.set_spreads, {new[11]: 0.2, new[12]: 0.8, 10**6: 1.0})
+    assert [pair.id for pair in store.call(pairs.waiting, most=2, batch_id=again)] == [new[12], new[11]]
+    asked = [view.pair_id for view in views(store, judge(store), again, tie) if not view.repeat]
+    assert asked == [new[12], new[11], new[10]]
+    assert store.call(pairs.close_batch, again) and store.call(pairs.waiting, most=10, batch_id=again) == ()
 
 
 def test_models_that_are_close_come_first_once_that_is_known(store: Store) -> None:

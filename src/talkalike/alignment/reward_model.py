@@ -139,8 +139,25 @@ class RewardModel:
 
     def scores(self, samples: Sequence[Sample], *, row_tokens: int = 4096) -> list[Score]:
         """Value, spread and scales of each sample, in order; alone or among others, the result is the same."""
+        return [self._score(ratings_MS) for ratings_MS in self._ratings(samples, row_tokens)]
+
+    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+        """Of each pair how little the members agree which reply is better: 0 where they do, at most 1.
+
+        It is twice the standard deviation of their probabilities. What they disagree on is what people are best asked:
+        Christiano et al. 2017 (arXiv:1706.03741), section 2.2.4.
+        """
+        ratings = self._ratings([sample for pair in pairs for sample in pair], row_tokens=4096)
+        if not ratings:
+            return []
+        values_P2M = (torch.stack(ratings) @ self._weights_S()).unflatten(0, (-1, 2))
+        first_PM = torch.sigmoid(values_P2M[:, 0] - values_P2M[:, 1])
+        return [2 * float(deviation) for deviation in first_PM.std(dim=1, unbiased=False)]
+
+    def _ratings(self, samples: Sequence[Sample], row_tokens: int) -> list[Tensor]:
+        """What each member says of each sample on each scale, (members, scales), in order."""
         contexts, places = by_prompt([self._fitting(sample) for sample in samples])
-        ratings: dict[tuple[int, int], Tensor] = {}  # (members, scales)
+        ratings: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for row in reply_rows(
                 contexts, range(len(contexts)), row_tokens=row_tokens, device=self.roles.device, after_last=True
@@ -149,7 +166,12 @@ class RewardModel:
                 for index, start in zip(row.contexts, row.starts, strict=True):
                     for reply in range(len(contexts[index].samples)):
                         ratings[index, reply] = each[start + reply]
-        return [self._score(ratings[place]) for place in places]
+        return [ratings[place] for place in places]
+
+    def _weights_S(self) -> Tensor:
+        """How much each scale counts in the value; sums to 1."""
+        weights_S = torch.tensor([float(self.form.weights.get(scale, 0.0)) for scale in self.form.scales])
+        return weights_S / weights_S.sum()
 
     def score(self, samples: Sequence[Sample]) -> list[float]:
         """The values alone: what `values.Reward` asks for."""
@@ -195,8 +217,7 @@ class RewardModel:
         )
 
     def _score(self, ratings_MS: Tensor) -> Score:
-        weights_S = torch.tensor([float(self.form.weights.get(scale, 0.0)) for scale in self.form.scales])
-        values_M = ratings_MS @ weights_S / weights_S.sum()
+        values_M = ratings_MS @ self._weights_S()
         means = ratings_MS.mean(dim=0).tolist()
         return Score(
             value=float(values_M.mean()),

@@ -22,7 +22,9 @@ from talkalike.cli.aligning_runs import (
     resumed,
     told_start,
 )
-from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, table
+from talkalike.cli.asking_first import sort_waiting
+from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
+from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
@@ -81,6 +83,7 @@ def align_reward(  # signature: typer
     finished = _run(opened, config, JudgedRun(run=run, source=source, judges=judges, resume=resume, quiet=as_json))
     plot = run.path / PLOT
     result = {**result_of(opened, finished, run), "report": finished.report, "plot": plot}
+    result["sorted_pairs"] = _sorted(opened, finished, quiet=as_json) if source is None else 0
     emit(as_json, result, lambda screen: _show(screen, finished, plot))
 
 
@@ -106,6 +109,19 @@ def _run(opened: Workspace, config: RewardConfig, asked: JudgedRun) -> RewardFin
 
     save_calibration_plot(last.report.calibration, asked.run.path / PLOT, title=f"{config.name}: held-out judgements")
     return last
+
+
+def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
+    """Lets several members decide what people are asked next; how many waiting pairs they looked at."""
+    if finished.reason == "stopped" or finished.card.settings["members"] < 2:
+        return 0
+    from talkalike.store.store import open_store
+
+    with open_store(database_url(opened)) as store:
+        count = sort_waiting(opened, store, finished.card.name, quiet=quiet)
+    if count:
+        say(f"{counted(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
+    return count
 
 
 def _rebuilt(fields: dict[str, Any]) -> RewardConfig:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from talkalike.cli.asking_first import MOST, newest_ensemble, sort_waiting
 from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
@@ -115,14 +116,48 @@ def pairs(
     if not card.speakers:
         raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
     other = opened.catalog().card(against or card.base)
+    taste = newest_ensemble(opened, {card.name, *card.parents})
     with open_store(database_url(opened)) as store:
         made = asyncio.run(make_pairs(opened, store, (card, other), moments=moments, seed=seed, quiet=as_json))
+        if taste is not None:
+            sort_waiting(opened, store, taste, batch=made.id, quiet=as_json)
 
     def show(screen: Console) -> None:
         screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
+        if taste is not None:
+            screen.print(f"Those that the members of '{taste}' disagree on come first.", markup=False)
         screen.print("Judge them on the website: talkalike serve --web")
 
-    emit(as_json, dataclasses.asdict(made), show)
+    emit(as_json, {**dataclasses.asdict(made), "sorted_by": taste}, show)
+
+
+@app.command("sort")
+def sort(
+    reward: Annotated[
+        str | None, typer.Option(help="A reward model with several members. Default: the newest one.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Look at so many pairs, from the head of the queue.")] = MOST,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask people first about the waiting pairs that a reward model's members disagree on."""
+    from talkalike.store.store import open_store
+
+    opened = open_workspace(workspace)
+    taste = reward or newest_ensemble(opened)
+    if taste is None:
+        raise UserError(
+            "There is no reward model with several members.",
+            hint="Train one first: talkalike align reward --members 3",
+        )
+    with open_store(database_url(opened)) as store:
+        count = sort_waiting(opened, store, taste, most=most, quiet=as_json)
+    told = f"{counted(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
+    emit(
+        as_json,
+        {"reward": taste, "pairs": count},
+        lambda screen: screen.print(told if count else "No pair waits for a judgement.", markup=False),
+    )
 
 
 def _exported(done: Exported, file: Path) -> None:

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from talkalike.store.judging import items, judgements, judges, pairs
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Type
+from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.tables import judging_tables as tables
 
 FACE = "judge"
@@ -27,15 +28,6 @@ class Label:
     choice: Choice
     probability: float
     gap: float | None  # None: not known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenPair:
-    """A pair that can be labelled, without its models' names."""
-
-    id: int
-    a: JudgedReply
-    b: JudgedReply
 
 
 def unlabelled(judge_names: Iterable[str], *, limit: int) -> tuple[OpenPair, ...]:

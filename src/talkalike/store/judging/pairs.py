@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,12 +16,14 @@ from django.utils import timezone
 
 from talkalike.store import storable
 from talkalike.store.judging import items, serving
-from talkalike.store.judging.judgement_values import Refusal, RefusedError
+from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError
 from talkalike.store.tables import judging_tables as tables
 from talkalike.store.tables import tables as reply_tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
+
+_AT_ONCE = 100  # pairs changed in one transaction
 
 
 class BatchState(StrEnum):
@@ -44,6 +47,15 @@ class BatchRow:
     revealed_at: datetime | None
     pairs: int
     left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPair:
+    """A pair that can be judged, with what its replies say."""
+
+    id: int
+    a: JudgedReply
+    b: JudgedReply
 
 
 # ------------------------------------------------------------------------------------------------------------- batches
@@ -118,14 +130,42 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     row = tables.Pair(key=key, batch=batch_row, a=a, b=b, a_first=False, made_at=timezone.now())
     row.a_first = serving.chance(batch_row, "stored order", row) < 0.5
     row.wanted = row.missing = 1 + int(serving.chance(batch_row, "two people", row) < serving.TWO_PEOPLE)
-    row.spread = min(1.0, max(0.0, spread)) if math.isfinite(spread) else 0.0
-    row.unsure = row.spread + 1.0  # as if the two models were equal, until it is this pair's turn
+    _unsure(row, spread)
     try:
         with transaction.atomic():
             row.save()
     except IntegrityError:  # another thread made it meanwhile
         return int(tables.Pair.objects.get(key=key).pk)
     return int(row.pk)
+
+
+def waiting(*, most: int, batch_id: int | None = None) -> tuple[OpenPair, ...]:
+    """Pairs of open batches (or of one of them) that wait for a judgement, at most so many, in the order of asking."""
+    rows = tables.Pair.objects.filter(batch__state=BatchState.OPEN.value, missing__gt=0)
+    if batch_id is not None:
+        rows = rows.filter(batch_id=batch_id)
+    found: list[OpenPair] = []
+    for row in rows.select_related("a", "b").order_by("-unsure", "id")[:most]:
+        a, b = items.read(row.a), items.read(row.b)
+        if a is not None and b is not None:
+            found.append(OpenPair(id=row.pk, a=a, b=b))
+    return tuple(found)
+
+
+def set_spreads(spreads: Mapping[int, float]) -> None:
+    """Says anew how much models disagree about these pairs (see `make_pair`)."""
+    ids = list(spreads)
+    for start in range(0, len(ids), _AT_ONCE):
+        with transaction.atomic():  # a short one: nobody's vote waits
+            rows = list(tables.Pair.objects.filter(id__in=ids[start : start + _AT_ONCE]).only("id"))
+            for row in rows:
+                _unsure(row, spreads[row.pk])
+            tables.Pair.objects.bulk_update(rows, ["spread", "unsure"])
+
+
+def _unsure(row: models.Pair, spread: float) -> None:
+    row.spread = min(1.0, max(0.0, spread)) if math.isfinite(spread) else 0.0
+    row.unsure = row.spread + 1.0  # as if the two models were equal, until it is this pair's turn
 
 
 def names(pair_id: int) -> tuple[str, str]:
