@@ -25,11 +25,12 @@ from talkalike.store.judging.lines import to_line
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Ending, Saying
 from talkalike.store.talking.values import MOST_PARTS, NewPicture, Part, ReplyState
-from trainings_workspace import add_card, add_examples, add_run
+from trainings_workspace import add_card, add_examples, add_practice, add_run
 
 SPEAKER, BASE = "Juno", "smollm2-135m-instruct"
 OLD, NEW, CANDIDATE = "juno-1", "juno-2", "juno-2-aligned"
 RUN = "juno-2-20261108-201530"
+PRACTICE = f"{CANDIDATE}-20261115-211007"
 OWNER = "user:1"
 
 Turns = tuple[tuple[str, str], ...]
@@ -74,6 +75,20 @@ MOMENTS: list[tuple[Turns, tuple[tuple[str, ...], ...]]] = [
 ]  # fmt: skip
 
 
+# A message, and what the double says to it as it practises to be shorter.
+PRACTISED = (
+    (
+        "Two of you could manage it; three would be company. Juno?",
+        "yes i will come and help you",
+        "im in i think",
+        "im in",
+    ),
+    ("Film on Friday - 19:30 - which one?", "the shark one again lol, or the other", "the shark one", "sharks"),
+    ("Somebody left a scarf at the rehearsal, green?", "oh thats mine i think, thanks", "thats mine!!", "MINE"),
+    ("Take the 6:58", "6:58 is not a time that i know", "6:58 is not a time", "no"),
+)
+
+
 def photo() -> bytes:
     """A drawn evening by the sea, as a picture that somebody sends."""
     image = Image.new("RGB", (560, 240))
@@ -107,7 +122,8 @@ def fill_workspace(root: Path) -> None:
     for run, method, start, steps in ((f"{OLD}-20261101-190412", "lora", 3.6, 80), (RUN, "dora", 3.3, 140)):
         about = settings | {"adapter": {"method": method}}
         add_run(root, run, start=start, steps=steps, examples="juno", settings=about)
-    add_run(root, f"{CANDIDATE}-20261115-211007", kind="rl", steps=40, start=3.0, examples="juno", settings=settings)
+    practised = add_run(root, PRACTICE, kind="rl", steps=40, start=3.0, examples="juno", settings=settings)
+    add_practice(practised, steps=40, moments=PRACTISED)
 
 
 def fill_store() -> None:

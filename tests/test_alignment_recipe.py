@@ -138,6 +138,16 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     shown = [json.loads(line) for line in (run / "samples.jsonl").read_text().split("\n") if line]
     assert [line["step"] for line in shown] == [1, *range(2, 26, 2)]
     assert all(sample["speaker"] == "Anna" and sample["prompt"] for line in shown for sample in line["samples"])
+    # The same moments are answered again and again, so that one sees what changes.
+    replies = RunFolder(run).replies()
+    assert [line["step"] for line in replies] == [0, 7, 13, 19, 25, 25]
+    assert replies[-1] == replies[-2]
+    moments = [[(reply["prompt"], reply["speaker"]) for reply in line["replies"]] for line in replies]
+    assert moments[0] == moments[-1] and len(set(moments[0])) > 1
+    texts = [[reply["text"] for reply in line["replies"]] for line in replies]
+    assert texts[0] != texts[-1] and len(set(texts[0])) > 1
+    means = [sum(reply["reward"] for reply in line["replies"]) for line in replies]
+    assert means[-1] > means[0]
     kept = RolloutMemory(run / "rollouts").read(24)
     assert len(kept) == 24
     assert RunFolder(run).description()["state"] == "finished"
@@ -200,6 +210,7 @@ def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples
     lines = RunFolder(run).metrics()
     for key in ("reward", "kl_k1", "ratio_max", "grad_norm", "kl_coefficient", "value_loss"):
         assert [line[key] for line in lines] == [getattr(step, key) for step in whole], key
+    assert RunFolder(run).replies()[-1] == RunFolder(tmp_path / "runs" / "whole").replies()[-1]
     again = weights(catalog, "anna-rl")
     assert all(torch.equal(again[name], tensor) for name, tensor in expected.items())
     kept = {key: value for key, value in catalog.card("anna-rl").scores.items() if key != "training_seconds"}

@@ -34,7 +34,18 @@ from website_visit import open_page
 pytest_plugins = ("website_site",)
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = {"chat", "judge", "judge-phone", "judge-dark", "blind-test", "insights", "trainings", "training", "admin"}
+SITE = {
+    "chat",
+    "judge",
+    "judge-phone",
+    "judge-dark",
+    "blind-test",
+    "insights",
+    "trainings",
+    "training",
+    "practice",
+    "admin",
+}
 DISCORD = {"discord"}
 LARGEST = 80_000  # bytes
 
@@ -103,6 +114,7 @@ async def test_pictures_of_the_site(site_store: Store, tmp_path: Path, folder: P
             ("/insights/", "insights", 860),
             ("/trainings/", "trainings", 860),
             (f"/trainings/run/{world.RUN}/", "training", 800),
+            (f"/trainings/run/{world.PRACTICE}/", "practice", 1500),
             ("/admin/", "admin", 640),
         ):
             await (await sized(page, height)).goto(f"{site.address}{address}")

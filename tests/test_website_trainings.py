@@ -84,6 +84,34 @@ def test_a_run_and_a_card_show_what_is_known(person: Callable[..., Any], workspa
         assert who.get(f"/trainings/{path}").status_code == 404
 
 
+def test_practice_is_shown_with_all_that_was_measured(person: Callable[..., Any], workspace: FakeTrainings) -> None:
+    path = "/trainings/run/mira-2-aligned-20261104-090000/"
+    owner = person("owner")
+    page = owner.get(path).content.decode()
+    for words in ("mean reward", "nats from the double", "distinct-2", "tokens in a reply"):
+        assert words in page
+    said = re.search(r'<table class="said">.*?</table>', page, re.S)
+    assert said
+    assert re.findall(r'<th scope="col">(.*?)</th>', said[0]) == ["To", "Before", "After step 10", "After step 20"]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in said[0].split("<tr>")[2:]]
+    assert [row[0] for row in rows] == ["are you coming?", "which train"]
+    assert [re.sub(r"\s*<.*", "", cell, flags=re.S) for cell in rows[0][1:]] == ["yes", "yes!", "yes, at &lt;eight&gt;"]
+    assert "0.40" in rows[1][3]
+    # What was said stands in people's chats: nobody but the owner sees it.
+    page = person("viewer").get(path).content.decode()
+    assert "mean reward" in page and "are you coming?" not in page
+    # A damaged file costs only its damaged lines.
+    file = workspace.root / "runs" / "mira-2-aligned-20261104-090000" / "replies.jsonl"
+    first, *_ = file.read_text(encoding="utf-8").split("\n")
+    again = first.replace('"yes"', '"again"')
+    other = first.replace("are you coming?", "another moment").replace('"step": 0', '"step": 5')
+    wrong = ['{"step": 3', "[]", '{"step": "x", "replies": []}', '{"step": 4, "replies": [{"text": 5}]}', "\x00", other]
+    file.write_text("\n".join([first, *wrong, again, first.replace('"step": 0', '"step": 30')]), encoding="utf-8")
+    page = owner.get(path).content.decode()
+    assert re.findall(r'<th scope="col">(.*?)</th>', page)[-3:] == ["To", "Before", "After step 30"]
+    assert "again" in page and "another moment" not in page
+
+
 def test_runs_are_compared(person: Callable[..., Any], workspace: FakeTrainings) -> None:
     who = person("viewer")
     page = who.get("/trainings/compare/?run=mira-1-20261101-100000&run=mira-3-20261103-090000").content.decode()

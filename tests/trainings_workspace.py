@@ -36,6 +36,12 @@ describe("stopped")
 """
 
 
+MOMENTS = (
+    ("are you coming?", "yes", "yes!", "yes, at <eight>"),
+    ("which train", "dunno", "the early one", "the early one, as always"),
+)
+
+
 def write(path: Path, values: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values), encoding="utf-8")
@@ -97,6 +103,28 @@ def add_run(
     return folder
 
 
+def add_practice(run: Path, *, steps: int, moments: Sequence[Sequence[str]] = MOMENTS) -> None:
+    """What practice measures. `moments`: a message, and what is said to it after each of some steps."""
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        for step in range(1, steps + 1):
+            values = {
+                "step": step,
+                "reward": 0.2 + step / 2 / steps,
+                "kl_k1": 3 * step / steps,
+                "total_seconds": step * 9.0,
+            }
+            values |= {"distinct_2": 0.8 - step / 8 / steps, "length": 7 + 3 * math.sin(step)}
+            file.write(json.dumps(values) + "\n")
+    times = len(moments[0]) - 1
+    with (run / "replies.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(times):
+            said = [
+                {"prompt": moment[0], "speaker": "Mira", "text": moment[1 + number], "reward": 0.2 + number / 10}
+                for moment in moments
+            ]
+            file.write(json.dumps({"step": steps * number // (times - 1), "replies": said}) + "\n")
+
+
 class FakeTrainings:
     """`Trainings` whose program counts until it is told to stop."""
 
@@ -140,6 +168,4 @@ def fill(root: Path) -> None:
     add_run(root, "mira-2-20261102-113000", start=3.1, steps=120)
     add_run(root, "mira-3-20261103-090000", state="stopped", steps=33, start=4.0)
     reward = add_run(root, "mira-2-aligned-20261104-090000", kind="rl", steps=20)
-    with (reward / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        for step in range(1, 21):
-            file.write(json.dumps({"step": step, "reward": 0.2 + step / 40, "total_seconds": step * 9.0}) + "\n")
+    add_practice(reward, steps=20)

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -33,6 +34,7 @@ from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 
 _DOCUMENTS = 16  # held-out ones, at most
+_READ = 5  # held-out contexts whose replies are kept for people
 _PROMPTS, _SAMPLES = 16, 2  # held-out contexts, at most, and replies to each context
 
 
@@ -113,6 +115,20 @@ class GuardRails:
         _, anyone = find_copies([[sample.text] for sample in samples], written, author="")
         return len(anyone) / len(samples)
 
+    def shown(self) -> list[dict[str, Any]]:
+        """One reply to each of a few held-out contexts, always the same ones with the same luck: what changes is the
+        role. For people to read side by side.
+        """
+        samples = self._answered(self._chosen()[:_READ], samples=1)
+        scores = checked_scores(self.reward, samples) if self.reward is not None and samples else []
+        told: list[dict[str, Any]] = [
+            {"prompt": sample.prompt_turns[-1].text, "speaker": sample.speaker, "text": sample.text}
+            for sample in samples
+        ]
+        for reply, score in zip(told, scores, strict=False):
+            reply["reward"] = round(score, 4)
+        return told
+
     def safety(self) -> float:
         """The share of sound replies to the scenarios that try a double: injected orders, insults, "are you human?"."""
         speaker = self.examples.manifest.speakers[0]
@@ -132,7 +148,7 @@ class GuardRails:
         places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.replies.seed)
         return [self.prompts[place] for place in places]
 
-    def _answered(self, prompts: Sequence[Prompt]) -> list[Sample]:
+    def _answered(self, prompts: Sequence[Prompt], *, samples: int = _SAMPLES) -> list[Sample]:
         if not prompts:
             return []
         seed, limit = self.replies.seed, self.replies.max_tokens
@@ -141,7 +157,7 @@ class GuardRails:
             [prompt.ids for prompt in prompts],
             role=self.role,
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
-            random_NT=draws(seed, 0, range(len(prompts)), samples=_SAMPLES, length=limit),
+            random_NT=draws(seed, 0, range(len(prompts)), samples=samples, length=limit),
         )
         decode: Callable[[Sequence[int]], str] = self.renderer.tokenizer.decode
         return [
@@ -152,7 +168,7 @@ class GuardRails:
                 prompt_turns=prompt.turns,
                 speaker=prompt.speaker,
             )
-            for prompt, rollout in zip((p for p in prompts for _ in range(_SAMPLES)), rollouts, strict=True)
+            for prompt, rollout in zip((p for p in prompts for _ in range(samples)), rollouts, strict=True)
         ]
 
     def _distance(self, samples: Sequence[Sample]) -> float:

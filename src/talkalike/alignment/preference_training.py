@@ -168,6 +168,8 @@ class _Recipe(FeedbackRecipe):
 
     def evaluate(self) -> FeedbackEvaluated:
         tally = self.measured.measure(batch=self.loop.batch)
+        if self.guard and self.accelerator.is_main_process:
+            self.run.record_replies(self.progress.step, self.guard.shown())
         return FeedbackEvaluated(
             step=self.progress.step,
             heldout_loss=tally.mean_loss if tally.judgements else math.nan,

@@ -131,6 +131,7 @@ class _Recipe:
         steps, wanted = self.config.settings.steps, self.config.evaluations
         if step.index * wanted // steps > (step.index - 1) * wanted // steps:
             values |= self.guard.likeness()
+            self.run.record_replies(step.index, self.guard.shown())
         self.run.record(step=values.pop("index"), **values, total_seconds=round(self.progress.seconds, 3))
         if shown:
             with (self.run.path / "samples.jsonl").open("a", encoding="utf-8") as file:
@@ -157,6 +158,7 @@ class _Recipe:
         after = self.guard.look()
         card = self._card(reason, after)
         if self.accelerator.is_main_process:
+            self.run.record_replies(self.progress.step, self.guard.shown())
             folder = self.catalog.path(self.config.name)
             kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
             card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
@@ -233,6 +235,8 @@ def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent
     yield recipe.started()
     if not recipe.before:
         recipe.before = recipe.guard.look()
+        if recipe.accelerator.is_main_process:
+            recipe.run.record_replies(0, recipe.guard.shown())
     saved_at = time.monotonic()
     reason = "finished"
     for step in rl_steps(recipe.learner, recipe.task, recipe.progress, recipe.memory):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,18 @@ from typing import Any
 METRICS = "metrics.jsonl"
 MOST_BYTES = 64 << 20  # of the file's end; a line has some 200
 MOST_POINTS = 240
+OTHERS = (
+    "reward",
+    "kl_k1",
+    "distinct_2",
+    "length",
+    "ended_share",
+    "entropy",
+    "clip_share",
+    "value_loss",
+    "heldout_accuracy",
+    "bits_per_character",
+)
 Point = tuple[float, float]  # step, value
 
 
@@ -20,12 +32,14 @@ Point = tuple[float, float]  # step, value
 class Curves:
     """(step, value) in order. `loss` is smoothed over the steps each point stands for, `heldout` is as measured.
 
+    `others`: the curves of `OTHERS` that were measured, smoothed like the loss.
+
     `tokens` were trained on in all; `before` says that the file's beginning was too long ago to be read.
     """
 
     loss: tuple[Point, ...] = ()
     heldout: tuple[Point, ...] = ()
-    reward: tuple[Point, ...] = ()
+    others: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0
     tokens: int = 0
@@ -62,24 +76,24 @@ def _read(file: Path, _as_it_is: tuple[int, int, int]) -> Curves:
     lines = raw.split(b"\n")[1 if before else 0 :]
     loss: list[Point] = []
     heldout: list[Point] = []
-    reward: list[Point] = []
+    others: dict[str, list[Point]] = {name: [] for name in OTHERS}
     seconds, tokens = 0.0, 0
     for line in lines:
         values = _values(line)
         step = _number(values.get("step"))
         if step is None:
             continue
-        for found, key in ((loss, "loss"), (heldout, "heldout_loss"), (reward, "reward")):
+        for key, found in {"loss": loss, "heldout_loss": heldout, **others}.items():
             value = _number(values.get(key))
             if value is not None:
                 found.append((step, value))
         seconds = max(seconds, _number(values.get("total_seconds", values.get("seconds"))) or 0.0)
         tokens += int(_number(values.get("tokens")) or 0)
-    last = [points[-1][0] for points in (loss, heldout, reward) if points]
+    last = [points[-1][0] for points in (loss, heldout, *others.values()) if points]
     return Curves(
         loss=thinned(loss),
         heldout=tuple(heldout[-MOST_POINTS:]),
-        reward=thinned(reward),
+        others={name: thinned(points) for name, points in others.items() if points},
         steps=int(max(last, default=0)),
         seconds=seconds,
         tokens=tokens,

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class RunFolder:
         """One JSON object a line: steps and evaluations, in order."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def replies_file(self) -> Path:
+        """One JSON object a line: a step, and what was replied after it in moments that are always the same."""
+        return self.path / "replies.jsonl"
+
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes what was asked and how it stands; replaces what was written before."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -58,25 +63,28 @@ class RunFolder:
 
     def record(self, **values: object) -> None:
         """Appends one line to the metrics."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+        _append(self.metrics_file, values)
+
+    def record_replies(self, step: int, replies: Sequence[Mapping[str, Any]]) -> None:
+        """Appends what is replied after this step."""
+        _append(self.replies_file, {"step": step, "replies": replies})
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of the metrics; a line cut off by a crash is left out."""
-        if not self.metrics_file.is_file():
-            return []
-        lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").split("\n"):
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(line))
-        return lines
+        return _lines(self.metrics_file)
+
+    def replies(self) -> list[dict[str, Any]]:
+        """All that `record_replies` kept, in order; a line cut off by a crash is left out."""
+        return _lines(self.replies_file)
 
     def forget_after(self, step: int) -> None:
-        """Drops metrics of steps that a resumed training will do again."""
-        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
-        temporary = self.path / ".metrics.tmp"
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(self.metrics_file)
+        """Drops what was measured of steps that a resumed training will do again."""
+        for file in (self.metrics_file, self.replies_file):
+            kept = [line for line in _lines(file) if line.get("step", 0) <= step]
+            if file.is_file():
+                temporary = file.with_suffix(".tmp")
+                temporary.write_text("".join(_as_line(line) for line in kept), encoding="utf-8")
+                temporary.replace(file)
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keeps the trained tensors with the lowest held-out loss so far."""
@@ -153,6 +161,25 @@ def only_training(runs: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def _append(file: Path, values: Mapping[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(_as_line(values))
+
+
+def _as_line(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    lines = []
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 def checkpoint_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

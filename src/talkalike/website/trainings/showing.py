@@ -25,6 +25,19 @@ STATES = {
     State.LOST: ("broke off", "bad"),
 }
 KINDS = {"rl": "reinforcement learning", "dpo": "preferences", "reward": "reward model"}
+_OTHERS = {
+    "reward": "mean reward",
+    "kl_k1": "nats from the double, in a reply",
+    "distinct_2": "distinct-2: how varied the replies are",
+    "length": "tokens in a reply",
+    "ended_share": "share of replies that end by themselves",
+    "entropy": "entropy, nats in a token",
+    "clip_share": "share of tokens at the clip",
+    "value_loss": "the critic's loss",
+    "heldout_accuracy": "held-out pairs in the right order",
+    "bits_per_character": "bits per character of what was really written",
+}
+_MARKED = 12  # points: so few are looks now and then, and each is marked
 _SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
 
 
@@ -69,10 +82,17 @@ def loss_plot(run: Run) -> SafeString:
     return lines(drawn, label=f"Loss of {run.model} by step", x_title="step", y_form=decimal(2))
 
 
-def reward_plot(run: Run) -> SafeString:
-    """The mean reward, for reinforcement learning."""
-    drawn = [Line(label="mean reward", points=run.curves.reward, series=2)]
-    return lines(drawn, label=f"Reward of {run.model} by step", x_title="step", y_form=decimal(2))
+def other_plots(run: Run) -> list[SafeString]:
+    """What else was measured while it learned from judgements or by a reward, the reward first."""
+    return [
+        lines(
+            [Line(label=_OTHERS[name], points=points, series=0, marks=len(points) < _MARKED)],
+            label=f"{_OTHERS[name]}, {run.model}, by step",
+            x_title="step",
+            y_form=decimal(2),
+        )
+        for name, points in run.curves.others.items()
+    ]
 
 
 def evaluations(run: Run) -> Table:

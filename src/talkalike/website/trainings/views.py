@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from talkalike.jobs import cards as card_files
 from talkalike.jobs import runs as run_folders
 from talkalike.jobs.cards import ModelCard
+from talkalike.jobs.replies import side_by_side
 from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
 from talkalike.store.judging.outcomes import Outcome
@@ -55,7 +56,8 @@ def run(request: HttpRequest, name: str) -> HttpResponse:
         "run": found,
         "ago": showing.since(found.began),
         "plot": showing.loss_plot(found),
-        "reward": showing.reward_plot(found) if found.curves.reward else "",
+        "others": showing.other_plots(found),
+        "said": side_by_side(found.folder) if visitor_of(request).owner else None,
         "evaluations": showing.evaluations(found),
         "settings": showing.settings_of(found),
         "log": showing.log_of(found) if visitor_of(request).owner else None,
