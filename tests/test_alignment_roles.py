@@ -10,14 +10,12 @@ import pytest
 import torch
 from peft import PeftModel
 from tokenizers import Tokenizer, models
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from talkalike.errors import UserError
-from talkalike.models import forward
 from talkalike.models.adapters import AdapterSettings, make_trainable, save_trained
 from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
-from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
 from tiny_model import build_tiny_llama, build_tiny_t5, byte_level_tokenizer
 
@@ -189,30 +187,6 @@ def test_conv1d_layers_are_adapted_and_saved_too(catalog: Catalog) -> None:
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(IDS).logits, logits(roles, "policy"), atol=1e-4, rtol=1e-4)
         assert not torch.allclose(loaded.model(IDS).logits, logits(roles, None), atol=1e-2)
-
-
-def test_one_mixed_forward_equals_separate_ones(catalog: Catalog) -> None:
-    roles = opened(catalog.path("tiny"), catalog)
-    for seed, name in enumerate(("reward", "critic")):
-        roles.add(name, LORA, seed=seed)
-        disturb(roles.parameters(name), seed=seed)
-    length = IDS.shape[1]
-    parts = [("reward", length), (None, length), ("critic", length)]
-
-    def states(network: PreTrainedModel, copies: int) -> torch.Tensor:
-        lengths = (length,) * copies
-        row = IDS[0].repeat(copies), torch.arange(length).repeat(copies)
-        return forward.states(network, *row, attends=PACKED_ATTENTION, document_lengths=lengths)
-
-    with torch.no_grad(), roles.mixed(parts) as network:
-        together = states(network, 3).split(length)
-    for (name, _), mixed in zip(parts, together, strict=True):
-        with torch.no_grad(), roles.use(name) as network:
-            torch.testing.assert_close(mixed, states(network, 1), atol=1e-5, rtol=1e-4)
-    roles.add("blocks", AdapterSettings(method="last-n", last_layers=1))
-    assert not roles.can_mix("reward", "blocks")
-    with pytest.raises(ValueError, match="LoRA"), roles.mixed([("blocks", length)]):
-        pass
 
 
 def test_four_roles_take_a_fraction_of_four_copies() -> None:

@@ -29,9 +29,9 @@ _PREFIX = "base_model.model."  # PEFT's
 
 @dataclass(slots=True)
 class Switch:
-    """Who acts on which tokens of the row: (role, tokens) in order; None tokens: all. Empty: nobody."""
+    """Whose update is added; None: nobody's."""
 
-    parts: tuple[tuple[str | None, int | None], ...] = ()
+    role: str | None = None
 
 
 @dataclass(slots=True)
@@ -100,16 +100,8 @@ def _hook(
     layer: str, switch: Switch, roles: Mapping[str, LoraPairs]
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
     def add_updates(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        parts = switch.parts
-        if not parts or (len(parts) == 1 and parts[0][0] not in roles):
-            return None
-        if len(parts) == 1:
-            return output + _update(inputs[0], roles[cast(str, parts[0][0])], layer, output.dtype)
-        counts = [cast(int, count) for _, count in parts]
-        pieces = []
-        for (name, _), x, y in zip(parts, inputs[0].split(counts, dim=-2), output.split(counts, dim=-2), strict=True):
-            pieces.append(y if name is None else y + _update(x, roles[name], layer, y.dtype))
-        return torch.cat(pieces, dim=-2)
+        pairs = roles.get(switch.role or "")
+        return None if pairs is None else output + _update(inputs[0], pairs, layer, output.dtype)
 
     return add_updates
 

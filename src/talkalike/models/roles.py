@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -143,33 +143,14 @@ class Roles:
         """Lets one role act for a while (None: the reference); yields the network to call."""
         if name is not None and name not in self._settings:
             raise ValueError(f"there is no role '{name}'")
-        before = self._switch.parts
+        before = self._switch.role
         replaced = self._swap(self._blocks.get(name or "", {}))
-        self._switch.parts = () if name is None else ((name, None),)
+        self._switch.role = name
         try:
             yield self._copies.get(name or "", self.network)
         finally:
-            self._switch.parts = before
+            self._switch.role = before
             self._swap(replaced)
-
-    @contextmanager
-    def mixed(self, parts: Sequence[tuple[str | None, int]]) -> Iterator[PreTrainedModel]:
-        """Several roles in one forward: the first `count` tokens of the row go to the first role, and so on.
-
-        For LoRA roles and the reference. Equal to separate passes: tokens meet only in attention, which a packed row
-        keeps apart by document.
-        """
-        if any(name is not None and name not in self._pairs for name, _ in parts):
-            raise ValueError("only LoRA roles can share a forward")
-        before, self._switch.parts = self._switch.parts, tuple(parts)
-        try:
-            yield self.network
-        finally:
-            self._switch.parts = before
-
-    def can_mix(self, *names: str) -> bool:
-        """Whether these roles can share one forward."""
-        return all(name in self._pairs for name in names)
 
     @property
     def nbytes(self) -> dict[str, int]:
