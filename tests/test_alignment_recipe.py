@@ -198,7 +198,8 @@ def test_the_guard_rails_measure_what_they_say(
 @pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
 def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
     shaping = RewardShaping(kl=0.1, kl_target=3.0, kl_horizon=50)
-    chosen = config(settings=dataclasses.replace(SETTINGS, algorithm=algorithm, shaping=shaping))
+    settings = dataclasses.replace(SETTINGS, algorithm=algorithm, shaping=shaping, show_every=1)
+    chosen = config(settings=settings)
     whole = steps_of(events(chosen, catalog, examples, tmp_path / "runs" / "whole"))
     expected, scores = weights(catalog, "anna-rl"), catalog.card("anna-rl").scores
     run = tmp_path / "runs" / "cut"
@@ -207,10 +208,18 @@ def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples
         happened = events(chosen, catalog, examples, run, resume=part > 0, should_stop=lambda: next(asked) >= cut)  # noqa: B023
         assert isinstance(happened[-1], RLFinished)
         assert happened[-1].reason == ("stopped" if part < 2 else "finished")
+        if part < 2:  # as if it had gone on after its last checkpoint, and been killed
+            RunFolder(run).record_samples(6, [])
+            RunFolder(run).record_replies(6, [])
     lines = RunFolder(run).metrics()
     for key in ("reward", "kl_k1", "ratio_max", "grad_norm", "kl_coefficient", "value_loss"):
         assert [line[key] for line in lines] == [getattr(step, key) for step in whole], key
+    samples = [
+        RunFolder(tmp_path / "runs" / name).samples_file.read_text(encoding="utf-8") for name in ("whole", "cut")
+    ]
+    assert samples[0] == samples[1] and samples[0].count("\n") == SETTINGS.steps
     assert RunFolder(run).replies()[-1] == RunFolder(tmp_path / "runs" / "whole").replies()[-1]
+    assert all(line["replies"] for line in RunFolder(run).replies())
     again = weights(catalog, "anna-rl")
     assert all(torch.equal(again[name], tensor) for name, tensor in expected.items())
     kept = {key: value for key, value in catalog.card("anna-rl").scores.items() if key != "training_seconds"}

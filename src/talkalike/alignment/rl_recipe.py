@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -134,8 +133,7 @@ class _Recipe:
             self.run.record_replies(step.index, self.guard.shown())
         self.run.record(step=values.pop("index"), **values, total_seconds=round(self.progress.seconds, 3))
         if shown:
-            with (self.run.path / "samples.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step.index, "samples": shown}, ensure_ascii=False) + "\n")
+            self.run.record_samples(step.index, shown)
 
     def checkpoint(self) -> None:
         if self.accelerator.is_main_process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -94,7 +93,7 @@ def align_rl(  # signature: typer
         )
         run = new_run(opened, aligned, run_id)
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
-    emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run.path))
+    emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run))
 
 
 def _run(
@@ -160,7 +159,7 @@ def _rebuilt(fields: dict[str, Any]) -> RLConfig:
     return RLConfig(**{**fields, "settings": RLSettings(**settings)})
 
 
-def _show(screen: Console, finished: RLFinished, run: Path) -> None:
+def _show(screen: Console, finished: RLFinished, run: RunFolder) -> None:
     card = finished.card
     ended = {
         "finished": "Aligned to the end.",
@@ -170,6 +169,6 @@ def _show(screen: Console, finished: RLFinished, run: Path) -> None:
     }[finished.reason]
     screen.print(ended, markup=False)
     rows = [["model", card.name], ["made from", ", ".join(card.parents)], *before_and_after(card.scores)]
-    rows += [["time", duration(finished.seconds)], ["samples", str(run / "samples.jsonl")]]
+    rows += [["time", duration(finished.seconds)], ["samples", str(run.samples_file)]]
     screen.print(table(["", ""], rows))
     screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)

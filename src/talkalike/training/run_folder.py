@@ -46,6 +46,11 @@ class RunFolder:
         """One JSON object a line: a step, and what was replied after it in moments that are always the same."""
         return self.path / "replies.jsonl"
 
+    @property
+    def samples_file(self) -> Path:
+        """One JSON object a line: a step, and some of the replies that it practised with."""
+        return self.path / "samples.jsonl"
+
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes what was asked and how it stands; replaces what was written before."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -69,6 +74,10 @@ class RunFolder:
         """Appends what is replied after this step."""
         _append(self.replies_file, {"step": step, "replies": replies})
 
+    def record_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Appends some of what this step practised with."""
+        _append(self.samples_file, {"step": step, "samples": samples})
+
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of the metrics; a line cut off by a crash is left out."""
         return _lines(self.metrics_file)
@@ -79,7 +88,7 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Drops what was measured of steps that a resumed training will do again."""
-        for file in (self.metrics_file, self.replies_file):
+        for file in (self.metrics_file, self.replies_file, self.samples_file):
             kept = [line for line in _lines(file) if line.get("step", 0) <= step]
             if file.is_file():
                 temporary = file.with_suffix(".tmp")
