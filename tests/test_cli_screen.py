@@ -187,15 +187,19 @@ def test_the_doctor_in_a_workspace(tmp_path: Path) -> None:
 def test_the_doctor_finds_what_was_left_behind(tmp_path: Path) -> None:
     root = tmp_path / "ws"
     succeed("init", root)
-    for run, state in (("one", "running"), ("two", "finished"), ("three", "stopped")):
+    practice = {"kind": "rl"}
+    runs = (("one", "running", {}), ("two", "finished", {}), ("three", "stopped", {}), ("four", "failed", practice))
+    for run, state, kind in runs:
         (root / "runs" / run).mkdir(parents=True)
-        (root / "runs" / run / "run.json").write_text(json.dumps({"state": state}), encoding="utf-8")
+        (root / "runs" / run / "run.json").write_text(json.dumps({"state": state, **kind}), encoding="utf-8")
     for name in (".base.x1", ".base.being-written"):
         (root / "models" / name).mkdir(parents=True)
     os.utime(root / "models" / ".base.x1", (0, 0))
     (root / "runs" / ".training.lock").write_text("4711", encoding="utf-8")
     found = checks("-w", root)
-    assert found["training"] == [("warning", "not finished: one, three")]
+    assert found["training"] == [("warning", "not finished: four"), ("warning", "not finished: one, three")]
+    told = succeed("doctor", "-w", root).out
+    assert "talkalike align rl --resume" in told and "talkalike train --resume" in told
     assert found["leftovers"] == [("warning", "models/.base.x1")]
     with (root / "runs" / ".training.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -208,11 +212,12 @@ def test_the_doctor_finds_problems(tmp_path: Path) -> None:
     root = tmp_path / "ws"
     succeed("init", root)
     Catalog(root / "models").save_card(Card(name="double", kind="adapter", created="2030", parents=("gone",)))
+    Catalog(root / "models").save_card(Card(name="taste", kind="reward", created="2030", parents=("double",)))
     (root / "models" / "torn").mkdir()
     (root / "models" / "torn" / "card.json").write_text("{", encoding="utf-8")
     found = checks("-w", root, code=1)
     problems = [text for state, text in found["models"] if state == "problem"]
-    assert len(problems) == 2
+    assert len(problems) == 2 and ("ok", "1 double, 1 reward model") in found["models"]
     assert any("torn" in text for text in problems)
     assert any("double needs the base gone" in text for text in problems)
     (root / "talkalike.toml").write_text("[trian]\n", encoding="utf-8")

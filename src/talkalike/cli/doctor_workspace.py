@@ -76,18 +76,20 @@ def _chats(opened: Workspace) -> Iterator[Check]:
 def _models(opened: Workspace) -> Iterator[Check]:
     catalog = opened.catalog()
     cards, damaged = readable_cards(catalog)
-    doubles = [card for card in cards if card.kind != "base"]
+    made = [card for card in cards if card.kind != "base"]
+    rewards = sum(card.kind == "reward" for card in made)
     base = Path(opened.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
     if catalog.exists(opened.settings.model.base) or catalog.exists(base):
         yield Check(name="base", state="ok", found=f"{opened.settings.model.base} is here")
     else:
         found = f"{opened.settings.model.base} is not here yet"
         yield Check(name="base", state="ok", found=f"{found}; prepare and train fetch it")
-    yield Check(name="models", state="ok", found=counted(len(doubles), "double"))
+    found = counted(len(made) - rewards, "double") + (f", {counted(rewards, 'reward model')}" if rewards else "")
+    yield Check(name="models", state="ok", found=found)
     for sentence in damaged:
         todo = "Move that folder away, or fetch or train the model again."
         yield Check(name="models", state="problem", found=sentence, todo=todo)
-    for card in doubles:
+    for card in made:
         if not catalog.exists(card.base):
             found = f"{card.name} needs the base {card.base}, which is gone"
             todo = f"Bring it back: talkalike models fetch {card.base}"
@@ -104,18 +106,23 @@ def _trainings(opened: Workspace) -> Iterator[Check]:
     if running:
         owner = (opened.runs / ".training.lock").read_text(encoding="utf-8").strip()
         yield Check(name="training", state="ok", found=f"one is running (process {owner or 'unknown'})")
-    unfinished = []
+    unfinished: dict[str, list[str]] = {}  # names by the command that goes on
     for file in sorted(opened.runs.glob("*/run.json")):
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             about = {"state": "failed"}
         if isinstance(about, dict) and about.get("state") in _UNFINISHED:
-            unfinished.append(file.parent.name)
-    if unfinished and not running:
-        todo = "Go on with `talkalike train --resume`, or delete their folders under runs/."
-        found = f"not finished: {', '.join(unfinished)}"
-        yield Check(name="training", state="warning", found=found, todo=todo)
+            kind = str(about.get("kind", ""))
+            command = f"align {kind} --resume" if kind else "train --resume"
+            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command goes on with
+                command = "align loop"
+            unfinished.setdefault(command, []).append(file.parent.name)
+    if not running:
+        for command, names in unfinished.items():
+            todo = f"Go on with `talkalike {command}`, or delete their folders under runs/."
+            found = f"not finished: {', '.join(names)}"
+            yield Check(name="training", state="warning", found=found, todo=todo)
     if not running and not unfinished:
         yield Check(name="training", state="ok", found="none is running or unfinished")
 
