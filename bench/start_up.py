@@ -46,7 +46,7 @@ def seconds_to_first_word(workspace: Path, rounds: int) -> float:
 
 def _answered(screen: str) -> bool:
     """Whether a word of the double stands on the screen, whose name the greeting tells."""
-    greeting = re.search(r"talks like (.+?) \(", screen)
+    greeting = re.search(r"talks like (.+?)\s+\(", screen)
     return greeting is not None and re.search(rf"^{re.escape(greeting[1])}: \S", screen, re.MULTILINE) is not None
 
 
