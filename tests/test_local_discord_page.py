@@ -128,6 +128,7 @@ async def test_threads_unread_marks_and_the_change_of_person(house: House) -> No
     await anna.keyboard.press("Enter")
     await expect(anna.get_by_role("heading", name="About bread")).to_be_visible()
     await write(anna, "rye")
+    await expect(message(anna, "rye")).to_be_visible()
     thread = next(c for c in table.world.channels.values() if c.is_thread)
     assert [m.content for m in thread.messages.values()][-1] == "rye"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from pictures import picture
 from talkalike.store.store import Store
@@ -75,13 +76,20 @@ async def test_twenty_pairs_by_keyboard(site_store: Store, tmp_path: Path) -> No
         assert held(site_store, type="correction")[0].text.endswith("message!\n1 us?")
         assert len(held(site_store, type="comparison")) == 8
 
-        # Ratings by number keys.
+        # Ratings by number keys; Enter right after them waits for a slow network, and loses none.
+        async def slowly(route: Route) -> None:
+            await asyncio.sleep(0.2)
+            await route.continue_()
+
+        await page.route("**/rate/**", slowly)
         await page.keyboard.press("r")
         for key in "4321":
             await page.keyboard.press(key)
         await expect(page.locator("#question")).to_be_focused()
-        await expect(page.locator("#said")).to_contain_text("your rating")
+        here = await where(page)
         await page.keyboard.press("Enter")
+        await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
+        await page.unroute("**/rate/**")
         await ready(page)
         assert sorted(row.value for row in held(site_store, type="rating")) == [1, 2, 3, 4]
 

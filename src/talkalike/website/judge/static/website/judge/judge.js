@@ -8,6 +8,7 @@
   let seenAt = 0; // when the pair came, on a clock that stands still while the page is hidden
   let hiddenAt = 0;
   let busy = false; // a choice is on its way
+  let saving = 0; // ratings, words and marks that are on their way
   let goAfter = false; // Enter was pressed meanwhile
   let ahead = null; // {from, html}: what comes after the pair `from`
 
@@ -33,6 +34,7 @@
 
   function swapped() {
     if (!arrived()) return;
+    saving = 0;
     history.replaceState(history.state, "", url);
     scrollTo(0, 0);
     byId("question")?.focus({ preventScroll: true });
@@ -53,11 +55,15 @@
 
   function next() {
     if (!given()) return say("Choose first: 1, 2, 0 for a tie, 9 for both bad, or s to skip.");
-    if (busy) { goAfter = true; return undefined; }
+    if (busy || saving) { goAfter = true; return undefined; }
     if (ahead?.from !== url) return htmx.ajax("GET", pair().dataset.next, { target: main, swap: "innerHTML" });
     const { html } = ahead;
     ahead = null;
     return htmx.swap(main, html, { swapStyle: "innerHTML", swapDelay: 0, settleDelay: 0 });
+  }
+
+  function goOn() {
+    if (goAfter && !busy && !saving) { goAfter = false; next(); }
   }
 
   // ----------------------------------------------------------------------------------------------------- requests
@@ -65,7 +71,7 @@
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     const form = event.detail.elt;
-    if (!isChoice(form)) return;
+    if (!isChoice(form)) { saving += Number(form.matches?.("form") ?? false); return; }
     const tooSoon = form.id === "vote" && !given() && performance.now() - seenAt < BLIND_MS;
     if (busy || tooSoon) { event.preventDefault(); return; }
     busy = true;
@@ -83,6 +89,9 @@
     if (isChoice(form)) {
       busy = false;
       if (form.id === "undo-form") ahead = null;
+    } else if (form.matches?.("form")) {
+      saving = Math.max(0, saving - 1);
+      setTimeout(goOn, 0); // what waited behind it is sent first: it would be lost with the pair
     }
     if (event.detail.successful && form.matches?.(".correction")) sessionStorage.removeItem(draftOf(form));
   });
@@ -91,16 +100,14 @@
     if (!document.contains(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
   });
   document.addEventListener("htmx:sendError", () => {
-    busy = false;
+    busy = goAfter = false;
     say("");
     byId("problem").textContent = "The site cannot be reached. Nothing was stored; try again.";
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (main.contains(event.target)) swapped();
   });
-  document.addEventListener("htmx:afterSettle", () => {
-    if (goAfter && !busy) { goAfter = false; next(); }
-  });
+  document.addEventListener("htmx:afterSettle", goOn);
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("#next");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
