@@ -36,6 +36,25 @@ async def judge(page: Page, key: str) -> str:
     return here
 
 
+async def rate_in_a_hurry(page: Page, keys: str) -> None:
+    """Rates by these keys and goes on at once, over a slow network."""
+
+    async def slowly(route: Route) -> None:
+        await asyncio.sleep(0.2)
+        await route.continue_()
+
+    await page.route("**/rate/**", slowly)
+    await page.keyboard.press("r")
+    for key in keys:
+        await page.keyboard.press(key)
+    await expect(page.locator("#question")).to_be_focused()
+    here = await where(page)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
+    await page.unroute("**/rate/**")
+    await ready(page)
+
+
 def held(store: Store, **conditions: Any) -> list[Any]:
     from talkalike.store.tables import judging_tables
 
@@ -77,20 +96,7 @@ async def test_twenty_pairs_by_keyboard(site_store: Store, tmp_path: Path) -> No
         assert len(held(site_store, type="comparison")) == 8
 
         # Ratings by number keys; Enter right after them waits for a slow network, and loses none.
-        async def slowly(route: Route) -> None:
-            await asyncio.sleep(0.2)
-            await route.continue_()
-
-        await page.route("**/rate/**", slowly)
-        await page.keyboard.press("r")
-        for key in "4321":
-            await page.keyboard.press(key)
-        await expect(page.locator("#question")).to_be_focused()
-        here = await where(page)
-        await page.keyboard.press("Enter")
-        await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
-        await page.unroute("**/rate/**")
-        await ready(page)
+        await rate_in_a_hurry(page, "4321")
         assert sorted(row.value for row in held(site_store, type="rating")) == [1, 2, 3, 4]
 
         # After a reload the pair that was open is there again.
