@@ -56,7 +56,7 @@ WANTED = 3.0  # times TRL
 _JUDGED = 2  # replies to each prompt after every batch
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """What both libraries are given alike."""
 
@@ -261,9 +261,8 @@ def palm(steps: int) -> float:
     trainer = RLHFTrainer(
         palm=body,
         reward_model=Even(body, num_binned_output=5),
-        prompt_token_ids=torch.tensor(
-            [(ids * 4)[:8] for ids in prompts("short prompts")]
-        ),  # of one length: mixed ones it misaligns
+        # of one length: mixed ones it misaligns
+        prompt_token_ids=torch.tensor([(ids * 4)[:8] for ids in prompts("short prompts")]),
         actor_lr=1e-3,
         critic_lr=1e-3,
         minibatch_size=replies,

@@ -77,19 +77,20 @@ def _read(file: Path, _as_it_is: tuple[int, int, int]) -> Curves:
     loss: list[Point] = []
     heldout: list[Point] = []
     others: dict[str, list[Point]] = {name: [] for name in OTHERS}
+    series = {"loss": loss, "heldout_loss": heldout, **others}
     seconds, tokens = 0.0, 0
     for line in lines:
         values = _values(line)
         step = _number(values.get("step"))
         if step is None:
             continue
-        for key, found in {"loss": loss, "heldout_loss": heldout, **others}.items():
+        for key, found in series.items():
             value = _number(values.get(key))
             if value is not None:
                 found.append((step, value))
         seconds = max(seconds, _number(values.get("total_seconds", values.get("seconds"))) or 0.0)
         tokens += int(_number(values.get("tokens")) or 0)
-    last = [points[-1][0] for points in (loss, heldout, *others.values()) if points]
+    last = [points[-1][0] for points in series.values() if points]
     return Curves(
         loss=thinned(loss),
         heldout=tuple(heldout[-MOST_POINTS:]),
