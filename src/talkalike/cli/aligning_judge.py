@@ -237,7 +237,6 @@ async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord]
     assert wish.critique is not None
     beside = wish.critique.with_name(f"{wish.critique.name}.part")
     try:
-        beside.touch(mode=0o600)  # it holds what people wrote to each other
         with (
             beside.open("w", encoding="utf-8", newline="\n") as stream,
             progress("Criticising", quiet=wish.quiet, unit="replies") as advance,

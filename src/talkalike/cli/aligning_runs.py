@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -74,13 +74,14 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
     from talkalike.alignment.judged import KINDS, read_judgements
 
     kept = run.path / FILE
+    run.path.mkdir(parents=True, exist_ok=True)
     if source is None and not (resume and kept.is_file()):
         from talkalike.store.store import open_store
 
         with open_store(database_url(opened)) as store:
             from talkalike.store.judging import exchange
 
-            with _private(kept) as stream:
+            with kept.open("w", encoding="utf-8", newline="") as stream:
                 done = store.call(exchange.export_jsonl, stream)
         for reason, count in done.left_out.items():
             say(f"{counted(count, 'judgement')} left out: {reason}.")
@@ -90,18 +91,10 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
         _forget(run)
         raise
     if source is not None and source.resolve() != kept.resolve():
-        with _private(kept) as stream, source.open(encoding="utf-8", errors="replace", newline="") as lines:
-            shutil.copyfileobj(lines, stream)
+        shutil.copyfile(source, kept)
     for line, problem in judgements.skipped:
         say(f"line {line} left out: {problem}")
     return judgements
-
-
-def _private(file: Path) -> TextIO:
-    """Opens a file for what people wrote to each other: nobody else may read it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    return file.open("w", encoding="utf-8", newline="")
 
 
 def _forget(run: RunFolder) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from talkalike.cli.doctor_checks import Check
 from talkalike.cli.doctor_faces import faces
 from talkalike.cli.models import readable_cards
-from talkalike.cli.output import FICTIONAL, counted, size
+from talkalike.cli.output import FICTIONAL, counted, number, size
+from talkalike.cli.privacy import close_to_others, open_to_others
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
 from talkalike.errors import UserError
 
@@ -29,6 +30,7 @@ def workspace(directory: Path | None) -> Iterator[Check]:
         todo = "Make one with `talkalike init DIR`, or name yours with --workspace DIR."
         yield Check(name="workspace", state="warning", found=f"{root} is none", todo=todo)
         return
+    privacy = _privacy(root)  # first, for opening it closes the folder
     try:
         opened = open_workspace(directory)
     except UserError as error:
@@ -38,11 +40,28 @@ def workspace(directory: Path | None) -> Iterator[Check]:
     if opened.is_fictional:
         yield Check(name="note", state="ok", found=FICTIONAL)
     yield _storage(root)
+    yield privacy
     yield Check(name="settings", state="ok", found=str(opened.settings_file))
     yield from _chats(opened)
     yield from _models(opened)
     yield from _trainings(opened)
     yield from faces(opened)
+
+
+def _privacy(root: Path) -> Check:
+    """Whether other accounts of this computer can read anything of it; where they can, that is mended."""
+    found = open_to_others(root)
+    if not found:
+        return Check(name="privacy", state="ok", found="only your account can read the workspace")
+    left = [path for path in found if not close_to_others(path)]
+    names = ", ".join(str(path.relative_to(root.parent)) for path in (left or found)[:3])
+    some = f"{names} and {number(len(left or found) - 3)} more" if len(left or found) > 3 else names
+    if left:
+        todo = "Move the workspace to a drive that keeps the permissions of files, and run `talkalike doctor` again."
+        return Check(name="privacy", state="problem", found=f"other accounts can still read {some}", todo=todo)
+    todo = "If others use this computer, change what was secret: the bot's token, and the passwords of the website."
+    said = f"other accounts could read {some}; now only yours can"
+    return Check(name="privacy", state="warning", found=said, todo=todo)
 
 
 def _storage(root: Path) -> Check:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.output import JsonOption, emit
+from talkalike.cli.privacy import close_folder
 from talkalike.cli.workspace import SETTINGS_FILE, WorkspaceOption, find_root
 from talkalike.errors import UserError
 
@@ -50,5 +51,6 @@ def make_workspace(root: Path) -> bool:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{root} cannot be a folder: there is a file.", hint="Choose another name.") from None
+    close_folder(root)  # it may have been there, open to others
     write_atomically(root / SETTINGS_FILE, default_toml())
     return True

@@ -58,7 +58,6 @@ def export(
         from talkalike.store.judging import exchange
 
         try:
-            beside.touch(mode=0o600)  # it holds what people wrote to each other
             with (
                 beside.open("w", encoding="utf-8", newline="\n") as stream,
                 progress("Exporting", quiet=as_json, unit="judgements") as advance,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from talkalike.cli.privacy import close_folder
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def open_workspace(directory: Path | None = None) -> Workspace:
         )
     from talkalike.settings import load_settings
 
+    close_folder(root)  # workspaces of older versions were made open to others; `doctor` closes each file, too
     return Workspace(root=root, settings=load_settings(file, os.environ))
 
 

@@ -184,7 +184,7 @@ def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
                 and file.name != CARD_FILE
                 and file.suffix in {".json", ".safetensors", ".model", ".jinja"}
             ):
-                shutil.copy2(file, target / file.name)
+                shutil.copyfile(file, target / file.name)  # not its permissions: what is ours, others cannot read
 
     return _install(catalog, name, source=f"folder:{folder}", fill=fill)
 
@@ -197,7 +197,6 @@ def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **a
     try:
         fill(scratch)
         shutil.rmtree(target, ignore_errors=True)  # a leftover without a card
-        scratch.chmod(0o755)
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
