@@ -37,17 +37,18 @@ async def make_pairs(
     chosen = choose_moments(load_replies(examples_of(opened, first), "heldout"), first.speakers[0], moments, seed=seed)
     arms = [ModelArm(name="a", card=first), ModelArm(name="b", card=second)]
     said = await answers(opened, arms, chosen, seed=seed, quiet=quiet)
-    return await store.run(_store, f"{first.name} or {second.name}", chosen, said, seed)
+    return await store.run(_store, chosen, said, seed)
 
 
 def _store(
-    name: str, moments: Sequence[Reply], said: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]], seed: int
+    moments: Sequence[Reply], said: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]], seed: int
 ) -> MadeBatch:
     from talkalike.examples.reactions import readable
     from talkalike.store.judging import items, pairs
     from talkalike.store.judging.judgement_values import JudgedReply
 
-    batch = pairs.make_batch(name, seed=seed)
+    # Judges read the name: it says what is compared, and not whom. The models are part of each pair's key.
+    batch = pairs.make_batch(f"{len(moments)} held-out prompts", seed=seed)
     left_out = 0
     for index, moment in enumerate(moments):
         one, two = (written[index] for _, written in said)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -36,7 +38,10 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
-    """A batch. `pairs` in all, `left` still to be judged by somebody."""
+    """A batch. `pairs` in all, `left` still to be judged by somebody.
+
+    `name` is what judges see: a name that would tell which models they compare is kept back until they are revealed.
+    """
 
     id: int
     name: str
@@ -168,6 +173,11 @@ def _unsure(row: models.Pair, spread: float) -> None:
     row.unsure = row.spread + 1.0  # as if the two models were equal, until it is this pair's turn
 
 
+def names_a_model(name: str, models: Iterable[str]) -> bool:
+    """Whether a batch called so would tell its judges whom they compare."""
+    return any(re.search(rf"(?<!\w){re.escape(model)}(?!\w)", name, re.IGNORECASE) for model in models if model)
+
+
 def names(pair_id: int) -> tuple[str, str]:
     """The models behind a and b. Raises RefusedError as long as the pair's batch is not revealed."""
     row = tables.Pair.objects.select_related("a", "b", "batch").filter(id=pair_id).first()
@@ -200,10 +210,13 @@ def _batches(rows: Any) -> tuple[BatchRow, ...]:
         dict(some.values_list("batch_id").annotate(count=Count("id")))
         for some in (of_these, of_these.filter(missing__gt=0))
     )
+    compared: dict[int, set[str]] = defaultdict(set)
+    for batch_id, *both in of_these.values_list("batch_id", "a__model", "b__model").distinct():
+        compared[batch_id].update(both)
     return tuple(
         BatchRow(
             id=row.pk,
-            name=row.name,
+            name=_blind_name(row, compared[row.pk]),
             state=BatchState(row.state),
             seed=row.seed,
             server_id=row.server_id or None,
@@ -214,3 +227,8 @@ def _batches(rows: Any) -> tuple[BatchRow, ...]:
         )
         for row in found
     )
+
+
+def _blind_name(row: models.Batch, compared: set[str]) -> str:
+    hidden = row.state != BatchState.REVEALED and names_a_model(row.name, compared)
+    return f"Batch {row.pk}" if hidden else row.name

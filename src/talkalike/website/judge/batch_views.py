@@ -30,7 +30,7 @@ CHANGES = {
 class BatchForm(forms.Form):
     """A new batch."""
 
-    name = forms.CharField(label="Name", max_length=MAX_NAME, help_text="Judges see it; name no model.")
+    name = forms.CharField(label="Name", max_length=MAX_NAME, help_text="Judges see it, so it may name no model.")
     models = forms.MultipleChoiceField(label="Replies of", widget=forms.CheckboxSelectMultiple)
     count = forms.IntegerField(label="How many pairs", min_value=1, max_value=MAX_PAIRS, initial=40)
     same_model = forms.BooleanField(
@@ -45,6 +45,13 @@ class BatchForm(forms.Form):
         field = self.fields["models"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = choices
+
+    def clean(self) -> dict[str, Any]:
+        """Refuses a name that tells judges what they must not know. Raises ValidationError."""
+        given = super().clean() or {}
+        if pairs.names_a_model(given.get("name", ""), given.get("models", ())):
+            self.add_error("name", "Judges see this name before they choose: call it something that names no model.")
+        return given
 
 
 @needs(Role.OWNER)
