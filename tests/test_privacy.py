@@ -62,7 +62,7 @@ def serve_until_answered(root: Path) -> None:
 
 
 def test_nothing_in_a_workspace_is_open_to_others(tmp_path: Path) -> None:
-    """From init to serving under the most open mask there is, by every writer: ours, the libraries' and the children's."""
+    """From init to serving under the most open mask there is, by every writer: ours, libraries' and children's."""
     with mask(0):
         root = sample_workspace(tmp_path)
         succeed("prepare", "-s", "juno", "--base", "tiny", "--no-estimate", "-w", root)

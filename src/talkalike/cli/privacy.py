@@ -1,7 +1,7 @@
 """A workspace is its owner's alone: what the program makes, no other account of the computer can open.
 
-One mask for the whole process, before anything is made, does it for every writer, ours and the libraries', and for every
-child process: folders are made 0700 and files 0600.
+One mask for the whole process, before anything is made, does it for every writer, ours and the libraries', and for
+every child process: folders are made 0700 and files 0600.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def close_folder(root: Path) -> None:
 
 
 def open_to_others(root: Path) -> list[Path]:
-    """Files and folders of this account, from `root` down, that other accounts have rights to. Links are not followed."""
+    """Files and folders of this account, from `root` down, that others have rights to. Links are not followed."""
     found = [root] if _is_open(root) else []
     for folder, folders, files in os.walk(root):
         here = Path(folder)

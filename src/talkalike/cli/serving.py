@@ -77,15 +77,17 @@ def _for_trying(workspace: object) -> Workspace:
 
 
 async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
+    from talkalike.engine.listening import address_of
     from talkalike.engine.server import listen
     from talkalike.engine.server import serve as serve_engine
+    from talkalike.settings import listed
 
     listening = listen(host, port, api_key=key)
     engine = with_reward(opened, load_engine(opened, card))
-    port = listening.getsockname()[1]
-    say(f"Serving {engine.name} at http://{host}:{port}/v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
+    say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
+    names = listed(opened.settings.serve.names)
     try:
-        await serve_engine(engine, speaker=_speaker(card), listening=listening, api_key=key)
+        await serve_engine(engine, speaker=_speaker(card), listening=listening, api_key=key, names=names)
     finally:
         await engine.close()
 

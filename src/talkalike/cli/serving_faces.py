@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.secrets import database_url
+from talkalike.settings import listed
 from talkalike.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -102,15 +103,16 @@ async def _discord(
 
 async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     """The public API over the default model's process."""
+    from talkalike.engine.listening import address_of
     from talkalike.engine.server import listen, serve
 
     settings = opened.settings.serve
     key = os.environ.get(settings.api_key_env, "")
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
-    host, port = listening.getsockname()[:2]
-    say(f"The API: http://{host}:{port}/v1 ({'with' if key else 'without'} a key)")
+    say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     engine = await engines.open(engines.default)
-    await serve(engine, speaker=engines.voice.speaker, listening=listening, api_key=key, stop=stop)
+    names = listed(settings.names)
+    await serve(engine, speaker=engines.voice.speaker, listening=listening, api_key=key, names=names, stop=stop)
 
 
 @contextmanager
@@ -147,7 +149,6 @@ def site_settings(opened: Workspace) -> SiteSettings:
     from talkalike.website.services import SiteSettings
 
     web = opened.settings.web
-    hosts = tuple(name.strip() for name in web.names.split(",") if name.strip())
     return SiteSettings(
-        hosts=hosts, tls=web.tls, behind_proxy=web.behind_proxy, name=opened.settings.discord.owner_name
+        hosts=listed(web.names), tls=web.tls, behind_proxy=web.behind_proxy, name=opened.settings.discord.owner_name
     )

@@ -82,14 +82,14 @@ async def web(
     engines: Engines | None = None,
 ) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
+    from talkalike.engine.listening import address_of
     from talkalike.website.accounts import has_owner
     from talkalike.website.site import run_site
 
-    host, port = listening.getsockname()[:2]
     owned = await store.run(has_owner)
 
     def told() -> None:
-        say(f"The site: http://{f'[{host}]' if ':' in host else host}:{port}/")
+        say(f"The site: {address_of(listening)}")
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 

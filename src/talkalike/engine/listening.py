@@ -26,3 +26,9 @@ def open_socket(host: str, port: int) -> socket.socket:
     # acknowledge the one before. asyncio sets it too, but only where a socket names its protocol, which this does not.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address that a browser or a client is given."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -10,14 +10,13 @@ import asyncio
 import hmac
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -26,13 +25,17 @@ from starlette.types import ASGIApp, Send
 from talkalike.engine.api_answer import Answer, api_error
 from talkalike.engine.api_request import ApiError, ChatRequest, parse_chat_request
 from talkalike.engine.listening import open_socket
+from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.reactions import plain
 
 _Result = TypeVar("_Result")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_NOT_OURS = (
+    "This server answers to localhost and 127.0.0.1. Another name, such as a proxy's, has to be one of the `names` in "
+    "[serve] of talkalike.toml."
+)
 _DEFAULTS = Sampling()
 _CLIENT_GONE = Response(status_code=499)
 
@@ -62,7 +65,7 @@ def listen(host: str, port: int, *, api_key: str) -> socket.socket:
 
     Raises UserError when the port is taken, or when others could reach the server without a key.
     """
-    if host not in _LOOPBACK and not api_key:
+    if not api_key and host != "localhost" and not is_loopback(host):
         raise UserError(
             f"Serving at {host} would let anyone in the network talk to this model.",
             hint="Set an API key, or serve at 127.0.0.1.",
@@ -76,16 +79,17 @@ async def serve(
     speaker: str,
     listening: socket.socket,
     api_key: str = "",
+    names: Sequence[str] = (),
     stop: asyncio.Event | None = None,
 ) -> None:
     """Offers the engine until interrupted or `stop` is set; running replies get ten seconds to end.
 
-    Closes the socket; the caller closes the engine.
+    `names`: those under which a proxy on this computer passes requests on. Closes the socket; the caller closes the
+    engine.
     """
     app: ASGIApp = create_app(engine, speaker=speaker, api_key=api_key)
-    host = str(listening.getsockname()[0])
-    if host in _LOOPBACK and ":" not in host:  # a web page must not reach us through a name that resolves to loopback
-        app = TrustedHostMiddleware(app, allowed_hosts=["localhost", "127.0.0.1"], www_redirect=False)
+    if is_local(listening):
+        app = OwnNamesOnly(app, _refusal(ApiError(400, _NOT_OURS)), names=names)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=10
     )

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, WSCloseCode, web
-from yarl import URL
 
 from talkalike.errors import UserError
 from talkalike.local_discord import page_view
@@ -32,7 +31,6 @@ from talkalike.local_discord.world import World
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_HOSTS = {"127.0.0.1", "localhost", "::1"}
 _MAX_ORDER = 256 * 1024
 _MAX_FILES = 10
 
@@ -92,8 +90,6 @@ class _Page:
         """Why this request is turned away; None for the page's own."""
         if not _is_loopback(request.remote):
             return "This page is only for the computer it runs on."
-        if _host_name(request.host) not in _HOSTS:
-            return "This page answers only to 127.0.0.1 and localhost."
         if not token:
             return None
         origin = request.headers.get("Origin")
@@ -285,10 +281,3 @@ def _is_loopback(remote: str | None) -> bool:
         return ipaddress.ip_address(remote or "").is_loopback
     except ValueError:
         return False
-
-
-def _host_name(host: str) -> str:
-    try:
-        return URL(f"http://{host}").host or ""
-    except ValueError:
-        return ""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from types import TracebackType
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from yarl import URL
 
 from talkalike.local_discord.gateway import Gateway
 from talkalike.local_discord.keys import GATEWAY, WORLD
 from talkalike.local_discord.rest import PREFIX, add_api
 from talkalike.local_discord.world import World
+
+_OWN_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class LocalDiscord:
@@ -37,8 +41,12 @@ class LocalDiscord:
         return self._gateway
 
     @property
+    def _name(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def base_url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self._name}:{self.port}"
 
     @property
     def api_base(self) -> str:
@@ -46,7 +54,7 @@ class LocalDiscord:
 
     @property
     def gateway_url(self) -> str:
-        return f"ws://{self.host}:{self.port}/gateway"
+        return f"ws://{self._name}:{self.port}/gateway"
 
     @property
     def page_url(self) -> str:
@@ -54,7 +62,7 @@ class LocalDiscord:
 
     async def start(self) -> None:
         self._gateway = Gateway(self.world, heartbeat_seconds=self._heartbeat_seconds)
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(middlewares=[_own_names_only], client_max_size=64 * 1024 * 1024)
         app[WORLD] = self.world
         app[GATEWAY] = self._gateway
         app.router.add_get("/gateway", self._gateway.handle)
@@ -84,6 +92,18 @@ class LocalDiscord:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+@web.middleware
+async def _own_names_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns away what a browser asks for under a name that another web site gave to this computer (DNS rebinding)."""
+    try:
+        name = URL(f"http://{request.host}").host or ""
+    except ValueError:
+        name = ""
+    if name not in _OWN_NAMES:
+        return web.json_response({"error": "This server answers only to 127.0.0.1 and localhost."}, status=403)
+    return await handler(request)
 
 
 def _add_page(app: web.Application, world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -16,7 +16,18 @@ NOT_SETTINGS = {
     DEBUG_VARIABLE: "1: a failure of ours shows its traceback.",
 }
 
+_NAME = r"(\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
+_NAMES: dict[str, Any] = {
+    "default": "",
+    "pattern": rf"^\s*({_NAME}(\s*,\s*{_NAME})*)?\s*$",
+    "json_schema_extra": {"allowed": 'names such as "double.example.org", without https:// and port, commas between'},
+}
 _Positive = Annotated[float, Field(gt=0)]
+
+
+def listed(names: str) -> tuple[str, ...]:
+    """A setting's names, which have commas between them."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 class Section(BaseModel):
@@ -190,6 +201,11 @@ class ServeSettings(Section):
         description="Name of the environment variable with the key that clients must send. Not set there: no key.",
         json_schema_extra={"allowed": "the name of an environment variable"},
     )
+    names: str = Field(
+        description="Names under which clients reach it through a proxy on this computer, with commas between. "
+        "localhost need not be listed.",
+        **_NAMES,
+    )
 
 
 class DiscordSettings(Section):
@@ -243,9 +259,9 @@ class WebSettings(Section):
     )
     port: int = Field(default=8100, ge=0, le=65535, description="0: any free port.")
     names: str = Field(
-        default="",
         description="Names under which people reach it, with commas between (such as double.example.org). This "
         "computer's own need not be listed.",
+        **_NAMES,
     )
     tls: bool = Field(
         default=False, description="People reach it by https (a proxy does that): cookies go nowhere else."

@@ -155,7 +155,7 @@ def secret_key(root: Path) -> str:
     if mode & 0o077:
         raise UserError(
             f"{file} holds the site's secret key, and other users of this computer can read it (mode {mode:o}).",
-            hint="Delete it: a new one is made, and everybody has to log in again. Or keep it, and run: talkalike doctor",
+            hint="Delete it: a new one is made, and everybody has to log in again. Or run: talkalike doctor",
         )
     secret = file.read_text(encoding="utf-8").strip()
     if len(secret) < 32:
