@@ -71,12 +71,15 @@ def _website(opened: Workspace, card: Card) -> None:
 
 
 def sample_folders() -> list[Path]:
-    """The bundled export, in a checkout or in an installed package."""
+    """The bundled export: within an installed package (the wheel puts it there), or in a checkout."""
     here = Path(__file__).resolve()
     for root in (here.parents[1] / "samples", here.parents[3] / "samples"):
         if all((root / part).is_dir() for part in _PARTS):
             return [root / part for part in _PARTS]
-    raise UserError("The bundled sample chats are missing from this installation.", hint="Reinstall talkalike.")
+    raise UserError(
+        "The bundled sample chats are missing from this installation.",
+        hint="Install talkalike again: README.md says how.",
+    )
 
 
 def _examples(opened: Workspace, screen: Console) -> ExampleSet:
