@@ -76,9 +76,8 @@ async def _web(opened: Workspace, faces: Faces, store: Store, engines: Workspace
     listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
     if faces.invite:
         token = await store.run(_invitation)
-        say(
-            f"Chat and judge without an account, by this link: http://127.0.0.1:{listening.getsockname()[1]}/invite/{token}/"
-        )
+        top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(opened).path}"
+        say(f"Chat and judge without an account, by this link: {top}/invite/{token}/")
     await web(opened, store, listening=listening, stop=stop, settings=site_settings(opened), engines=engines)
 
 
@@ -150,5 +149,9 @@ def site_settings(opened: Workspace) -> SiteSettings:
 
     web = opened.settings.web
     return SiteSettings(
-        hosts=listed(web.names), tls=web.tls, behind_proxy=web.behind_proxy, name=opened.settings.discord.owner_name
+        hosts=listed(web.names),
+        tls=web.tls,
+        behind_proxy=web.behind_proxy,
+        path=web.path.rstrip("/"),
+        name=opened.settings.discord.owner_name,
     )

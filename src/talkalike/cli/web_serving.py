@@ -84,12 +84,17 @@ async def web(
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
     from talkalike.engine.listening import address_of
     from talkalike.website.accounts import has_owner
+    from talkalike.website.proxy import checked_path, doubts
     from talkalike.website.site import run_site
+
+    checked_path(settings.path)
 
     owned = await store.run(has_owner)
 
     def told() -> None:
-        say(f"The site: {address_of(listening)}")
+        say(f"The site: {address_of(listening).rstrip('/')}{settings.path}/")
+        for sentence in doubts(settings, listening):
+            say(f"Look at this: {sentence}")
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 

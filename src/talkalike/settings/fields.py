@@ -269,6 +269,13 @@ class WebSettings(Section):
     behind_proxy: bool = Field(
         default=False, description="A proxy on this computer tells who asks (X-Forwarded-For and -Proto)."
     )
+    path: str = Field(
+        default="",
+        pattern=r"^((/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?)?$",
+        description="The path that a proxy serves it under, where it shares a name with others. Empty: at the top.",
+        examples=["/double"],
+        json_schema_extra={"allowed": 'a path such as "/double"'},
+    )
 
 
 class Settings(Section):

@@ -26,7 +26,7 @@ from talkalike.website.limits import begin_attempt, succeeded
 @method_decorator((sensitive_post_parameters(), never_cache), name="dispatch")
 class _Login(django_views.LoginView):
     template_name = "website/login.html"
-    next_page = "/"
+    next_page = "home"
     redirect_authenticated_user = True
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -18,6 +18,7 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
 
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.store import rules
@@ -41,7 +42,7 @@ class OwnersSite(admin.AdminSite):
 
     site_header = site_title = "Administration"
     index_title = "What is stored"
-    site_url = "/"
+    site_url = reverse_lazy("home")  # type: ignore[assignment]  # it is read for each request
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Whether they are an owner."""
@@ -119,7 +120,7 @@ class StoredAdmin(ModelAdmin):
         return self.changeable and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """As for adding. To forget a person, what they wrote and judged, there is `talkalike forget`."""
+        """As for adding. What a person wrote and judged is forgotten by `/privacy` on Discord."""
         return self.changeable and super().has_delete_permission(request, obj)
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from talkalike.errors import UserError
 from talkalike.store.configure import APPS, database_settings
-from talkalike.website.services import SiteSettings
+from talkalike.website.services import OWN_HOSTS, SiteSettings
 
 HERE = Path(__file__).parent
-OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SESSION_SECONDS = 14 * 24 * 3600
 LEAST_PASSWORD = 10
 
@@ -90,7 +89,7 @@ def _settings(database_url: str, secret: str, settings: SiteSettings) -> dict[st
         "LOGIN_REDIRECT_URL": "home",
         "CSRF_FAILURE_VIEW": "talkalike.website.problems.forged",
         **_static(),
-        **_cookies(tls=settings.tls),
+        **_cookies(settings),
     }
 
 
@@ -125,9 +124,11 @@ def _static() -> dict[str, Any]:
     }
 
 
-def _cookies(*, tls: bool) -> dict[str, Any]:
-    # "__Host-": browsers then take the cookie only over TLS, and from this host alone.
-    prefix = "__Host-" if tls else ""
+def _cookies(settings: SiteSettings) -> dict[str, Any]:
+    # "__Host-": browsers then take the cookie only over TLS, and from this host alone, but for all of its paths.
+    # Where the site has a path of its own, its cookies go nowhere else (see `HeadersMiddleware`).
+    tls = settings.tls
+    prefix = ("__Secure-" if settings.path else "__Host-") if tls else ""
     return {
         "SESSION_COOKIE_NAME": f"{prefix}talkalike_session",
         "SESSION_COOKIE_AGE": SESSION_SECONDS,

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_script_prefix
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # it ships none
 
 from talkalike.errors import TalkalikeError, UserError
@@ -50,7 +51,7 @@ PRIVATE = "private, no-cache"  # asked for anew each time, and kept by no proxy;
 
 
 class HeadersMiddleware:
-    """Puts the headers on every answer, static files and error pages as well."""
+    """Puts the headers on every answer, static files and error pages as well, and keeps cookies to the site's path."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -60,6 +61,9 @@ class HeadersMiddleware:
         for name, value in HEADERS.items():
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", PRIVATE)
+        for name, cookie in response.cookies.items():
+            if not name.startswith("__Host-"):  # browsers take those for the whole host only
+                cookie["path"] = get_script_prefix()
         return response
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from talkalike.chat.engines import Engines
     from talkalike.website.trainings.service import Trainings
 
+OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # names of this computer, which need not be listed
 THREADS = 8  # requests that run Python at once; a streamed answer holds none of them
 
 
@@ -23,12 +24,14 @@ class SiteSettings:
 
     `hosts`: the names under which it is reached, besides this computer's own (no ports; ".example.org" with all below).
     `tls`: people reach it by https, so cookies are sent only there. `behind_proxy`: a proxy on this computer tells who
-    asks (X-Forwarded-For, X-Forwarded-Proto). `name`: whose double it is, "" where that is not known.
+    asks (X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Prefix). `path`: where it lies at that host, such as
+    "/double"; "" at the top. `name`: whose double it is, "" where that is not known.
     """
 
     hosts: tuple[str, ...] = ()
     tls: bool = False
     behind_proxy: bool = False
+    path: str = ""
     name: str = ""
 
 

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 
 from talkalike.website.accounts import make_groups
 from talkalike.website.body_cap import BodyCap
+from talkalike.website.proxy import Proxied
 from talkalike.website.services import Services, provide
 
 GRACE_SECONDS = 5  # how long answers that are under way may go on once the site is told to stop
@@ -41,11 +42,11 @@ class SiteHandler(ASGIHandler):
         self._middleware_chain: Any = sync_to_async(answer, thread_sensitive=False, executor=services.threads)
 
 
-def application(services: Services) -> BodyCap:
+def application(services: Services) -> Proxied:
     """The ASGI application. `configure_site` was called, and the store opened, before. One at a time in a process."""
     provide(services)
     services.store.call(make_groups)
-    return BodyCap(SiteHandler(services))
+    return Proxied(BodyCap(SiteHandler(services)), services.settings)
 
 
 class _Server(uvicorn.Server):
@@ -74,8 +75,7 @@ async def run_site(
         ws="none",
         lifespan="off",
         server_header=False,
-        proxy_headers=services.settings.behind_proxy,
-        forwarded_allow_ips="127.0.0.1,::1",
+        proxy_headers=False,  # `Proxied` does that, and needs to know who opened the connection
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config)

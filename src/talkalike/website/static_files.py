@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import StaticFilesStorage
+from django.urls import get_script_prefix
 
 
 class VersionedStorage(StaticFilesStorage):
@@ -15,7 +16,7 @@ class VersionedStorage(StaticFilesStorage):
 
     def url(self, name: str | None) -> str:
         """The address of a file; one that does not exist is a mistake of ours."""
-        plain = super().url(name)
+        plain = get_script_prefix().rstrip("/") + super().url(name)
         return f"{plain}?v={version(name)}" if name else plain
 
 
