@@ -32,6 +32,16 @@ else:  # Django's classes take no parameter while it runs
 
 COLUMNS = 7
 CHANGEABLE = frozenset({"server", "permissionrule", "scopedoption", "testschedule", "person", "judge"})
+WORDS = {  # what people and the double said to each other: it is stored, and nobody's to browse through
+    "webconversation": ("title", "name"),
+    "webmessage": ("text", "parts", "speaker", "seen"),
+    "webpicture": ("name",),
+    "sentmessage": ("text",),
+    "seentext": ("text", "speaker"),
+    "reply": ("seen",),
+    "item": ("context", "messages"),
+}
+WORDS_HIDDEN = "What people and the double said to each other is not shown here."
 TYPES_SHOWN = (models.BooleanField, models.CharField, models.DateTimeField, models.IntegerField, models.TextField)
 BY_ADMIN = 0  # who changed it, in the store's terms: nobody with an account at Discord
 CLASH = "Somebody else changed this while you were editing. Nothing was saved: load the page again to see their change."
@@ -99,7 +109,28 @@ class StoredAdmin(ModelAdmin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The first columns that can be read at a glance; long texts and structures are on the row's own page."""
         fields = [field for field in self.model._meta.concrete_fields if isinstance(field, TYPES_SHOWN)]
-        return [field.name for field in fields[:COLUMNS]]
+        return [field.name for field in fields if field.name not in self.words][:COLUMNS]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The table's fields that are not shown."""
+        return WORDS.get(str(self.model._meta.model_name), ())
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What people said."""
+        return self.words
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Everything else, and that something is left out."""
+        description = WORDS_HIDDEN if self.words else ""
+        return [(None, {"fields": self.get_fields(request, obj), "description": description})]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Nor can it be found out by asking which rows hold a word, also not from another table."""
+        first, *rest = lookup.split("__")
+        hidden = {name for names in WORDS.values() for name in names}
+        asks = first in self.words or not hidden.isdisjoint(rest)
+        return not asks and bool(super().lookup_allowed(lookup, value, request))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A number to type: a list of all rows would be endless."""

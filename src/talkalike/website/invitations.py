@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from talkalike.store.judging.judges import Group, InvitationRow
-from talkalike.website.access import INVITABLE, Role
+from talkalike.website.access import IMPLIED, INVITABLE, Role
+from talkalike.website.pages import PAGES
 
-WORDS = {
-    Role.GUESSER: "guess which reply is the real one",
-    Role.JUDGE: "judge replies, and guess which one is real",
-    Role.VIEWER: "see what people think",
-}
+
+def opened_by(role: Role) -> str:
+    """What the role lets somebody do: every page that it opens, and no other."""
+    does = [page.does for page in PAGES if not IMPLIED[role].isdisjoint(page.roles)]
+    return " and ".join(filter(None, (", ".join(does[:-1]), does[-1])))
+
+
+WORDS = {role: opened_by(role) for role in INVITABLE}
 """What an invitation may let somebody do. Nobody is made an owner by a link."""
 
 OFFERED = tuple(role for role in INVITABLE if role.value in {group.value for group in Group})
@@ -39,6 +43,12 @@ def shown(row: InvitationRow, now: datetime) -> Invited:
     else:
         state = "used up" if row.used >= row.uses else "open"
     return Invited(row=row, words=words_of(row), state=state, holds=state == "open")
+
+
+def may_chat(row: InvitationRow) -> bool:
+    """Whether it lets somebody say things that are stored."""
+    chat = next(page for page in PAGES if page.name == "chat")
+    return not IMPLIED[Role(row.group.value)].isdisjoint(chat.roles)
 
 
 def words_of(row: InvitationRow) -> str:

@@ -17,7 +17,7 @@ from talkalike.website import problems
 from talkalike.website.access import Role, needs, open_to_all, visitor_of
 from talkalike.website.answers import redirect
 from talkalike.website.data import read, write
-from talkalike.website.invitations import MAX_DAYS, MAX_USES, OFFERED, WORDS, shown, words_of
+from talkalike.website.invitations import MAX_DAYS, MAX_USES, OFFERED, WORDS, may_chat, shown, words_of
 from talkalike.website.visitors import SESSION_JUDGE, judge_of
 
 MAX_NOTE = 200
@@ -69,7 +69,9 @@ def accept(request: HttpRequest, token: str) -> HttpResponse:
     row = read(judges.invitation, token)
     if row is not None and request.method != "POST":
         words = f"With this link you may {words_of(row)}."
-        return render(request, "website/accept.html", {"words": words, "expires": row.expires_at})
+        return render(
+            request, "website/accept.html", {"words": words, "expires": row.expires_at, "chats": may_chat(row)}
+        )
     judge = write(judges.redeem, token) if row is not None else None
     if judge is None:
         return problems.page(

@@ -13,12 +13,14 @@ from talkalike.website.access import Role, Visitor
 class Page:
     """A page package `talkalike.website.<name>`, at `/<name>/`; its view "index" is what the navigation leads to.
 
-    `todo`: the package has a module `home` with a function `todo(visitor) -> Iterable[Todo]`.
+    `does`: what somebody can do there, as an invitation says it. `todo`: the package has a module `home` with a
+    function `todo(visitor) -> Iterable[Todo]`.
     """
 
     name: str
     title: str
     roles: tuple[Role, ...]
+    does: str
     todo: bool = False
 
 
@@ -34,11 +36,11 @@ class Todo:
 
 
 PAGES: tuple[Page, ...] = (
-    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), todo=True),
-    Page(name="judge", title="Judge", roles=(Role.JUDGE,), todo=True),
-    Page(name="insights", title="What people think", roles=(Role.VIEWER,)),
-    Page(name="trainings", title="Trainings", roles=(Role.VIEWER,)),
-    Page(name="guess", title="Blind test", roles=(Role.GUESSER,), todo=True),
+    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), does="talk to the double", todo=True),
+    Page(name="judge", title="Judge", roles=(Role.JUDGE,), does="judge its replies", todo=True),
+    Page(name="insights", title="What people think", roles=(Role.VIEWER,), does="see what people think of it"),
+    Page(name="trainings", title="Trainings", roles=(Role.VIEWER,), does="look at its trainings"),
+    Page(name="guess", title="Blind test", roles=(Role.GUESSER,), does="guess which reply is the real one", todo=True),
 )
 
 
