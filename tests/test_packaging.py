@@ -58,6 +58,7 @@ def talkalike(installed: Path, tmp_path: Path, *arguments: str) -> str:
         command, cwd=tmp_path, env=environment(installed, tmp_path), capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "%|" not in done.stdout + done.stderr  # a library's bar
     return done.stdout
 
 

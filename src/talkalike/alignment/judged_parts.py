@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from talkalike.alignment.judged import JudgedContext
 from talkalike.alignment.prompts import newest
 from talkalike.alignment.values import Sample
+from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
+
+
+def all_too_long(max_tokens: int) -> UserError:
+    """Of all the judged replies none can be learned from."""
+    return UserError(
+        "All judged replies are too long.",
+        hint=f"The longest that can be learned from have {max_tokens // 2:,} tokens. Judge shorter ones.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

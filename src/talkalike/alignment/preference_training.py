@@ -18,7 +18,7 @@ from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, ma
 from talkalike.alignment.feedback_recipe import FeedbackEvaluated, FeedbackRecipe, lineage, memory_errors, number
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.judged import JudgedContext, Judgements, gather, nothing_to_learn, remarks
-from talkalike.alignment.judged_parts import EncodedContext, divide, encoded
+from talkalike.alignment.judged_parts import EncodedContext, all_too_long, divide, encoded
 from talkalike.alignment.preference import BETAS, LOSSES
 from talkalike.alignment.preference_objective import (
     POLICY,
@@ -138,7 +138,7 @@ class _Recipe(FeedbackRecipe):
             for part in (self.train, self.heldout)
         )
         if not self.train:
-            raise UserError("All judged replies are too long.", hint=f"Allow more than {config.max_tokens} tokens.")
+            raise all_too_long(min(config.max_tokens, self.roles.loaded.context_length))
         if not self.heldout:
             self.remarks.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
         self.members = [list(self.roles.parameters(POLICY).values())]

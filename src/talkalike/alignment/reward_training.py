@@ -17,7 +17,7 @@ from typing import Any
 from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, make_optimizer, steps_per_epoch
 from talkalike.alignment.feedback_recipe import FeedbackEvaluated, FeedbackRecipe, lineage, memory_errors
 from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn, remarks
-from talkalike.alignment.judged_parts import divide, encoded
+from talkalike.alignment.judged_parts import all_too_long, divide, encoded
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective, scored
 from talkalike.alignment.reward_report import RewardReport, reward_report
@@ -110,7 +110,7 @@ class _Recipe(FeedbackRecipe):
         if long + heldout_long:
             self.left_out["replies that are too long"] = long + heldout_long
         if not self.train:
-            raise UserError("All judged replies are too long.", hint=f"Allow more than {room} tokens.")
+            raise all_too_long(room)
         if not self.heldout:
             self.remarks.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
         self.objective, self.measured = (

@@ -73,7 +73,7 @@ class Cleaner:
         if reason is None:
             message = self._written(message)
             if self._floods.is_flood(message):
-                reason = "flood"
+                reason = "said again and again"
         if reason is not None:
             self.dropped[reason] += 1
             return None

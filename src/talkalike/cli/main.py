@@ -182,6 +182,8 @@ def _apologise() -> int:
 
 def main() -> None:
     """The entry point of the program."""
+    # What libraries convert and load they show as bars in words of their own. Read when tqdm is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one

@@ -174,6 +174,11 @@ def pool_size(replies: int, wanted: int) -> int:
     return size if size >= min(wanted, MIN_POOL_SIZE) else 0
 
 
+def too_few(replies: int, size: int) -> str:
+    """Why so few replies cannot be measured."""
+    return f"That takes {MIN_POOLS * size} replies at least, and there are {replies}."
+
+
 def draw_pools(samples_BR: Indices, size: int, *, pools: int, seed: int) -> Indices:
     """Pools [B, at least `pools`, size] of each sample's replies: the sample is shuffled and cut, again and again."""
     draws, n = samples_BR.shape
@@ -197,7 +202,7 @@ def _score(classifier: AuthorClassifier, replies: Sequence[Sequence[str]], setti
     n = len(replies)
     size = pool_size(n, settings.pool_size)
     if not size:
-        why = f"{n} replies are too few for {MIN_POOLS} pools of {min(settings.pool_size, MIN_POOL_SIZE)}."
+        why = too_few(n, min(settings.pool_size, MIN_POOL_SIZE))
         nothing = undefined(why, n=n)
         return _Scored(arm=StyleArm(share=nothing, log_odds=nothing), shares=np.empty(0), log_odds=np.empty(0))
     samples = np.vstack([np.arange(n), resample(n, draws=settings.bootstrap, seed=settings.seed)])
@@ -211,7 +216,7 @@ def _score(classifier: AuthorClassifier, replies: Sequence[Sequence[str]], setti
 def _recovery(arms: Sequence[Floats], *, n: int, kind: str) -> Estimate:
     real, double, base = arms
     if not len(real):
-        return undefined(f"{n} replies are too few for {MIN_POOLS} pools of {MIN_POOL_SIZE}.", n=n)
+        return undefined(too_few(n, MIN_POOL_SIZE), n=n)
     gaps = real - base
     if kind == "share" and gaps[0] < MIN_GAP:
         return undefined(

@@ -145,7 +145,7 @@ def _fetch_from_hub(hub_id: str, name: str, catalog: Catalog, say: Say) -> Card:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    say(f"Fetching {hub_id} from the hub.")
+    say(f"Fetching {hub_id} from the hub. A large model takes a while.")
 
     def fill(folder: Path) -> None:
         try:
