@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -17,11 +17,13 @@ NOT_SETTINGS = {
 }
 
 _NAME = r"(\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
-_NAMES: dict[str, Any] = {
-    "default": "",
-    "pattern": rf"^\s*({_NAME}(\s*,\s*{_NAME})*)?\s*$",
-    "json_schema_extra": {"allowed": 'names such as "double.example.org", without https:// and port, commas between'},
-}
+_Names = Annotated[
+    str,
+    Field(
+        pattern=rf"^\s*({_NAME}(\s*,\s*{_NAME})*)?\s*$",
+        json_schema_extra={"allowed": 'names such as "double.example.org", without https:// and port, commas between'},
+    ),
+]
 _Positive = Annotated[float, Field(gt=0)]
 
 
@@ -201,10 +203,10 @@ class ServeSettings(Section):
         description="Name of the environment variable with the key that clients must send. Not set there: no key.",
         json_schema_extra={"allowed": "the name of an environment variable"},
     )
-    names: str = Field(
+    names: _Names = Field(
+        default="",
         description="Names under which clients reach it through a proxy on this computer, with commas between. "
         "localhost need not be listed.",
-        **_NAMES,
     )
 
 
@@ -258,10 +260,10 @@ class WebSettings(Section):
         default="127.0.0.1", min_length=1, description="Address to listen on. 127.0.0.1: this computer only."
     )
     port: int = Field(default=8100, ge=0, le=65535, description="0: any free port.")
-    names: str = Field(
+    names: _Names = Field(
+        default="",
         description="Names under which people reach it, with commas between (such as double.example.org). This "
         "computer's own need not be listed.",
-        **_NAMES,
     )
     tls: bool = Field(
         default=False, description="People reach it by https (a proxy does that): cookies go nowhere else."

@@ -125,7 +125,7 @@ class StoredAdmin(ModelAdmin):
         description = WORDS_HIDDEN if self.words else ""
         return [(None, {"fields": self.get_fields(request, obj), "description": description})]
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Nor can it be found out by asking which rows hold a word, also not from another table."""
         first, *rest = lookup.split("__")
         hidden = {name for names in WORDS.values() for name in names}

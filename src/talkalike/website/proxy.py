@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.http.request import split_domain_port, validate_host
+from django.urls import get_resolver
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from talkalike.engine.own_names import is_local, is_loopback
@@ -91,12 +92,10 @@ class Proxied:
 
 def checked_path(path: str) -> str:
     """The path under which the site lies, without a slash at its end. UserError for one that cannot be."""
-    from talkalike.website.urls import urlpatterns
-
     plain = path.rstrip("/")
     if plain and not PATH.fullmatch(plain):
         raise UserError(f"'{path}' is no path that the site can lie under.", hint=f'Set path = "/double" {SET}.')
-    own = {str(pattern.pattern).split("/")[0] for pattern in urlpatterns} | {"static"}
+    own = {str(pattern.pattern).split("/")[0] for pattern in get_resolver().url_patterns} | {"static"}
     if plain and plain.split("/")[1] in own:
         what = f"The site cannot lie under '{plain}': that is the address of one of its own pages."
         raise UserError(what, hint=f'Choose another path {SET}, such as "/double".')
