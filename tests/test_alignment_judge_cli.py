@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from judging_world import judge, paired
 from talkalike.cli.aligning_judge import align_judge
+from talkalike.cli.privacy import owner_only
 from talkalike.cli.talking import chat
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
@@ -50,7 +51,8 @@ def workspace(tmp_workspace: Path) -> Path:
 def run(command: Any, *arguments: object) -> None:
     app = typer.Typer()
     app.command()(command)
-    app(list(map(str, arguments)), standalone_mode=False)
+    with owner_only():  # as the program runs every command
+        app(list(map(str, arguments)), standalone_mode=False)
 
 
 def judged(workspace: Path, *arguments: object) -> None:

@@ -23,6 +23,7 @@ from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
 from talkalike.cli.asking_first import sample_of
 from talkalike.cli.judgements import sort
+from talkalike.cli.privacy import owner_only
 from talkalike.cli.secrets import database_url
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
@@ -60,7 +61,8 @@ def root(tmp_path: Path) -> Path:
 
 def run(root: Path, *arguments: object) -> Any:
     """What the command prints as JSON; raises what it raises."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "-w", str(root), "--json"])
+    with owner_only():  # as the program runs every command
+        done = CliRunner().invoke(app, [*map(str, arguments), "-w", str(root), "--json"])
     if done.exception is not None:
         raise done.exception
     return json.loads(done.stdout)

@@ -123,6 +123,11 @@ def test_the_doctor_looks_at_the_token_the_owner_and_the_database(
     monkeypatch.setenv("TALKALIKE_DISCORD_OWNER_ID", "7")
     assert found()["discord"] == ("ok", "there is a token, and an owner")
     file.chmod(0o604)
-    assert found()["discord"][0] == "problem"
+    told = found()  # which also mends it
+    assert told["privacy"] == (
+        "warning",
+        f"other accounts could read {workspace.name}/discord.token; now only yours can",
+    )
+    assert (found()["privacy"][0], stat.S_IMODE(file.stat().st_mode)) == ("ok", 0o600)
     (workspace / "talkalike.db").write_bytes(b"this is no database " * 100)
     assert found()["database"][0] == "problem"

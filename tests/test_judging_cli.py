@@ -12,6 +12,7 @@ import typer
 
 from judging_world import judge, paired, put
 from talkalike.cli import judgements as command
+from talkalike.cli.privacy import owner_only
 from talkalike.errors import UserError
 from talkalike.store.judging import guesses, judgements, judges
 from talkalike.store.judging.guesses import Writing
@@ -43,7 +44,8 @@ def workspace(tmp_workspace: Path) -> Path:
 def run(*arguments: object) -> None:
     app = typer.Typer()
     app.add_typer(command.app, name="judgements")
-    app(["judgements", *map(str, arguments)], standalone_mode=False)
+    with owner_only():  # as the program runs every command
+        app(["judgements", *map(str, arguments)], standalone_mode=False)
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:

@@ -74,8 +74,8 @@ def test_navigation_shows_only_what_may_be_opened(person: Callable[..., Any], mo
     from talkalike.website import pages
     from talkalike.website.access import Role
 
-    one = pages.Page(name="one", title="First page", roles=(Role.JUDGE,))
-    two = pages.Page(name="two", title="Second page", roles=(Role.VIEWER, Role.GUESSER))
+    one = pages.Page(name="one", title="First page", roles=(Role.JUDGE,), does="")
+    two = pages.Page(name="two", title="Second page", roles=(Role.VIEWER, Role.GUESSER), does="")
     monkeypatch.setattr(pages, "PAGES", (one, two))
     seen = {
         group: re.findall(r"(First|Second) page</a></li>", person(group).get("/nothing/").content.decode())

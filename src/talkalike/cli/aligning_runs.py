@@ -74,13 +74,13 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
     from talkalike.alignment.judged import KINDS, read_judgements
 
     kept = run.path / FILE
-    run.path.mkdir(parents=True, exist_ok=True)
     if source is None and not (resume and kept.is_file()):
         from talkalike.store.store import open_store
 
         with open_store(database_url(opened)) as store:
             from talkalike.store.judging import exchange
 
+            run.path.mkdir(parents=True, exist_ok=True)
             with kept.open("w", encoding="utf-8", newline="") as stream:
                 done = store.call(exchange.export_jsonl, stream)
         for reason, count in done.left_out.items():
@@ -91,6 +91,7 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
         _forget(run)
         raise
     if source is not None and source.resolve() != kept.resolve():
+        run.path.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, kept)
     for line, problem in judgements.skipped:
         say(f"line {line} left out: {problem}")

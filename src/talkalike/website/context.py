@@ -17,7 +17,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     visitor = visitor_of(request)
     name = services().settings.name
     navigation = [
-        {"title": page.title, "url": (url := reverse(f"{page.name}:index")), "here": request.path.startswith(url)}
+        {"title": page.title, "url": (url := f"{reverse('home')}{page.name}/"), "here": request.path.startswith(url)}
         for page in pages_of(visitor)
     ]
     return {
