@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.secrets import database_url
+from talkalike.cli.talking import reply_options
 from talkalike.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -149,5 +150,9 @@ def site_settings(opened: Workspace) -> SiteSettings:
     web = opened.settings.web
     hosts = tuple(name.strip() for name in web.names.split(",") if name.strip())
     return SiteSettings(
-        hosts=hosts, tls=web.tls, behind_proxy=web.behind_proxy, name=opened.settings.discord.owner_name
+        hosts=hosts,
+        tls=web.tls,
+        behind_proxy=web.behind_proxy,
+        name=opened.settings.discord.owner_name,
+        options=reply_options(opened),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from talkalike.store.store import Store
 
@@ -23,13 +24,15 @@ class SiteSettings:
 
     `hosts`: the names under which it is reached, besides this computer's own (no ports; ".example.org" with all below).
     `tls`: people reach it by https, so cookies are sent only there. `behind_proxy`: a proxy on this computer tells who
-    asks (X-Forwarded-For, X-Forwarded-Proto). `name`: whose double it is, "" where that is not known.
+    asks (X-Forwarded-For, X-Forwarded-Proto). `name`: whose double it is, "" where that is not known. `options`: the
+    values of `talkalike.chat.options` that hold where the owner and the visitor set nothing else.
     """
 
     hosts: tuple[str, ...] = ()
     tls: bool = False
     behind_proxy: bool = False
     name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
