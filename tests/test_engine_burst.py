@@ -124,7 +124,7 @@ def test_the_probability_is_the_product_up_to_the_deciding_token():
 
 @pytest.mark.parametrize("go_on", [0.25, 0.5])
 def test_draws_follow_the_probability(go_on):
-    sampling = [Sampling(temperature=1.0, top_p=0, seed=seed, max_messages=2) for seed in range(150)]
+    sampling = [Sampling(temperature=1.0, top_p=1, seed=seed, max_messages=2) for seed in range(150)]
     rule = one_letter_messages(go_on)
     share = sum(len(messages(reply(rule, each))) == 2 for each in sampling) / len(sampling)
     assert share == pytest.approx(go_on, abs=0.1)
@@ -142,7 +142,7 @@ def test_limits():
 def test_empty_messages_are_not_messages_and_silence_is_legal():
     assert messages(reply(one_letter_messages(1.0, letters="a-b-c---"), GREEDY)) == ["a", "b", "c"]
     silence = reply(one_letter_messages(0.0, letters="-a"), GREEDY)
-    assert silence == [Piece(text="", message=0, finish=Finish.STOP)]
+    assert silence == [Piece(text="", message=0, finish=Finish.STOP, prompt_tokens=silence[0].prompt_tokens)]
     late = reply(one_letter_messages(1.0, letters="--x-----"), GREEDY)
     assert [(piece.text, piece.message) for piece in late] == [("x", 0), ("", 0)]
 
@@ -151,7 +151,7 @@ def test_markers_are_never_said():
     def rude(text: str) -> dict[str, float]:
         return {"<|im_start|>": 0.5, "<|endoftext|>": 0.4, "x": 0.1} if not text.endswith("x") else {"<|im_end|>": 1.0}
 
-    for sampling in (GREEDY, Sampling(temperature=1.5, top_p=0, seed=3)):
+    for sampling in (GREEDY, Sampling(temperature=1.5, top_p=1, seed=3)):
         pieces = reply(rude, Sampling(**{**as_dict(sampling), "max_messages": 1}))
         assert messages(pieces) == ["x"]
         assert pieces[0].logprobs == pytest.approx([float(torch.tensor(0.1).log())], abs=1e-3)  # the model's own

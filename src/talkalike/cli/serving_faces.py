@@ -103,6 +103,7 @@ async def _discord(
 
 async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     """The public API over the default model's process."""
+    from talkalike.cli.serving import api
     from talkalike.engine.server import listen, serve
 
     settings = opened.settings.serve
@@ -111,7 +112,7 @@ async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop:
     host, port = listening.getsockname()[:2]
     say(f"The API: http://{host}:{port}/v1 ({'with' if key else 'without'} a key)")
     engine = await engines.open(engines.default)
-    await serve(engine, speaker=engines.voice.speaker, listening=listening, api_key=key, stop=stop)
+    await serve(api(opened, engine, speaker=engines.voice.speaker, key=key), listening=listening, stop=stop)
 
 
 @contextmanager

@@ -49,11 +49,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model sees: the turns so far, and whose turn comes next. `conversation` names the cache to reuse."""
+    """What the model sees: the turns so far, and whose turn comes next. `conversation` names the cache to reuse.
 
-    turns: tuple[Turn, ...]
-    speaker: str
+    `raw`: instead of turns, a text or token ids that are continued as they are, by one message.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    speaker: str = ""
     conversation: str = ""
+    raw: str | tuple[int, ...] | None = None
 
 
 class Finish(StrEnum):
@@ -68,6 +72,7 @@ class Finish(StrEnum):
 class Piece:
     """The next bit of a reply. `message` counts the burst's messages from 0; the last piece carries `finish`.
 
+    `prompt_tokens`: how long the prompt was, told once, by engines that count it.
     `discarded`: tokens that were written for this reply and thrown away, told once, with the last piece.
     `logprobs` holds one natural-log probability for each of `token_ids`, under the model's own distribution at
     temperature 1 without filters.
@@ -78,6 +83,7 @@ class Piece:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     finish: Finish | None = None
+    prompt_tokens: int = 0
     discarded: int = 0
 
 

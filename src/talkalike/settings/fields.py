@@ -178,6 +178,12 @@ class ServeSettings(Section):
         description="Name of the environment variable with the key that clients must send. Not set there: no key.",
         json_schema_extra={"allowed": "the name of an environment variable"},
     )
+    origins: str = Field(
+        default="",
+        pattern=r"^\s*(https?://[^\s/*,]+\s*(,\s*https?://[^\s/*,]+\s*)*)?$",
+        description="Web pages whose scripts may use the API from a browser, with commas between. Empty: none.",
+        json_schema_extra={"allowed": 'addresses without a path, such as "https://chat.example.org"'},
+    )
 
 
 class DiscordSettings(Section):
