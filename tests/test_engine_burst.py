@@ -88,13 +88,17 @@ def one_letter_messages(go_on: float, *, letters: str = "abcdefgh", first_name: 
     return rule
 
 
-def reply(rule: Rule, sampling: Sampling, *, turns=TURNS, model: RuleModel | None = None) -> list[Piece]:
+def reply(
+    rule: Rule, sampling: Sampling, *, turns=TURNS, model: RuleModel | None = None, raw: str | None = None
+) -> list[Piece]:
     network = model or RuleModel(rule)
     loaded = LoadedModel(name="rule", model=network, tokenizer=TOKENIZER, context_length=400)
 
+    asked = Prompt(turns=turns, speaker="Bob") if raw is None else Prompt(raw=raw)
+
     async def run() -> list[Piece]:
         engine = LocalEngine(loaded)
-        pieces = [piece async for piece in engine.stream(Prompt(turns=turns, speaker="Bob"), sampling)]
+        pieces = [piece async for piece in engine.stream(asked, sampling)]
         await engine.close()
         return pieces
 
@@ -197,3 +201,19 @@ def test_names_that_begin_alike_are_told_apart_where_they_differ():
 
 def as_dict(sampling: Sampling) -> dict[str, object]:
     return {name: getattr(sampling, name) for name in Sampling.__slots__}
+
+
+def test_a_text_goes_on_until_the_text_or_the_turn_ends():
+    for marker in ("<|endoftext|>", "<|im_end|>"):
+        follows = {"ab": "c", "abc": "d", "abcd": marker}
+        read: list[str] = []
+
+        def rule(text: str, follows=follows, read=read) -> dict[str, float]:
+            read.append(text)
+            return {follows[text.removeprefix("<|im_start|>")]: 1.0}
+
+        pieces = reply(rule, GREEDY, raw="<|im_start|>ab")
+        assert "".join(piece.text for piece in pieces) == "cd"
+        assert pieces[-1].finish is Finish.STOP
+        assert read[0] == "<|im_start|>ab", "the prompt is taken as it is: a marker in it is a marker"
+        assert (pieces[0].prompt_tokens, read[-1]) == (3, "<|im_start|>abcd")

@@ -19,7 +19,8 @@ _NO_TOOLS = "Tools are not offered."
 _TEXT_ONLY = "Replies are plain text."
 
 HARMLESS = frozenset(  # said about the request; no reply would differ
-    {"metadata", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_retention", "prediction"}
+    {"metadata", "service_tier", "parallel_tool_calls", "safety_identifier", "prediction"}
+    | {"prompt_cache_retention", "prompt_cache_options"}
 )
 NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {  # the values that change nothing; why there are no others
     "n": ((1,), "Only one reply a request is offered."),
@@ -37,6 +38,7 @@ NEUTRAL: Mapping[str, tuple[tuple[Any, ...], str]] = {  # the values that change
     "web_search_options": ((), _NO_TOOLS),
     "reasoning_effort": (("none",), "These models do not think before they answer."),
     "verbosity": (("medium",), "Set max_tokens or max_messages to say how long a reply may be."),
+    "moderation": ((), "Texts are not judged here."),
     "store": ((False,), "Nothing is kept here."),
 }
 _AS_USUAL = {"max_tokens": SAMPLING["max_tokens"].high, "top_k": 0, "seed": None}  # -1, as many clients write it

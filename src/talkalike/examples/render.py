@@ -11,6 +11,7 @@ whether the burst goes on - the next header up to the first token in which it di
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
 
 from talkalike.errors import UserError
 
@@ -160,12 +162,16 @@ class Renderer:
 
     def fewest_tokens(self, texts: Sequence[str]) -> int:
         """A number of tokens below which turns of these texts cannot come, found without encoding them."""
-        return sum(len(self.closing_ids) + len(text) // self._longest_token for text in texts)
+        return sum(len(self.closing_ids) + int(len(text) / self._longest_token) for text in texts)
 
     @cached_property
-    def _longest_token(self) -> int:
-        """Characters of the longest token, which no token of any text can pass."""
-        return max(map(len, self.tokenizer.get_vocab(with_added_tokens=True)))
+    def _longest_token(self) -> float:
+        """Characters that a token can stand for, at most; no bound where one token stands for anything unknown."""
+        tokenizer = self.tokenizer
+        if not (isinstance(tokenizer.decoder, ByteLevel) or getattr(tokenizer.model, "byte_fallback", False)):
+            return math.inf
+        composed = 1 if tokenizer.normalizer is None else 4  # characters that a normal form may turn into one
+        return composed * max(map(len, tokenizer.get_vocab(with_added_tokens=True)))
 
     def encode_marked(self, text: str) -> list[int]:
         """A prompt that somebody rendered by themselves: markers in it are markers. Empty: how any text begins."""
