@@ -11,6 +11,7 @@ import json
 import random
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -108,12 +109,11 @@ class RemoteEngine:
                 f"The server at {self._server.base_url} does not choose the best of several replies.",
                 hint="Set best_of to 1.",
             )
-        address = "chat/completions" if prompt.raw is None else "completions"
-        body = {**self._asked(prompt), **self._sampled(sampling, raw=prompt.raw is not None)}
+        body = await asyncio.to_thread(self._body, prompt, sampling)
         for attempt in range(self._server.retries + 1):
             started = False
             try:
-                async with aclosing(self._attempt(address, body, sampling)) as pieces:
+                async with aclosing(self._attempt(prompt, body, sampling)) as pieces:
                     async for piece in pieces:
                         started = True
                         yield piece
@@ -129,14 +129,16 @@ class RemoteEngine:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _attempt(self, address: str, body: dict[str, Any], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def _attempt(self, prompt: Prompt, body: bytes, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        address = "chat/completions" if prompt.raw is None else "completions"
+        headers = {"content-type": "application/json"}
         try:
-            async with self._client.stream("POST", address, json=body) as response:
+            async with self._client.stream("POST", address, content=body, headers=headers) as response:
                 if response.status_code >= 400:
                     text = (await response.aread()).decode("utf-8", "replace")
                     raise _failed(response, text, self._server.base_url)
                 events = server_events(response.aiter_bytes())
-                whole = self._server.is_ours or "prompt" in body  # else each line is a message
+                whole = self._server.is_ours or prompt.raw is not None  # else each line is a message
                 pieces = marked_pieces(events) if whole else Lines(sampling).pieces(events)
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -146,6 +148,10 @@ class RemoteEngine:
         except httpx.HTTPError as problem:
             raise _MayPassError(_unreachable(self._server.base_url, problem)) from None
 
+    def _body(self, prompt: Prompt, sampling: Sampling) -> bytes:
+        """The request. Made in a thread: a long one would hold up the loop."""
+        return json.dumps(self._asked(prompt) | self._sampled(sampling, raw=prompt.raw is not None)).encode()
+
     def _asked(self, prompt: Prompt) -> dict[str, Any]:
         """What is to be answered, in the words of the address it goes to."""
         body: dict[str, Any] = {"model": self._server.model, "stream": True}
@@ -154,7 +160,7 @@ class RemoteEngine:
         if prompt.raw is not None:
             raw = prompt.raw
             return body | {"prompt": _sendable(raw) if isinstance(raw, str) else list(raw)}
-        names = api_names([turn.speaker for turn in prompt.turns])
+        names = {} if self._server.is_ours else api_names([turn.speaker for turn in prompt.turns])
         body["messages"] = [self._message(turn, prompt.speaker, names) for turn in prompt.turns]
         return body | ({"speaker": prompt.speaker, "reactions": True} if self._server.is_ours else {})
 
@@ -190,13 +196,15 @@ class RemoteEngine:
 def api_names(speakers: Sequence[str]) -> dict[str, str]:
     """Each speaker's name in the characters OpenAI allows (64 letters, digits, '_' and '-'), no two the same."""
     names: dict[str, str] = {}
+    taken: set[str] = set()
+    last: Counter[str] = Counter()  # how far the numbers behind each stem have come
     for speaker in dict.fromkeys(speakers):
         plain = unicodedata.normalize("NFKD", speaker).encode("ascii", "ignore").decode()
         name = stem = _FORBIDDEN_IN_NAMES.sub("_", plain).strip("_")[:60] or "someone"
-        number = 1
-        while name in names.values():
-            number += 1
-            name = f"{stem}_{number}"
+        while name in taken:
+            last[stem] = max(2, last[stem] + 1)
+            name = f"{stem}_{last[stem]}"
+        taken.add(name)
         names[speaker] = name
     return names
 
