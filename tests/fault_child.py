@@ -32,7 +32,7 @@ class Hog(ScriptedEngine):
 
 
 async def model(listening: int, name: str, seconds: float) -> None:
-    from talkalike.engine.server import serve
+    from talkalike.engine.server import create_app, serve
 
     key = sys.stdin.readline().strip()
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -42,7 +42,8 @@ async def model(listening: int, name: str, seconds: float) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, daemon=True).start()
-    await serve(Hog(seconds, name), speaker="Anton", listening=socket.socket(fileno=listening), api_key=key, stop=stop)
+    app = create_app(Hog(seconds, name), speaker="Anton", api_key=key)
+    await serve(app, listening=socket.socket(fileno=listening), stop=stop)
 
 
 async def bot(api: str, gateway: str, token: str, url: str, delay: float) -> None:

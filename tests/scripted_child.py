@@ -11,7 +11,7 @@ import sys
 import threading
 
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.engine.server import serve
+from talkalike.engine.server import create_app, serve
 
 
 async def run(listening: int, model: str) -> None:
@@ -24,7 +24,8 @@ async def run(listening: int, model: str) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     engine = ScriptedEngine([["one", "two"]] * 100, delay=0.02, name=model)
-    await serve(engine, speaker="Ann", listening=socket.socket(fileno=listening), api_key=key, stop=stop)
+    app = create_app(engine, speaker="Ann", api_key=key)
+    await serve(app, listening=socket.socket(fileno=listening), stop=stop)
 
 
 if sys.argv[3:] == ["fails"]:

@@ -91,7 +91,7 @@ async def test_without_a_reward_it_is_refused_and_nothing_is_written() -> None:
         await said(engine, Sampling(best_of=2))
     assert not inner.samplings
     assert (await said(engine, Sampling()))[0] == ["it was awful"]
-    with pytest.raises(UserError, match="best_of must lie between 1 and 32"):
+    with pytest.raises(UserError, match="'best_of' is a whole number, 1 to 32 replies, but was 33"):
         await said(engine, Sampling(best_of=33))
 
 
@@ -141,7 +141,7 @@ async def test_the_pipeline_counts_what_was_thrown_away() -> None:
 def test_it_is_an_option_with_its_cost_told() -> None:
     resolved = resolve([("bot", {"best_of": 4}), ("channel", {"best_of": 2})])
     assert resolved.sampling() == Sampling(best_of=2)
-    assert resolve([("bot", {"best_of": 17})]).problems
+    assert resolve([("bot", {"best_of": 33})]).problems
 
 
 async def test_through_the_api() -> None:

@@ -88,13 +88,17 @@ def one_letter_messages(go_on: float, *, letters: str = "abcdefgh", first_name: 
     return rule
 
 
-def reply(rule: Rule, sampling: Sampling, *, turns=TURNS, model: RuleModel | None = None) -> list[Piece]:
+def reply(
+    rule: Rule, sampling: Sampling, *, turns=TURNS, model: RuleModel | None = None, raw: str | None = None
+) -> list[Piece]:
     network = model or RuleModel(rule)
     loaded = LoadedModel(name="rule", model=network, tokenizer=TOKENIZER, context_length=400)
 
+    asked = Prompt(turns=turns, speaker="Bob") if raw is None else Prompt(raw=raw)
+
     async def run() -> list[Piece]:
         engine = LocalEngine(loaded)
-        pieces = [piece async for piece in engine.stream(Prompt(turns=turns, speaker="Bob"), sampling)]
+        pieces = [piece async for piece in engine.stream(asked, sampling)]
         await engine.close()
         return pieces
 
@@ -124,7 +128,7 @@ def test_the_probability_is_the_product_up_to_the_deciding_token():
 
 @pytest.mark.parametrize("go_on", [0.25, 0.5])
 def test_draws_follow_the_probability(go_on):
-    sampling = [Sampling(temperature=1.0, top_p=0, seed=seed, max_messages=2) for seed in range(150)]
+    sampling = [Sampling(temperature=1.0, top_p=1, seed=seed, max_messages=2) for seed in range(150)]
     rule = one_letter_messages(go_on)
     share = sum(len(messages(reply(rule, each))) == 2 for each in sampling) / len(sampling)
     assert share == pytest.approx(go_on, abs=0.1)
@@ -142,7 +146,7 @@ def test_limits():
 def test_empty_messages_are_not_messages_and_silence_is_legal():
     assert messages(reply(one_letter_messages(1.0, letters="a-b-c---"), GREEDY)) == ["a", "b", "c"]
     silence = reply(one_letter_messages(0.0, letters="-a"), GREEDY)
-    assert silence == [Piece(text="", message=0, finish=Finish.STOP)]
+    assert silence == [Piece(text="", message=0, finish=Finish.STOP, prompt_tokens=silence[0].prompt_tokens)]
     late = reply(one_letter_messages(1.0, letters="--x-----"), GREEDY)
     assert [(piece.text, piece.message) for piece in late] == [("x", 0), ("", 0)]
 
@@ -151,7 +155,7 @@ def test_markers_are_never_said():
     def rude(text: str) -> dict[str, float]:
         return {"<|im_start|>": 0.5, "<|endoftext|>": 0.4, "x": 0.1} if not text.endswith("x") else {"<|im_end|>": 1.0}
 
-    for sampling in (GREEDY, Sampling(temperature=1.5, top_p=0, seed=3)):
+    for sampling in (GREEDY, Sampling(temperature=1.5, top_p=1, seed=3)):
         pieces = reply(rude, Sampling(**{**as_dict(sampling), "max_messages": 1}))
         assert messages(pieces) == ["x"]
         assert pieces[0].logprobs == pytest.approx([float(torch.tensor(0.1).log())], abs=1e-3)  # the model's own
@@ -197,3 +201,19 @@ def test_names_that_begin_alike_are_told_apart_where_they_differ():
 
 def as_dict(sampling: Sampling) -> dict[str, object]:
     return {name: getattr(sampling, name) for name in Sampling.__slots__}
+
+
+def test_a_text_goes_on_until_the_text_or_the_turn_ends():
+    for marker in ("<|endoftext|>", "<|im_end|>"):
+        follows = {"ab": "c", "abc": "d", "abcd": marker}
+        read: list[str] = []
+
+        def rule(text: str, follows=follows, read=read) -> dict[str, float]:
+            read.append(text)
+            return {follows[text.removeprefix("<|im_start|>")]: 1.0}
+
+        pieces = reply(rule, GREEDY, raw="<|im_start|>ab")
+        assert "".join(piece.text for piece in pieces) == "cd"
+        assert pieces[-1].finish is Finish.STOP
+        assert read[0] == "<|im_start|>ab", "the prompt is taken as it is: a marker in it is a marker"
+        assert (pieces[0].prompt_tokens, read[-1]) == (3, "<|im_start|>abcd")

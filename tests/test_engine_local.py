@@ -194,10 +194,15 @@ async def test_a_pass_that_fails_is_told_to_all_and_spoils_no_cache(llama):
 
 async def test_the_seed_decides(llama):
     engine = LocalEngine(llama)
-    wild = Sampling(temperature=1.5, top_p=0, max_tokens=16, seed=1)
+    wild = Sampling(temperature=1.5, top_p=1, max_tokens=16, seed=1)
     first, second = await collect(engine, prompt("c"), wild), await collect(engine, prompt("c"), wild)
     other = await collect(engine, prompt("c"), dataclasses.replace(wild, seed=2))
     assert tokens(first) == tokens(second) != tokens(other)
+
+
+async def somebody_waits(engine: LocalEngine) -> None:
+    while not engine._slots._line:
+        await asyncio.sleep(0.001)
 
 
 async def test_closing_a_reply_frees_its_slot_for_the_next(llama):
@@ -205,7 +210,7 @@ async def test_closing_a_reply_frees_its_slot_for_the_next(llama):
     running = engine.stream(prompt("a"), GREEDY)
     await anext(running)
     waiting = asyncio.create_task(collect(engine, prompt("b")))
-    await asyncio.sleep(0)
+    await somebody_waits(engine)
     with pytest.raises(EngineBusyError):
         await anext(engine.stream(prompt("c"), GREEDY))
     assert not waiting.done()
@@ -230,7 +235,7 @@ async def test_leaving_the_line_makes_room_in_it(llama):
     await anext(running)
     for _ in range(3):
         waiting = asyncio.create_task(collect(engine, prompt("b")))
-        await asyncio.sleep(0)
+        await somebody_waits(engine)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

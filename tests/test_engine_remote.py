@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat_script import ScriptedWords
 from loopback_server import answering, serving
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine, Server, api_names
@@ -23,10 +25,12 @@ PROMPT = Prompt(turns=TURNS, speaker="Bob", conversation="c7")
 BURST = ["one two", "with\nnewline", "\u2028 and 😂"]
 
 
-def ask(engine: RemoteEngine | ScriptedEngine, sampling: Sampling | None = None) -> list[Piece]:
+def ask(
+    engine: RemoteEngine | ScriptedEngine, sampling: Sampling | None = None, prompt: Prompt = PROMPT
+) -> list[Piece]:
     async def run() -> list[Piece]:
         try:
-            return [piece async for piece in engine.stream(PROMPT, sampling or Sampling())]
+            return [piece async for piece in engine.stream(prompt, sampling or Sampling())]
         finally:
             await engine.close()
 
@@ -72,7 +76,9 @@ def test_our_own_server_keeps_bursts_names_and_numbers():
     assert (engine.name, engine.context_length) == ("scripted", 777)
     assert messages(pieces) == BURST
     assert script.prompts == [PROMPT]
-    assert pieces == ask(ScriptedEngine([BURST]))
+    own = ask(ScriptedEngine([BURST]))
+    assert sum(piece.prompt_tokens for piece in pieces) == own[0].prompt_tokens > 0
+    assert [replace(piece, prompt_tokens=0) for piece in pieces] == [replace(piece, prompt_tokens=0) for piece in own]
 
 
 def test_connecting_says_what_is_wrong():
@@ -109,6 +115,38 @@ def test_other_servers_get_openais_fields_only():
     ]
     assert (bodies[1]["top_k"], bodies[1]["seed"], bodies[1]["repetition_penalty"]) == (7, 3, 1.1)
     assert bodies[1]["messages"][1]["content"] == "Žofie Nová: ahoj"
+
+
+def test_every_option_reaches_our_own_server_and_the_narrowest_nucleus_any():
+    sampling = Sampling(top_p=0, top_k=0, min_p=0.0, seed=None, max_messages=3, best_of=2)
+    ours = ScriptedWords(tuple(BURST))
+    other_wishes = Sampling(temperature=0.1, top_k=9, min_p=0.5, repetition_penalty=2, max_messages=1)
+    with serving(create_app(ours, speaker="Bob", defaults=other_wishes)) as url:
+        asyncio.run(_through(url, sampling))
+    assert ours.samplings == [sampling]
+    with answering([GOOD]) as (url, requests):
+        ask_at(url, Sampling(top_p=0))
+    assert 0 < json.loads(requests[0].partition(b"\r\n\r\n")[2])["top_p"] <= 1e-6, "some servers refuse 0"
+
+
+async def _through(url: str, sampling: Sampling) -> None:
+    engine = await RemoteEngine.connect(url)
+    async for _ in engine.stream(PROMPT, sampling):
+        pass
+    await engine.close()
+
+
+def test_a_text_is_continued_by_any_server_as_one_message():
+    chunks = [{"text": "one\n"}, {"text": " two", "finish_reason": "length"}]
+    answer = http(b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in chunks))
+    for raw in ("a text", (3, 4, 5)):
+        with answering([answer]) as (url, requests):
+            pieces = ask(RemoteEngine(Server(base_url=url, model="m")), prompt=Prompt(raw=raw))
+        assert (messages(pieces), pieces[-1].finish) == (["one\n two"], Finish.LENGTH)
+        head, _, body = requests[0].partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /v1/completions ")
+        assert json.loads(body)["prompt"] == (raw if isinstance(raw, str) else list(raw))
+        assert set(json.loads(body)) == {"model", "prompt", "stream", "temperature", "top_p", "max_tokens"}
 
 
 @given(st.lists(st.text(max_size=80), max_size=6))

@@ -33,7 +33,7 @@ def theirs(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     scores = TemperatureLogitsWarper(sampling.temperature)(None, logits_V[None])
     if sampling.top_k:
         scores = TopKLogitsWarper(sampling.top_k)(None, scores)
-    if 0 < sampling.top_p < 1:
+    if sampling.top_p < 1:
         scores = TopPLogitsWarper(sampling.top_p)(None, scores)
     if sampling.min_p:
         scores = MinPLogitsWarper(sampling.min_p)(None, scores)
@@ -51,15 +51,16 @@ def ours(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 @pytest.mark.parametrize(
     "sampling",
     [
-        Sampling(temperature=0.7, top_p=0),
+        Sampling(temperature=0.7, top_p=1),
         Sampling(temperature=1.3, top_p=0.9),
+        Sampling(temperature=1.3, top_p=0),
         Sampling(temperature=1.0, top_p=0.2),
         Sampling(temperature=50.0, top_p=0.99),  # nearly uniform: needs far more candidates than the first guess
-        Sampling(temperature=0.9, top_p=0, top_k=40),
+        Sampling(temperature=0.9, top_p=1, top_k=40),
         Sampling(temperature=0.9, top_p=0.8, top_k=17),
-        Sampling(temperature=1.1, top_p=0, min_p=0.1),
+        Sampling(temperature=1.1, top_p=1, min_p=0.1),
         Sampling(temperature=1.1, top_p=0.95, top_k=100, min_p=0.05),
-        Sampling(temperature=1.0, top_p=0, top_k=10 * VOCABULARY),
+        Sampling(temperature=1.0, top_p=1, top_k=10 * VOCABULARY),
     ],
     ids=str,
 )
@@ -70,9 +71,18 @@ def test_candidates_equal_transformers(sampling, seed):
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
 
 
+def test_the_narrowest_nucleus_is_the_likeliest_token():
+    row = logits(5)
+    for sampling in (Sampling(top_p=0), Sampling(top_p=0, top_k=40, min_p=0.2), Sampling(top_k=1), Sampling(min_p=1)):
+        generator = torch.Generator().manual_seed(3)
+        assert {choose(row, sampling, generator) for _ in range(20)} == {int(row.argmax())}, sampling
+    everything = Sampling(temperature=1, top_p=1, top_k=0, min_p=0)
+    assert len(candidates(row, everything)[0]) == VOCABULARY, "here 0 switches a filter off"
+
+
 def test_ties_with_the_kth_token_stay():
     row = torch.tensor([1.0, 3.0, 3.0, 3.0, 0.0])
-    sampling = Sampling(temperature=1.0, top_p=0, top_k=2)
+    sampling = Sampling(temperature=1.0, top_p=1, top_k=2)
     torch.testing.assert_close(ours(row, sampling), theirs(row, sampling))
     assert (ours(row, sampling) > 0).tolist() == [False, True, True, True, False]
 
@@ -90,7 +100,7 @@ def test_repetition_penalty_equals_transformers(penalty):
 
 def test_draws_follow_the_distribution_and_the_seed():
     row = torch.tensor([0.0, 1.0, 2.0, -torch.inf])
-    sampling = Sampling(temperature=1.0, top_p=0)
+    sampling = Sampling(temperature=1.0, top_p=1)
     generator = torch.Generator().manual_seed(1)
     drawn = [choose(row, sampling, generator) for _ in range(4000)]
     shares = torch.bincount(torch.tensor(drawn), minlength=4) / len(drawn)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkalike.chat.limits import Budget
-from talkalike.chat.options import OPTIONS, SCOPES, Resolved, check, option, parse, resolve
+from talkalike.chat.options import OPTIONS, Resolved, check, option, parse, resolve
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
+from talkalike.options import SCOPES
 
 NUMBERS = [one for one in OPTIONS.values() if one.type in (int, float)]
 
@@ -65,7 +66,7 @@ def test_what_people_type(key, text, expected) -> None:
         ("temperature", "nan", "but was nan"),
         ("top_p", "inf", "but was inf"),
         ("top_k", "1.5", "a whole number"),
-        ("max_messages", "0", "1 to 32"),
+        ("max_messages", "0", "1 to 64 messages"),
         ("seed", "-1", "or none"),
         ("stream", "maybe", "a switch, on or off, but was 'maybe'"),
         ("persona", "x" * 2001, "0 to 2,000 characters, but was 2,001 long"),

@@ -166,7 +166,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("TALKALIKE_TRAIN_RANC", "3", "TALKALIKE_TRAIN_RANC is no setting", "Did you mean TALKALIKE_TRAIN_RANK?"),
         ("TALKALIKE_TRAIN_RANK", "many", 'TALKALIKE_TRAIN_RANK cannot be "many"', "a whole number"),
         ("TALKALIKE_EXAMPLES_REACTIONS", "yes", 'REACTIONS cannot be "yes"', "true or false"),
-        ("TALKALIKE_CHAT_TOP_P", "nan", "TALKALIKE_CHAT_TOP_P cannot be NaN", "a number above 0 and at most 1"),
+        ("TALKALIKE_CHAT_TOP_P", "nan", "TALKALIKE_CHAT_TOP_P cannot be NaN", "a number at least 0 and at most 1"),
     ],
 )
 def test_bad_variables_are_explained(variable: str, value: str, what: str, hint: str) -> None:

@@ -7,7 +7,6 @@ the other way round: a nearer value can only be stricter, so that no server give
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,42 +14,10 @@ from typing import Any
 from talkalike.chat.limits import Budget
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
+from talkalike.options import REPLY, SAMPLING, Option, by_key
 
-SCOPES = ("bot", "server", "channel", "thread")  # widest first
 WIDE = ("bot", "server")
 DEFAULT = "default"
-
-YES = frozenset({"on", "yes", "true", "1"})
-NO = frozenset({"off", "no", "false", "0"})
-NONE = frozenset({"none", "off", "random", ""})  # a seed that differs every time
-EMPTY = frozenset({"none", "off", ""})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One option. `low` and `high` bound a number, or the length of a text.
-
-    `strictest`: the smallest value set anywhere holds, where 0 means no limit.
-    """
-
-    key: str
-    type: type[bool] | type[int] | type[float] | type[str]
-    default: bool | int | float | str | None
-    description: str
-    low: float = 0
-    high: float = math.inf
-    optional: bool = False  # may be None
-    strictest: bool = False
-    scopes: tuple[str, ...] = SCOPES
-
-    @property
-    def range(self) -> str:
-        """What may be given, in words."""
-        if self.type is bool:
-            return "on or off"
-        unit = " characters" if self.type is str else ""
-        words = f"{self.low:,g} to {self.high:,.10g}{unit}"
-        return f"{words}, or none" if self.optional else words
 
 
 def _daily(key: str, what: str) -> Option:
@@ -65,90 +32,13 @@ def _daily(key: str, what: str) -> Option:
     )
 
 
-_SAMPLING = Sampling()
-_ALL = (
-    Option(
-        key="temperature",
-        type=float,
-        default=_SAMPLING.temperature,
-        high=5,
-        description="How freely words are chosen; 0 = always the likeliest.",
-    ),
-    Option(
-        key="top_p",
-        type=float,
-        default=_SAMPLING.top_p,
-        high=1,
-        description="Choose among the likeliest words that have this much probability together; 0 = off.",
-    ),
-    Option(
-        key="top_k",
-        type=int,
-        default=_SAMPLING.top_k,
-        high=1_000_000,
-        description="Choose among this many of the likeliest words; 0 = off.",
-    ),
-    Option(
-        key="min_p",
-        type=float,
-        default=_SAMPLING.min_p,
-        high=1,
-        description="Leave out words less likely than this share of the likeliest one; 0 = off.",
-    ),
-    Option(
-        key="repetition_penalty",
-        type=float,
-        default=_SAMPLING.repetition_penalty,
-        low=0.5,
-        high=2,
-        description="Above 1: words that occurred become less likely.",
-    ),
-    Option(
-        key="seed",
-        type=int,
-        default=_SAMPLING.seed,
-        high=2**53,
-        optional=True,
-        description="The same seed and the same context give the same reply; none = different every time.",
-    ),
-    Option(
-        key="max_tokens",
-        type=int,
-        default=_SAMPLING.max_tokens,
-        low=1,
-        high=4096,
-        description="The longest reply, all its messages together, in tokens.",
-    ),
-    Option(
-        key="max_messages",
-        type=int,
-        default=_SAMPLING.max_messages,
-        low=1,
-        high=32,
-        description="The most messages in one reply.",
-    ),
-    Option(
-        key="best_of",
-        type=int,
-        default=_SAMPLING.best_of,
-        low=1,
-        high=16,
-        description="Write this many replies, send the best by the reward. Costs so many times as much.",
-    ),
+OPTIONS = REPLY | by_key(
     Option(
         key="persona",
         type=str,
         default="",
         high=2000,
         description="A text that stands before the conversation; empty = none.",
-    ),
-    Option(
-        key="budget_tokens",
-        type=int,
-        default=1500,
-        low=64,
-        high=1_000_000,
-        description="How much of the conversation the model sees, in tokens.",
     ),
     Option(
         key="side_talk",
@@ -162,6 +52,7 @@ _ALL = (
         type=float,
         default=2.5,
         high=60,
+        unit="seconds",
         description="How long to wait for the end of somebody's burst of messages before answering.",
     ),
     Option(
@@ -170,6 +61,7 @@ _ALL = (
         default=12,
         low=1,
         high=600,
+        unit="replies",
         description="The most replies in a channel within a minute.",
     ),
     Option(key="stream", type=bool, default=True, description="Show a reply while it is written."),
@@ -189,6 +81,7 @@ _ALL = (
         default=5,
         low=1,
         high=1000,
+        unit="replies",
         scopes=("channel", "thread"),
         description="After how many replies two answers are offered for comparison.",
     ),
@@ -210,12 +103,12 @@ _ALL = (
         default=30,
         low=1,
         high=3650,
+        unit="days",
         strictest=True,
         scopes=WIDE,
         description="How many days the records of replies are kept.",
     ),
 )
-OPTIONS: Mapping[str, Option] = {option.key: option for option in _ALL}
 
 
 def option(key: str) -> Option:
@@ -229,38 +122,14 @@ def option(key: str) -> Option:
 
 def parse(key: str, text: str) -> Any:
     """The value a person typed. Raises UserError in words where it is of the wrong kind or out of range."""
-    wanted, typed = option(key), text.strip()
-    word = typed.lower()
-    if wanted.optional and word in NONE:
-        return None
-    value: Any = typed
-    if wanted.type is bool:
-        value = True if word in YES else False if word in NO else typed
-    elif wanted.type is str:
-        value = "" if word in EMPTY else typed
-    else:
-        try:
-            value = wanted.type(typed)
-        except ValueError:
-            value = typed
+    value = option(key).parse(text)
     check(key, value)
     return value
 
 
 def check(key: str, value: Any) -> None:
     """Raises UserError where this value, as stored, is none the option can have."""
-    wanted = option(key)
-    if value is None and wanted.optional:
-        return
-    kinds = (int, float) if wanted.type is float else (wanted.type,)
-    fits = type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
-    size = len(value) if isinstance(value, str) else value
-    if not fits or (wanted.type is not bool and not wanted.low <= size <= wanted.high):
-        given = (
-            value if not isinstance(value, str) else f"'{value[:40]}'" if wanted.type is not str else f"{size:,} long"
-        )
-        kind = {bool: "a switch", int: "a whole number", float: "a number", str: "a text"}[wanted.type]
-        raise UserError(f"The option '{key}' is {kind}, {wanted.range}, but was {given}.")
+    option(key).check(value)
     if key == "compare_models" and value and len({*two_models(value)}) != 2:
         raise UserError(f"Two different models are compared, but '{value[:40]}' was given.", hint="Write first|second.")
     if key == "side_talk" and any(sign.isalnum() or sign.isspace() for sign in value):
@@ -288,23 +157,17 @@ class Resolved:
         """The value that holds. Raises UserError for an unknown option."""
         return self._values.get(key, option(key).default)
 
+    def words(self, key: str) -> str:
+        """The value that holds, as a person would type it."""
+        return option(key).words(self.value(key))
+
     def source(self, key: str) -> str:
         """The scope it was set for, or "default"."""
         return self._sources.get(option(key).key, DEFAULT)
 
     def sampling(self) -> Sampling:
         """The options that say how a reply is sampled."""
-        return Sampling(
-            temperature=self.value("temperature"),
-            top_p=self.value("top_p"),
-            top_k=self.value("top_k"),
-            min_p=self.value("min_p"),
-            repetition_penalty=self.value("repetition_penalty"),
-            seed=self.value("seed"),
-            max_tokens=self.value("max_tokens"),
-            max_messages=self.value("max_messages"),
-            best_of=self.value("best_of"),
-        )
+        return Sampling(**{key: self.value(key) for key in SAMPLING})
 
     def budget(self) -> Budget:
         """The daily limits."""

@@ -81,10 +81,13 @@ ReplyEvent = Started | Text | MessageDone | Reacted | Finished | Silence
 
 
 class Pipeline:
-    """Turns a conversation into the double's next burst. Stateless but for its parts; safe to share between faces."""
+    """Turns a conversation into the double's next burst. Stateless but for its parts; safe to share between faces.
 
-    def __init__(self, engine: Engine, *, sampling: Sampling, budget: int) -> None:
-        if budget <= 0:
+    `budget`: tokens of the conversation that the model sees, at most; None: all that fit beside the reply.
+    """
+
+    def __init__(self, engine: Engine, *, sampling: Sampling, budget: int | None) -> None:
+        if budget is not None and budget <= 0:
             raise UserError(f"The context budget is {budget:,} tokens.", hint="Choose a positive number, such as 1500.")
         self.engine = engine
         self.sampling = sampling
@@ -150,7 +153,7 @@ class Pipeline:
                 f"The model '{self.engine.name}' has a context of {length:,} tokens, too little for a reply.",
                 hint="Lower the reply's longest length (max tokens), or choose a model with a longer context.",
             )
-        return replace(sampling, max_tokens=longest), min(self.budget, room)
+        return replace(sampling, max_tokens=longest), room if self.budget is None else min(self.budget, room)
 
 
 class _Burst:

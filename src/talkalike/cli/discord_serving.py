@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from talkalike.cli.discord_room import furnish
 from talkalike.cli.output import say
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token
+from talkalike.cli.talking import reply_options
 from talkalike.discord_bot.running import run
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.errors import UserError
@@ -60,18 +61,13 @@ def _quiet() -> None:
 
 def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
     """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
-    settings, chat = opened.settings.discord, opened.settings.chat
-    options = {
-        key: value for key, value in chat.model_dump(exclude={"budget_tokens", "reward"}).items() if value is not None
-    }
-    if chat.budget_tokens != "auto":
-        options["budget_tokens"] = chat.budget_tokens
+    settings = opened.settings.discord
     owner = owner_id or settings.owner_id
     return BotSettings(
         owner_ids=frozenset({owner} if owner else ()),
         owner_name=settings.owner_name or _voice(engines),
         dm_access=settings.dm_access,
-        options=options,
+        options=reply_options(opened),
         history_limit=settings.history_messages,
         text_file_cap=settings.text_file_kb * 1024,
         stale_after=60 * settings.catch_up_minutes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import socket
 import sys
@@ -13,11 +14,14 @@ import typer
 
 from talkalike.cli.output import say
 from talkalike.cli.secrets import discord_token
-from talkalike.cli.talking import chosen_model, load_engine, with_reward
+from talkalike.cli.talking import chosen_model, load_engine, sampling_of, with_reward
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from talkalike.engine.protocol import Engine
     from talkalike.models.catalog import Card
 
 
@@ -79,7 +83,7 @@ def _for_trying(workspace: object) -> Workspace:
 async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
     from talkalike.engine.listening import address_of
     from talkalike.engine.server import listen
-    from talkalike.engine.server import serve as serve_engine
+    from talkalike.engine.server import serve as serve_app
     from talkalike.settings import listed
 
     listening = listen(host, port, api_key=key)
@@ -87,14 +91,16 @@ async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: st
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     names = listed(opened.settings.serve.names)
     try:
-        await serve_engine(engine, speaker=_speaker(card), listening=listening, api_key=key, names=names)
+        app = api(opened, engine, speaker=_speaker(card), key=key)
+        await serve_app(app, listening=listening, names=names)
     finally:
         await engine.close()
 
 
 async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
     """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
-    from talkalike.engine.server import serve as serve_engine
+    from talkalike.engine.server import create_app
+    from talkalike.engine.server import serve as serve_app
 
     key = sys.stdin.readline().strip()
     if not key:
@@ -109,11 +115,24 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
     engine = with_reward(opened, load_engine(opened, card))
     try:
-        await serve_engine(
-            engine, speaker=_speaker(card), listening=socket.socket(fileno=inherited), api_key=key, stop=stop
-        )
+        app = create_app(engine, speaker=_speaker(card), api_key=key)
+        await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
         await engine.close()
+
+
+def api(opened: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
+    """The API as the settings have it: what a request leaves open is as [chat] says."""
+    from talkalike.engine.server import create_app
+
+    chat, pages = opened.settings.chat, opened.settings.serve.origins
+    return create_app(
+        engine,
+        speaker=speaker,
+        api_key=key,
+        defaults=dataclasses.replace(sampling_of(opened), best_of=chat.best_of),
+        origins=[page.strip() for page in pages.split(",") if page.strip()],
+    )
 
 
 def _speaker(card: Card) -> str:

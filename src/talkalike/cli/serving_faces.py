@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.secrets import database_url
+from talkalike.cli.talking import reply_options
 from talkalike.settings import listed
 from talkalike.store.store import Store, open_store
 
@@ -102,6 +103,7 @@ async def _discord(
 
 async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     """The public API over the default model's process."""
+    from talkalike.cli.serving import api
     from talkalike.engine.listening import address_of
     from talkalike.engine.server import listen, serve
 
@@ -110,8 +112,8 @@ async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop:
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     engine = await engines.open(engines.default)
-    names = listed(settings.names)
-    await serve(engine, speaker=engines.voice.speaker, listening=listening, api_key=key, names=names, stop=stop)
+    app = api(opened, engine, speaker=engines.voice.speaker, key=key)
+    await serve(app, listening=listening, names=listed(settings.names), stop=stop)
 
 
 @contextmanager
@@ -154,4 +156,5 @@ def site_settings(opened: Workspace) -> SiteSettings:
         behind_proxy=web.behind_proxy,
         path=web.path.rstrip("/"),
         name=opened.settings.discord.owner_name,
+        options=reply_options(opened),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +15,10 @@ from talkalike.cli.models import ensure_base
 from talkalike.cli.output import FICTIONAL, console, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.options import BUDGET_TOKENS, REPLY, SAMPLING
 
 if TYPE_CHECKING:
     from talkalike.alignment.values import Reward
-    from talkalike.chat.pipeline import Pipeline
     from talkalike.cli.chatting import Opened
     from talkalike.engine.local import LocalEngine
     from talkalike.engine.protocol import Engine, Sampling
@@ -30,8 +31,10 @@ _BEST_OF = 8  # replies, where a reward is named and no number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """Whom to talk to, and as whom."""
+    """Whom to talk to, as whom, and how replies are written."""
 
+    sampling: Sampling
+    budget: int | None
     model: str | None
     voice: str | None
     me: str | None
@@ -39,7 +42,14 @@ class _Wish:
     reward: str | None
 
 
+def _option(key: str) -> Any:
+    """An option of the command line, as the table of options declares it."""
+    option = REPLY[key]
+    return typer.Option(metavar="NUMBER", help=option.help)
+
+
 def chat(  # signature: typer
+    context: typer.Context,
     model: Annotated[
         str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
     ] = None,
@@ -49,27 +59,42 @@ def chat(  # signature: typer
         str | None,
         typer.Option(metavar="URL", help="Talk to an OpenAI-compatible server instead (key: the setting's)."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed and words give the same replies.")] = None,
-    best_of: Annotated[
-        int | None, typer.Option(min=1, max=16, help="Write so many replies and send the best; costs so many times.")
-    ] = None,
+    temperature: Annotated[str | None, _option("temperature")] = None,
+    top_p: Annotated[str | None, _option("top_p")] = None,
+    top_k: Annotated[str | None, _option("top_k")] = None,
+    min_p: Annotated[str | None, _option("min_p")] = None,
+    repetition_penalty: Annotated[str | None, _option("repetition_penalty")] = None,
+    seed: Annotated[str | None, _option("seed")] = None,
+    max_tokens: Annotated[str | None, _option("max_tokens")] = None,
+    max_messages: Annotated[str | None, _option("max_messages")] = None,
+    best_of: Annotated[str | None, _option("best_of")] = None,
+    budget_tokens: Annotated[str | None, _option("budget_tokens")] = None,
     reward: Annotated[
         str | None, typer.Option(help="What chooses: a reward model, sentiment, a rules .yaml, python:module.function.")
     ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Talk to a model in the terminal. /help lists what can be typed besides messages."""
+    """Talk to a model in the terminal. /help lists what can be typed besides messages.
+
+    What is not given here is as [chat] of the settings says.
+    """
     opened = open_workspace(workspace)
-    sampling = _sampling(opened, seed=seed, best_of=best_of, reward=reward)
-    asyncio.run(_chat(opened, sampling, _Wish(model=model, voice=as_, me=me, url=url, reward=reward)))
+    typed = {key: context.params[key] for key in REPLY if context.params[key] is not None}
+    given = {key: REPLY[key].parse(text) for key, text in typed.items()}
+    budget = given.pop(BUDGET_TOKENS.key, budget_of(opened))
+    sampling = _sampling(opened, given, reward=reward)
+    asyncio.run(
+        _chat(opened, _Wish(sampling=sampling, budget=budget, model=model, voice=as_, me=me, url=url, reward=reward))
+    )
 
 
-async def _chat(opened: Workspace, sampling: Sampling, wish: _Wish) -> None:
+async def _chat(opened: Workspace, wish: _Wish) -> None:
     from talkalike.alignment.best_of import BestOfEngine
+    from talkalike.chat.pipeline import Pipeline
     from talkalike.cli.chatting import ChatOptions, Opened
     from talkalike.cli.chatting import chat as chat_in_terminal
 
-    judge = await asyncio.to_thread(reward_of, opened, wish.reward) if sampling.best_of > 1 else None
+    judge = await asyncio.to_thread(reward_of, opened, wish.reward) if wish.sampling.best_of > 1 else None
 
     engines: list[Engine] = []
 
@@ -79,7 +104,7 @@ async def _chat(opened: Workspace, sampling: Sampling, wish: _Wish) -> None:
         if judge is not None:
             engine = BestOfEngine(engine, judge)
         engines.append(engine)
-        return Opened(pipeline=_pipeline(opened, engine, sampling), speakers=speakers)
+        return Opened(pipeline=Pipeline(engine, sampling=wish.sampling, budget=wish.budget), speakers=speakers)
 
     async def open_model(name: str) -> Opened:
         card = opened.catalog().card(name)
@@ -139,11 +164,23 @@ def load_engine(opened: Workspace, card: Card) -> LocalEngine:
 
 
 def sampling_of(opened: Workspace) -> Sampling:
-    """How replies are sampled, by the settings."""
+    """How one reply is sampled, by the settings; who wants the best of several says so."""
     from talkalike.engine.protocol import Sampling
 
-    values = opened.settings.chat.model_dump(exclude={"budget_tokens", "best_of", "reward"})
-    return Sampling(**values)
+    return Sampling(**opened.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
+
+
+def reply_options(opened: Workspace) -> dict[str, Any]:
+    """What the settings say other than the table of options, for the faces where it can be set again."""
+    values = opened.settings.chat.model_dump(include=set(REPLY))
+    values["budget_tokens"] = budget_of(opened)
+    return {key: value for key, value in values.items() if value != REPLY[key].default}
+
+
+def budget_of(opened: Workspace) -> int | None:
+    """Tokens of a conversation that the model sees, by the settings; None: all that fit."""
+    budget = opened.settings.chat.budget_tokens
+    return None if budget == "auto" else budget
 
 
 def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
@@ -174,13 +211,13 @@ def others(opened: Workspace, card: Card) -> tuple[str, ...]:
     return tuple(name for name, _ in counts.most_common() if name not in card.speakers)[:_PEOPLE]
 
 
-def _sampling(opened: Workspace, *, seed: int | None, best_of: int | None, reward: str | None) -> Sampling:
+def _sampling(opened: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
     """As the settings and options say; what choosing among several replies costs is told."""
     import dataclasses
 
     settings = opened.settings.chat
     sampling = sampling_of(opened)
-    count = best_of or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)
+    count = given.get("best_of") or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)
     judge = reward or settings.reward
     if count > 1 and not judge:
         raise UserError(
@@ -188,14 +225,7 @@ def _sampling(opened: Workspace, *, seed: int | None, best_of: int | None, rewar
         )
     if count > 1:
         say(f"Each reply is the best of {count} by {judge}: {count} times the work, shown when all are written.")
-    return dataclasses.replace(sampling, best_of=count, seed=sampling.seed if seed is None else seed)
-
-
-def _pipeline(opened: Workspace, engine: Engine, sampling: Sampling) -> Pipeline:
-    from talkalike.chat.pipeline import Pipeline
-
-    budget = opened.settings.chat.budget_tokens
-    return Pipeline(engine, sampling=sampling, budget=engine.context_length if budget == "auto" else budget)
+    return dataclasses.replace(sampling, **{**given, "best_of": count})
 
 
 def _voice(speakers: tuple[str, ...], wanted: str | None) -> str:

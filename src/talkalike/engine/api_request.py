@@ -1,60 +1,43 @@
 """What a client of the API asks for: OpenAI's chat completion request, checked and turned into a prompt.
 
-Extensions: `top_k`, `min_p`, `repetition_penalty`, `max_messages`, `best_of` (replies written, of which a reward picks
-one), `speaker` (who answers), `conversation` (names the cache to reuse; OpenAI's `user` does the same), `reactions`
-(the client knows the sign that makes a text a reaction; otherwise the sign means nothing, and the answer shows a
-reaction as its emoji alone). Accepted and without effect:
-`frequency_penalty`, `presence_penalty`, `logit_bias`, `metadata`, `store`, `service_tier`, `parallel_tool_calls` and
-every other field not named here.
+Extensions: the options of `talkalike.options` that OpenAI lacks, `speaker` (who answers), `conversation` (names the
+cache to reuse; `prompt_cache_key` and `user` do the same), `reactions` (the client knows the sign that makes a text a
+reaction; otherwise the sign means nothing, and the answer shows a reaction as its emoji alone). `api_fields` says what
+becomes of every other field.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from talkalike.engine.api_fields import (
+    NEUTRAL,
+    ApiError,
+    check_fields,
+    conversation_of,
+    sampling_of,
+    stops_of,
+    value,
+    wants_usage,
+    whole,
+)
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
+from talkalike.options import SAMPLING
 
-_MAX_STOPS = 16
-_NUMBERS = {  # request field -> our field
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "repetition_penalty": "repetition_penalty",
-}
-_INTEGERS = {
-    "top_k": "top_k",
-    "seed": "seed",
-    "max_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
-    "max_messages": "max_messages",
-    "best_of": "best_of",
-}
-
-
-class ApiError(Exception):
-    """A refusal in OpenAI's shape."""
-
-    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
-        self.param = param
-
-    def body(self) -> dict[str, Any]:
-        """The JSON body of the answer."""
-        kind = "invalid_request_error" if self.status < 500 and self.status != 429 else "server_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+_HONOURED = frozenset(
+    {"model", "messages", "stream", "stream_options", "stop", "logprobs", "max_completion_tokens", *SAMPLING}
+    | {"speaker", "reactions", "conversation", "prompt_cache_key", "user"}
+)
+_OF_A_MESSAGE = frozenset({"role", "name", "content", "refusal", "id", "annotations"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """One checked request."""
+class ReplyRequest:
+    """One checked request, for a chat or for a text that is to go on."""
 
     prompt: Prompt
     sampling: Sampling
@@ -65,102 +48,77 @@ class ChatRequest:
     reactions: bool = False
 
 
-def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Sampling) -> ChatRequest:
+def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Sampling) -> ReplyRequest:
     """Raises ApiError (400, or 404 for a model that is not `model`). `speaker` answers unless the request says who."""
-    if not isinstance(body, dict):
-        raise ApiError(400, "The request body must be a JSON object.")
-    asked = _value(body, "model", str)
-    if asked is None:
-        raise ApiError(400, "The request names no model.", param="model")
-    if asked != model:
-        raise ApiError(404, f"There is no model '{asked}' here, only '{model}'.", code="model_not_found", param="model")
-    if _value(body, "n", int) not in (None, 1):
-        raise ApiError(400, "Only n = 1 is offered.", param="n")
-    if body.get("tools") or body.get("functions"):
-        raise ApiError(400, "Tools are not offered.", param="tools")
-    if _value(body, "top_logprobs", int):
-        raise ApiError(400, "Alternatives (top_logprobs) are not offered, only the tokens' own.", param="top_logprobs")
-    answering = _value(body, "speaker", str) or speaker
-    reactions = bool(_value(body, "reactions", bool))
+    check_fields(body, honoured=_HONOURED, neutral=NEUTRAL, model=model)
+    answering = value(body, "speaker", str) or speaker
+    reactions = bool(value(body, "reactions", bool))
     turns = _turns(body.get("messages"), answering)
     if not reactions:
         turns = tuple(Turn(turn.speaker, plain(turn.text)) for turn in turns)
-    options = _value(body, "stream_options", dict) or {}
-    return ChatRequest(
-        prompt=Prompt(turns=turns, speaker=_whole(answering), conversation=_conversation(body, turns)),
-        sampling=_sampling(body, defaults),
-        stop=_stops(body.get("stop")),
-        stream=bool(_value(body, "stream", bool)),
-        include_usage=bool(options.get("include_usage")),
-        logprobs=bool(_value(body, "logprobs", bool)),
+    return ReplyRequest(
+        prompt=Prompt(turns=turns, speaker=whole(answering), conversation=conversation_of(body) or _opening(turns)),
+        sampling=sampling_of(body, defaults),
+        stop=stops_of(body),
+        stream=bool(value(body, "stream", bool)),
+        include_usage=wants_usage(body),
+        logprobs=bool(value(body, "logprobs", bool)),
         reactions=reactions,
     )
-
-
-def _value(body: Mapping[str, Any], field: str, kind: type) -> Any:
-    value = body.get(field)
-    if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
-        return value
-    raise ApiError(400, f"'{field}' has the wrong type; expected {kind.__name__}.", param=field)
 
 
 def _turns(messages: Any, answering: str) -> tuple[Turn, ...]:
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "'messages' must be a list with at least one message.", param="messages")
-    return tuple(_turn(message, f"messages[{index}]", answering) for index, message in enumerate(messages))
+    turns = (_turn(message, f"messages[{index}]", answering) for index, message in enumerate(messages))
+    return tuple(turn for turn in turns if turn is not None)
 
 
-def _turn(message: Any, place: str, answering: str) -> Turn:
+def _turn(message: Any, place: str, answering: str) -> Turn | None:
+    """None where an assistant's message has no content: it said nothing."""
     if not isinstance(message, dict):
         raise ApiError(400, f"{place} must be an object.", param=place)
-    role, name = message.get("role"), _value(message, "name", str)
+    role, name = message.get("role"), value(message, "name", str)
     speakers = {"system": "system", "developer": "system", "user": name or "user", "assistant": name or answering}
     if not isinstance(role, str) or role not in speakers:
         raise ApiError(400, f"{place} has a role that is not offered: {role!r}.", param=f"{place}.role")
-    return Turn(_whole(speakers[role]), _whole(_text(message.get("content"), place)))
-
-
-def _whole(text: str) -> str:
-    """JSON can spell half a surrogate pair, which is no character and has no tokens; it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
+    unknown = [field for field, given in message.items() if given and field not in _OF_A_MESSAGE]
+    if unknown:
+        field = f"{place}.{unknown[0][:80]}"
+        why = "Tools are not offered." if "call" in unknown[0] else "Leave it out."
+        raise ApiError(400, f"There is no field '{field}' here. {why}", code="unknown_parameter", param=field)
+    content = message.get("content")
+    if content is None and role == "assistant":
+        content = value(message, "refusal", str)
+        if content is None:
+            return None
+    return Turn(whole(speakers[role]), whole(_text(content, place)))
 
 
 def _text(content: Any, place: str) -> str:
     if isinstance(content, str):
         return content
-    if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        known = [text for text in texts if isinstance(text, str)]
-        if len(known) == len(content):
-            return "".join(known)
-    raise ApiError(400, f"The content of {place} must be text.", param=f"{place}.content")
+    if not isinstance(content, list):
+        raise ApiError(400, f"The content of {place} must be text.", param=f"{place}.content")
+    texts = []
+    for index, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get(kind) if kind in ("text", "refusal") else None
+        if not isinstance(text, str):
+            param = f"{place}.content[{index}]"
+            told = f"is of the type {kind[:40]!r}" if isinstance(kind, str) else "has no type"
+            raise ApiError(
+                400,
+                f"{param} {told}, but this model reads text alone. Leave it out, or say in words what it shows.",
+                code="unsupported_content",
+                param=param,
+            )
+        texts.append(text)
+    return "".join(texts)
 
 
-def _sampling(body: Mapping[str, Any], defaults: Sampling) -> Sampling:
-    chosen = {name: getattr(defaults, name) for name in Sampling.__slots__}
-    for field, name in _NUMBERS.items():
-        value = body.get(field)
-        if value is not None:
-            chosen[name] = float(value if isinstance(value, int) else _value(body, field, float))
-    for field, name in _INTEGERS.items():
-        value = _value(body, field, int)
-        if value is not None:
-            chosen[name] = value
-    return Sampling(**chosen)
-
-
-def _stops(stop: Any) -> tuple[str, ...]:
-    stops = [stop] if isinstance(stop, str) else stop or []
-    if not isinstance(stops, list) or len(stops) > _MAX_STOPS or not all(isinstance(text, str) for text in stops):
-        raise ApiError(400, f"'stop' must be a text or a list of at most {_MAX_STOPS} texts.", param="stop")
-    return tuple(stops)
-
-
-def _conversation(body: Mapping[str, Any], turns: tuple[Turn, ...]) -> str:
-    """The name given, else a hash of how the conversation began, which stays the same as it grows."""
-    given = _value(body, "conversation", str) or _value(body, "user", str)
-    if given:
-        return str(given)
+def _opening(turns: tuple[Turn, ...]) -> str:
+    """A hash of how the conversation began, which stays the same as it grows."""
     opening = next((index + 1 for index, turn in enumerate(turns) if turn.speaker != "system"), len(turns))
     digest = hashlib.sha256()
     for turn in turns[:opening]:

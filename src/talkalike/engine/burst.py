@@ -17,13 +17,15 @@ from talkalike.engine.decoding import TextDecoder, text_decoder
 from talkalike.engine.passes import Pass
 from talkalike.engine.protocol import Finish, Piece, Sampling
 from talkalike.engine.sampling import choose, log_probability, penalise_repetition, sequence_probability
+from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn, deciding_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """A prompt as tokens. `text_ids` are the tokens people wrote (markers and names left out), `header` the speaker's
-    own header, of which the first `deciding` tokens tell the speaker from everybody else here.
+    own header, of which the first `deciding` tokens tell the speaker from everybody else here. `stops`: the tokens that
+    end a message.
     """
 
     prompt_ids: list[int]
@@ -31,20 +33,36 @@ class Reading:
     header: list[int]
     closing: list[int]
     deciding: int
+    stops: frozenset[int]
 
 
 def read_prompt(renderer: Renderer, turns: Sequence[Turn], speaker: str, others: Sequence[str]) -> Reading:
     """Renders the prompt. `others`: names that may speak next besides those in `turns`."""
+    texts = renderer.encode_texts([turn.text for turn in turns])
     header = renderer.header(speaker)
     headers = [renderer.header(name) for name in {*(turn.speaker for turn in turns), *others}]
     lengths = [deciding_length(header, other) for other in headers if other != header]
     return Reading(
-        prompt_ids=renderer.prompt(turns, speaker),
-        text_ids=[token for ids in renderer.encode_texts([turn.text for turn in turns]) for token in ids],
+        prompt_ids=renderer.prompt(turns, speaker, encoded=texts),
+        text_ids=[token for ids in texts for token in ids],
         header=header,
         closing=renderer.closing_ids,
         deciding=min(len(header), max(lengths)) if lengths else len(header),
+        stops=frozenset({renderer.stop_id}),
     )
+
+
+def read_raw(renderer: Renderer, raw: str | Sequence[int]) -> Reading:
+    """A prompt that is continued as it is; its one message ends with a turn, or with the text."""
+    ids = renderer.encode_marked(raw) if isinstance(raw, str) else list(raw)
+    unknown = [token for token in ids if renderer.tokenizer.id_to_token(token) is None]
+    if unknown or not ids:
+        raise UserError(
+            f"The model's vocabulary has no token {unknown[0]}." if unknown else "The prompt holds no token.",
+            hint="Give the prompt as text, or as token ids of this model's own tokenizer.",
+        )
+    stops = frozenset({renderer.stop_id, *renderer.ended_ids[:1]})
+    return Reading(prompt_ids=ids, text_ids=ids, header=[], closing=[], deciding=0, stops=stops)
 
 
 def banned_in_text(renderer: Renderer, vocabulary: int) -> Tensor:
@@ -66,7 +84,7 @@ class Burst:
         self._reading = reading
         self._sampling = sampling
         self._renderer = renderer
-        self._banned = banned
+        self._banned = banned[~torch.isin(banned, torch.tensor(sorted(reading.stops)))]
         self._limit = limit  # tokens the model can read
         self._seen_V: Tensor | None = None
         self._written = 0
@@ -101,7 +119,7 @@ class Burst:
         while True:
             token = self._choose(logits_V)
             self._written += 1
-            if token == self._renderer.stop_id:
+            if token in self._reading.stops:
                 return None
             piece = message.push(token, log_probability(logits_V, token))
             full = self._written >= self._sampling.max_tokens or context.length + 1 >= self._limit
@@ -120,7 +138,7 @@ class Burst:
                 self._seen_V[self._reading.text_ids] = True
             allowed_V = penalise_repetition(allowed_V, self._seen_V, self._sampling.repetition_penalty)
         token = choose(allowed_V, self._sampling, self._generator)
-        if self._seen_V is not None and token != self._renderer.stop_id:
+        if self._seen_V is not None and token not in self._reading.stops:
             self._seen_V[token] = True
         return token
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from talkalike.engine.burst import Burst, Reading, banned_in_text, read_prompt
+from talkalike.engine.burst import Burst, Reading, banned_in_text, read_prompt, read_raw
 from talkalike.engine.cache import CacheStore
 from talkalike.engine.contexts import CausalContext, Context, EncoderDecoderContext
 from talkalike.engine.passes import Pass, Passes
@@ -70,25 +71,28 @@ class LocalEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply as it is written. Raises ContextTooLongError, EngineBusyError; UserError for bad sampling."""
         sampling.check()
-        reading = self._read(prompt)
+        if prompt.raw is not None:
+            sampling = replace(sampling, max_messages=1)
+        reading = await self._read(prompt)
         await self._slots.acquire()
         reply = self._worker.start(self._reply(reading, prompt.conversation, sampling))
         try:
-            finish = None
+            finish, told = None, len(reading.prompt_ids)
             while finish is None:
                 piece: Piece | None = await self._next(reply)
                 if piece is None:
                     yield Piece(text="", finish=Finish.CANCELLED)
                     return
                 finish = piece.finish
-                yield piece
+                yield replace(piece, prompt_tokens=told)
+                told = 0
         finally:
             self._slots.release()
             self._worker.leave(reply)  # after the pass that may be running; gives the cache back
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """Natural-log probabilities of a given message: one for each token of its text, the last for its closing."""
-        reading = self._read(prompt)
+        reading = await self._read(prompt)
         targets = [*self._renderer.encode_text(text), self._renderer.stop_id]
         if len(reading.prompt_ids) + len(targets) > self.context_length:
             raise ContextTooLongError("The prompt and the text to score are longer than the model's context.")
@@ -114,17 +118,27 @@ class LocalEngine:
     def _soft_prompt_length(self) -> int:
         return 0 if self._loaded.soft_prompt_PD is None else len(self._loaded.soft_prompt_PD)
 
-    def _read(self, prompt: Prompt) -> Reading:
+    async def _read(self, prompt: Prompt) -> Reading:
+        """The prompt in tokens. What is far too long is refused by its length; the rest is encoded in a thread, so that
+        nobody else waits for it."""
         if self._closed:
             raise TalkalikeError("The engine is closed.")
-        reading = read_prompt(self._renderer, prompt.turns, prompt.speaker, self._loaded.speakers)
+        fewest = (
+            len(prompt.raw)
+            if isinstance(prompt.raw, tuple)
+            else self._renderer.fewest_tokens([prompt.raw] if prompt.raw else [turn.text for turn in prompt.turns])
+        )
+        if fewest >= self.context_length:
+            raise _too_long(f"at least {fewest:,}", self.context_length)
+        reading = await asyncio.to_thread(self._encode, prompt)
         if len(reading.prompt_ids) >= self.context_length:
-            raise ContextTooLongError(
-                f"The conversation has {len(reading.prompt_ids)} tokens, but the model reads "
-                f"{self.context_length}, its reply included.",
-                hint="Leave out the oldest messages.",
-            )
+            raise _too_long(f"{len(reading.prompt_ids):,}", self.context_length)
         return reading
+
+    def _encode(self, prompt: Prompt) -> Reading:
+        if prompt.raw is not None:
+            return read_raw(self._renderer, prompt.raw)
+        return read_prompt(self._renderer, prompt.turns, prompt.speaker, self._loaded.speakers)
 
     async def _next(self, work: Work) -> Any:
         """The work's next result; None when the engine was closed meanwhile."""
@@ -168,6 +182,13 @@ class LocalEngine:
         finally:
             if cache.intact:
                 self._caches.give(conversation, cache)
+
+
+def _too_long(tokens: str, context: int) -> ContextTooLongError:
+    return ContextTooLongError(
+        f"The conversation has {tokens} tokens, but the model reads {context:,}, its reply included.",
+        hint="Leave out the oldest messages.",
+    )
 
 
 def _no_passes(_passes: Sequence[Pass]) -> list[Tensor]:

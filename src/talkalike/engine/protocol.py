@@ -12,8 +12,7 @@ from typing import Protocol
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
-
-MOST_BEST_OF = 32
+from talkalike.options import SAMPLING
 
 
 class EngineBusyError(TalkalikeError):
@@ -26,42 +25,39 @@ class ContextTooLongError(UserError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. Names and meanings are the field's usual ones; 0 switches a filter off."""
+    """How the next token is chosen. Names and meanings are the field's usual ones; `options` says what each may be.
 
-    temperature: float = 0.8  # 0 = greedy
-    top_p: float = 0.95
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    seed: int | None = None  # the same seed and prompt give the same reply
-    max_tokens: int = 256  # for the whole burst
-    max_messages: int = 8  # messages in one burst
-    best_of: int = 1  # replies written, of which a reward picks one; engines that have none write one
+    `seed`: the same seed and prompt give the same reply. `max_tokens` and `max_messages` are for the whole burst.
+    `best_of`: replies written, of which a reward picks one; engines that have none write one.
+    """
+
+    temperature: float = SAMPLING["temperature"].default
+    top_p: float = SAMPLING["top_p"].default
+    top_k: int = SAMPLING["top_k"].default
+    min_p: float = SAMPLING["min_p"].default
+    repetition_penalty: float = SAMPLING["repetition_penalty"].default
+    seed: int | None = SAMPLING["seed"].default
+    max_tokens: int = SAMPLING["max_tokens"].default
+    max_messages: int = SAMPLING["max_messages"].default
+    best_of: int = SAMPLING["best_of"].default
 
     def check(self) -> None:
-        """Raises UserError naming the first value outside its range."""
-        ranges = {
-            "temperature": (self.temperature, 0.0, 100.0),
-            "top_p": (self.top_p, 0.0, 1.0),
-            "top_k": (self.top_k, 0, 2**31),
-            "min_p": (self.min_p, 0.0, 1.0),
-            "repetition_penalty": (self.repetition_penalty, 1e-3, 100.0),
-            "max_tokens": (self.max_tokens, 1, 2**31),
-            "max_messages": (self.max_messages, 1, 2**31),
-            "best_of": (self.best_of, 1, MOST_BEST_OF),
-        }
-        for name, (value, low, high) in ranges.items():
-            if not low <= value <= high:
-                raise UserError(f"{name} must lie between {low:g} and {high:g}, but is {value:g}.")
+        """Raises UserError naming the first value outside its bounds."""
+        for key, option in SAMPLING.items():
+            option.check(getattr(self, key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model sees: the turns so far, and whose turn comes next. `conversation` names the cache to reuse."""
+    """What the model sees: the turns so far, and whose turn comes next. `conversation` names the cache to reuse.
 
-    turns: tuple[Turn, ...]
-    speaker: str
+    `raw`: instead of turns, a text or token ids that are continued as they are, by one message.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    speaker: str = ""
     conversation: str = ""
+    raw: str | tuple[int, ...] | None = None
 
 
 class Finish(StrEnum):
@@ -76,6 +72,7 @@ class Finish(StrEnum):
 class Piece:
     """The next bit of a reply. `message` counts the burst's messages from 0; the last piece carries `finish`.
 
+    `prompt_tokens`: how long the prompt was, told once, by engines that count it.
     `discarded`: tokens that were written for this reply and thrown away, told once, with the last piece.
     `logprobs` holds one natural-log probability for each of `token_ids`, under the model's own distribution at
     temperature 1 without filters.
@@ -86,6 +83,7 @@ class Piece:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     finish: Finish | None = None
+    prompt_tokens: int = 0
     discarded: int = 0
 
 

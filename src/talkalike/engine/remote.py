@@ -11,9 +11,10 @@ import json
 import random
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ _BYTES_PER_TOKEN = 3  # a cautious guess where the server's tokenizer is not kno
 _FRAME_TOKENS = 8
 _DEFAULT_CONTEXT = 8192  # where the server does not say
 _LONGEST_WAIT = 30.0
+_LEAST_TOP_P = 1e-6  # the likeliest token alone; some servers take no 0
 _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -107,11 +109,11 @@ class RemoteEngine:
                 f"The server at {self._server.base_url} does not choose the best of several replies.",
                 hint="Set best_of to 1.",
             )
-        body = self._body(prompt, sampling)
+        body = await asyncio.to_thread(self._body, prompt, sampling)
         for attempt in range(self._server.retries + 1):
             started = False
             try:
-                async with aclosing(self._attempt(body, sampling)) as pieces:
+                async with aclosing(self._attempt(prompt, body, sampling)) as pieces:
                     async for piece in pieces:
                         started = True
                         yield piece
@@ -127,14 +129,17 @@ class RemoteEngine:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _attempt(self, body: dict[str, Any], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def _attempt(self, prompt: Prompt, body: bytes, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        address = "chat/completions" if prompt.raw is None else "completions"
+        headers = {"content-type": "application/json"}
         try:
-            async with self._client.stream("POST", "chat/completions", json=body) as response:
+            async with self._client.stream("POST", address, content=body, headers=headers) as response:
                 if response.status_code >= 400:
                     text = (await response.aread()).decode("utf-8", "replace")
                     raise _failed(response, text, self._server.base_url)
                 events = server_events(response.aiter_bytes())
-                pieces = marked_pieces(events) if self._server.is_ours else Lines(sampling).pieces(events)
+                whole = self._server.is_ours or prompt.raw is not None  # else each line is a message
+                pieces = marked_pieces(events) if whole else Lines(sampling).pieces(events)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         yield piece
@@ -143,34 +148,39 @@ class RemoteEngine:
         except httpx.HTTPError as problem:
             raise _MayPassError(_unreachable(self._server.base_url, problem)) from None
 
-    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        names = api_names([turn.speaker for turn in prompt.turns])
-        body: dict[str, Any] = {
-            "model": self._server.model,
-            "messages": [self._message(turn, prompt.speaker, names) for turn in prompt.turns],
-            "stream": True,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p or 1.0,
-            "max_tokens": sampling.max_tokens,
-        }
-        if sampling.seed is not None:
-            body["seed"] = sampling.seed
-        extensions: dict[str, Any] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
-        body |= {name: value for name, value in extensions.items() if value}
-        if sampling.repetition_penalty != 1.0:
-            body["repetition_penalty"] = sampling.repetition_penalty
+    def _body(self, prompt: Prompt, sampling: Sampling) -> bytes:
+        """The request. Made in a thread: a long one would hold up the loop."""
+        return json.dumps(self._asked(prompt) | self._sampled(sampling, raw=prompt.raw is not None)).encode()
+
+    def _asked(self, prompt: Prompt) -> dict[str, Any]:
+        """What is to be answered, in the words of the address it goes to."""
+        body: dict[str, Any] = {"model": self._server.model, "stream": True}
+        if self._server.is_ours and prompt.conversation:
+            body["conversation"] = prompt.conversation
+        if prompt.raw is not None:
+            raw = prompt.raw
+            return body | {"prompt": _sendable(raw) if isinstance(raw, str) else list(raw)}
+        names = {} if self._server.is_ours else api_names([turn.speaker for turn in prompt.turns])
+        body["messages"] = [self._message(turn, prompt.speaker, names) for turn in prompt.turns]
+        return body | ({"speaker": prompt.speaker, "reactions": True} if self._server.is_ours else {})
+
+    def _sampled(self, sampling: Sampling, *, raw: bool) -> dict[str, Any]:
+        """How the reply is sampled: for our own server all of it, else what the server cannot know by itself."""
+        body = {key: value for key, value in asdict(sampling).items() if value is not None}
         if self._server.is_ours:
-            body |= {"speaker": prompt.speaker, "max_messages": sampling.max_messages, "logprobs": True}
-            body["reactions"] = True
-            body |= {"best_of": sampling.best_of} if sampling.best_of > 1 else {}
-            body |= {"conversation": prompt.conversation} if prompt.conversation else {}
-        return body
+            if raw:
+                del body["max_messages"], body["best_of"]
+            return body | {"logprobs": 0 if raw else True}
+        off = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+        extensions = {"max_messages", "best_of"} | {key for key, value in off.items() if body[key] == value}
+        body["top_p"] = max(sampling.top_p, _LEAST_TOP_P)
+        return {key: value for key, value in body.items() if key not in extensions}
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if not self._server.is_ours:  # to others a reaction is its emoji
             turn = Turn(turn.speaker, plain(turn.text))
         message = self._addressed(turn, speaker, names)
-        return {field: value.encode("utf-8", "replace").decode() for field, value in message.items()}
+        return {field: _sendable(value) for field, value in message.items()}
 
     def _addressed(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if turn.speaker == speaker:
@@ -186,15 +196,22 @@ class RemoteEngine:
 def api_names(speakers: Sequence[str]) -> dict[str, str]:
     """Each speaker's name in the characters OpenAI allows (64 letters, digits, '_' and '-'), no two the same."""
     names: dict[str, str] = {}
+    taken: set[str] = set()
+    last: Counter[str] = Counter()  # how far the numbers behind each stem have come
     for speaker in dict.fromkeys(speakers):
         plain = unicodedata.normalize("NFKD", speaker).encode("ascii", "ignore").decode()
         name = stem = _FORBIDDEN_IN_NAMES.sub("_", plain).strip("_")[:60] or "someone"
-        number = 1
-        while name in names.values():
-            number += 1
-            name = f"{stem}_{number}"
+        while name in taken:
+            last[stem] = max(2, last[stem] + 1)
+            name = f"{stem}_{last[stem]}"
+        taken.add(name)
         names[speaker] = name
     return names
+
+
+def _sendable(text: str) -> str:
+    """Half a surrogate pair cannot be sent; it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class _MayPassError(Exception):

@@ -49,27 +49,31 @@ async def server_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[dict[str
 
 async def marked_pieces(choices: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Piece, None]:
     """Pieces from our own server, which says to which message of the burst each chunk belongs."""
-    message = discarded = 0
+    message = discarded = told = 0
     finish = Finish.STOP
     async with aclosing(choices):
         async for choice in choices:
-            text = str((choice.get("delta") or {}).get("content") or "")
+            text = _text(choice)
             facts = choice.get("talkalike") or {}
+            told = told or int(facts.get("prompt_tokens", 0))
             number = int(facts.get("message", message))
             discarded += int(facts.get("discarded", 0))
             if number > message:
                 text, message = text.removeprefix("\n"), number
             if text:
-                listed = (choice.get("logprobs") or {}).get("content") or []
+                listed = choice.get("logprobs") or {}
+                own = listed.get("token_logprobs") or [token["logprob"] for token in listed.get("content") or []]
                 yield Piece(
                     text=text,
                     message=message,
                     token_ids=tuple(facts.get("token_ids") or ()),
-                    logprobs=tuple(float(token["logprob"]) for token in listed),
+                    logprobs=tuple(float(value) for value in own),
+                    prompt_tokens=told,
                 )
+                told = 0
             if choice.get("finish_reason"):
                 finish = _finish(choice["finish_reason"])
-    yield Piece(text="", message=message, finish=finish, discarded=discarded)
+    yield Piece(text="", message=message, finish=finish, prompt_tokens=told, discarded=discarded)
 
 
 class Lines:
@@ -86,7 +90,7 @@ class Lines:
         finish = Finish.STOP
         async with aclosing(choices):
             async for choice in choices:
-                for index, line in enumerate(str((choice.get("delta") or {}).get("content") or "").split("\n")):
+                for index, line in enumerate(_text(choice).split("\n")):
                     if index and not self._next_line():
                         yield Piece(text="", message=self._last, finish=Finish.STOP)
                         return
@@ -114,6 +118,11 @@ class Lines:
         self._blank = text[len(shown) :]
         self._started = True
         return shown
+
+
+def _text(choice: dict[str, Any]) -> str:
+    """What a chunk adds, of a chat or of a text."""
+    return str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
 
 
 def _choice(data: bytes) -> dict[str, Any] | None:

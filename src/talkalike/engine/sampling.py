@@ -37,7 +37,7 @@ def candidates(logits_V: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
         threshold = torch.topk(scaled_V, sampling.top_k).values[-1]
         ids_K = (scaled_V >= threshold).nonzero().squeeze(-1)  # ties with the k-th stay, as everywhere else
         scaled_V = scaled_V[ids_K]
-    if 0.0 < sampling.top_p < 1.0:
+    if sampling.top_p < 1.0:
         kept_N = _nucleus(torch.softmax(scaled_V, dim=-1), sampling.top_p)
         scaled_V = scaled_V[kept_N]
         ids_K = kept_N if ids_K is None else ids_K[kept_N]
@@ -71,7 +71,7 @@ def sequence_probability(logits_NV: Tensor, tokens: list[int], temperature: floa
 
 
 def _nucleus(probs_N: Tensor, top_p: float) -> Tensor:
-    """Indices of the fewest most probable tokens that together reach `top_p`, most probable first."""
+    """Indices of the fewest most probable tokens that together reach `top_p`, most probable first; one at least."""
     count = min(_FIRST_CANDIDATES, probs_N.shape[-1])
     while True:
         top = torch.topk(probs_N, count)

@@ -55,15 +55,17 @@ class ScriptedEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The next reply of the script, word by word, within `max_tokens` and `max_messages`."""
         sampling.check()
-        if sum(self.count_tokens(prompt.turns)) >= self._context_length:
+        told = self._length(prompt)
+        if told >= self._context_length:
             raise ContextTooLongError("The conversation is longer than the script's context.")
         reply = self._next(prompt)
         if isinstance(reply, TalkalikeError):
             raise reply
+        most = sampling.max_messages if prompt.raw is None else 1
         self.running += 1
         try:
             written = number = 0
-            for number, message in enumerate(message for message in reply[: sampling.max_messages] if message):
+            for number, message in enumerate(message for message in reply[:most] if message):
                 for token in _TOKEN.findall(message):
                     if written == sampling.max_tokens:
                         yield Piece(text="", message=number, finish=Finish.LENGTH)
@@ -71,14 +73,19 @@ class ScriptedEngine:
                     if written == self._fail_after:
                         raise TalkalikeError("The connection was lost.", hint="Try again.")
                     await asyncio.sleep(self._delay)
-                    yield Piece(text=token, message=number, token_ids=(written,), logprobs=(0.0,))
-                    written += 1
-            yield Piece(text="", message=number, finish=Finish.STOP)
+                    yield Piece(text=token, message=number, token_ids=(written,), logprobs=(0.0,), prompt_tokens=told)
+                    written, told = written + 1, 0
+            yield Piece(text="", message=number, finish=Finish.STOP, prompt_tokens=told)
         finally:
             self.running -= 1
 
     async def close(self) -> None:
         """Nothing to free."""
+
+    def _length(self, prompt: Prompt) -> int:
+        if prompt.raw is None:
+            return sum(self.count_tokens(prompt.turns))
+        return len(_TOKEN.findall(prompt.raw) if isinstance(prompt.raw, str) else prompt.raw)
 
     def _next(self, prompt: Prompt) -> Reply:
         self.prompts.append(prompt)

@@ -1,7 +1,9 @@
-"""The OpenAI-compatible API over any engine: chat completions (whole or streamed), models, health.
+"""The OpenAI-compatible API over any engine: completions of a chat or a text (whole or streamed), models, health.
 
 A burst's messages are joined by newlines; the field `talkalike` beside OpenAI's own tells them apart (`message`: the
 number of the burst's message a chunk belongs to; `messages`: all of them, in a whole answer).
+
+Nothing whose work grows with the request is done in the event loop: threads read requests, and the engine counts.
 """
 
 from __future__ import annotations
@@ -10,20 +12,24 @@ import asyncio
 import hmac
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Send
 
-from talkalike.engine.api_answer import Answer, api_error
-from talkalike.engine.api_request import ApiError, ChatRequest, parse_chat_request
+from talkalike.engine.api_answer import ChatAnswer, TextAnswer, api_error
+from talkalike.engine.api_completion import parse_completion_request
+from talkalike.engine.api_fields import ApiError
+from talkalike.engine.api_request import ReplyRequest, parse_chat_request
 from talkalike.engine.listening import open_socket
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
@@ -38,26 +44,50 @@ _NOT_OURS = (
 )
 _DEFAULTS = Sampling()
 _CLIENT_GONE = Response(status_code=499)
+_OFFERED = "It offers /v1/chat/completions, /v1/completions, /v1/models and /health."
+_NOT_OFFERED = {  # addresses of OpenAI's that clients try, and why there is nothing
+    "embeddings": "makes no embeddings: its models write replies",
+    "responses": "has no responses API; chat completions do the same",
+    "moderations": "judges no texts",
+    "images/generations": "makes no pictures",
+    "audio/speech": "makes no sound",
+    "audio/transcriptions": "hears no sound",
+}
 
 
 def create_app(
-    engine: Engine, *, speaker: str, api_key: str = "", defaults: Sampling = _DEFAULTS, max_body: int = 4 * 2**20
-) -> Starlette:
-    """The application. `speaker` answers by default; requests need `api_key` unless it is empty."""
+    engine: Engine,
+    *,
+    speaker: str,
+    api_key: str = "",
+    defaults: Sampling = _DEFAULTS,
+    origins: Sequence[str] = (),
+    max_body: int = 4 * 2**20,
+) -> ASGIApp:
+    """The application. `speaker` answers by default; requests need `api_key` unless it is empty.
+
+    `defaults`: how replies are sampled where a request does not say. `origins`: the web pages (https://example.org)
+    that browsers let use the API; none of them gets to send cookies.
+    """
     service = _Service(engine=engine, speaker=speaker, api_key=api_key, defaults=defaults, max_body=max_body)
     routes = [
-        Route("/v1/chat/completions", service.complete, methods=["POST"]),
+        Route("/v1/chat/completions", service.chat, methods=["POST"]),
+        Route("/v1/completions", service.text, methods=["POST"]),
         Route("/v1/models", service.models),
         Route("/v1/models/{model:path}", service.model),
         Route("/health", service.health),
+        *(Route(f"/v1/{path}", service.not_offered, methods=["GET", "POST"]) for path in _NOT_OFFERED),
     ]
     handlers: dict[Any, Any] = {
         ApiError: lambda _request, error: _refusal(error),
-        404: lambda _request, _error: _refusal(ApiError(404, "There is nothing at this address.")),
+        404: lambda _request, _error: _refusal(ApiError(404, f"There is nothing at this address. {_OFFERED}")),
         500: lambda _request, _error: _refusal(ApiError(500, "Something went wrong in this server; see its log.")),
         405: lambda _request, _error: _refusal(ApiError(405, "This address does not answer to that method.")),
     }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    if not origins:
+        return app
+    return CORSMiddleware(app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
 
 
 def listen(host: str, port: int, *, api_key: str) -> socket.socket:
@@ -74,21 +104,14 @@ def listen(host: str, port: int, *, api_key: str) -> socket.socket:
 
 
 async def serve(
-    engine: Engine,
-    *,
-    speaker: str,
-    listening: socket.socket,
-    api_key: str = "",
-    names: Sequence[str] = (),
-    stop: asyncio.Event | None = None,
+    app: ASGIApp, *, listening: socket.socket, names: Sequence[str] = (), stop: asyncio.Event | None = None
 ) -> None:
-    """Offers the engine until interrupted or `stop` is set; running replies get ten seconds to end.
+    """Offers the application until interrupted or `stop` is set; running replies get ten seconds to end.
 
     `names`: those under which a proxy on this computer passes requests on. Closes the socket; the caller closes the
     engine.
     """
-    app: ASGIApp = create_app(engine, speaker=speaker, api_key=api_key)
-    if is_local(listening):
+    if is_local(listening):  # a web page must not reach us through a name that resolves to this computer
         app = OwnNamesOnly(app, _refusal(ApiError(400, _NOT_OURS)), names=names)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=10
@@ -129,13 +152,25 @@ class _Service:
             raise ApiError(404, "There is no such model here.", code="model_not_found")
         return JSONResponse(self._card())
 
-    async def complete(self, request: Request) -> Response:
+    async def chat(self, request: Request) -> Response:
+        parse = partial(parse_chat_request, model=self.engine.name, speaker=self.speaker, defaults=self.defaults)
+        return await self._answer(request, parse, ChatAnswer)
+
+    async def text(self, request: Request) -> Response:
+        parse = partial(parse_completion_request, model=self.engine.name, defaults=self.defaults)
+        return await self._answer(request, parse, TextAnswer)
+
+    async def not_offered(self, request: Request) -> Response:
         self._authorise(request)
-        call = parse_chat_request(
-            await self._json(request), model=self.engine.name, speaker=self.speaker, defaults=self.defaults
-        )
+        what = _NOT_OFFERED[request.url.path.removeprefix("/v1/")]
+        raise ApiError(404, f"This server {what}. {_OFFERED}", code="not_offered")
+
+    async def _answer(self, request: Request, parse: Callable[[Any], ReplyRequest], kind: type[ChatAnswer]) -> Response:
+        self._authorise(request)
+        body = await self._body(request)
+        call = await asyncio.to_thread(lambda: parse(_json(body)))
         pieces = _shown_pieces(self.engine, call)
-        answer = Answer(model=self.engine.name, call=call, prompt_tokens=sum(self._count(call)))
+        answer = kind(model=self.engine.name, call=call)
         try:
             if not call.stream:
                 whole = await _unless_gone(request, _collect(pieces))
@@ -146,11 +181,12 @@ class _Service:
         return _CLIENT_GONE if first is None else _EventStream(answer.events(first, pieces))
 
     def _authorise(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
-        if self.api_key and not hmac.compare_digest(given, f"Bearer {self.api_key}".encode()):
+        scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
+        right = hmac.compare_digest(key.strip().encode(), self.api_key.encode())
+        if self.api_key and not (scheme.lower() == "bearer" and right):
             raise ApiError(401, "The API key is missing or wrong.", code="invalid_api_key")
 
-    async def _json(self, request: Request) -> Any:
+    async def _body(self, request: Request) -> bytes:
         if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             raise ApiError(415, "The request body must be application/json.")
         body = bytearray()
@@ -158,13 +194,7 @@ class _Service:
             body += chunk
             if len(body) > self.max_body:
                 raise ApiError(413, f"The request body is larger than {self.max_body} bytes.")
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            raise ApiError(400, "The request body is not JSON.") from None
-
-    def _count(self, call: ChatRequest) -> list[int]:
-        return self.engine.count_tokens(call.prompt.turns)
+        return bytes(body)
 
     def _card(self) -> dict[str, Any]:
         facts = {"speaker": self.speaker, "context_length": self.engine.context_length}
@@ -183,27 +213,38 @@ class _EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-async def _shown_pieces(engine: Engine, call: ChatRequest) -> AsyncGenerator[Piece, None]:
+def _json(body: bytes) -> Any:
+    def no_number(name: str) -> Any:
+        raise ValueError(name)
+
+    try:
+        return json.loads(body, parse_constant=no_number)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "The request body is not JSON.") from None
+
+
+async def _shown_pieces(engine: Engine, call: ReplyRequest) -> AsyncGenerator[Piece, None]:
     """The engine's pieces, a newline before each further message, up to the first stop string."""
     stops = StopStrings(call.stop)
-    message = shown = 0
+    message = shown = read = 0
     async with aclosing(engine.stream(call.prompt, call.sampling)) as pieces:
         async for piece in pieces:
             if piece.finish is Finish.CANCELLED:
                 raise TalkalikeError("The engine was closed while it wrote this reply.")
+            read += piece.prompt_tokens
             if piece.finish is not None:
                 for held in stops.rest():
                     yield held
-                yield piece
+                yield replace(piece, prompt_tokens=read)
                 return
             text = piece.text if call.reactions else plain(piece.text)
-            joined = replace(piece, text="\n" + text if piece.message > message else text)
+            joined = replace(piece, text="\n" + text if piece.message > message else text, prompt_tokens=0)
             message = piece.message
             for part in stops.push(joined):
                 shown = part.message
                 yield part
             if stops.found:
-                yield Piece(text="", message=shown, finish=Finish.STOP)
+                yield Piece(text="", message=shown, finish=Finish.STOP, prompt_tokens=read)
                 return
 
 

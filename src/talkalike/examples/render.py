@@ -11,12 +11,16 @@ whether the burst goes on - the next header up to the first token in which it di
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
 
 from talkalike.errors import UserError
 
@@ -117,6 +121,7 @@ class Renderer:
     def __init__(self, tokenizer: Tokenizer, form: Form | None = None) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # once: setting it while another thread encodes is an error
         self.tokenizer = tokenizer
         self.form = form or form_for(tokenizer)
         self._marker_ids = frozenset(self._marker_id(marker) for marker in self.form.markers)
@@ -148,18 +153,43 @@ class Renderer:
         return self.encode_texts([text])[0]
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        """Many texts at once (the tokenizer works in parallel)."""
-        self.tokenizer.encode_special_tokens = True
+        """Many texts at once (the tokenizer works in parallel, without Python's lock)."""
         encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
             encoding.ids if self._marker_ids.isdisjoint(encoding.ids) else self._encode_defused(text)
             for text, encoding in zip(texts, encoded, strict=True)
         ]
 
-    def prompt(self, turns: Sequence[Turn], speaker: str) -> list[int]:
-        """Tokens after which the model writes the next message of `speaker`."""
+    def fewest_tokens(self, texts: Sequence[str]) -> int:
+        """A number of tokens below which turns of these texts cannot come, found without encoding them."""
+        return sum(len(self.closing_ids) + int(len(text) / self._longest_token) for text in texts)
+
+    @cached_property
+    def _longest_token(self) -> float:
+        """Characters that a token can stand for, at most; no bound where one token stands for anything unknown."""
+        tokenizer = self.tokenizer
+        if not (isinstance(tokenizer.decoder, ByteLevel) or getattr(tokenizer.model, "byte_fallback", False)):
+            return math.inf
+        composed = 1 if tokenizer.normalizer is None else 4  # characters that a normal form may turn into one
+        return composed * max(map(len, tokenizer.get_vocab(with_added_tokens=True)))
+
+    def encode_marked(self, text: str) -> list[int]:
+        """A prompt that somebody rendered by themselves: markers in it are markers. Empty: how any text begins."""
+        added = self.tokenizer.get_added_tokens_decoder().items()
+        special = {one.content: token for token, one in added if one.special}
+        special |= {marker: self._marker_id(marker) for marker in self.form.markers}
+        markers = "|".join(re.escape(marker) for marker in sorted(special, key=len, reverse=True))
+        parts = re.split(f"({markers})", text) if markers else [text]
+        ids = [token for part in parts for token in ([special[part]] if part in special else self.encode_text(part))]
+        if ids[: len(self.begin_ids)] != self.begin_ids:
+            ids = self.begin_ids + ids
+        return ids or self.ended_ids[:1]
+
+    def prompt(self, turns: Sequence[Turn], speaker: str, *, encoded: Sequence[list[int]] | None = None) -> list[int]:
+        """Tokens after which the model writes the next message of `speaker`. `encoded`: the texts' tokens, if known."""
+        texts = encoded if encoded is not None else self.encode_texts([turn.text for turn in turns])
         ids = list(self.begin_ids)
-        for turn, text_ids in zip(turns, self.encode_texts([turn.text for turn in turns]), strict=True):
+        for turn, text_ids in zip(turns, texts, strict=True):
             ids += self.header(turn.speaker) + text_ids + self.closing_ids
         return ids + self.header(speaker)
 

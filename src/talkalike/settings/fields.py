@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from talkalike.options import BUDGET_TOKENS, SAMPLING
 
 KEY_VARIABLE = "TALKALIKE_API_KEY"  # the default of [serve] api_key_env; it holds a secret, so it is no setting itself
 WORKSPACE_VARIABLE = "TALKALIKE_WORKSPACE"  # where the settings are, so it cannot be one
@@ -145,46 +147,32 @@ class TrainSettings(Section):
     )
 
 
+def _reply_option(key: str) -> Any:
+    """A setting as the table of options declares it."""
+    option = SAMPLING[key]
+    return Field(default=option.default, ge=option.low, le=option.high, description=option.description, examples=[1])
+
+
 class ChatSettings(Section):
     """How replies are sampled, and what the model gets to see."""
 
-    temperature: float = Field(
-        default=0.8, ge=0, le=5, description="Higher is more surprising. 0: always the likeliest token."
-    )
-    top_p: float = Field(
-        default=0.95, gt=0, le=1, description="Keep the likeliest tokens that have this probability together. 1: all."
-    )
-    top_k: int = Field(default=0, ge=0, description="Keep this many of the likeliest tokens. 0: all.")
-    min_p: float = Field(
-        default=0.0, ge=0, lt=1, description="Drop tokens below this share of the likeliest one's probability. 0: none."
-    )
-    repetition_penalty: float = Field(
-        default=1.0, gt=0, le=5, description="Above 1, tokens that were already said become less likely."
-    )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        lt=2**32,
-        description="Makes replies repeatable. Not set: different each time.",
-        examples=[1],
-    )
-    max_tokens: int = Field(default=256, ge=1, description="Tokens in one burst of messages, at most.")
-    max_messages: int = Field(default=8, ge=1, description="Messages in one burst, at most.")
-    best_of: int = Field(
-        default=1,
-        ge=1,
-        le=16,
-        description="Write this many replies and send the one the reward likes best. Costs so many times as much.",
-    )
+    temperature: float = _reply_option("temperature")
+    top_p: float = _reply_option("top_p")
+    top_k: int = _reply_option("top_k")
+    min_p: float = _reply_option("min_p")
+    repetition_penalty: float = _reply_option("repetition_penalty")
+    seed: int | None = _reply_option("seed")
+    max_tokens: int = _reply_option("max_tokens")
+    max_messages: int = _reply_option("max_messages")
+    best_of: int = _reply_option("best_of")
     reward: str = Field(
         default="",
         description="What chooses the best of several replies. Not set: nothing does, and best_of has to be 1.",
         examples=["sentiment"],
         json_schema_extra={"allowed": "a reward model, sentiment, a rules .yaml, classifier:NAME or python:mod.fn"},
     )
-    budget_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = Field(
-        default="auto",
-        description="Tokens of conversation the model sees, newest first. auto: what fits beside the reply.",
+    budget_tokens: Annotated[int, Field(ge=BUDGET_TOKENS.low, le=BUDGET_TOKENS.high)] | Literal["auto"] = Field(
+        default=BUDGET_TOKENS.default, description=BUDGET_TOKENS.description
     )
 
 
@@ -207,6 +195,12 @@ class ServeSettings(Section):
         default="",
         description="Names under which clients reach it through a proxy on this computer, with commas between. "
         "localhost need not be listed.",
+    )
+    origins: str = Field(
+        default="",
+        pattern=r"^\s*(https?://[^\s/*,]+\s*(,\s*https?://[^\s/*,]+\s*)*)?$",
+        description="Web pages whose scripts may use the API from a browser, with commas between. Empty: none.",
+        json_schema_extra={"allowed": 'addresses without a path, such as "https://chat.example.org"'},
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from talkalike.store.store import Store
 
@@ -25,7 +26,8 @@ class SiteSettings:
     `hosts`: the names under which it is reached, besides this computer's own (no ports; ".example.org" with all below).
     `tls`: people reach it by https, so cookies are sent only there. `behind_proxy`: a proxy on this computer tells who
     asks (X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Prefix). `path`: where it lies at that host, such as
-    "/double"; "" at the top. `name`: whose double it is, "" where that is not known.
+    "/double"; "" at the top. `name`: whose double it is, "" where that is not known. `options`: the values of
+    `talkalike.chat.options` that hold where the owner and the visitor set nothing else.
     """
 
     hosts: tuple[str, ...] = ()
@@ -33,6 +35,7 @@ class SiteSettings:
     behind_proxy: bool = False
     path: str = ""
     name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

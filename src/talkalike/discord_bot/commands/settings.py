@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from talkalike.chat.options import DEFAULT, OPTIONS, Option, option, parse
+from talkalike.chat.options import DEFAULT, OPTIONS, option, parse
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.commands.gate import channel_of, gate, gated, server_of, tell
 from talkalike.errors import UserError
+from talkalike.options import Option
 from talkalike.store import scoped
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ async def show(interaction: Interaction, key: str | None = None) -> None:
     resolved = await interaction.client.converser.options(channel_of(interaction))
     lines = []
     for name in chosen:
-        text, source = _text(resolved.value(name)), resolved.source(name)
+        text, source = resolved.words(name), resolved.source(name)
         lines.append(f"{name} = {text} ({source})" if source == DEFAULT else f"**{name} = {text}** (from: {source})")
     if key is not None:
         one = option(key)
-        lines.append(f"{one.description} It takes {one.range}; by default {_text(one.default)}.")
+        lines.append(f"{one.description} It takes {one.range}; by default {one.words(one.default)}.")
         lines.append(f"It can be set for: {', '.join(one.scopes)}.")
     lines += [f"⚠ passed over: {problem}" for problem in resolved.problems]
     await tell(interaction, "\n".join(lines), file_name="settings.txt")
@@ -92,9 +93,9 @@ async def change(interaction: Interaction, key: str, value: str, scope: str | No
     server_id = interaction.guild_id if scope != "bot" else None
     await interaction.client.services.store.run(scoped.put, scope, scope_id, key, parsed, by=by, server_id=server_id)
     resolved = await interaction.client.converser.options(channel_of(interaction))
-    text = f"Done: {key} = {_text(parsed)} for {_where(scope)}."
+    text = f"Done: {key} = {option(key).words(parsed)} for {_where(scope)}."
     if resolved.source(key) not in (scope, DEFAULT):
-        text += f" Right here the {resolved.source(key)}'s own value still holds: {_text(resolved.value(key))}."
+        text += f" Right here the {resolved.source(key)}'s own value still holds: {resolved.words(key)}."
     await tell(interaction, text)
 
 
@@ -113,7 +114,7 @@ async def unset(interaction: Interaction, key: str, scope: str | None = None) ->
     resolved = await interaction.client.converser.options(channel_of(interaction))
     await tell(
         interaction,
-        f"Done. Here {key} is now {_text(resolved.value(key))} (from: {resolved.source(key)}).",
+        f"Done. Here {key} is now {resolved.words(key)} (from: {resolved.source(key)}).",
     )
 
 
@@ -154,16 +155,7 @@ def _parse(interaction: Interaction, key: str, value: str) -> Any:
 def _suggestions(chosen: Option, value: Any) -> list[str]:
     """What holds now, the default, and the ends of the range of a number."""
     ends = () if chosen.type is str else tuple(end for end in (chosen.low, chosen.high) if math.isfinite(end))
-    return ["" if one == "" else _text(one) for one in (value, chosen.default, *ends)]
-
-
-def _text(value: Any) -> str:
-    """A value as a person would type it."""
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return ["" if one == "" else chosen.words(one) for one in (value, chosen.default, *ends)]
 
 
 def _where(scope: str) -> str:

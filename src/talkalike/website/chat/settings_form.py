@@ -48,9 +48,9 @@ def fields(keys: tuple[str, ...], given: Mapping[str, Any], wide: Resolved) -> I
         yield Field(
             key=key,
             label=LABELS[key],
-            value=_words(given[key]) if key in given else "",
-            default=_words(wide.value(key)) or "none",
-            hint=f"{option.description} ({option.range})",
+            value=option.words(given[key]) if key in given else "",
+            default=wide.words(key),
+            hint=option.help,
             switch=option.type is bool,
             long=key == "persona",
         )
@@ -71,11 +71,3 @@ def read(posted: Mapping[str, str]) -> dict[str, Any]:
     if problems:
         raise UserError(" ".join(problems), hint="Nothing was changed.")
     return values
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "none" if value is None else str(value)

@@ -15,6 +15,7 @@ from talkalike.examples.reactions import SIGN, readable
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
 from talkalike.store.talking.values import MOST_PARTS, ConversationRow, MessageKind, MessageRow, Part
+from talkalike.website.services import services
 
 VISITOR, DOUBLE = 1, 2  # author ids: there are two people in a conversation on the website
 VISIBLE = Decision(allowed=True, rule="own conversation", explanation="")
@@ -27,14 +28,15 @@ class Prepared:
 
     talk: ChannelTalk
     sampling: Sampling
-    budget: int
+    budget: int | None
     reactions: bool
 
 
 def options_of(conversation: ConversationRow | None) -> Resolved:
-    """The options that hold: the conversation's own before those of the double as a whole. Reads the store."""
+    """The options that hold: of the conversation, then of the double as a whole, in the store and in the settings."""
     wide = [(scope, values) for scope, values in scoped.layers(None, 0) if scope == "bot"]
-    return resolve([*wide, ("thread", conversation.options if conversation else {})])
+    own = conversation.options if conversation else {}
+    return resolve([("bot", services().settings.options), *wide, ("thread", own)])
 
 
 def prepare(conversation: ConversationRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Prepared:

@@ -1,0 +1,193 @@
+"""The options of a reply, declared once: settings, Discord, the website, the terminal and the API all read this table.
+
+A value outside its bounds is refused where it is written, in a sentence that names the bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from talkalike.errors import UserError
+
+SCOPES = ("bot", "server", "channel", "thread")  # where an option can be set; widest first
+
+_YES = frozenset({"on", "yes", "true", "1"})
+_NO = frozenset({"off", "no", "false", "0"})
+_NONE = frozenset({"none", "off", "random", ""})
+_EMPTY = frozenset({"none", "off", ""})
+_KINDS = {bool: "a switch", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option. `low` and `high` bound a number, or the length of a text; `unit` is what is counted.
+
+    `none`: the word for None where that is a value, else "". `strictest`: the smallest value set anywhere holds, where
+    0 means no limit.
+    """
+
+    key: str
+    type: type[bool] | type[int] | type[float] | type[str]
+    default: Any
+    description: str
+    low: float = 0
+    high: float = math.inf
+    unit: str = ""
+    none: str = ""
+    strictest: bool = False
+    scopes: tuple[str, ...] = SCOPES
+
+    @property
+    def range(self) -> str:
+        """What may be given, in words."""
+        if self.type is bool:
+            return "on or off"
+        unit = self.unit or ("characters" if self.type is str else "")
+        words = f"{_number(self.low)} to {_number(self.high)} {unit}".strip()
+        return f"{words}, or {self.none}" if self.none else words
+
+    @property
+    def help(self) -> str:
+        """What it does and what may be given, in one line."""
+        return f"{self.description} ({self.range})"
+
+    def parse(self, text: str) -> Any:
+        """The value a person typed. Raises UserError in words where it is of the wrong kind or out of bounds."""
+        typed = text.strip()
+        word = typed.lower()
+        if self.none and (word in _NONE or word == self.none):
+            return None
+        value: Any = typed
+        if self.type is bool:
+            value = True if word in _YES else False if word in _NO else typed
+        elif self.type is str:
+            value = "" if word in _EMPTY else typed
+        else:
+            try:
+                value = self.type(typed)
+            except ValueError:
+                value = typed
+        self.check(value)
+        return value
+
+    def check(self, value: Any) -> None:
+        """Raises UserError where this is no value the option can have."""
+        if value is None and self.none:
+            return
+        kinds = (int, float) if self.type is float else (self.type,)
+        fits = type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
+        size = len(value) if isinstance(value, str) else value
+        if fits and (self.type is bool or self.low <= size <= self.high):
+            return
+        given = value
+        if isinstance(value, str):
+            given = f"{size:,} long" if self.type is str else f"'{value[:40]}'"
+        raise UserError(f"The option '{self.key}' is {_KINDS[self.type]}, {self.range}, but was {given}.")
+
+    def words(self, value: Any) -> str:
+        """A value as a person would type it."""
+        if value is None or value == "":
+            return self.none or "none"
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def by_key(*options: Option) -> dict[str, Option]:
+    """These options by their names."""
+    return {option.key: option for option in options}
+
+
+SAMPLING = by_key(
+    Option(
+        key="temperature",
+        type=float,
+        default=0.8,
+        high=5,
+        description="How freely words are chosen. 0: always the likeliest.",
+    ),
+    Option(
+        key="top_p",
+        type=float,
+        default=0.95,
+        high=1,
+        description="Choose among the likeliest words with this much probability together. 1: all; 0: the first.",
+    ),
+    Option(
+        key="top_k",
+        type=int,
+        default=0,
+        high=1_000_000,
+        description="Choose among this many of the likeliest words. 0: all.",
+    ),
+    Option(
+        key="min_p",
+        type=float,
+        default=0.0,
+        high=1,
+        description="Leave out words less likely than this share of the likeliest one. 0: none.",
+    ),
+    Option(
+        key="repetition_penalty",
+        type=float,
+        default=1.0,
+        low=0.5,
+        high=5,
+        description="Above 1: words that occurred become less likely.",
+    ),
+    Option(
+        key="seed",
+        type=int,
+        default=None,
+        high=2**53,  # what JSON keeps exactly everywhere
+        none="none",
+        description="The same seed and the same context give the same reply. None: different every time.",
+    ),
+    Option(
+        key="max_tokens",
+        type=int,
+        default=256,
+        low=1,
+        high=131_072,
+        unit="tokens",
+        description="The longest reply, all its messages together, in tokens.",
+    ),
+    Option(
+        key="max_messages",
+        type=int,
+        default=8,
+        low=1,
+        high=64,
+        unit="messages",
+        description="The most messages in one reply.",
+    ),
+    Option(
+        key="best_of",
+        type=int,
+        default=1,
+        low=1,
+        high=32,
+        unit="replies",
+        description="Write this many replies, send the best by the reward. Costs so many times as much.",
+    ),
+)
+"""How a reply is sampled: the fields of `engine.protocol.Sampling`."""
+
+BUDGET_TOKENS = Option(
+    key="budget_tokens",
+    type=int,
+    default=1500,
+    low=64,
+    high=1_000_000,
+    unit="tokens",
+    none="auto",
+    description="How much of the conversation the model sees, in tokens. auto: all that fits.",
+)
+REPLY = by_key(*SAMPLING.values(), BUDGET_TOKENS)
+"""What can be set for replies in every face."""
