@@ -10,6 +10,7 @@ import typer
 
 from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, new_run, result_of, resumed
 from talkalike.cli.aligning_scores import before_and_after
+from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
@@ -44,13 +45,17 @@ def align_rl(  # signature: typer
     prompts: Annotated[int, typer.Option(min=1, help="Contexts in one step.")] = 16,
     samples: Annotated[int, typer.Option(min=1, help="Replies to each context.")] = 4,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 48,
-    temperature: Annotated[float, typer.Option(help="Of the replies that are practised on.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(callback=above_zero, help="Of the replies that are practised on.")
+    ] = 1.0,
     kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it was.")] = 0.05,
-    kl_target: Annotated[float | None, typer.Option(help="Let the price steer to so many nats a reply.")] = None,
+    kl_target: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Let the price steer to so many nats a reply.")
+    ] = None,
     max_kl: Annotated[float, typer.Option(min=0, help="Stop beyond so many nats a reply; 0: never.")] = 10.0,
     overlong: Annotated[int, typer.Option(min=0, help="The last so many tokens cost up to 1.")] = 0,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by method.")] = None,
-    seed: Annotated[int, typer.Option(help="Of prompts and replies.")] = 0,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of prompts and replies.")] = 0,
     keep_rollouts: Annotated[bool, typer.Option("--keep-rollouts", help="Keep all replies on disk.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,

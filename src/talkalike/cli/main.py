@@ -35,6 +35,7 @@ from talkalike.cli import (
     training,
     web_serving,
 )
+from talkalike.cli.numbers import finite_only
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
 
@@ -118,7 +119,7 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code: 0 done, 2 the user's input, 1 ours, 130 interrupted."""
     try:
-        app(args=list(arguments), prog_name="talkalike")
+        finite_only(typer.main.get_command(app))(args=list(arguments), prog_name="talkalike")
     except SystemExit as end:  # how the command line parser ends, well or with a usage error
         return _ended(end.code)
     except KeyboardInterrupt:

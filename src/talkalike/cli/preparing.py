@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from talkalike.cli.numbers import LONGEST_GAP_HOURS
 from talkalike.cli.output import JsonOption, emit, plain, progress
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
@@ -66,7 +67,8 @@ def prepare(  # signature: typer
         str | None, typer.Option(help="The base model they are for; it is fetched where it is missing.")
     ] = None,
     gap_hours: Annotated[
-        float | None, typer.Option(min=0.01, help="A silence this long ends a session, in every chat.")
+        float | None,
+        typer.Option(min=0.01, max=LONGEST_GAP_HOURS, help="A silence this long ends a session, in every chat."),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=64, help="Longest example.")] = None,
     context_tokens: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.models import ensure_base
+from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import FICTIONAL, console, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
@@ -49,7 +50,9 @@ def chat(  # signature: typer
         str | None,
         typer.Option(metavar="URL", help="Talk to an OpenAI-compatible server instead (key: the setting's)."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed and words give the same replies.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="The same seed and words give the same replies.")
+    ] = None,
     best_of: Annotated[
         int | None, typer.Option(min=1, max=16, help="Write so many replies and send the best; costs so many times.")
     ] = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from talkalike.cli.models import ensure_base
+from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import UserError
@@ -32,9 +33,13 @@ def train(  # signature: typer
     examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
     method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,
     base: Annotated[str | None, typer.Option(help="The base model. Default: the one the examples are for.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the examples, at most.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after this long, schedule fitted to it.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Passes over the examples, at most.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Stop after this long, schedule fitted to it.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Highest learning rate.")] = None,
     tracker: Annotated[
         list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
     ] = None,
@@ -117,9 +122,6 @@ def _config(
     settings, model = opened.settings.train, opened.settings.model
     method = given.get("method", settings.method)
     rate = given.get("lr", settings.lr)
-    for key in ("epochs", "minutes", "lr"):
-        if given.get(key, 1) <= 0:
-            raise UserError(f"--{key} must be above 0.")
     return TrainConfig(
         name=_free_name(opened, chosen, name),
         base=base or chosen.manifest.base,
