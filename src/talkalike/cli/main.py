@@ -6,6 +6,7 @@ Nothing heavy is imported here: `--help` has to be quick. Every command imports 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -64,14 +65,20 @@ ORDER = (
 )
 
 
-class _InOrder(TyperGroup):
+class _Commands(TyperGroup):
+    """All of the program: in the order that a person needs them, and taking no number that is none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        finite_only(self)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
 app = typer.Typer(
     name="talkalike",
-    cls=_InOrder,
+    cls=_Commands,
     help="Train an AI that talks like you from your own chat exports, and talk to it.",
     epilog="Start with: talkalike init DIR, then import, people, prepare, train and chat inside it.",
     no_args_is_help=True,
@@ -119,7 +126,7 @@ def options(
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code: 0 done, 2 the user's input, 1 ours, 130 interrupted."""
     try:
-        finite_only(typer.main.get_command(app))(args=list(arguments), prog_name="talkalike")
+        app(args=list(arguments), prog_name="talkalike")
     except SystemExit as end:  # how the command line parser ends, well or with a usage error
         return _ended(end.code)
     except KeyboardInterrupt:
@@ -179,8 +186,15 @@ def _apologise() -> int:
     return 1
 
 
+def _end_as_by_ctrl_c(_signal: int, _frame: object) -> None:
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):  # started in the background by a script
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> None:
-    """The entry point of the program."""
+    """The entry point of the program. Who asks it to end by SIGTERM gets what Ctrl-C gets: work is saved, files go."""
+    signal.signal(signal.SIGTERM, _end_as_by_ctrl_c)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one

@@ -18,13 +18,12 @@ def above_zero(value: float | None) -> float | None:
     return value
 
 
-def finite_only(command: Any) -> Any:
-    """The command, and all below it, whose options refuse what Python reads as a number but is none: nan and inf."""
+def finite_only(command: Any) -> None:
+    """Makes the options of the command, and of all below it, refuse what is no number though Python reads it: nan, inf."""
     for param in command.params:
         param.callback = _finite_before(param.callback)
     for below in getattr(command, "commands", {}).values():
         finite_only(below)
-    return command
 
 
 def _finite_before(callback: Any) -> Any:

@@ -223,21 +223,25 @@ def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
 
 @contextmanager
 def polite_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop after the step; a second one interrupts at once."""
-    asked = False
+    """Ctrl-C, or SIGTERM, asks to stop after the step; a second Ctrl-C interrupts at once.
 
-    def ask(_signal: int, _frame: object) -> None:
-        nonlocal asked
-        if asked:
+    SIGTERM never does: a computer that shuts down, and the keeper of a job, may send both.
+    """
+    asked: set[int] = set()
+
+    def ask(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and number in asked:
             raise KeyboardInterrupt
-        asked = True
-        say("Stopping after this step, then saving (Ctrl-C again: at once) …")
+        if not asked:
+            say("Stopping after this step, then saving (Ctrl-C again: at once) …")
+        asked.add(number)
 
-    previous = signal.signal(signal.SIGINT, ask)
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _show(screen: Console, finished: Finished, plot: Path) -> None:
