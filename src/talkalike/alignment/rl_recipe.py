@@ -158,7 +158,7 @@ class _Recipe:
         if self.accelerator.is_main_process:
             self.run.record_replies(self.progress.step, self.guard.shown())
             folder = self.catalog.path(self.config.name)
-            kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
+            kind = self.roles.save(POLICY, folder, base=self.catalog.address(lineage(self.double)[0]))
             card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
             self.catalog.save_card(card)
             self.describe("stopped" if reason == "stopped" else "finished")

@@ -19,7 +19,7 @@ def above_zero(value: float | None) -> float | None:
 
 
 def finite_only(command: Any) -> None:
-    """Makes the options of the command, and of all below it, refuse what is no number though Python reads it: nan, inf."""
+    """Lets no option of the command, or of any below it, take what Python reads as a number but is none: nan, inf."""
     for param in command.params:
         param.callback = _finite_before(param.callback)
     for below in getattr(command, "commands", {}).values():

@@ -198,7 +198,7 @@ class _Recipe:
             _assign(self.trainable, best)
         config, manifest = self.config, self.examples.manifest
         folder = self.catalog.path(config.name)
-        save_trained(self.trainable, folder, base_name=config.base, dtype=self.dtype)
+        save_trained(self.trainable, folder, base=self.catalog.address(config.base), dtype=self.dtype)
         if config.adapter.method in {"full", "last-n"}:
             _copy_tokenizer(self.catalog.path(config.base), folder)
         _assign(self.trainable, current)
