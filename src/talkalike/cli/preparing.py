@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
-from talkalike.cli.output import JsonOption, emit, plain, progress
+from talkalike.cli.output import JsonOption, emit, plain, progress, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 
@@ -120,7 +120,7 @@ def make_examples(
     from talkalike.examples.prepare import Target
     from talkalike.examples.prepare import prepare as prepare_examples
     from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import load_tokenizer
+    from talkalike.models.tokenizer import context_length, load_tokenizer
 
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
@@ -128,7 +128,12 @@ def make_examples(
     folder = opened.examples / _checked(wanted)
     settings = prepare_settings(opened.settings, overrides or Overrides())
     card = ensure_base(opened, base or opened.settings.model.base)
-    renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
+    base_folder = opened.catalog().path(card.name)
+    renderer = Renderer(load_tokenizer(base_folder))
+    reads = context_length(base_folder) or settings.max_tokens
+    if reads < settings.max_tokens:
+        say(f"Examples have at most {reads:,} tokens, not {settings.max_tokens:,}: {card.name} reads no more.")
+        settings = dataclasses.replace(settings, max_tokens=reads)
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
         return prepare_examples(
             archive,

@@ -31,6 +31,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.began = time.monotonic()  # the work in it: minutes are counted from here
 
     @property
     def name(self) -> str:
