@@ -84,16 +84,18 @@ def test_wrong_trainings_are_refused(copy: Path) -> None:
     for options, told in (
         (["--name", "first"], "There is a model 'first' already."),
         (["--name", "../up"], "cannot be a model's name"),
-        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--epochs", "0"], "Invalid value for '--epochs': It must be above 0."),
         (["--examples", "three"], "no examples called 'three'"),
         (["--base", "nothing"], "no base model 'nothing'"),
         (["--tracker", "paper"], "no tracker 'paper'"),
         (["--tracker", "wandb"], "pip install 'talkalike[trackers]'"),
         (["--resume"], "no unfinished training"),
+        (["--name", "hasty", "--minutes", "0.001"], "0.001 minutes are over before the first step"),
         (["--resume", "--epochs", "2"], "--resume goes on with the training as it was started"),
     ):
         done = talkalike("train", *options, "-w", copy)
         assert (done.code, told in done.err) == (2, True), done.err
+    assert not Catalog(copy / "models").exists("hasty")
     with only_training(copy / "runs"):
         done = talkalike("train", "-w", copy)
     assert (done.code, "Another training is running" in done.err) == (2, True)

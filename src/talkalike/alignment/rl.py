@@ -111,11 +111,8 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
         _remember_first(progress, settings.shaping.normalise, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
     statistics = UpdateStatistics()
-    factor = learning_rate_factor(
-        progress.share(settings.steps, settings.minutes),
-        schedule=settings.update.schedule,
-        warmup=settings.update.warmup,
-    )
+    done = progress.share(settings.steps, settings.minutes)
+    factor = learning_rate_factor(done, schedule=settings.update.schedule, warmup=settings.update.warmup)
     if not stop:
         advantages_NT, returns_NT = advantages(learner, progress, batch)
         targets = Targets(
