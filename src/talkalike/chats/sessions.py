@@ -46,7 +46,7 @@ def split_sessions(
     A silence of at least `gap_ms` ends a session. A session whose weights sum up to more than `max_weight` is split
     at its longest silence that leaves an eighth of the limit or more on both sides (any silence where there is none
     such), the parts likewise. Of equal silences the one nearest the middle is taken, so that logs without seconds
-    come apart evenly. A message that `answers` the one before it is cut off from it only where there is no other place.
+    come apart evenly. A message that `answers` the one before it stays with it unless the two are over the limit.
     A message heavier than the limit is a session of its own. Weights are not negative.
     """
     if gap_ms <= 0 or max_weight <= 0:
@@ -127,7 +127,7 @@ def _cut(
     smallest = -(-max_weight // _SMALLEST_PART)
     low = bisect_left(ends, ends[start] + smallest, start, stop + 1)
     high = bisect_right(ends, ends[stop] - smallest, start, stop + 1) - 1
-    if low > high:  # one message holds nearly all of it
+    if low > high or not longest.of(low, high + 1):  # one message holds nearly all of it, or only answers begin there
         low, high = start + 1, stop - 1
     equal = places[longest.of(low, high + 1)]
     equal_low, equal_high = bisect_left(equal, low), bisect_right(equal, high)

@@ -41,6 +41,8 @@ def cut_apart(turn: Turn, limit: int, count_tokens: CountTokens) -> list[str]:
     while rest and _cost(turn, rest, count_tokens) > limit:
         fits = _most_that_fits(len(rest), limit, lambda kept: _cost(turn, rest[:kept], count_tokens) <= limit)  # noqa: B023
         stop = _edge(rest, max(1, fits))
+        while stop > 1 and _cost(turn, rest[:stop].strip(), count_tokens) > limit:
+            stop -= 1  # less text can be more tokens
         pieces.append(rest[:stop].strip())
         rest = rest[stop:].strip()
     return [*pieces, rest] if rest else pieces
