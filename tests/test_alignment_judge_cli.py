@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,24 @@ def test_critique_writes_corrections(workspace: Path, tmp_path: Path, capsys: py
     assert file.stat().st_mode & 0o077 == 0 and labels(workspace) == []
     with pytest.raises(UserError, match="is there already"):
         judged(workspace, "--critique", file)
+
+
+def test_a_judge_that_is_asked_to_end_keeps_what_it_judged(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, stored = ai_labels.put, []
+
+    def put_then_asked(*arguments: Any) -> Any:
+        stored.append(put(*arguments))
+        if len(stored) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return stored[-1]
+
+    monkeypatch.setattr(ai_labels, "put", put_then_asked)
+    judged(workspace, "--min-kappa", "-1", "--json")
+    captured = capsys.readouterr()
+    assert "Stopping after this step" in captured.err
+    assert json.loads(captured.out)["labels"] == len(labels(workspace)) == len(stored) < JUDGED + OPEN
 
 
 def test_an_empty_workspace_says_that_people_come_first(tmp_workspace: Path) -> None:

@@ -38,7 +38,7 @@ def double(catalog: Catalog, method: str = "lora", base: str = "tiny") -> Path:
     trainable = make_trainable(network, AdapterSettings(method=method, rank=3, prompt_length=4), seed=1)
     disturb(dict(trainable.parameters), seed=2)
     folder = catalog.path(f"anna-{method}")
-    save_trained(trainable, folder, base_name=base, dtype=torch.float32)
+    save_trained(trainable, folder, base=base, dtype=torch.float32)
     shutil.copy(catalog.path(base) / "tokenizer.json", folder)
     kind = "adapter" if method in {"lora", "dora", "prompt"} else "full"
     catalog.save_card(Card(name=folder.name, kind=kind, created="2026-01-02T00:00:00+00:00", parents=(base,)))
@@ -119,7 +119,7 @@ def test_a_policy_loads_like_any_double(method: str, catalog: Catalog) -> None:
     roles.add("policy", LORA)
     disturb(roles.parameters("policy"))
     base = {"lora": "tiny", "dora": "tiny", "full": "anna-full"}[method]
-    kind = roles.save("policy", catalog.path("anna-rl"), base_name=base)
+    kind = roles.save("policy", catalog.path("anna-rl"), base=base)
     assert kind == {"lora": "adapter", "dora": "full", "full": "adapter"}[method]
     catalog.save_card(Card(name="anna-rl", kind=kind, created="2026-01-03T00:00:00+00:00", parents=(base,)))
     loaded = load_for_inference(catalog.path("anna-rl"), catalog=catalog, dtype="float32", device="cpu")
@@ -140,7 +140,7 @@ def test_an_aligned_double_can_be_aligned_again(catalog: Catalog) -> None:
         roles.add("policy", LORA, seed=round_)
         disturb(roles.parameters("policy"), seed=round_)
         source = catalog.path(f"anna-rl-{round_}")
-        roles.save("policy", source, base_name="tiny")
+        roles.save("policy", source, base="tiny")
         catalog.save_card(Card(name=source.name, kind="adapter", created="2026-01-03", parents=("tiny", "anna-lora")))
     loaded = load_for_inference(source, catalog=catalog, dtype="float32", device="cpu")
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_copied_weights_are_saved_as_a_whole_model(method: str, catalog: Catalog
     roles = opened(double(catalog), catalog)
     roles.add("policy", AdapterSettings(method=method, last_layers=1))
     disturb(roles.parameters("policy"), size=0.02)
-    assert roles.save("policy", catalog.path("anna-rl"), base_name="tiny") == "full"
+    assert roles.save("policy", catalog.path("anna-rl"), base="tiny") == "full"
     loaded = load_for_inference(catalog.path("anna-rl"), catalog=catalog, dtype="float32", device="cpu")
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(IDS).logits, logits(roles, "policy"), atol=1e-5, rtol=1e-5)
@@ -164,7 +164,7 @@ def test_a_role_saved_alone_comes_back_onto_the_same_reference(catalog: Catalog)
     roles = opened(folder, catalog)
     roles.add("reward", LORA)
     disturb(roles.parameters("reward"))
-    roles.save("reward", catalog.path("taste"), base_name=folder.name, alone=True)
+    roles.save("reward", catalog.path("taste"), base=folder.name, alone=True)
     again = opened(folder, catalog)
     again.load("reward", catalog.path("taste"))
     assert torch.equal(logits(again, "reward"), logits(roles, "reward"))
@@ -181,7 +181,7 @@ def test_conv1d_layers_are_adapted_and_saved_too(catalog: Catalog) -> None:
     roles = opened(catalog.path("gpt"), catalog)
     roles.add("policy", LORA)
     disturb(roles.parameters("policy"))
-    assert roles.save("policy", catalog.path("gpt-rl"), base_name="gpt") == "adapter"
+    assert roles.save("policy", catalog.path("gpt-rl"), base="gpt") == "adapter"
     catalog.save_card(Card(name="gpt-rl", kind="adapter", created="2026-01-02", parents=("gpt",)))
     loaded = load_for_inference(catalog.path("gpt-rl"), catalog=catalog, dtype="float32", device="cpu")
     with torch.no_grad():

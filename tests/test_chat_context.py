@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from talkalike.chat.context import PINNED, STAY, Item, Seen, select
+from talkalike.chat.context import PINNED, SHORT, STAY, Item, Seen, select
 from talkalike.chat.conversation import BEFORE_RESET, Conversation
 from talkalike.errors import UserError
+from talkalike.examples.fitting import MARK
 from talkalike.examples.render import Renderer, Turn
 
 
@@ -67,12 +68,16 @@ def check(items: list[Item], seen: Seen, count) -> None:
     assert bool(kept) == bool(allowed)
     assert all(one.why for one in seen.kept + seen.left_out), "everything has its reason"
     by_id = {item.id: item for item in items}
-    for one in seen.kept[:-1] + seen.left_out[:-1]:
+    for one in seen.left_out:
         assert one.turn == by_id[one.id].turn
-    if kept:
-        newest = by_id[kept[-1]].turn
-        assert newest.text.endswith(seen.kept[-1].turn.text)
-        assert newest.speaker == seen.kept[-1].turn.speaker
+    for one in seen.kept:
+        turn, longest = by_id[one.id].turn, max(SHORT, seen.budget // 2)
+        assert one.turn.speaker == turn.speaker
+        if one.turn != turn:
+            assert count((turn,))[0] > min(longest, seen.budget - sum(pin.tokens for pin in pins))
+            head, _, tail = one.turn.text.partition(MARK)
+            assert turn.text.startswith(head) and turn.text.endswith(tail), "only the middle is left out"
+            assert one.why.endswith("characters)") and one.tokens <= longest
 
 
 some = st.sets(st.integers(0, 11))
@@ -142,7 +147,7 @@ def test_pinned_messages_leave_half_of_the_budget_to_the_conversation() -> None:
 def test_the_newest_message_is_answered_even_where_it_is_pinned() -> None:
     seen = select(items_of("a", "word " * 100, pinned={0, 1}), budget=20, count_tokens=words)
     assert [(one.id, one.pinned) for one in seen.kept] == [("0", True), ("1", False)]
-    assert "its beginning cut" in seen.kept[1].why
+    assert "its middle left out" in seen.kept[1].why
 
 
 def test_prompt_begins_at_the_same_place_behind_a_pin_too() -> None:
@@ -162,27 +167,41 @@ def test_remembered_beginning_is_given_up_when_the_budget_was_raised() -> None:
     assert seen.tokens > STAY * 300
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=60, max_size=400), st.integers(20, 60))
-def test_newest_message_longer_than_the_budget_keeps_its_end(text, budget) -> None:
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=60, max_size=400), st.integers(24, 200))
+def test_a_message_longer_than_half_of_the_budget_keeps_its_ends(text, budget) -> None:
     count = bytes_counter()
-    items = items_of("before", text)
-    seen = select(items, budget=budget, count_tokens=count)
+    items = items_of("before", text, "and after?")
+    for seen in (
+        select(items, budget=budget, count_tokens=count),
+        select(items[:2], budget=budget, count_tokens=count),
+    ):
+        check(items[: len(seen.kept) + len(seen.left_out)], seen, count)
+    (long,) = [one for one in seen.kept if one.id == "1"]
+    if long.turn.text != text:
+        gone = len(text) - len(long.turn.text)
+        assert long.why == (
+            f"within the budget of {budget} tokens, its middle left out ({gone:,} of {len(text):,} characters)"
+        )
+
+
+def test_a_long_question_does_not_take_all_that_was_said_before() -> None:
+    count = bytes_counter()
+    items = items_of("who has seen the cat?", "well, " * 300 + "so what do you think?", "no idea", "and you?")
+    seen = select(items, budget=400, count_tokens=count)
     check(items, seen, count)
-    assert len(seen.kept) == 1
-    if seen.kept[0].turn.text != text:
-        gone = len(text) - len(seen.kept[0].turn.text)
-        assert seen.kept[0].why.startswith("the newest message, its beginning cut to fit the budget of")
-        assert seen.kept[0].why.endswith(f"({gone:,} of {len(text):,} characters left out)")
-        room = budget - count((Turn("anna", ""),))[0]
-        assert len(seen.kept[0].turn.text.encode()) > room // 2 - 4, "no more than half is cut to begin at a word"
+    assert [one.id for one in seen.kept] == ["0", "1", "2", "3"]
+    assert seen.kept[1].turn.text.startswith("well, well, ")
+    assert seen.kept[1].turn.text.endswith(" so what do you think?")
+    later = select([*items, *items_of(*["x"] * 4, "y")[4:]], budget=400, count_tokens=count, start=seen.start)
+    assert later.kept[1] == seen.kept[1], "what was read already stays as it was"
 
 
-@pytest.mark.parametrize("budget", range(40, 62))
-def test_cut_begins_at_a_word(budget) -> None:
+@pytest.mark.parametrize("budget", range(50, 70))
+def test_cuts_are_between_words(budget) -> None:
     text = "abcdefghij " * 20
     seen = select([Item(id="0", turn=Turn("ben", text))], budget=budget, count_tokens=bytes_counter())
-    assert seen.kept[0].turn.text.startswith("abcdefghij ")
-    assert budget - 20 <= seen.tokens <= budget
+    assert set(seen.kept[0].turn.text.split()) == {"abcdefghij", "[…]"}
+    assert min(budget, SHORT) - 24 <= seen.tokens <= min(budget, SHORT)
 
 
 def test_budget_without_room_for_a_header_is_an_error() -> None:

@@ -269,3 +269,24 @@ def test_a_reader_who_leaves_is_no_fault(imported: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+@pytest.mark.parametrize("background", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)"])
+def test_sigterm_ends_every_command_as_ctrl_c_does(background: str) -> None:
+    """Also where a script started it in the background, with Ctrl-C switched off."""
+    code = (
+        "import os, signal, time; from talkalike.cli import main as program\n"
+        + background
+        + """
+def forever(**_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    finally:
+        print("tidied")
+program.app = forever
+program.main()
+"""
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (main.INTERRUPTED, "tidied\n"), done.stderr

@@ -22,6 +22,7 @@ from openai import OpenAI
 
 from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
 from talkalike.cli.engines import WorkspaceEngines
+from talkalike.cli.training import polite_interrupt
 from talkalike.cli.training_screen import sparkline
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
@@ -83,16 +84,18 @@ def test_wrong_trainings_are_refused(copy: Path) -> None:
     for options, told in (
         (["--name", "first"], "There is a model 'first' already."),
         (["--name", "../up"], "cannot be a model's name"),
-        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--epochs", "0"], "Invalid value for '--epochs': It must be above 0."),
         (["--examples", "three"], "no examples called 'three'"),
         (["--base", "nothing"], "no base model 'nothing'"),
         (["--tracker", "paper"], "no tracker 'paper'"),
         (["--tracker", "wandb"], "pip install 'talkalike[trackers]'"),
         (["--resume"], "no unfinished training"),
+        (["--name", "hasty", "--minutes", "0.001"], "0.001 minutes are over before the first step"),
         (["--resume", "--epochs", "2"], "--resume goes on with the training as it was started"),
     ):
         done = talkalike("train", *options, "-w", copy)
         assert (done.code, told in done.err) == (2, True), done.err
+    assert not Catalog(copy / "models").exists("hasty")
     with only_training(copy / "runs"):
         done = talkalike("train", "-w", copy)
     assert (done.code, "Another training is running" in done.err) == (2, True)
@@ -107,17 +110,18 @@ def test_examples_in_another_vocabulary_are_refused(copy: Path, tmp_path: Path) 
     assert (done.code, "in the vocabulary of 'tiny'" in done.err) == (2, True)
 
 
-def test_ctrl_c_saves_and_resume_goes_on(copy: Path) -> None:
+def test_who_is_asked_to_end_saves_and_resume_goes_on(copy: Path) -> None:
     command = [*PROGRAM, "train", "--name", "cut", "--epochs", "40", "-w", str(copy)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not any(len(RunFolder(run).metrics()) > 3 for run in (copy / "runs").glob("cut-*")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):  # as a computer does that shuts down
+            process.send_signal(number)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "Stopping after this step" in err
+    assert err.count("Stopping after this step") == 1
     assert "talkalike train --resume" in out
     run = RunFolder(next((copy / "runs").glob("cut-*")))
     stopped_at = max(line["step"] for line in run.metrics() if "loss" in line)
@@ -131,6 +135,24 @@ def test_ctrl_c_saves_and_resume_goes_on(copy: Path) -> None:
     assert steps == list(range(1, max(steps) + 1))
     assert max(steps) > stopped_at
     assert (resumed["model"], resumed["ended"]) == ("cut", "finished")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "at_once"), [("2", False), ("15", False), ("2 15", False), ("15 2 15", False), ("2 2", True)]
+)
+def test_only_a_second_ctrl_c_interrupts_at_once(numbers: str, at_once: bool) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    interrupted = False
+    with polite_interrupt() as should_stop:
+        assert not should_stop()
+        try:
+            for number in numbers.split():
+                signal.raise_signal(int(number))
+        except KeyboardInterrupt:
+            interrupted = True
+        assert should_stop()
+    assert interrupted is at_once
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def about_steps(run: RunFolder) -> float:

@@ -322,11 +322,10 @@ async def test_a_newest_message_of_2000_characters_is_answered_with_a_note_on_wh
     events = await reply(talk, engine)
     assert isinstance(events[-1], Finished)
     kept = events[0].seen.kept
-    assert [one.id for one in kept] == ["persona", "2"]
-    assert kept[1].turn.text.endswith("word final"), "the file goes before the person's own words"
-    left = len(items(history, marks=Marks())[1].turn.text) - len(kept[1].turn.text)
-    assert f"its beginning cut to fit the budget of 100 tokens ({left:,} of " in kept[1].why
-    assert events[0].seen.left_out[0].why == "over the budget of 100 tokens"
+    assert [one.id for one in kept] == ["persona", "1", "2"]
+    assert kept[2].turn.text.endswith("word final"), "the file stands before the person's own words"
+    left = len(items(history, marks=Marks())[1].turn.text) - len(kept[2].turn.text)
+    assert f"within the budget of 100 tokens, its middle left out ({left:,} of " in kept[2].why
 
 
 async def test_an_empty_channel_is_no_trouble() -> None:

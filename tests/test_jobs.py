@@ -113,6 +113,30 @@ def test_stopping_lets_it_save_first(folder: Path) -> None:
     assert not job.stop(folder)
 
 
+def test_patience_follows_how_long_the_job_s_steps_take(folder: Path) -> None:
+    def patience(*ago: float) -> float:
+        """What it is given where something was measured so many seconds ago."""
+        lines = [json.dumps({"step": step, "at": time.time() - each}) for step, each in enumerate(ago)]
+        write(folder / "job.json", {**json.loads((folder / "job.json").read_text()), "began": "2026-01-01T00:00:00Z"})
+        (folder / "metrics.jsonl").write_text("\n".join([*lines, "damaged", '{"step": 9}']))
+        assert job.stop(folder)
+        found = job.status(folder)
+        assert found is not None and found.stopping
+        return found.patience
+
+    job.start(python(STUBBORN), folder)
+    until(lambda: said(folder, "ready"))
+    assert patience() == 60.0
+    assert patience(31, 21, 11, 1) == 60.0
+    assert patience(300, 200, 100, 90) == pytest.approx(300, abs=3)
+    assert patience(150, 149) == pytest.approx(447, abs=3)  # the step it is in takes longer than any before
+    years = 5e8
+    assert patience(years + 500, years, 2, 1) == 60.0  # before this job began
+    assert not said(folder, "no\nno")
+    job.stop(folder, patience=(0.1, 0.1))
+    assert ended(folder).state is State.STOPPED
+
+
 def test_who_does_not_listen_is_killed_with_its_children(folder: Path) -> None:
     parent = (
         f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
@@ -158,6 +182,7 @@ def test_without_its_keeper_a_job_can_still_be_stopped(folder: Path) -> None:
     described = json.loads((folder / "job.json").read_text())
     os.kill(described["keeper_pid"], signal.SIGKILL)
     until(lambda: process.identity(described["keeper_pid"]) is None)
+    assert job.stop(folder, patience=(600.0, 600.0))  # returns at once
     assert job.stop(folder, patience=(0.2, 0.2))
     until(lambda: process.identity(described["pid"]) is None)
 

@@ -167,6 +167,23 @@ def test_a_training_is_started_watched_and_stopped(
     assert page.count("Training mira-9") == 2 and "Save and stop" in page
 
 
+def test_a_stop_that_takes_long_is_explained_meanwhile(person: Callable[..., Any], services: Services) -> None:
+    fill(services.root)
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGINT, lambda *_: None); print('up', flush=True); time.sleep(600)"
+    )
+    services.trainings = FakeTrainings(services.root, program=stubborn)
+    owner = person("owner")
+    address = begin(owner)
+    wait_for(lambda: ">up" in owner.get(address).content.decode())
+    page = owner.post(f"{address}stop/", follow=True).content.decode()
+    assert "stopping" in page and "If that takes longer than 1 min 0 s, it is ended as it is" in page
+    (one,) = job.jobs(services.root / "runs")
+    job.stop(one.folder, patience=(0.1, 0.1))
+    page = wait_for(lambda: "stopping" not in (text := owner.get(address).content.decode()) and text)
+    assert "If that takes longer" not in page
+
+
 def test_a_training_that_cannot_start_says_why(person: Callable[..., Any], services: Services) -> None:
     fill(services.root)
     services.trainings = FakeTrainings(services.root, program="print('error: no memory'); raise SystemExit(2)")

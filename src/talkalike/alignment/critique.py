@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ class Revised:
 
 async def revisions(
     engine: Engine,
-    replies: Sequence[JudgedReply],
+    replies: Iterable[JudgedReply],
     rules: Sequence[Rule],
     *,
     sampling: Sampling,

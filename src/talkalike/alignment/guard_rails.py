@@ -93,10 +93,13 @@ class GuardRails:
         """How well the role predicts what was really written in held-out conversations: one pass, no replies.
 
         Bits are of all learned tokens (text, closing marker, who is next); a message counts one character more than it
-        has, for its end.
+        has, for its end. Nothing where nothing is held out.
         """
         heldout = self.examples.split("heldout")
-        chosen = range(0, len(heldout), max(1, -(-len(heldout) // _DOCUMENTS)))
+        measurable = heldout.measurable
+        chosen = measurable[:: max(1, -(-len(measurable) // _DOCUMENTS))]
+        if not chosen:
+            return {}
         with self.roles.use(self.role) as network:
             trainable = Trainable(network=network, parameters={}, settings=AdapterSettings())
             loss = mean_loss(trainable, heldout, chosen, self.accelerator)

@@ -183,7 +183,7 @@ class _Recipe(FeedbackRecipe):
             return PreferenceFinished(reason=reason, card=card, seconds=self.progress.seconds)
         if reason != "stopped":
             folder = self.catalog.path(self.config.name)
-            kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
+            kind = self.roles.save(POLICY, folder, base=self.catalog.address(lineage(self.double)[0]))
             card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
             self.catalog.save_card(card)
         self.describe(reason)

@@ -9,6 +9,7 @@ import numpy as np
 
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.fitting import newest_that_fit
 from talkalike.examples.render import Renderer, Turn
 
 
@@ -56,11 +57,6 @@ def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[i
 
 
 def newest(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
+    """The newest of the turns with which the prompt has at most so many tokens."""
     room = max_tokens - len(renderer.begin_ids) - len(renderer.header(speaker))
-    kept = 0
-    for turn in reversed(turns):
-        room -= renderer.turn_cost(turn.speaker, len(renderer.encode_text(turn.text)))
-        if room < 0:
-            break
-        kept += 1
-    return turns[len(turns) - kept :]
+    return newest_that_fit(turns, room, renderer.count_tokens)

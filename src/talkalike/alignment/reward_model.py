@@ -183,7 +183,7 @@ class RewardModel:
         for member, name in enumerate(self.names):
             place = folder / f"member-{member}"
             if self.form.adapter.method == "lora":
-                self.roles.save(name, place, base_name=self.form.reference, alone=True)
+                self.roles.save(name, place, base=self.form.reference, alone=True)
                 continue
             place.mkdir(exist_ok=True)
             with disk_errors():

@@ -48,7 +48,7 @@ class Task:
 def rl_steps(
     learner: Learner, task: Task, progress: RLProgress, memory: RolloutMemory | None = None
 ) -> Iterator[RLStep]:
-    """Practises until the steps are used up or something has to stop it, yielding after each step."""
+    """Practises until steps or minutes are used up or something has to stop it, yielding after each step."""
     settings, processes = learner.settings, learner.accelerator.num_processes
     if settings.prompts % processes:
         raise UserError(
@@ -58,7 +58,8 @@ def rl_steps(
     if progress.step == 0:
         progress.kl_coefficient = settings.shaping.kl
     learner.roles.network.eval()
-    while progress.step < settings.steps:
+    seconds = 0.0  # of the latest step: the next one takes as long
+    while progress.step < settings.steps and progress.has_time(seconds, settings.minutes):
         start = time.perf_counter()
         rollouts, samples, scores = practise(learner, task, progress.step)
         if memory is not None:
@@ -66,13 +67,15 @@ def rl_steps(
         step = _learn(learner, progress, rollouts, scores)
         if step.index == 1 or step.stop or step.index % settings.show_every == 0:
             step = dataclasses.replace(step, shown=shown(samples, scores, settings.shown))
-        step = dataclasses.replace(step, seconds=time.perf_counter() - start)
-        progress.seconds += step.seconds
+        after = time.perf_counter()
+        seconds = after - start
+        progress.seconds += seconds
         if not step.stop:
             progress.step += 1
-        yield step
+        yield dataclasses.replace(step, seconds=seconds)
         if step.stop:
             return
+        progress.seconds += time.perf_counter() - after
 
 
 def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[Sample], list[float]]:
@@ -108,9 +111,8 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
         _remember_first(progress, settings.shaping.normalise, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
     statistics = UpdateStatistics()
-    factor = learning_rate_factor(
-        progress.step / settings.steps, schedule=settings.update.schedule, warmup=settings.update.warmup
-    )
+    done = progress.share(settings.steps, settings.minutes)
+    factor = learning_rate_factor(done, schedule=settings.update.schedule, warmup=settings.update.warmup)
     if not stop:
         advantages_NT, returns_NT = advantages(learner, progress, batch)
         targets = Targets(

@@ -66,7 +66,10 @@ class RLStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLFinished:
-    """The model is in the catalog. `reason`: finished, stopped (resumable), kl or collapse (the last sound state)."""
+    """The model is in the catalog.
+
+    `reason`: finished, minutes (they were over), stopped (resumable), kl or collapse (the last sound state).
+    """
 
     reason: str
     card: Card
@@ -152,13 +155,29 @@ class _Recipe:
         if self.accelerator.is_main_process:
             self.run.forget_after(self.progress.step)
 
+    def begin(self, looked: float) -> None:
+        """Notes what loading took, with a first look of so many seconds, as there will be one at the end.
+
+        Raises UserError where no time is left for a single step.
+        """
+        progress, minutes = self.progress, self.config.settings.minutes
+        progress.seconds += time.monotonic() - self.run.began
+        if progress.step == 0:
+            progress.loading, progress.ending = progress.seconds, looked
+        if progress.step == 0 and not progress.has_time(0.0, minutes):
+            raise UserError(
+                f"{minutes:g} minutes are over before the first step: loading the model and measuring it as it is took "
+                f"{progress.loading:.0f} seconds, and measuring it in the end takes {looked:.0f}.",
+                hint="No model was made. Give it more --minutes.",
+            )
+
     def finish(self, reason: str) -> RLFinished:
         after = self.guard.look()
         card = self._card(reason, after)
         if self.accelerator.is_main_process:
             self.run.record_replies(self.progress.step, self.guard.shown())
             folder = self.catalog.path(self.config.name)
-            kind = self.roles.save(POLICY, folder, base_name=lineage(self.double)[0])
+            kind = self.roles.save(POLICY, folder, base=self.catalog.address(lineage(self.double)[0]))
             card = dataclasses.replace(card, kind=kind, parents=lineage(self.double, whole=kind == "full"))
             self.catalog.save_card(card)
             self.describe("stopped" if reason == "stopped" else "finished")
@@ -231,12 +250,14 @@ def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent
     if recipe.accelerator.is_main_process:
         recipe.describe("running")
     yield recipe.started()
+    start = time.monotonic()
     if not recipe.before:
         recipe.before = recipe.guard.look()
         if recipe.accelerator.is_main_process:
             recipe.run.record_replies(0, recipe.guard.shown())
+    recipe.begin(time.monotonic() - start)
     saved_at = time.monotonic()
-    reason = "finished"
+    reason = ""
     for step in rl_steps(recipe.learner, recipe.task, recipe.progress, recipe.memory):
         recipe.record(step)
         yield step
@@ -251,4 +272,5 @@ def _align(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[RLEvent
             saved_at = time.monotonic()
     if reason == "stopped":
         recipe.checkpoint()
-    yield recipe.finish(reason)
+    over = recipe.progress.step >= recipe.config.settings.steps
+    yield recipe.finish(reason or ("finished" if over else "minutes"))

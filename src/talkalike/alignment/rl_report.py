@@ -12,14 +12,13 @@ from talkalike.alignment.experience import Batch
 from talkalike.alignment.learner import Learner, UpdateStatistics
 from talkalike.alignment.policy_losses import kl_terms
 from talkalike.alignment.values import Sample
+from talkalike.training.loop import Progress
 
 
 @dataclass(slots=True, kw_only=True)
-class RLProgress:
+class RLProgress(Progress):
     """Where a run stands; with the trained tensors and the optimiser all that a resumed one needs."""
 
-    step: int = 0
-    seconds: float = 0.0
     kl_coefficient: float = 0.0
     reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
     reward_deviation: float = 1.0

@@ -46,6 +46,7 @@ class RLSettings:
 
     algorithm: str = "rloo"
     steps: int = 100
+    minutes: float | None = None  # of all of it, where it is not to take longer
     prompts: int = 16  # per step, over all processes
     samples: int = 4  # replies to each prompt; RLOO paper
     temperature: float = 1.0

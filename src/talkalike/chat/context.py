@@ -2,23 +2,24 @@
 
 The newest turns that fit a token budget are kept, without holes. Where something has to go, more goes than needed
 (down to `REFILL` of the budget): the beginning of the prompt then stays in place for the next replies, and an engine
-that caches prefixes has to read new tokens only. Pinned turns stay whatever their age, up to a share of the budget.
+that caches prefixes has to read new tokens only. Pinned turns stay whatever their age, up to a share of the budget. One
+message gets at most half of the budget, as in training: a longer one loses the middle of its text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from talkalike.errors import UserError
+from talkalike.examples.fitting import CountTokens, shorten
 from talkalike.examples.render import Turn
 
 REFILL = 0.75  # share of the budget that is filled when turns have to go
 STAY = 0.5  # a remembered beginning is given up when it fills less than this share (the budget was raised)
 PINNED = 0.5  # share of the budget that pinned turns may fill: the conversation itself needs the rest
-WORD_SEARCH = 30  # characters within which a cut text is moved on to the beginning of a word
-
-CountTokens = Callable[[tuple[Turn, ...]], list[int]]
+LONGEST = 0.5  # share of the budget that one message may fill
+SHORT = 64  # tokens that it may fill in any case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,7 @@ def select(items: Sequence[Item], *, budget: int, count_tokens: CountTokens, sta
     """The newest of `items` (oldest first) that cost at most `budget` tokens; the newest one is always kept.
 
     `start` is the id of the oldest turn of the last prompt; as long as everything from there on fits, the prompt
-    begins there again. Pinned turns are kept besides, up to half of the budget. A newest turn that exceeds the rest
-    alone loses the beginning of its text.
+    begins there again. Pinned turns are kept besides, up to half of the budget.
     Raises UserError where the budget has no room even for an empty message.
     """
     costs = count_tokens(tuple(item.turn for item in items)) if items else []
@@ -96,30 +96,48 @@ def select(items: Sequence[Item], *, budget: int, count_tokens: CountTokens, sta
     pinned = [index for index in allowed[:-1] if items[index].pinned]
     room = budget - _pin(placed, pinned, room=int(PINNED * budget))
     aged = [index for index in allowed if not items[index].pinned or index == newest]
-    within = f"within {words}"
-    too_long = placed[newest].tokens > room
-    if too_long:
-        whole = len(placed[newest].turn.text)
-        placed[newest] = _cut_front(placed[newest], room, count_tokens)
-        cut = f"{whole - len(placed[newest].turn.text):,} of {whole:,} characters left out"
-        within = f"the newest message, its beginning cut to fit {words} ({cut})"
-    sums = _sums_from_newest([placed[index].tokens for index in aged])
-    ids = [items[index].id for index in aged]
-    first = len(ids) - 1 if too_long else _first_kept(ids, sums, budget=room, start=start)
+    shown = _shortened(placed, aged, room=room, longest=max(SHORT, int(LONGEST * budget)), count_tokens=count_tokens)
+    sums = _sums_from_newest([shown.get(index, placed[index]).tokens for index in aged])
+    first = _first_kept([items[index].id for index in aged], sums, budget=room, start=start)
     for position, index in enumerate(aged):
         if position >= first:
-            why = within
-        elif too_long or sums[position] > room:
-            why = f"over {words}"
+            one = shown.get(index, placed[index])
+            gone, whole = len(placed[index].turn.text) - len(one.turn.text), len(placed[index].turn.text)
+            cut = f", its middle left out ({gone:,} of {whole:,} characters)" if gone else ""
+            placed[index] = replace(one, why=f"within {words}{cut}")
+        elif sums[position] > room:
+            placed[index] = replace(placed[index], why=f"over {words}")
         else:
             why = f"let go early to make room for the next messages within {words}"
-        placed[index] = replace(placed[index], why=why)
+            placed[index] = replace(placed[index], why=why)
     members = frozenset(aged[first:]) | {index for index in pinned if placed[index].pinned}
     return Seen(
         kept=tuple(one for index, one in enumerate(placed) if index in members),
         left_out=tuple(one for index, one in enumerate(placed) if index not in members),
         budget=budget,
     )
+
+
+def _shortened(
+    placed: Sequence[Placed], aged: Sequence[int], *, room: int, longest: int, count_tokens: CountTokens
+) -> dict[int, Placed]:
+    """By place, the turns near enough to be shown that are too long, as they are shown."""
+    limit, left = min(room, longest), room
+    found: dict[int, Placed] = {}
+    for index in reversed(aged):
+        one = placed[index]
+        if one.tokens > limit:
+            turn = shorten(one.turn, limit, count_tokens)
+            one = found[index] = replace(one, turn=turn, tokens=count_tokens((turn,))[0])
+        left -= one.tokens
+        if left < 0 and index == aged[-1]:
+            raise UserError(
+                f"The context budget of {room:,} tokens has no room for a single message.",
+                hint="Raise the context budget, or lower the reply's longest length (max tokens).",
+            )
+        if left < 0:
+            break
+    return found
 
 
 def _pin(placed: list[Placed], pinned: Sequence[int], *, room: int) -> int:
@@ -154,30 +172,3 @@ def _first_kept(ids: Sequence[str], sums: Sequence[int], *, budget: int, start: 
             return position
     last = len(sums) - 1
     return next((position for position in range(last) if sums[position] <= REFILL * budget), last)
-
-
-def _cut_front(newest: Placed, budget: int, count_tokens: CountTokens) -> Placed:
-    """The end of the text that fits. Work is bounded by the budget, not by the length of the text."""
-    text, speaker = newest.turn.text, newest.turn.speaker
-
-    def cost(characters: int) -> int:
-        return count_tokens((Turn(speaker, text[len(text) - characters :]),))[0]
-
-    if cost(0) > budget:
-        raise UserError(
-            f"The context budget of {budget:,} tokens has no room for a single message.",
-            hint="Raise the context budget, or lower the reply's longest length (max tokens).",
-        )
-    fits, too_long = 0, max(1, budget)
-    while too_long < len(text) and cost(too_long) <= budget:
-        fits, too_long = too_long, too_long * 2
-    too_long = min(too_long, len(text))
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        fits, too_long = (middle, too_long) if cost(middle) <= budget else (fits, middle)
-    # Where a word begins soon, start there; fewer characters can cost more tokens, so it is counted again.
-    for skipped in range(1, min(WORD_SEARCH, fits // 2)):
-        if text[len(text) - fits + skipped - 1].isspace():
-            fits = fits - skipped if cost(fits - skipped) <= budget else fits
-            break
-    return replace(newest, turn=Turn(speaker, text[len(text) - fits :]), tokens=cost(fits))

@@ -39,13 +39,15 @@ def split_sessions(
     gap_ms: int,
     weight: Callable[[Message], int],
     max_weight: int,
+    answers: Callable[[Message, Message], bool] = lambda before, after: False,
 ) -> Iterator[Session]:
     """The sessions of `conversation`, oldest first. `messages` are its messages in order, read one by one.
 
     A silence of at least `gap_ms` ends a session. A session whose weights sum up to more than `max_weight` is split
     at its longest silence that leaves an eighth of the limit or more on both sides (any silence where there is none
     such), the parts likewise. Of equal silences the one nearest the middle is taken, so that logs without seconds
-    come apart evenly. A message heavier than the limit is a session of its own. Weights are not negative.
+    come apart evenly. A message that `answers` the one before it stays with it unless the two are over the limit.
+    A message heavier than the limit is a session of its own. Weights are not negative.
     """
     if gap_ms <= 0 or max_weight <= 0:
         raise ValueError("gap_ms and max_weight must be above 0")
@@ -54,7 +56,11 @@ def split_sessions(
         if ends[-1] <= max_weight:
             yield Session(conversation=conversation, messages=tuple(stretch))
             continue
-        silences = [0, *(max(0, after.sent_ms - before.sent_ms) for before, after in pairwise(stretch))]
+        silences = [
+            0 if answers(before, after) else 1 + max(0, after.sent_ms - before.sent_ms)
+            for before, after in pairwise(stretch)
+        ]
+        silences.insert(0, 0)
         for start, stop in _parts(ends, silences, max_weight):
             yield Session(conversation=conversation, messages=tuple(stretch[start:stop]))
 
@@ -121,7 +127,7 @@ def _cut(
     smallest = -(-max_weight // _SMALLEST_PART)
     low = bisect_left(ends, ends[start] + smallest, start, stop + 1)
     high = bisect_right(ends, ends[stop] - smallest, start, stop + 1) - 1
-    if low > high:  # one message holds nearly all of it
+    if low > high or not longest.of(low, high + 1):  # one message holds nearly all of it, or only answers begin there
         low, high = start + 1, stop - 1
     equal = places[longest.of(low, high + 1)]
     equal_low, equal_high = bisect_left(equal, low), bisect_right(equal, high)

@@ -23,6 +23,7 @@ from talkalike.cli.aligning_runs import (
     told_start,
 )
 from talkalike.cli.aligning_scores import before_and_after
+from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 
@@ -47,11 +48,11 @@ def align_dpo(  # signature: typer
     ] = None,
     method: Annotated[RoleMethod, typer.Option(help="What of the double changes.")] = "lora",
     beta: Annotated[float, typer.Option(min=0, help="How near it stays to what it was; 0: the loss's usual.")] = 0.0,
-    epochs: Annotated[float, typer.Option(min=0, help="Times through the judgements.")] = 2.0,
+    epochs: Annotated[float, typer.Option(callback=above_zero, help="Times through the judgements.")] = 2.0,
     batch: Annotated[int, typer.Option(min=1, help="Contexts in a step.")] = 8,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by method.")] = None,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
     heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of contexts to measure on.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Of the split and the order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
     workspace: WorkspaceOption = None,

@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ import typer
 from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.talking import chosen_model, load_engine, sampling_of
+from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
@@ -47,6 +50,7 @@ class _Wish:
     least: float
     critique: Path | None
     quiet: bool
+    should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +123,9 @@ async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
         records = await _records(store, wish.judged)
         done = _Done(judge=engine.name)
         if wish.critique is not None:
-            await _criticise(opened, engine, records, wish, done)
+            with polite_interrupt() as should_stop:
+                wish = dataclasses.replace(wish, should_stop=should_stop)
+                await _criticise(opened, engine, records, wish, done)
             return done
         able = scoring(engine)
         people = judged_by_people(records)
@@ -127,12 +133,14 @@ async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
         with progress("Comparing with people", quiet=wish.quiet, unit="pairs") as advance:
             done.measured = await measure(able, people, wish.rules, least=wish.least, told=advance)
         rules = done.measured.accepted(wish.rules)
-        if wish.new:
-            card = chosen_model(opened, wish.double)
-            writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, opened, card)
-            engines.push_async_callback(writer.close)
-            await _write_pairs(opened, store, writer, card, wish, done)
-        await _label(store, able, rules, wish, done)
+        with polite_interrupt() as should_stop:
+            wish = dataclasses.replace(wish, should_stop=should_stop)
+            if wish.new:
+                card = chosen_model(opened, wish.double)
+                writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, opened, card)
+                engines.push_async_callback(writer.close)
+                await _write_pairs(opened, store, writer, card, wish, done)
+            await _label(store, able, rules, wish, done)
     return done
 
 
@@ -190,6 +198,8 @@ async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Ca
                     done.left_out["the double wrote the same twice, or nothing"] += 1
                 else:
                     await store.run(ai_labels.put_pair, *pair)
+                if wish.should_stop():
+                    break
 
 
 async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish, done: _Done) -> None:
@@ -202,6 +212,8 @@ async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish
     pairs = await store.run(ai_labels.unlabelled, tuple(names.values()), limit=wish.limit + wish.new)
     with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:
         for number, pair in enumerate(pairs, start=1):
+            if wish.should_stop():
+                break
             found = await verdicts_on(engine, pair.a, pair.b, rules)
             if not found:
                 done.left_out["too long for the judge"] += 1
@@ -233,7 +245,8 @@ async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord]
         )
     sampling = dataclasses.replace(sampling_of(opened), max_tokens=_CRITIQUE_TOKENS)
     revised, able = Revised(), scoring(engine) if hasattr(engine, "logprobs") else None
-    corrections = revisions(engine, replies, wish.rules, sampling=sampling, done=revised, checked_by=able)
+    unless_stopped = takewhile(lambda _: not wish.should_stop(), replies)
+    corrections = revisions(engine, unless_stopped, wish.rules, sampling=sampling, done=revised, checked_by=able)
     assert wish.critique is not None
     beside = wish.critique.with_name(f"{wish.critique.name}.part")
     try:

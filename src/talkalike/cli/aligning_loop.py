@@ -26,6 +26,7 @@ from talkalike.cli.aligning_loop_parts import (
 from talkalike.cli.aligning_runs import JudgesOption, open_judgements
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.moments import examples_of
+from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, say, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.training import polite_interrupt
@@ -49,15 +50,19 @@ def align_loop(  # signature: typer
     epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.15,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of the candidate. Default: by method.")] = None,
-    reward_lr: Annotated[float, typer.Option(help="Learning rate of the reward model (rl).")] = 1e-3,
+    lr: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Learning rate of the candidate. Default: by method.")
+    ] = None,
+    reward_lr: Annotated[
+        float, typer.Option(callback=above_zero, help="Learning rate of the reward model (rl).")
+    ] = 1e-3,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments for the blind comparison.")] = 20,
     judges: JudgesOption = "human",
     model: Annotated[str | None, typer.Option(help="Which double. Default: the one that serves.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The candidate's name. Default: the double's, with -aligned.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that is drawn.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

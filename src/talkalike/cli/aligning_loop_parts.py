@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -142,6 +141,7 @@ def practise(means: Means, this: Round) -> Round:
     opened, options, catalog = means.opened, this.options, means.opened.catalog()
     settings = RLSettings(
         steps=options["steps"],
+        minutes=options["minutes"],
         prompts=_ROLLOUTS[0],
         samples=_ROLLOUTS[1],
         max_tokens=options["max_tokens"],
@@ -161,7 +161,6 @@ def practise(means: Means, this: Round) -> Round:
         prompt_tokens=_PROMPT_TOKENS,
     )
     run = RunFolder(opened.runs / f"{this.id}-practice")
-    until = time.monotonic() + 60 * options["minutes"]
     sources = RLSources(
         catalog=catalog,
         examples=examples_of(opened, catalog.card(this.present)),
@@ -172,7 +171,7 @@ def practise(means: Means, this: Round) -> Round:
         sources,
         run=run,
         resume=bool(run.description()),
-        should_stop=lambda: means.interrupted() or time.monotonic() > until,
+        should_stop=means.interrupted,
     )
     try:
         last = watched_steps(events, quiet=means.quiet)
@@ -182,13 +181,7 @@ def practise(means: Means, this: Round) -> Round:
         raise
     if not isinstance(last, RLFinished):
         raise AssertionError("a run ends with RLFinished")
-    if last.reason != "stopped" or not means.interrupted():
-        ended = "minutes" if last.reason == "stopped" else last.reason
-        run.describe({**run.description(), "state": "finished"})
-        run.drop_checkpoints()
-        catalog.save_card(dataclasses.replace(last.card, scores={**last.card.scores, "ended": ended}))
-        return dataclasses.replace(this, ended=ended)
-    return this
+    return this if last.reason == "stopped" else dataclasses.replace(this, ended=last.reason)
 
 
 def prefer(means: Means, this: Round) -> Round:

@@ -23,6 +23,7 @@ from talkalike.cli.aligning_runs import (
     told_start,
 )
 from talkalike.cli.asking_first import sort_waiting
+from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
@@ -47,12 +48,12 @@ def align_reward(  # signature: typer
     name: Annotated[str | None, typer.Option(help="Its name. Default: the double's, with -taste.")] = None,
     method: Annotated[RoleMethod, typer.Option(help="What is trained beside the head.")] = "lora",
     members: Annotated[int, typer.Option(min=1, help="Adapters that learn side by side, to tell how sure it is.")] = 1,
-    epochs: Annotated[float, typer.Option(min=0, help="Times through the judgements.")] = 2.0,
+    epochs: Annotated[float, typer.Option(callback=above_zero, help="Times through the judgements.")] = 2.0,
     batch: Annotated[int, typer.Option(min=1, help="Contexts in a step.")] = 8,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by method.")] = None,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
     comparisons: Annotated[str, typer.Option(help="The scale that comparisons are about.")] = "sounds_like_me",
     heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of contexts to measure on.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of the split and the order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
     workspace: WorkspaceOption = None,

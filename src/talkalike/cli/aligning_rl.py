@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 
 from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, new_run, result_of, resumed
 from talkalike.cli.aligning_scores import before_and_after
+from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
@@ -43,14 +45,19 @@ def align_rl(  # signature: typer
     steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 100,
     prompts: Annotated[int, typer.Option(min=1, help="Contexts in one step.")] = 16,
     samples: Annotated[int, typer.Option(min=1, help="Replies to each context.")] = 4,
+    minutes: Annotated[float | None, typer.Option(callback=above_zero, help="Stop after this long.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 48,
-    temperature: Annotated[float, typer.Option(help="Of the replies that are practised on.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(callback=above_zero, help="Of the replies that are practised on.")
+    ] = 1.0,
     kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it was.")] = 0.05,
-    kl_target: Annotated[float | None, typer.Option(help="Let the price steer to so many nats a reply.")] = None,
+    kl_target: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Let the price steer to so many nats a reply.")
+    ] = None,
     max_kl: Annotated[float, typer.Option(min=0, help="Stop beyond so many nats a reply; 0: never.")] = 10.0,
     overlong: Annotated[int, typer.Option(min=0, help="The last so many tokens cost up to 1.")] = 0,
-    lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by method.")] = None,
-    seed: Annotated[int, typer.Option(help="Of prompts and replies.")] = 0,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of prompts and replies.")] = 0,
     keep_rollouts: Annotated[bool, typer.Option("--keep-rollouts", help="Keep all replies on disk.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
@@ -58,6 +65,7 @@ def align_rl(  # signature: typer
     as_json: JsonOption = False,
 ) -> None:
     """Move a double towards a reward, by its own replies. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    began = time.monotonic()
     opened = open_workspace(workspace)
     if resume:
         config, run = resumed(opened, "rl", name, _rebuilt)
@@ -77,6 +85,7 @@ def align_rl(  # signature: typer
         settings = RLSettings(
             algorithm=algo,
             steps=steps,
+            minutes=minutes,
             prompts=prompts,
             samples=samples,
             max_tokens=max_tokens,
@@ -92,6 +101,7 @@ def align_rl(  # signature: typer
             name=aligned, double=double, reward=reward, settings=settings, keep_rollouts=keep_rollouts, **means
         )
         run = new_run(opened, aligned, run_id)
+    run.began = began
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
     emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run))
 
@@ -163,6 +173,7 @@ def _show(screen: Console, finished: RLFinished, run: RunFolder) -> None:
     card = finished.card
     ended = {
         "finished": "Aligned to the end.",
+        "minutes": "Aligned until its time was over.",
         "stopped": "Stopped. Go on with: talkalike align rl --resume",
         "kl": "Stopped: it went further from the double than --max-kl allows. This is the state before that.",
         "collapse": "Stopped: its replies became all alike. This is the state before that.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, number, shown, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
@@ -61,7 +62,7 @@ def show(  # signature: typer
     name: Annotated[str | None, typer.Option(help="The example set. Default: the one prepared last.")] = None,
     amount: Annotated[int, typer.Option("--n", "-n", min=1, help="How many examples.")] = 3,
     split: Annotated[Literal["train", "heldout"], typer.Option(help="Which part.")] = "train",
-    seed: Annotated[int, typer.Option(help="Another seed draws other examples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Another seed draws other examples.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

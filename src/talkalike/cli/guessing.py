@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
+from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, emit, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.talking import chosen_model
@@ -68,7 +69,7 @@ def make(
     model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
     moments: Annotated[int, typer.Option(min=1, max=500, help="Held-out moments.")] = 20,
     prompted: Annotated[bool, typer.Option(help="Also the base model that is told whom to be.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed takes the same moments.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

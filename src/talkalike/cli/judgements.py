@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.asking_first import MOST, newest_ensemble, sort_waiting
+from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
@@ -98,7 +99,7 @@ def pairs(
     model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
     against: Annotated[str | None, typer.Option(help="Beside which model. Default: its base.")] = None,
     moments: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments.")] = 20,
-    seed: Annotated[int, typer.Option(help="The same seed takes the same moments.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -6,6 +6,7 @@ Nothing heavy is imported here: `--help` has to be quick. Every command imports 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -35,6 +36,7 @@ from talkalike.cli import (
     training,
     web_serving,
 )
+from talkalike.cli.numbers import finite_only
 from talkalike.cli.privacy import owner_only
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
@@ -64,14 +66,20 @@ ORDER = (
 )
 
 
-class _InOrder(TyperGroup):
+class _Commands(TyperGroup):
+    """All of the program: in the order that a person needs them, and taking no number that is none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        finite_only(self)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
 app = typer.Typer(
     name="talkalike",
-    cls=_InOrder,
+    cls=_Commands,
     help="Train an AI that talks like you from your own chat exports, and talk to it.",
     epilog="Start with: talkalike init DIR, then import, people, prepare, train and chat inside it.",
     no_args_is_help=True,
@@ -180,8 +188,15 @@ def _apologise() -> int:
     return 1
 
 
+def _end_as_by_ctrl_c(_signal: int, _frame: object) -> None:
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):  # started in the background by a script
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> None:
-    """The entry point of the program."""
+    """The entry point of the program. Who asks it to end by SIGTERM gets what Ctrl-C gets: work is saved, files go."""
+    signal.signal(signal.SIGTERM, _end_as_by_ctrl_c)
     # What libraries convert and load they show as bars in words of their own. Read when tqdm is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
     for stream in (sys.stdout, sys.stderr):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
@@ -114,7 +115,7 @@ def new_palm(  # signature: typer
     base: Annotated[
         str | None, typer.Option(help="Whose vocabulary it has. Default: the base in the settings.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of its weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of its weights.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,6 +10,12 @@ from talkalike.cli.output import FICTIONAL, duration, number, percent, shown, ta
 from talkalike.cli.preparing import Estimate, GapRow
 from talkalike.examples.dataset import Manifest, SplitCounts
 
+NOTHING_HELD_OUT = (
+    "Nothing is held out: what {voices} wrote last was written before, too, or is too little to be shared out. A "
+    "training keeps its last state, not its best, and `talkalike score` has nothing to compare with. Import more "
+    "conversations to change that."
+)
+
 
 def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: Estimate | None) -> None:
     """The whole account."""
@@ -25,6 +31,9 @@ def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: E
     _reasons(screen, "Dropped messages", manifest.dropped)
     _reasons(screen, "Redacted", manifest.redacted)
     _reasons(screen, "Left out", manifest.left_out)
+    _reasons(screen, "Too long", manifest.shortened)
+    if not manifest.heldout.learned:
+        screen.print(shown(NOTHING_HELD_OUT.format(voices=voices)))
     _gaps(screen, gaps)
     if time is not None:
         screen.print(shown(_time(manifest, time)))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.output import JsonOption, emit, plain, progress
+from talkalike.cli.numbers import LONGEST_GAP_HOURS
+from talkalike.cli.output import JsonOption, emit, plain, progress, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 
@@ -66,7 +67,8 @@ def prepare(  # signature: typer
         str | None, typer.Option(help="The base model they are for; it is fetched where it is missing.")
     ] = None,
     gap_hours: Annotated[
-        float | None, typer.Option(min=0.01, help="A silence this long ends a session, in every chat.")
+        float | None,
+        typer.Option(min=0.01, max=LONGEST_GAP_HOURS, help="A silence this long ends a session, in every chat."),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=64, help="Longest example.")] = None,
     context_tokens: Annotated[
@@ -118,7 +120,7 @@ def make_examples(
     from talkalike.examples.prepare import Target
     from talkalike.examples.prepare import prepare as prepare_examples
     from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import load_tokenizer
+    from talkalike.models.tokenizer import context_length, load_tokenizer
 
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
@@ -126,7 +128,12 @@ def make_examples(
     folder = opened.examples / _checked(wanted)
     settings = prepare_settings(opened.settings, overrides or Overrides())
     card = ensure_base(opened, base or opened.settings.model.base)
-    renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
+    base_folder = opened.catalog().path(card.name)
+    renderer = Renderer(load_tokenizer(base_folder))
+    reads = context_length(base_folder) or settings.max_tokens
+    if reads < settings.max_tokens:
+        say(f"Examples have at most {reads:,} tokens, not {settings.max_tokens:,}: {card.name} reads no more.")
+        settings = dataclasses.replace(settings, max_tokens=reads)
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
         return prepare_examples(
             archive,

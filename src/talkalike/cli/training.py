@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from talkalike.cli.models import ensure_base
+from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
 from talkalike.errors import UserError
@@ -32,9 +34,13 @@ def train(  # signature: typer
     examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
     method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,
     base: Annotated[str | None, typer.Option(help="The base model. Default: the one the examples are for.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the examples, at most.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after this long, schedule fitted to it.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Passes over the examples, at most.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Stop after this long, schedule fitted to it.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Highest learning rate.")] = None,
     tracker: Annotated[
         list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
     ] = None,
@@ -44,6 +50,7 @@ def train(  # signature: typer
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on the prepared examples. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    began = time.monotonic()
     opened = open_workspace(workspace)
     changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
     given = {key: value for key, value in changes.items() if value is not None}
@@ -60,15 +67,17 @@ def train(  # signature: typer
         from talkalike.training.run_folder import RunFolder
 
         run = RunFolder(opened.runs / (run_id or f"{config.name}-{started}"))
+    run.began = began
     _check_base(opened, chosen, config.base)
     finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
     plot = run.path / "loss.png"
+    card = finished.card
     result = {
-        "model": finished.card.name,
+        "model": card.name if card else None,
         "ended": finished.reason,
         "seconds": finished.seconds,
-        "scores": dict(finished.card.scores),
-        "folder": opened.catalog().path(finished.card.name),
+        "scores": dict(card.scores) if card else {},
+        "folder": opened.catalog().path(card.name) if card else None,
         "run": run.path,
         "plot": plot,
     }
@@ -86,6 +95,8 @@ def run_training(
     from talkalike.training.sft import train as train_events
 
     chosen.verify()
+    if not chosen.manifest.heldout.learned:
+        say("Nothing is held out, so nothing tells which state is the best: the last one is kept.")
     with only_training(opened.runs), polite_interrupt() as should_stop:
         events = train_events(
             config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
@@ -117,9 +128,6 @@ def _config(
     settings, model = opened.settings.train, opened.settings.model
     method = given.get("method", settings.method)
     rate = given.get("lr", settings.lr)
-    for key in ("epochs", "minutes", "lr"):
-        if given.get(key, 1) <= 0:
-            raise UserError(f"--{key} must be above 0.")
     return TrainConfig(
         name=_free_name(opened, chosen, name),
         base=base or chosen.manifest.base,
@@ -221,41 +229,52 @@ def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
 
 @contextmanager
 def polite_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop after the step; a second one interrupts at once."""
-    asked = False
+    """Ctrl-C, or SIGTERM, asks to stop after the step; a second Ctrl-C interrupts at once.
 
-    def ask(_signal: int, _frame: object) -> None:
-        nonlocal asked
-        if asked:
+    SIGTERM never does: a computer that shuts down, and the keeper of a job, may send both.
+    """
+    asked: set[int] = set()
+
+    def ask(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and number in asked:
             raise KeyboardInterrupt
-        asked = True
-        say("Stopping after this step, then saving (Ctrl-C again: at once) …")
+        if not asked:
+            say("Stopping after this step, then saving (Ctrl-C again: at once) …")
+        asked.add(number)
 
-    previous = signal.signal(signal.SIGINT, ask)
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _show(screen: Console, finished: Finished, plot: Path) -> None:
-    card, scores = finished.card, finished.card.scores
     ended = {
         "finished": "Trained to the end.",
         "early": "Stopped early: the held-out loss no longer fell.",
         "stopped": "Stopped. Go on with: talkalike train --resume",
     }[finished.reason]
-    before, after = scores["heldout_loss_before"], scores["heldout_loss"]
     screen.print(ended, markup=False)
+    card = finished.card
+    if card is None:
+        screen.print("There is no model yet: nothing was better than what it began with.")
+        return
     rows = [
         ["model", card.name],
         ["talks like", ", ".join(card.speakers) + (f" ({FICTIONAL})" if card.fictional else "")],
-        [
-            "held-out loss",
-            f"{before:.3f} → {after:.3f} ({percent(1 - after / before)} lower), at step {scores['best_step']}",
-        ],
+        ["held-out loss", _heldout(card.scores)],
         ["time", duration(finished.seconds)],
         ["loss plot", str(plot)],
     ]
     screen.print(table(["", ""], rows))
     screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)
+
+
+def _heldout(scores: Mapping[str, Any]) -> str:
+    if "heldout_loss" not in scores:
+        return f"not known: nothing is held out; this is the last state, of step {scores['best_step']}"
+    before, after = scores["heldout_loss_before"], scores["heldout_loss"]
+    lower = f" ({percent(1 - after / before)} lower)" if before else ""
+    return f"{before:.3f} → {after:.3f}{lower}, at step {scores['best_step']}"

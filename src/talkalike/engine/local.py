@@ -65,8 +65,7 @@ class LocalEngine:
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
         """Tokens each turn costs in a prompt."""
-        texts = self._renderer.encode_texts([turn.text for turn in turns])
-        return [self._renderer.turn_cost(turn.speaker, len(ids)) for turn, ids in zip(turns, texts, strict=True)]
+        return self._renderer.count_tokens(turns)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply as it is written. Raises ContextTooLongError, EngineBusyError; UserError for bad sampling."""

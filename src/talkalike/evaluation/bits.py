@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkalike.evaluation.intervals import Estimate, Floats, ratio_estimate, undefined, weights
+from talkalike.examples.fitting import newest_that_fit
 from talkalike.examples.heldout import Reply
 from talkalike.examples.reactions import emoji_of
 from talkalike.examples.render import Renderer, Turn
@@ -173,19 +174,11 @@ class _Document:
 
 def _document(renderer: Renderer, reply: Reply, *, context_tokens: int, room: int) -> _Document | None:
     burst = [Turn(reply.speaker, text) for text in reply.messages]
-    turns = [*reply.context, *burst]
-    encoded = renderer.encode_texts([turn.text for turn in turns])
-    costs = [renderer.turn_cost(turn.speaker, len(ids)) for turn, ids in zip(turns, encoded, strict=True)]
-    first = len(reply.context)
-    left = room - len(renderer.begin_ids) - sum(costs[first:])
+    left = room - len(renderer.begin_ids) - sum(renderer.count_tokens(burst))
     if left < 0:
         return None
-    left = min(left, context_tokens)
-    while first > 0 and costs[first - 1] <= left:
-        first -= 1
-        left -= costs[first]
-    shown = turns[first:]
-    rendered = renderer.conversation(shown, [False] * len(shown), ended=False, encoded=encoded[first:])
+    shown = [*newest_that_fit(reply.context, min(left, context_tokens), renderer.count_tokens), *burst]
+    rendered = renderer.conversation(shown, [False] * len(shown), ended=False)
     mask_T = np.zeros(len(rendered.ids_T), dtype=np.bool_)
     spans = [
         span

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.engine.protocol import Engine, Finish, Prompt, Sampling
+from talkalike.examples.fitting import newest_that_fit
 from talkalike.examples.heldout import Reply
-from talkalike.examples.render import Turn
 
 HEADER_TOKENS = 32  # kept free for the header of the reply
 
@@ -140,13 +140,8 @@ async def _generate(engine: Engine, prompt: Prompt, sampling: Sampling) -> Gener
 
 def _prompt(engine: Engine, reply: Reply, settings: GenerationSettings) -> Prompt:
     room = min(settings.context_tokens, engine.context_length - settings.sampling.max_tokens - HEADER_TOKENS)
-    turns: tuple[Turn, ...] = reply.context
-    costs = engine.count_tokens(turns)
-    first = len(turns)
-    while first > 0 and costs[first - 1] <= room:
-        first -= 1
-        room -= costs[first]
-    return Prompt(turns=turns[first:], speaker=reply.speaker)
+    turns = newest_that_fit(reply.context, room, engine.count_tokens)
+    return Prompt(turns=turns, speaker=reply.speaker)
 
 
 def _digest(prompt: Prompt, sampling: Sampling) -> str:

@@ -69,6 +69,7 @@ class Manifest:
     dropped: Mapping[str, int] = field(default_factory=dict)  # messages, by reason
     redacted: Mapping[str, int] = field(default_factory=dict)  # spans, by sort
     left_out: Mapping[str, int] = field(default_factory=dict)  # turns, sessions: kept in the archive, not in examples
+    shortened: Mapping[str, int] = field(default_factory=dict)  # messages that were too long, by what became of them
     fictional: bool = False
     hash: str = ""
 
@@ -106,6 +107,11 @@ class Documents:
     def loss_tokens(self) -> int:
         """Tokens with loss."""
         return int(self._mask.sum())
+
+    @property
+    def measurable(self) -> list[int]:
+        """The documents with loss: where all that was learned is said in another part too, there is none."""
+        return [index for index in range(len(self)) if self.mask(index).any()]
 
 
 class ExampleSet:

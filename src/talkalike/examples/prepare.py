@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,16 +12,20 @@ from pathlib import Path
 from typing import Protocol
 
 from talkalike.chats.cleaning import CleaningRules, clean
-from talkalike.chats.duplicates import MIN_WORDS, NearDuplicates
 from talkalike.chats.sessions import DEFAULT_GAP_MS, split_sessions
 from talkalike.chats.values import Conversation, Message, Person, Platform, Session
 from talkalike.errors import UserError
 from talkalike.examples.dataset import SPLITS, Document, Manifest, SplitCounts, write_examples
+from talkalike.examples.fitting import cut_apart, shorten
+from talkalike.examples.holding_out import Piece, hold_out
 from talkalike.examples.reactions import emoji_of, has_sign, people_by_name, plain, with_reactions
 from talkalike.examples.render import Rendered, Renderer, Turn, speaker_name
-from talkalike.examples.windows import heldout_start, worthwhile
+from talkalike.examples.windows import heldout_cut, heldout_start, worthwhile
 
 _ENDLESS = 1 << 62  # a gap or a weight that is never reached
+_SMALLEST = 32  # tokens of a document, whatever is asked for
+_FEWEST = 2  # learned messages, of which one can be held out
+_WORTH_CUTTING = 20  # learned messages of a conversation that is one long session
 
 
 class Archive(Protocol):
@@ -68,8 +73,12 @@ class Prepared:
 class _Example:
     """A document and its tokens, rendered at once while the tokens of its texts are at hand."""
 
-    document: Document
+    piece: Piece
     rendered: Rendered
+
+    @property
+    def document(self) -> Document:
+        return self.piece.document
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +87,8 @@ class _Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    sessions: Counter[str] = field(default_factory=Counter)
+    shortened: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
 
 
 class _Names:
@@ -129,12 +139,38 @@ class _Preparation:
         sessions = list(split_sessions(conversation, turns, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS))
         speaking = [session for session in sessions if any(map(self._is_chosen, session.messages))]
         self.tally.left_out["sessions without a chosen speaker"] += len(sessions) - len(speaking)
-        learned = [sum(self._is_chosen(turn) and emoji_of(turn.text) is None for turn in s.messages) for s in speaking]
-        start = heldout_start(learned, self.settings.heldout_share)
-        for index, session in enumerate(speaking):
-            split = "train" if index < start else "heldout"
-            self.tally.sessions[split] += 1
-            self.examples[split] += self._examples(session)
+        older, newer, following = self._divided(speaking)
+        for split, part in (("train", older), ("heldout", newer)):
+            for session in part:
+                self.tally.sessions += 1
+                self.examples[split] += self._examples(session, following if older and session is older[-1] else None)
+
+    def _divided(self, sessions: list[Session]) -> tuple[list[Session], list[Session], Message | None]:
+        """The older and the newer sessions of a conversation, and the first newer message if it was cut off.
+
+        A session is cut where whole ones would hold out more than half of what is learned, or nothing of a long one.
+        """
+        flags = [[self._is_chosen(turn) and emoji_of(turn.text) is None for turn in s.messages] for s in sessions]
+        learned = [sum(each) for each in flags]
+        share, most = self.settings.heldout_share, sum(learned) // 2
+        start = heldout_start(learned, share)
+        if len(sessions) == 1 and learned[0] >= _WORTH_CUTTING:
+            start = 0
+        held = sum(learned[start + 1 :])
+        if start < len(sessions) and held < most < held + learned[start]:
+            wanted = max(1, min(most, math.ceil(share * sum(learned))) - held)
+            messages = sessions[start].messages
+            cut = heldout_cut(
+                flags[start],
+                [message.sent_ms for message in messages],
+                wanted=wanted,
+                most=min(most - held, 2 * wanted),
+            )
+            if cut is not None:
+                before, after = replace(sessions[start], messages=messages[:cut]), messages[cut:]
+                newer = [replace(sessions[start], messages=after), *sessions[start + 1 :]]
+                return [*sessions[:start], before], newer, after[0]
+        return sessions[:start], sessions[start:], None
 
     def _turns(
         self, conversation: Conversation, read: Sequence[Message], cleaned: Sequence[Message]
@@ -160,10 +196,9 @@ class _Preparation:
     def _cost(self, message: Message) -> int:
         return self.renderer.turn_cost(self.names.of(message.author), len(self._tokens[message.id]))
 
-    def _examples(self, session: Session) -> list[_Example]:
-        messages = session.messages
-        encoded = self.renderer.encode_texts([message.text for message in messages])
-        self._tokens = {message.id: ids for message, ids in zip(messages, encoded, strict=True)}
+    def _examples(self, session: Session, after: Message | None) -> list[_Example]:
+        most = self._most_tokens(session)
+        messages, short = self._fitted(session.messages, most // 2)
         learn = [self._is_chosen(message) for message in messages]
         kept = worthwhile(learn, [self._cost(message) for message in messages], self.settings.context_tokens)
         near = {index for start, stop in kept for index in range(start, stop)}
@@ -171,6 +206,8 @@ class _Preparation:
             if index not in near:
                 what = "messages" if emoji_of(message.text) is None else "reactions"
                 self.tally.left_out[f"{what} too far from any reply"] += 1
+            elif message.id in short:
+                self.tally.shortened["messages of others, read without their middle"] += 1
         examples: list[_Example] = []
         for start, stop in kept:
             for piece in split_sessions(
@@ -178,17 +215,51 @@ class _Preparation:
                 messages[start:stop],
                 gap_ms=_ENDLESS,
                 weight=self._cost,
-                max_weight=self.settings.max_tokens,
+                max_weight=most,
+                answers=lambda before, after: self._is_chosen(after) and not self._is_chosen(before),
             ):
                 end = start + len(piece.messages)
-                following = messages[end] if end < len(messages) else None
+                following = messages[end] if end < len(messages) else after
                 document = self._document(piece, following)
                 if any(document.learn):
                     tokens = [self._tokens[message.id] for message in piece.messages]
                     rendered = render_document(self.renderer, document, encoded=tokens)
-                    examples.append(_Example(document=document, rendered=rendered))
+                    numbered = Piece(document=document, session=self.tally.sessions)
+                    examples.append(_Example(piece=numbered, rendered=rendered))
                 start = end
         return examples
+
+    def _most_tokens(self, session: Session) -> int:
+        """What the turns of one document may cost: its longest length, less what stands around them."""
+        names = {self.names.of(message.author) for message in session.messages}
+        after = max(len(self.renderer.ended_ids), *(len(self.renderer.header(name)) for name in names))
+        return max(_SMALLEST, self.settings.max_tokens - len(self.renderer.begin_ids) - after)
+
+    def _fitted(self, messages: Sequence[Message], longest: int) -> tuple[list[Message], set[str]]:
+        """The messages with none that costs more than `longest`, and the ids of those that lost their middle.
+
+        What is learned is cut into several messages instead. The texts' tokens are kept for what comes next.
+        """
+        encoded = self.renderer.encode_texts([message.text for message in messages])
+        self._tokens = {message.id: ids for message, ids in zip(messages, encoded, strict=True)}
+        fitted: list[Message] = []
+        short: set[str] = set()
+        for message in messages:
+            if self._cost(message) <= longest:
+                fitted.append(message)
+                continue
+            turn = Turn(self.names.of(message.author), message.text)
+            if self._is_chosen(message):
+                texts = cut_apart(turn, longest, self.renderer.count_tokens)
+                self.tally.shortened["learned messages, cut into several"] += 1
+            else:
+                texts = [shorten(turn, longest, self.renderer.count_tokens).text]
+                short.add(f"{message.id}#0")
+            parts = [replace(message, id=f"{message.id}#{number}", text=text) for number, text in enumerate(texts)]
+            ids = self.renderer.encode_texts(texts)
+            self._tokens |= {part.id: tokens for part, tokens in zip(parts, ids, strict=True)}
+            fitted += parts
+        return fitted, short
 
     def _document(self, piece: Session, following: Message | None) -> Document:
         return Document(
@@ -201,31 +272,20 @@ class _Preparation:
         )
 
     def separate(self) -> None:
-        """Moves a session to the held-out part if there is none yet, and unlearns what training texts repeat there."""
-        train, heldout = self.examples["train"], self.examples["heldout"]
-        if not heldout and len(train) > 1:
-            newest = max(range(len(train)), key=lambda index: train[index].document.sent_ms[-1])
-            heldout.append(train.pop(newest))
-            self.tally.sessions.update(train=-1, heldout=1)
-        known = NearDuplicates()
-        for example in train:
-            for turn in example.document.turns:
-                if len(turn.text.split()) >= MIN_WORDS:
-                    known.add(turn.text)
-        heldout[:] = [self._without_repeats(known, example) for example in heldout]
-
-    def _without_repeats(self, known: NearDuplicates, example: _Example) -> _Example:
-        document = example.document
-        repeats = [
-            learn and len(turn.text.split()) >= MIN_WORDS and known.seen(turn.text)
-            for learn, turn in zip(document.learn, document.turns, strict=True)
-        ]
-        if not any(repeats):
-            return example
-        self.tally.left_out["held-out messages that repeat training ones"] += sum(repeats)
-        learn = tuple(was and not repeat for was, repeat in zip(document.learn, repeats, strict=True))
-        document = replace(document, learn=learn)
-        return _Example(document=document, rendered=render_document(self.renderer, document))
+        """Sees to it that something is held out, where there is enough, and that training texts do not say it too."""
+        examples = [*self.examples["train"], *self.examples["heldout"]]
+        known = {id(example.document): example.rendered for example in examples}
+        train, heldout = ([example.piece for example in self.examples[split]] for split in SPLITS)
+        parts = hold_out(train, heldout, self.settings.heldout_share)
+        self.tally.left_out["held-out messages that repeat training ones"] += parts.repeats
+        for split, pieces in (("train", parts.train), ("heldout", parts.heldout)):
+            self.examples[split] = [
+                _Example(
+                    piece=piece,
+                    rendered=known.get(id(piece.document)) or render_document(self.renderer, piece.document),
+                )
+                for piece in pieces
+            ]
 
     def documents(self, split: str) -> list[Document]:
         return [example.document for example in self.examples[split]]
@@ -240,7 +300,7 @@ class _Preparation:
         ]
         reactions = [learn for turn, learn in turns if emoji_of(turn.text) is not None]
         return SplitCounts(
-            sessions=self.tally.sessions[split],
+            sessions=len({example.piece.session for example in self.examples[split]}),
             documents=len(documents),
             tokens=sum(len(piece.ids_T) for piece in rendered),
             loss_tokens=sum(piece.loss_tokens for piece in rendered),
@@ -272,9 +332,10 @@ def prepare(
         work.add(conversation, archive.messages(conversation.id))
     work.separate()
     names = tuple(dict.fromkeys(work.names.of(person) for person in chosen))
-    if not work.examples["heldout"]:
+    learned = sum(sum(example.document.learn) for split in SPLITS for example in work.examples[split])
+    if learned < _FEWEST:
         raise UserError(
-            f"{' and '.join(names)} said too little: one short session cannot be learned from and tested on.",
+            f"{' and '.join(names)} said too little: there {'is one message' if learned else 'is nothing'} to learn.",
             hint="Import more conversations, or choose a speaker from `talkalike people`.",
         )
     about = Manifest(
@@ -300,6 +361,7 @@ def prepare(
         dropped=dict(+work.tally.dropped),
         redacted=dict(work.tally.redacted),
         left_out=dict(+work.tally.left_out),
+        shortened=dict(work.tally.shortened),
         fictional=target.fictional,
     )
     documents = {split: work.documents(split) for split in SPLITS}

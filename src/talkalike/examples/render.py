@@ -148,6 +148,11 @@ class Renderer:
         """Tokens a turn takes up when its text takes `text_tokens`."""
         return len(self.header(speaker)) + text_tokens + len(self.closing_ids)
 
+    def count_tokens(self, turns: Sequence[Turn]) -> list[int]:
+        """Tokens that each turn takes up."""
+        texts = self.encode_texts([turn.text for turn in turns])
+        return [self.turn_cost(turn.speaker, len(ids)) for turn, ids in zip(turns, texts, strict=True)]
+
     def encode_text(self, text: str) -> list[int]:
         """What a person typed, as tokens; never yields a marker, whatever they typed."""
         return self.encode_texts([text])[0]

@@ -47,3 +47,21 @@ def heldout_start(learned: Sequence[int], share: float) -> int:
         start -= 1
         held += learned[start]
     return start
+
+
+def heldout_cut(learn: Sequence[bool], sent_ms: Sequence[int], *, wanted: int, most: int) -> int | None:
+    """Index of the first held-out turn within one session, of which `wanted` to `most` learned turns are held out.
+
+    The cut is where somebody else speaks first, so that what is scored has its context, and there at the longest
+    silence. None where there is no place.
+    """
+    best: tuple[tuple[bool, int], int] | None = None
+    held = 0
+    for index in range(len(learn) - 1, 0, -1):
+        held += learn[index]
+        if held > most:
+            break
+        rank = (not learn[index], sent_ms[index] - sent_ms[index - 1])
+        if held >= max(1, wanted) and (best is None or rank > best[0]):
+            best = (rank, index)
+    return best[1] if best else None

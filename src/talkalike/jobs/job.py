@@ -15,14 +15,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.jobs.files import mapping_of, read_json, text_of, write_json
-from talkalike.jobs.keeper import JOB, LOG, STOP
+from talkalike.jobs.keeper import JOB, LEAST_PATIENCE, LOG, STOP, patience_asked
+from talkalike.jobs.metrics import longest_wait
 from talkalike.jobs.process import environment, runs
 
 START_SECONDS = 20.0  # a keeper that has not spoken by then is gone
+STEPS_TO_SAVE = 3  # of the longest there were: the one it is in, a look at what was held out, and writing
 TAIL_BYTES = 16_384
 TAIL_LINES = 200
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -40,7 +43,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it stands. `stopping`: it was asked to end. `about` is what whoever started it wanted to remember."""
+    """A job as it stands. `about` is what whoever started it wanted to remember.
+
+    `stopping`: it was asked to end, and is given `patience` seconds for it.
+    """
 
     folder: Path
     state: State
@@ -52,6 +58,7 @@ class Job:
     ended: datetime.datetime | None = None
     exit_code: int | None = None
     stopping: bool = False
+    patience: float = 0.0
     problem: str = ""
 
     @property
@@ -138,18 +145,22 @@ def jobs(folder: Path) -> tuple[Job, ...]:
     return tuple(sorted(filter(None, found), key=lambda job: (job.began or never, job.id), reverse=True))
 
 
-def stop(folder: Path, *, patience: tuple[float, float] = (20.0, 10.0)) -> bool:
+def stop(folder: Path, *, patience: tuple[float, float] | None = None) -> bool:
     """Asks the job to end, and returns at once; False if none runs here.
 
-    It is interrupted as by Ctrl-C; after `patience[0]` seconds terminated; `patience[1]` later killed.
+    It is interrupted as by Ctrl-C; after `patience[0]` seconds terminated; `patience[1]` later killed. Where no
+    patience is given it follows what the job measured: whoever trains saves between two steps, however long they are.
     """
     job = status(folder)
     if job is None or not job.running:
         return False
+    if patience is None:
+        since = job.began.timestamp() if job.began else 0.0
+        patience = (max(LEAST_PATIENCE[0], STEPS_TO_SAVE * longest_wait(folder, since=since)), LEAST_PATIENCE[1])
     write_json(folder / STOP, {"patience": list(patience)})
     described = read_json(folder / JOB) or {}
     if "pid" in described and not runs(described.get("keeper_pid"), described.get("keeper")):
-        _stop_unkept(described, patience)
+        Thread(target=_stop_unkept, args=(described, patience), daemon=True).start()
     return True
 
 
@@ -174,6 +185,7 @@ def _job(folder: Path, described: dict[str, Any]) -> Job:
     argv, code, state = described.get("argv"), described.get("exit_code"), text_of(described, "state")
     if not _is_over(described):
         state = "running" if _is_alive(described) else "lost"
+    stopping = state == "running" and (folder / STOP).exists()
     return Job(
         folder=folder,
         state=State(state),
@@ -184,7 +196,8 @@ def _job(folder: Path, described: dict[str, Any]) -> Job:
         began=_moment(described, "began"),
         ended=_moment(described, "ended"),
         exit_code=code if isinstance(code, int) else None,
-        stopping=state == "running" and (folder / STOP).exists(),
+        stopping=stopping,
+        patience=patience_asked(folder)[0] if stopping else 0.0,
         problem=text_of(described, "problem"),
     )
 

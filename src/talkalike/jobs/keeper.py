@@ -22,7 +22,7 @@ from talkalike.jobs.process import identity
 
 JOB, LOG, STOP = "job.json", "log.txt", "stop.json"
 _TICK = 0.1
-_PATIENCE = (20.0, 10.0)  # seconds from SIGINT to SIGTERM, and from there to SIGKILL
+LEAST_PATIENCE = (60.0, 10.0)  # seconds from SIGINT to SIGTERM, and from there to SIGKILL
 
 
 class Keeper:
@@ -80,8 +80,7 @@ class Keeper:
                 return
             self._asked_at = time.monotonic()
         waited = time.monotonic() - self._asked_at
-        asked = (read_json(self.folder / STOP) or {}).get("patience")
-        patience = tuple(asked) if isinstance(asked, list) and len(asked) == 2 else _PATIENCE
+        patience = patience_asked(self.folder)
         due = (0.0, patience[0], patience[0] + patience[1])
         if self._sent < len(due) and waited >= due[self._sent]:
             self._sent += 1
@@ -103,6 +102,14 @@ class Keeper:
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
         self._told_to_end = True
+
+
+def patience_asked(folder: Path) -> tuple[float, float]:
+    """How long the job is given, by whoever asked it to end."""
+    asked = (read_json(folder / STOP) or {}).get("patience")
+    if not isinstance(asked, list) or len(asked) != 2 or not all(isinstance(each, int | float) for each in asked):
+        return LEAST_PATIENCE
+    return float(asked[0]), float(asked[1])
 
 
 def _listen_again() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 METRICS = "metrics.jsonl"
 MOST_BYTES = 64 << 20  # of the file's end; a line has some 200
 MOST_POINTS = 240
+_LONG_LINE = 2048
+RECENT = 50  # measurements from which is known how long one takes
 OTHERS = (
     "reward",
     "kl_k1",
@@ -100,6 +104,24 @@ def _read(file: Path, _as_it_is: tuple[int, int, int]) -> Curves:
         tokens=tokens,
         before=before,
     )
+
+
+def longest_wait(run: Path, *, since: float) -> float:
+    """The longest that it took from one measurement to the next, in seconds, after that time (seconds since 1970).
+
+    Of the last `RECENT` ones, and of the one that is still to come. 0 where nothing was measured.
+    """
+    try:
+        with (run / METRICS).open("rb") as opened:
+            opened.seek(max(0, opened.seek(0, 2) - RECENT * _LONG_LINE))
+            lines = opened.read().split(b"\n")
+    except OSError:
+        return 0.0
+    found = (_number(_values(line).get("at")) for line in lines)
+    moments = [at for at in found if at is not None and at >= since][-RECENT:]
+    if not moments:
+        return 0.0
+    return max(after - before for before, after in pairwise([*moments, max(moments[-1], time.time())]))
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:

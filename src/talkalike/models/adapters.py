@@ -100,21 +100,24 @@ def disk_errors() -> Iterator[None]:
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
 
 
-def save_trained(trainable: Trainable, folder: Path, *, base_name: str, dtype: torch.dtype) -> None:
-    """Writes the model as others can load it: PEFT's adapter format, or a whole model with weights in `dtype`."""
+def save_trained(trainable: Trainable, folder: Path, *, base: str, dtype: torch.dtype) -> None:
+    """Writes the model as others can load it: PEFT's adapter format, or a whole model with weights in `dtype`.
+
+    `base`: what an adapter's base is found by, a hub's id or a folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with disk_errors():
-        _save(trainable, folder, base_name, dtype)
+        _save(trainable, folder, base, dtype)
 
 
-def _save(trainable: Trainable, folder: Path, base_name: str, dtype: torch.dtype) -> None:
+def _save(trainable: Trainable, folder: Path, base: str, dtype: torch.dtype) -> None:
     if trainable.peft_model is not None:
         peft_model = cast(Any, trainable.peft_model)
-        peft_model.peft_config["default"].base_model_name_or_path = base_name
+        peft_model.peft_config["default"].base_model_name_or_path = base
         peft_model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template; our card says more
     elif trainable.soft_prompt_PD is not None:
-        _save_soft_prompt(trainable, folder, base_name)
+        _save_soft_prompt(trainable, folder, base)
     else:
         state = {name: value.to(dtype) for name, value in trainable.network.state_dict().items()}
         trainable.network.save_pretrained(str(folder), state_dict=state, safe_serialization=True)
@@ -144,7 +147,7 @@ def _start_soft_prompt(network: PreTrainedModel, length: int) -> nn.Parameter:
     return nn.Parameter(embeddings_VD[picked_P.to(embeddings_VD.device)].detach().clone().float())
 
 
-def _save_soft_prompt(trainable: Trainable, folder: Path, base_name: str) -> None:
+def _save_soft_prompt(trainable: Trainable, folder: Path, base: str) -> None:
     config = cast(Any, trainable.network.config)
     assert trainable.soft_prompt_PD is not None
     PromptTuningConfig(
@@ -154,7 +157,7 @@ def _save_soft_prompt(trainable: Trainable, folder: Path, base_name: str) -> Non
         num_transformer_submodules=1,
         num_attention_heads=config.num_attention_heads,
         num_layers=config.num_hidden_layers,
-        base_model_name_or_path=base_name,
+        base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(str(folder))
     save_file({SOFT_PROMPT_KEY: trainable.soft_prompt_PD.detach().cpu().contiguous()}, folder / ADAPTER_WEIGHTS)

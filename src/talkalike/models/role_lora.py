@@ -148,7 +148,7 @@ def read_pairs(folder: Path) -> LoraPairs | None:
     return LoraPairs(down, up, float(config["lora_alpha"]) / int(config["r"]))
 
 
-def write_pairs(pairs: LoraPairs, folder: Path, *, base_name: str, layers: Mapping[str, Layer]) -> None:
+def write_pairs(pairs: LoraPairs, folder: Path, *, base: str, layers: Mapping[str, Layer]) -> None:
     """Writes an adapter that PEFT (and `load_for_inference`) can load."""
     rank = next(iter(pairs.down.values())).shape[0]
     LoraConfig(
@@ -157,7 +157,7 @@ def write_pairs(pairs: LoraPairs, folder: Path, *, base_name: str, layers: Mappi
         lora_alpha=round(pairs.scale * rank) if pairs.scale * rank == round(pairs.scale * rank) else pairs.scale * rank,
         target_modules=_targets(list(pairs.down), list(layers)),
         fan_in_fan_out=any(layers[name].flipped for name in pairs.down),
-        base_model_name_or_path=base_name,
+        base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(str(folder))
     tensors = {f"{_PREFIX}{name}.weight": value.detach().cpu().contiguous() for name, value in pairs.named().items()}

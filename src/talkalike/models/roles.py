@@ -166,7 +166,7 @@ class Roles:
             digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def save(self, name: str, folder: Path, *, base_name: str, alone: bool = False) -> str:
+    def save(self, name: str, folder: Path, *, base: str, alone: bool = False) -> str:
         """Writes a role as a model; returns its kind, "adapter" or "full".
 
         A LoRA is written relative to the original base, so that it loads like any double: the double's own update and
@@ -179,7 +179,7 @@ class Roles:
                 pairs = self._pairs[name]
                 if alone or self._below is not None or not self._stands_on_adapter:
                     joined = pairs if alone or self._below is None else concatenate(self._below, pairs)
-                    write_pairs(joined, folder, base_name=base_name, layers=self._layers)
+                    write_pairs(joined, folder, base=base, layers=self._layers)
                     return "adapter"
             self._save_whole(name, folder)
         return "full"

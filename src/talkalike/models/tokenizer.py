@@ -1,7 +1,8 @@
-"""A model folder's tokenizer, without torch."""
+"""What a model folder says about the model's tokens, without torch: its tokenizer, and how many it reads."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import cast
 
@@ -21,3 +22,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError):
         raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None
+
+
+def context_length(folder: Path) -> int | None:
+    """The most tokens that the folder's model reads at once; None where it does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        lengths = [
+            config[key] for key in ("max_position_embeddings", "n_positions") if isinstance(config.get(key), int)
+        ]
+    except (OSError, ValueError, AttributeError):
+        return None
+    return lengths[0] if lengths else None

@@ -44,10 +44,14 @@ class ChatsSettings(Section):
     """How exports are read, cleaned and cut into sessions."""
 
     session_gap_hours: _Positive = Field(
-        default=4.0, description="A silence this long ends a session: what was said before it is no context any more."
+        default=4.0,
+        le=87_600,
+        description="A silence this long ends a session: what was said before it is no context any more.",
     )
     irc_gap_minutes: _Positive = Field(
-        default=30.0, description="The same for IRC channels, where many people talk and topics change fast."
+        default=30.0,
+        le=5_256_000,
+        description="The same for IRC channels, where many people talk and topics change fast.",
     )
     timezone: str = Field(
         default="auto",

@@ -8,6 +8,7 @@ travel.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,10 +60,27 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """Where the loop stands; with the trained tensors and the optimiser's state all that a resumed training needs."""
+    """Where the loop stands; with the trained tensors and the optimiser's state all that a resumed training needs.
+
+    `seconds` are all that the training took so far, whatever for; `loading` is how much of that was before the first
+    step, and `ending` what has to be left for the last look at what is held out and for saving.
+    """
 
     step: int = 0
-    seconds: float = 0.0  # spent in steps
+    seconds: float = 0.0
+    loading: float = 0.0
+    ending: float = 0.0
+
+    def share(self, steps: int, minutes: float | None) -> float:
+        """How much of the training is over: of its steps, or of the time for them where that is shorter."""
+        if minutes is None:
+            return self.step / steps
+        time_for_steps = max(1e-9, 60 * minutes - self.loading - self.ending)
+        return min(1.0, max(self.step / steps, (self.seconds - self.loading) / time_for_steps))
+
+    def has_time(self, needed: float, minutes: float | None) -> bool:
+        """Whether something that takes so many seconds is over before the end has to begin."""
+        return minutes is None or self.seconds + needed + self.ending <= 60 * minutes
 
 
 def make_accelerator(device: torch.device, dtype: torch.dtype, **options: Any) -> Accelerator:
@@ -100,7 +118,10 @@ def training_steps(
     accelerator: Accelerator,
     progress: Progress,
 ) -> Iterator[Step]:
-    """Trains until epochs or minutes are used up, yielding after each step. `progress` is kept up to date."""
+    """Trains until epochs or minutes are used up, yielding after each step. `progress` is kept up to date.
+
+    What the caller does between two steps (looks, checkpoints) takes from the minutes like the steps themselves.
+    """
     per_epoch = steps_per_epoch(documents, settings)
     total = max(1, round(settings.epochs * per_epoch))
     parameters = list(trainable.parameters.values())
@@ -108,12 +129,13 @@ def training_steps(
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     trainable.network.train()
-    while progress.step < total and not _out_of_time(progress, settings):
+    seconds = 0.0  # of the latest step: the next one takes as long
+    while progress.step < total and progress.has_time(seconds, settings.minutes):
         start = time.perf_counter()
         epoch, within = divmod(progress.step, per_epoch)
         if not batches or within == 0:
             batches = _batches(documents, settings, epoch=epoch)
-        done = max(progress.step / total, progress.seconds / (60 * settings.minutes) if settings.minutes else 0.0)
+        done = progress.share(total, settings.minutes)
         factor = learning_rate_factor(done, schedule=settings.schedule, warmup=settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
@@ -127,18 +149,21 @@ def training_steps(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         progress.step += 1
-        progress.seconds += time.perf_counter() - start
+        shown = time.perf_counter()
+        seconds = shown - start
+        progress.seconds += seconds
         yield Step(
             index=progress.step,
             epoch=progress.step / per_epoch,
             loss=loss,
             loss_tokens=loss_tokens,
             tokens=sum(len(row.ids_T) for row in rows),
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
             learning_rate=settings.learning_rate * factor,
             grad_norm=grad_norm,
-            done=min(1.0, max(progress.step / total, done)),
+            done=progress.share(total, settings.minutes),
         )
+        progress.seconds += time.perf_counter() - shown
 
 
 def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerator) -> tuple[float, int]:
@@ -166,7 +191,7 @@ def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerat
 
 
 def mean_loss(trainable: Trainable, documents: Documents, indices: Sequence[int], accelerator: Accelerator) -> float:
-    """Loss (nats per loss token) over some documents, without training on them."""
+    """Loss (nats per loss token) over some documents, without training on them; NaN where nothing has loss."""
     trainable.network.eval()
     total, count = 0.0, 0
     with torch.inference_mode(), accelerator.autocast():
@@ -178,7 +203,7 @@ def mean_loss(trainable: Trainable, documents: Documents, indices: Sequence[int]
             total += float(negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]))
             count += row.loss_tokens
     trainable.network.train()
-    return total / max(1, count)
+    return total / count if count else math.nan
 
 
 def make_row(documents: Documents, indices: Sequence[int], device: torch.device) -> Row:
@@ -199,7 +224,3 @@ def _batches(documents: Documents, settings: LoopSettings, *, epoch: int) -> lis
         row_tokens=settings.row_tokens,
         batch_tokens=settings.batch_tokens,
     )
-
-
-def _out_of_time(progress: Progress, settings: LoopSettings) -> bool:
-    return settings.minutes is not None and progress.seconds >= 60 * settings.minutes

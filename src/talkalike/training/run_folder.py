@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.began = time.monotonic()  # the work in it: minutes are counted from here
 
     @property
     def name(self) -> str:
@@ -67,8 +69,8 @@ class RunFolder:
         return described if isinstance(described, dict) else {}
 
     def record(self, **values: object) -> None:
-        """Appends one line to the metrics."""
-        _append(self.metrics_file, values)
+        """Appends one line to the metrics, and when it was: from that is known how long a step takes."""
+        _append(self.metrics_file, {**values, "at": round(time.time(), 2)})
 
     def record_replies(self, step: int, replies: Sequence[Mapping[str, Any]]) -> None:
         """Appends what is replied after this step."""

@@ -1,7 +1,8 @@
 """The supervised recipe: examples of how somebody writes become an adapter (or a model) that writes like them.
 
 `train` is a generator: it yields what happens, the caller shows it and may stop it between two steps. It keeps the
-state with the lowest held-out loss, writes checkpoints, and ends with a model in the catalog and its card.
+state with the lowest held-out loss (the last one where nothing is held out), writes checkpoints, and ends with a model
+in the catalog and its card. What learned nothing is no model.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import Documents, ExampleSet
@@ -36,6 +38,8 @@ from talkalike.training.loop import (
 )
 from talkalike.training.memory import memory_told
 from talkalike.training.run_folder import RunFolder
+
+_LOOKS_AT_THE_END = 1.5  # of them as many seconds: one more look, and writing the model
 
 # Peak learning rates of AdamW; measured on small chats with a 135M base (docs/lab-notebook.md).
 LEARNING_RATES = {"lora": 1e-3, "dora": 1e-3, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
@@ -80,10 +84,13 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The model is in the catalog. `reason`: finished, early (no progress any more) or stopped (resumable)."""
+    """It is over. `reason`: finished, early (no progress any more) or stopped (resumable).
+
+    `card` is the model's in the catalog; None where it was stopped before it was better than what it began with.
+    """
 
     reason: str
-    card: Card
+    card: Card | None
     seconds: float
 
 
@@ -99,6 +106,7 @@ class _Best:
     step: int = 0
     since: int = 0  # evaluations without a new best
     evaluated: int = 0  # evaluations done
+    at: int = -1  # the step of the latest
 
 
 class _Recipe:
@@ -112,6 +120,7 @@ class _Recipe:
         self.train = examples.split("train")
         self.heldout = examples.split("heldout")
         self.evaluated_on = _evenly_spaced(self.heldout, config.evaluation_tokens)
+        self.look_seconds = 0.0  # of one evaluation, with keeping what is best
         self.accelerator = make_accelerator(
             device, dtype, log_with=list(config.trackers) or None, project_dir=str(run.path)
         )
@@ -121,10 +130,22 @@ class _Recipe:
                 f"'{config.base}' is an encoder-decoder model: it can answer, but doubles are trained on causal ones.",
                 hint="Choose a causal base model.",
             )
+        self._check_lengths(network)
         self.trainable: Trainable = make_trainable(network, config.adapter, seed=config.loop.seed)
         self.optimizer = make_optimizer(self.trainable, config.loop)
         self.progress = Progress()
         self.best = _Best()
+
+    def _check_lengths(self, network: PreTrainedModel) -> None:
+        """No example is longer than what the base reads: some would fail at it, others learn nonsense."""
+        room = int(getattr(network.config, "max_position_embeddings", None) or 2**31)
+        soft = self.config.adapter.prompt_length if self.config.adapter.method == "prompt" else 0
+        longest = max([0, *self.train.lengths.tolist(), *self.heldout.lengths.tolist()])
+        if longest + soft > room:
+            raise UserError(
+                f"The longest example has {longest:,} tokens, and '{self.config.base}' reads {room - soft:,} at once.",
+                hint=f"Prepare the examples again: talkalike prepare --max-tokens {room - soft} --speaker …",
+            )
 
     def started(self) -> Started:
         if self.config.trackers:
@@ -156,7 +177,11 @@ class _Recipe:
         if self.config.trackers:
             self.accelerator.log({"loss": step.loss, "learning_rate": step.learning_rate}, step=step.index)
 
-    def evaluate(self) -> Evaluated:
+    def evaluate(self) -> Iterator[Evaluated]:
+        """A look at what is held out; none where nothing is."""
+        if not self.evaluated_on:
+            return
+        start = time.monotonic()
         loss = mean_loss(self.trainable, self.heldout, self.evaluated_on, self.accelerator)
         best = self.best
         if best.evaluated == 0:
@@ -164,20 +189,45 @@ class _Recipe:
         is_best = loss < best.loss
         best.evaluated += 1
         best.since = 0 if is_best else best.since + 1
+        best.at = self.progress.step
         if is_best:
             best.loss, best.step = loss, self.progress.step
             if self.accelerator.is_main_process:
                 self.run.save_best(trained_tensors(self.trainable))
+        self.look_seconds = time.monotonic() - start
         self.run.record(step=self.progress.step, heldout_loss=loss, seconds=round(self.progress.seconds, 3))
         if self.config.trackers:
             self.accelerator.log({"heldout_loss": loss}, step=self.progress.step)
-        return Evaluated(step=self.progress.step, heldout_loss=loss, is_best=is_best)
+        yield Evaluated(step=self.progress.step, heldout_loss=loss, is_best=is_best)
+
+    def begin(self) -> None:
+        """Notes what loading took, with the first look; raises UserError where no time is left for a single step."""
+        progress, minutes = self.progress, self.config.loop.minutes
+        progress.seconds += time.monotonic() - self.run.began
+        if progress.step == 0:
+            progress.loading, progress.ending = progress.seconds, _LOOKS_AT_THE_END * self.look_seconds
+        if progress.step == 0 and not progress.has_time(0.0, minutes):
+            raise UserError(
+                f"{minutes:g} minutes are over before the first step: loading the model and a first look at what is "
+                f"held out took {progress.loading:.0f} seconds, and {progress.ending:.0f} have to be left for the end.",
+                hint="No model was made. Give it more --minutes, or none: it then ends with its --epochs.",
+            )
+
+    def is_due(self, step: Step) -> bool:
+        """Whether to look at what is held out after this step."""
+        due = step.done * self.config.evaluations >= self.best.evaluated
+        return due and self.progress.has_time(self.look_seconds, self.config.loop.minutes)
+
+    @property
+    def learned(self) -> bool:
+        """Whether there is anything better than before the first step (or nothing to measure it by)."""
+        return self.progress.step > 0 and (not self.evaluated_on or self.best.step > 0)
 
     def checkpoint(self) -> None:
         if self.accelerator.is_main_process:
             state = {
-                "step": self.progress.step,
-                "seconds": self.progress.seconds,
+                **dataclasses.asdict(self.progress),
+                "look_seconds": self.look_seconds,
                 "best": dataclasses.asdict(self.best),
             }
             self.run.save_checkpoint(self.trainable, self.optimizer, state)
@@ -186,8 +236,9 @@ class _Recipe:
         state = self.run.load_checkpoint(self.trainable, self.optimizer)
         if state is None:
             return
-        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
-        self.best = _Best(**state["best"])
+        self.best = _Best(**state.pop("best"))
+        self.look_seconds = state.pop("look_seconds", 0.0)
+        self.progress = Progress(**state)
         self.run.forget_after(self.progress.step)
 
     def save_model(self, reason: str) -> Card:
@@ -198,7 +249,7 @@ class _Recipe:
             _assign(self.trainable, best)
         config, manifest = self.config, self.examples.manifest
         folder = self.catalog.path(config.name)
-        save_trained(self.trainable, folder, base_name=config.base, dtype=self.dtype)
+        save_trained(self.trainable, folder, base=self.catalog.address(config.base), dtype=self.dtype)
         if config.adapter.method in {"full", "last-n"}:
             _copy_tokenizer(self.catalog.path(config.base), folder)
         _assign(self.trainable, current)
@@ -214,9 +265,7 @@ class _Recipe:
             settings=dataclasses.asdict(config),
             seed=config.loop.seed,
             scores={
-                "heldout_loss_before": round(self.best.first, 4),
-                "heldout_loss": round(self.best.loss, 4),
-                "best_step": self.best.step,
+                **self._heldout_scores(),
                 "steps": self.progress.step,
                 "training_seconds": round(self.progress.seconds, 1),
                 "ended": reason,
@@ -226,10 +275,23 @@ class _Recipe:
         self.catalog.save_card(card)
         return card
 
+    def _heldout_scores(self) -> dict[str, Any]:
+        if not self.evaluated_on:
+            return {"best_step": self.progress.step}
+        best = self.best
+        losses = {"heldout_loss_before": round(best.first, 4), "heldout_loss": round(best.loss, 4)}
+        return {**losses, "best_step": best.step}
+
     def finish(self, reason: str) -> Finished:
         if self.config.trackers:
             self.accelerator.end_training()
-        card = self.save_model(reason)
+        if not self.learned and reason != "stopped":
+            raise UserError(
+                f"Nothing was learned in {self.progress.step} steps: the held-out loss never fell below the "
+                f"{self.best.first:.3f} that it had before the first one. No model was made.",
+                hint="Try a lower learning rate (--lr), more time, or more examples.",
+            )
+        card = self.save_model(reason) if self.learned else None
         self.describe("stopped" if reason == "stopped" else "finished")
         if reason != "stopped":
             self.run.drop_checkpoints()
@@ -268,7 +330,8 @@ def _train(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[Event]:
     recipe.describe("running")
     yield recipe.started()
     if recipe.best.evaluated == 0:
-        yield recipe.evaluate()
+        yield from recipe.evaluate()
+    recipe.begin()
     saved_at = time.monotonic()
     reason = "finished"
     for step in training_steps(
@@ -281,8 +344,8 @@ def _train(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[Event]:
     ):
         recipe.record(step)
         yield step
-        if step.done * config.evaluations >= recipe.best.evaluated:
-            yield recipe.evaluate()
+        if recipe.is_due(step):
+            yield from recipe.evaluate()
             if config.patience and recipe.best.since >= config.patience:
                 reason = "early"
                 break
@@ -293,17 +356,19 @@ def _train(recipe: _Recipe, should_stop: Callable[[], bool]) -> Iterator[Event]:
             recipe.checkpoint()
             saved_at = time.monotonic()
     if reason == "stopped":
-        recipe.checkpoint()
-        if recipe.best.step < progress.step:
-            yield recipe.evaluate()  # after the checkpoint: the resumed training does not know of it
+        recipe.checkpoint()  # before the last look, of which the resumed training does not know
+    if recipe.best.at < progress.step:
+        yield from recipe.evaluate()
     yield recipe.finish(reason)
 
 
 def _evenly_spaced(documents: Documents, tokens: int) -> list[int]:
-    """Indices of documents spread over the split that hold about `tokens` together."""
-    count = len(documents)
-    wanted = max(1, min(count, round(count * tokens / max(1, documents.tokens))))
-    return sorted({round(index * (count - 1) / max(1, wanted - 1)) for index in range(wanted)})
+    """Indices of documents with loss, spread over the split, that hold about `tokens` together."""
+    found = documents.measurable
+    total = sum(int(documents.lengths[index]) for index in found)
+    wanted = min(len(found), max(1, round(len(found) * tokens / max(1, total))))
+    places = {round(place * (len(found) - 1) / max(1, wanted - 1)) for place in range(wanted)}
+    return [found[place] for place in sorted(places)]
 
 
 def _assign(trainable: Trainable, tensors: dict[str, torch.Tensor]) -> None:

@@ -52,13 +52,19 @@ class RunView:
     best: float | None
     done: float | None  # 0 to 1, where it was said when it is to end
     took: str
+    stopping: str = ""  # what happens next, where it was asked to stop
 
 
 def view_of(run: Run) -> RunView:
     """For lists and heads of pages."""
     state, badge = STATES.get(run.state, ("unknown", "")) if run.state else ("unknown", "")
+    stopping = ""
     if run.job is not None and run.job.stopping:
         state = "stopping"
+        stopping = (
+            "It finishes the step that it is in, then saves what it has. If that takes longer than "
+            f"{duration(run.job.patience)}, it is ended as it is, and can go on from what it saved last."
+        )
     found = run.curves
     minutes = run.minutes
     return RunView(
@@ -69,6 +75,7 @@ def view_of(run: Run) -> RunView:
         best=found.best_heldout[1] if found.best_heldout else None,
         done=min(1.0, found.seconds / (60 * minutes)) if minutes and run.running else None,
         took=duration(found.seconds),
+        stopping=stopping,
     )
 
 

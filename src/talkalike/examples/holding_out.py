@@ -1,0 +1,116 @@
+"""What is held out of training: the newest part, which must have something in it that training texts do not say too.
+
+The split is made session by session while conversations are read (`windows`). Here is what can only be seen once all
+are there: what is said in both parts, and whether anything is left to measure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from talkalike.chats.duplicates import MIN_WORDS, NearDuplicates
+from talkalike.examples.dataset import Document
+from talkalike.examples.reactions import emoji_of
+from talkalike.examples.windows import heldout_cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A document, and which session (by a number) it is from."""
+
+    document: Document
+    session: int
+
+    @property
+    def learned(self) -> list[bool]:
+        """Which turns are learned, reactions aside."""
+        turns = zip(self.document.turns, self.document.learn, strict=True)
+        return [learn and emoji_of(turn.text) is None for turn, learn in turns]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The two parts. `repeats`: how many held-out messages are no longer learned, as training texts say them too."""
+
+    train: list[Piece]
+    heldout: list[Piece]
+    repeats: int = 0
+
+
+def hold_out(train: Sequence[Piece], heldout: Sequence[Piece], share: float) -> Parts:
+    """The parts as they are if the held-out one has something to measure; else a larger, newest part of everything.
+
+    Nothing is held out where that does not help: all that is new was said before, or it is a single message.
+    """
+    parts = _without_repeats(train, heldout)
+    if _learned(parts.heldout):
+        return parts
+    pieces = sorted([*train, *heldout], key=lambda piece: piece.document.sent_ms[-1])
+    most = _learned(pieces) // 2
+    wanted = min(most, math.ceil(share * _learned(pieces)))
+    while wanted:
+        parts = _without_repeats(*_newest(pieces, wanted, most))
+        if _learned(parts.heldout):
+            return parts
+        wanted = min(most, 2 * wanted) if wanted < most else 0
+    return Parts(train=pieces, heldout=[])
+
+
+def _newest(pieces: Sequence[Piece], wanted: int, most: int) -> tuple[list[Piece], list[Piece]]:
+    """Older and newer pieces, the newer with `wanted` to `most` learned messages; one piece may be cut for that."""
+    older, newer, held = list(pieces), list[Piece](), 0
+    while older and held < wanted:
+        last = older.pop()
+        if held + sum(last.learned) <= most:
+            newer.insert(0, last)
+            held += sum(last.learned)
+            continue
+        cut = heldout_cut(last.learned, last.document.sent_ms, wanted=wanted - held, most=most - held)
+        if cut is None:
+            older.append(last)
+            break
+        before, after = _cut(last.document, cut)
+        older.append(replace(last, document=before))
+        newer.insert(0, replace(last, document=after))
+        break
+    return older, newer
+
+
+def _cut(document: Document, index: int) -> tuple[Document, Document]:
+    before = replace(
+        document,
+        turns=document.turns[:index],
+        learn=document.learn[:index],
+        sent_ms=document.sent_ms[:index],
+        ended=False,
+        next_speaker=document.turns[index].speaker,
+    )
+    after = replace(
+        document, turns=document.turns[index:], learn=document.learn[index:], sent_ms=document.sent_ms[index:]
+    )
+    return before, after
+
+
+def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece]) -> Parts:
+    known = NearDuplicates()
+    for piece in train:
+        for turn in piece.document.turns:
+            if len(turn.text.split()) >= MIN_WORDS:
+                known.add(turn.text)
+    kept: list[Piece] = []
+    repeats = 0
+    for piece in heldout:
+        document = piece.document
+        learn = tuple(
+            learn and not (len(turn.text.split()) >= MIN_WORDS and known.seen(turn.text))
+            for learn, turn in zip(document.learn, document.turns, strict=True)
+        )
+        repeats += sum(document.learn) - sum(learn)
+        kept.append(piece if learn == document.learn else replace(piece, document=replace(document, learn=learn)))
+    return Parts(train=list(train), heldout=kept, repeats=repeats)
+
+
+def _learned(pieces: Sequence[Piece]) -> int:
+    return sum(sum(piece.learned) for piece in pieces)
