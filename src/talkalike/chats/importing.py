@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,9 @@ _METADATA = frozenset(
 )
 _HTML_HINT = "Request the export again and choose the format JSON instead of HTML."
 _MOST_NAMED = 20
+_CHAT_PAGE = re.compile(r"(?:^|/)messages?(?:_?\d+)?(?:/|\.html?$)")
+_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_INSTAGRAM = re.compile(r"your_instagram_activity|instagram(?:[-_ ].*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,14 +187,25 @@ def _sorted_out(sources: Sources, importers: Sequence[Importer]) -> tuple[dict[s
 def _known_reason(entry: Entry) -> str:
     suffix = PurePosixPath(entry.name).suffix.lower()
     if suffix in (".html", ".htm"):
-        return f"HTML instead of JSON: {_HTML_HINT}"
+        is_chat = _CHAT_PAGE.search(entry.path.lower()) is not None
+        return f"HTML instead of JSON: {_HTML_HINT}" if is_chat else "a page of the export, holds no messages"
+    if suffix == ".zip":
+        return "a zip inside an export: sent by somebody, or to be unpacked first"
+    if entry.name.startswith("._") or entry.name in _OF_THE_SYSTEM:
+        return "the computer's own file, holds no messages"
     if suffix in _MEDIA:
         return "an attachment or a page's decoration (messages keep its path)"
     if entry.name in _METADATA:
         return "the export's settings, holds no messages"
-    if entry.name.endswith(".json") and "instagram" in entry.path.lower():
+    if entry.name.endswith(".json") and _is_instagram(entry):
         return "an Instagram export, which is not supported"
     return ""
+
+
+def _is_instagram(entry: Entry) -> bool:
+    """Whether a folder above the messages says so; below it are the names of chats, which say nothing."""
+    above, messages, _ = f"{entry.container}/{entry.path}".lower().partition("/messages/")
+    return bool(messages) and any(_INSTAGRAM.fullmatch(folder) for folder in above.split("/"))
 
 
 def _nothing_found(paths: Sequence[Path], sources: Sources, refused: Sequence[Refusal]) -> UserError:

@@ -51,8 +51,8 @@ class Messenger:
     described = "Facebook Messenger (Download your information, JSON)"
 
     def recognises(self, entry: Entry) -> bool:
-        """`message_N.json` by name, any other JSON file by its fields; Instagram's look-alike is left alone."""
-        if not entry.name.endswith(".json") or "instagram" in entry.path.lower():
+        """`message_N.json` by name, any other JSON file by its fields."""
+        if not entry.name.endswith(".json"):
             return False
         head = entry.head()
         if _SHAPE.search(head):
