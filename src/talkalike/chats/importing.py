@@ -15,7 +15,7 @@ from talkalike.chats.importers import IMPORTERS
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importer
 from talkalike.chats.merging import collect
 from talkalike.chats.sources import Entry, Refusal, Sources
-from talkalike.chats.twins import placement
+from talkalike.chats.twins import with_deleted_accounts, placement
 from talkalike.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -85,7 +85,9 @@ class ImportReport:
     skipped: tuple[SkippedFiles, ...]
     damaged: tuple[Damaged, ...]
     unreadable: dict[str, int]  # messages or lines dropped, by reason
+    unreadable_in: dict[str, tuple[str, ...]]  # the files they are in, by reason
     replaced_characters: int  # characters no encoding can hold, stored as U+FFFD
+    unmended: dict[str, int]  # characters left as the bytes of others, by file
     notes: tuple[str, ...]
 
 
@@ -126,7 +128,9 @@ def import_paths(
         skipped=_by_reason(refused),
         damaged=tuple(findings.damaged),
         unreadable=dict(findings.unreadable),
+        unreadable_in={reason: tuple(files[:_MOST_NAMED]) for reason, files in findings.unreadable_in.items()},
         replaced_characters=findings.replaced_characters,
+        unmended=dict(findings.unmended),
         notes=tuple(findings.notes),
     )
 
@@ -136,13 +140,14 @@ def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, Conversa
     own = draft.conversation()
     if not len(table):
         return
-    place = placement(draft, origin, archive.summaries())
+    place = placement(draft, table, origin=origin, archive=archive)
     if place.note:
         findings.notes.append(place.note)
-    conversation = replace(own, id=place.conversation_id)
-    alias = own.id if own.id != conversation.id else ""
+    conversation, table = with_deleted_accounts(
+        replace(own, id=place.conversation_id), table, archive.summaries().get(place.conversation_id)
+    )
     told = len(table)
-    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=alias)
+    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=place.alias)
     summary = archive.summaries()[conversation.id]
     before = rows.get(conversation.id)
     rows[conversation.id] = ConversationRow(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from talkalike.chats.columns import SCHEMA, batches
+from talkalike.chats.importers.messenger_text import TextRepair
 from talkalike.chats.importers.protocol import Part
+from talkalike.chats.values import Platform
 
 TOLERANCE_MS = 1000
 """How far apart two formats may put the same message."""
@@ -109,6 +111,7 @@ def merge(stored: pa.Table, incoming: pa.Table) -> tuple[pa.Table, MergeReport]:
         return incoming, MergeReport(added=len(incoming), already_there=0)
     same = pc.index_in(incoming["id"], value_set=stored["id"]).to_pylist()
     _match_taken_back(stored, incoming, same)
+    _match_read_anew(stored, incoming, same)
     _match_other_formats(stored, incoming, same)
     stored, updated = _learn(stored, incoming, same)
     added = same.count(None)
@@ -164,8 +167,32 @@ def _match_taken_back(stored: pa.Table, incoming: pa.Table, same: list[int | Non
                 break
 
 
+def _match_read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> None:
+    """Fill `same` where an earlier version of the program made another text of the same message.
+
+    It left encodings unmended that are mended now, and took some of the platform's sentences for words.
+    """
+    if None not in same or not str(incoming["origin"][0].as_py()).startswith(Platform.MESSENGER):
+        return
+    taken = {index for index in same if index is not None}
+    times = pc.filter(incoming["sent_ms"], pc.is_null(pa.array(same, pa.int64())))
+    at = pc.indices_nonzero(pc.is_in(stored["sent_ms"], value_set=times.combine_chunks()))
+    repair = TextRepair()
+    candidates: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    rows = _rows(stored.take(at), "author_name", "sent_ms", "text")
+    for index, (name, sent_ms, text) in zip(at.to_pylist(), rows, strict=True):
+        if index not in taken:
+            candidates[repair(name), sent_ms].append((repair(text), index))
+    for row, (name, sent_ms, text) in enumerate(_rows(incoming, "author_name", "sent_ms", "text")):
+        waiting = candidates.get((name, sent_ms), []) if same[row] is None else []
+        found = next((one for one in waiting if one[0] == text or not one[0] or not text), None)
+        if found is not None:
+            same[row] = found[1]
+            waiting.remove(found)
+
+
 def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, int]:
-    """Stored rows take over reactions they lack, and that a message was taken back since (its words go)."""
+    """Stored rows take over reactions they lack, that one was taken back (its words go), and how it is read now."""
     learnt: set[int] = set()
     if pc.any(pc.is_valid(incoming["reactions"])).as_py():
         reactions = stored["reactions"].to_pylist()
@@ -182,7 +209,37 @@ def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tupl
                 unsent[index], texts[index] = True, ""
                 learnt.add(index)
         stored = _with_column(_with_column(stored, "unsent", unsent), "text", texts)
-    return stored, len(learnt)
+    stored, read_anew = _read_anew(stored, incoming, same)
+    return stored, len(learnt | read_anew)
+
+
+def _read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, set[int]]:
+    """Stored rows take over the text and the kind where the same format's file is read differently now."""
+    twins = pa.array(same, pa.int64())
+    new = incoming.filter(pc.is_valid(twins))
+    old = stored.take(twins.drop_null())
+    differs = pc.or_(pc.not_equal(old["text"], new["text"]), pc.not_equal(_words(old, "kind"), _words(new, "kind")))
+    taken_back = pc.or_(old["unsent"], new["unsent"])
+    one_format = pc.equal(_words(old, "origin"), _words(new, "origin"))
+    changed = pc.and_(pc.and_(differs, one_format), pc.invert(taken_back))
+    rows = twins.drop_null().filter(changed.combine_chunks()).to_pylist()
+    for name in ("text", "kind") if rows else ():
+        values = stored[name].to_pylist()
+        for row, value in zip(rows, new[name].filter(changed).to_pylist(), strict=True):
+            values[row] = value
+        stored = _with_column(stored, name, values)
+    return stored, set(rows)
+
+
+def _words(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of repeated strings as plain strings, which can be compared."""
+    return table[name].cast(pa.string())
+
+
+def with_author_ids(table: pa.Table, ids: Mapping[str, str]) -> pa.Table:
+    """The table with authors' ids exchanged."""
+    column = [ids.get(id_, id_) for id_ in table["author_id"].to_pylist()]
+    return _with_column(table, "author_id", column)
 
 
 def _with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:

@@ -31,11 +31,16 @@ class Findings:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
     notes: list[str] = field(default_factory=list)
     unreadable: dict[str, int] = field(default_factory=dict)  # messages or lines dropped, by reason
+    unreadable_in: dict[str, list[str]] = field(default_factory=dict)  # the files they are in, by reason
+    unmended: dict[str, int] = field(default_factory=dict)  # characters left as another encoding's bytes, by file
     replaced_characters: int = 0  # what no encoding could express, now U+FFFD
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count messages or lines that could not be read."""
+    def drop(self, reason: str, count: int = 1, *, file: str = "") -> None:
+        """Count messages or lines that could not be read, and remember in which file."""
         self.unreadable[reason] = self.unreadable.get(reason, 0) + count
+        files = self.unreadable_in.setdefault(reason, [])
+        if file and file not in files[-1:]:
+            files.append(file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
