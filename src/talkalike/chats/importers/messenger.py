@@ -22,7 +22,6 @@ from talkalike.chats.importers.messenger_people import (
     same_people,
     twin_key,
 )
-from talkalike.chats.importers.messenger_sentences import platform_sentence
 from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account, sent_ms
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Part
 from talkalike.chats.sources import READ_ERRORS, Entry
@@ -198,6 +197,8 @@ def read_file(
         thread = JsonThread(stream)
         headers.append(thread.header)
         for raw in thread.items():
+            if thread.count == 1:
+                people.meet(thread.header)
             if not isinstance(raw, dict):
                 findings.drop("not a message object", file=entry.path)
                 continue
@@ -213,6 +214,8 @@ def read_file(
     elif not thread.count:
         findings.skipped.append((entry.path, "holds no messages"))
     findings.replaced_characters += repair.replaced - replaced
+    findings.placeholders.update(people.placeholders)
+    people.placeholders.clear()
     if repair.unmended > unmended:
         findings.unmended[entry.path] = repair.unmended - unmended
 
@@ -225,7 +228,7 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
     author = people.by_raw_name(name if isinstance(name, str) else "")
     content = raw.get("content")
     text = people.repair(content) if isinstance(content, str) else ""
-    sentence = platform_sentence(text, author.name) if text else None
+    sentence = people.platform_sentence(text, author)
     if sentence is None and text and raw.keys() <= _PLAIN and raw.get("type") in _PLAIN_TYPES:
         return Message(id="", author=author, sent_ms=sent, text=text, source=source, is_bot=author.name in BOT_NAMES)
     if raw.get("is_unsent") or raw.get("is_unsent_image_by_messenger_kid_parent"):

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from talkalike.chats.importers.messenger import finished, read_file
 from talkalike.chats.importers.messenger_people import People, listed_names, names_in, pair_of, twin_key
-from talkalike.chats.importers.messenger_sentences import platform_sentence
 from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
 from talkalike.chats.importers.protocol import Draft, Findings, Part
 from talkalike.chats.sources import Entry
@@ -115,8 +114,8 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
     read = Message(
         id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
-    sentence = platform_sentence(text, author.name) if text else None
-    return finished(read, raw, people, told=_KINDS.get(str(raw.get("type", "")).lower()), sentence=sentence)
+    told = _KINDS.get(str(raw.get("type", "")).lower())
+    return finished(read, raw, people, told=told, sentence=people.platform_sentence(text, author))
 
 
 def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachment, ...]:

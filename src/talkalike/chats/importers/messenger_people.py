@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from talkalike.chats.importers.json_stream import JsonThread
+from talkalike.chats.importers.messenger_sentences import platform_sentence
 from talkalike.chats.importers.messenger_text import TextRepair, is_deleted_account
 from talkalike.chats.sources import READ_ERRORS, Entry
-from talkalike.chats.values import Person, Platform
+from talkalike.chats.values import MessageKind, Person, Platform
 
 _PAIR = 2
 
@@ -20,6 +22,8 @@ class People:
 
     def __init__(self) -> None:
         self.repair = TextRepair()
+        self.listed: tuple[str, ...] = ()  # as far as the files read tell
+        self.placeholders = Counter[str]()  # sentences that stood for something attached; their words are not kept
         self._by_raw_name: dict[str, Person] = {}
         self._by_name: dict[str, Person] = {}
 
@@ -37,6 +41,17 @@ class People:
             person = Person(id=f"{Platform.MESSENGER}:{name}", name=name or "Facebook user")
             self._by_name[name] = person
         return person
+
+    def meet(self, header: Mapping[str, object]) -> None:
+        """Learns whom a file lists."""
+        self.listed = tuple(dict.fromkeys([*self.listed, *map(self.repair, names_in(header))]))
+
+    def platform_sentence(self, text: str, author: Person) -> MessageKind | None:
+        """The kind of message if the platform wrote this text, not its author."""
+        kind = platform_sentence(text, author.name, self.listed) if text else None
+        if kind is MessageKind.MEDIA:
+            self.placeholders[text.strip()] += 1
+        return kind
 
     def everybody(self) -> tuple[Person, ...]:
         """Everybody met so far, in order."""

@@ -5,6 +5,7 @@ Adding a format is one module with a class like this and one line in the registr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,6 +34,7 @@ class Findings:
     unreadable: dict[str, int] = field(default_factory=dict)  # messages or lines dropped, by reason
     unreadable_in: dict[str, list[str]] = field(default_factory=dict)  # the files they are in, by reason
     unmended: dict[str, int] = field(default_factory=dict)  # characters left as another encoding's bytes, by file
+    placeholders: Counter[str] = field(default_factory=Counter)  # "Anna sent a photo.", and how often
     replaced_characters: int = 0  # what no encoding could express, now U+FFFD
 
     def drop(self, reason: str, count: int = 1, *, file: str = "") -> None:
