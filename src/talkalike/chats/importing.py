@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,8 +14,10 @@ from talkalike.chats.archive import Archive
 from talkalike.chats.importers import IMPORTERS
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importer
 from talkalike.chats.merging import collect
+from talkalike.chats.platform_lines import PlatformLine, find_platform_lines, placeholder_lines
 from talkalike.chats.sources import Entry, Refusal, Sources
 from talkalike.chats.twins import with_deleted_accounts, placement
+from talkalike.chats.values import Platform
 from talkalike.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -89,6 +91,7 @@ class ImportReport:
     replaced_characters: int  # characters no encoding can hold, stored as U+FFFD
     unmended: dict[str, int]  # characters left as the bytes of others, by file
     notes: tuple[str, ...]
+    platform_lines: tuple[PlatformLine, ...]  # what looks like the platform's own words, in all that is stored
 
 
 def import_paths(
@@ -132,7 +135,18 @@ def import_paths(
         replaced_characters=findings.replaced_characters,
         unmended=dict(findings.unmended),
         notes=tuple(findings.notes),
+        platform_lines=_platform_lines(archive, rows, findings),
     )
+
+
+def _platform_lines(
+    archive: Archive, rows: Mapping[str, ConversationRow], findings: Findings
+) -> tuple[PlatformLine, ...]:
+    """What the platform said itself; nothing where only chats were read in which that cannot be mistaken."""
+    if not any(row.platform == Platform.MESSENGER for row in rows.values()):
+        return ()
+    attached = placeholder_lines(findings.placeholders)
+    return tuple(sorted((*find_platform_lines(archive).lines, *attached), key=lambda line: -line.count))
 
 
 def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, ConversationRow], findings: Findings) -> None:

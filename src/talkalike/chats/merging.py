@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,10 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from talkalike.chats.columns import SCHEMA, batches
-from talkalike.chats.importers.messenger_text import TextRepair
+from talkalike.chats.columns import SCHEMA, batches, with_column
 from talkalike.chats.importers.protocol import Part
-from talkalike.chats.values import Platform
+from talkalike.chats.read_anew import match_read_anew, read_anew
 
 TOLERANCE_MS = 1000
 """How far apart two formats may put the same message."""
@@ -111,7 +110,7 @@ def merge(stored: pa.Table, incoming: pa.Table) -> tuple[pa.Table, MergeReport]:
         return incoming, MergeReport(added=len(incoming), already_there=0)
     same = pc.index_in(incoming["id"], value_set=stored["id"]).to_pylist()
     _match_taken_back(stored, incoming, same)
-    _match_read_anew(stored, incoming, same)
+    match_read_anew(stored, incoming, same)
     _match_other_formats(stored, incoming, same)
     stored, updated = _learn(stored, incoming, same)
     added = same.count(None)
@@ -167,30 +166,6 @@ def _match_taken_back(stored: pa.Table, incoming: pa.Table, same: list[int | Non
                 break
 
 
-def _match_read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> None:
-    """Fill `same` where an earlier version of the program made another text of the same message.
-
-    It left encodings unmended that are mended now, and took some of the platform's sentences for words.
-    """
-    if None not in same or not str(incoming["origin"][0].as_py()).startswith(Platform.MESSENGER):
-        return
-    taken = {index for index in same if index is not None}
-    times = pc.filter(incoming["sent_ms"], pc.is_null(pa.array(same, pa.int64())))
-    at = pc.indices_nonzero(pc.is_in(stored["sent_ms"], value_set=times.combine_chunks()))
-    repair = TextRepair()
-    candidates: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
-    rows = _rows(stored.take(at), "author_name", "sent_ms", "text")
-    for index, (name, sent_ms, text) in zip(at.to_pylist(), rows, strict=True):
-        if index not in taken:
-            candidates[repair(name), sent_ms].append((repair(text), index))
-    for row, (name, sent_ms, text) in enumerate(_rows(incoming, "author_name", "sent_ms", "text")):
-        waiting = candidates.get((name, sent_ms), []) if same[row] is None else []
-        found = next((one for one in waiting if one[0] == text or not one[0] or not text), None)
-        if found is not None:
-            same[row] = found[1]
-            waiting.remove(found)
-
-
 def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, int]:
     """Stored rows take over reactions they lack, that one was taken back (its words go), and how it is read now."""
     learnt: set[int] = set()
@@ -201,50 +176,16 @@ def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tupl
                 reactions[index] = [*(reactions[index] or ()), *missing]
                 learnt.add(index)
         if learnt:
-            stored = _with_column(stored, "reactions", reactions)
+            stored = with_column(stored, "reactions", reactions)
     if pc.any(incoming["unsent"]).as_py():
         unsent, texts = stored["unsent"].to_pylist(), stored["text"].to_pylist()
         for index, taken_back in zip(same, incoming["unsent"].to_pylist(), strict=True):
             if index is not None and taken_back and not unsent[index]:
                 unsent[index], texts[index] = True, ""
                 learnt.add(index)
-        stored = _with_column(_with_column(stored, "unsent", unsent), "text", texts)
-    stored, read_anew = _read_anew(stored, incoming, same)
-    return stored, len(learnt | read_anew)
-
-
-def _read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, set[int]]:
-    """Stored rows take over the text and the kind where the same format's file is read differently now."""
-    twins = pa.array(same, pa.int64())
-    new = incoming.filter(pc.is_valid(twins))
-    old = stored.take(twins.drop_null())
-    differs = pc.or_(pc.not_equal(old["text"], new["text"]), pc.not_equal(_words(old, "kind"), _words(new, "kind")))
-    taken_back = pc.or_(old["unsent"], new["unsent"])
-    one_format = pc.equal(_words(old, "origin"), _words(new, "origin"))
-    changed = pc.and_(pc.and_(differs, one_format), pc.invert(taken_back))
-    rows = twins.drop_null().filter(changed.combine_chunks()).to_pylist()
-    for name in ("text", "kind") if rows else ():
-        values = stored[name].to_pylist()
-        for row, value in zip(rows, new[name].filter(changed).to_pylist(), strict=True):
-            values[row] = value
-        stored = _with_column(stored, name, values)
-    return stored, set(rows)
-
-
-def _words(table: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column of repeated strings as plain strings, which can be compared."""
-    return table[name].cast(pa.string())
-
-
-def with_author_ids(table: pa.Table, ids: Mapping[str, str]) -> pa.Table:
-    """The table with authors' ids exchanged."""
-    column = [ids.get(id_, id_) for id_ in table["author_id"].to_pylist()]
-    return _with_column(table, "author_id", column)
-
-
-def _with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
-    at = SCHEMA.get_field_index(name)
-    return table.set_column(at, SCHEMA.field(at), pa.array(values, SCHEMA.field(at).type))
+        stored = with_column(with_column(stored, "unsent", unsent), "text", texts)
+    stored, anew = read_anew(stored, incoming, same)
+    return stored, len(learnt | anew)
 
 
 def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
@@ -73,12 +73,13 @@ class Sifted:
 
     def __init__(self, chats: Chats, found: frozenset[str], *, learn: bool) -> None:
         self._chats = chats
+        self._by_id = {chat.id: chat for chat in chats.conversations()}
         self._found = found
         self._learn = learn
 
     def conversations(self) -> Sequence[Conversation]:
         """Every conversation."""
-        return self._chats.conversations()
+        return tuple(self._by_id.values())
 
     def messages(self, conversation_id: str) -> Iterator[Message]:
         """A conversation's messages, oldest first."""
@@ -86,7 +87,7 @@ class Sifted:
         if not conversation_id.startswith(f"{Platform.MESSENGER}:") or not (self._learn or self._found):
             yield from read
             return
-        chat = next(chat for chat in self._chats.conversations() if chat.id == conversation_id)
+        chat = self._by_id[conversation_id]
         shapes = _Shapes(chat)
         for message in read:
             if self._learn:
@@ -122,6 +123,14 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     )
 
 
+def placeholder_lines(sentences: Mapping[str, int]) -> list[PlatformLine]:
+    """Sentences that stood for something attached, as they were read and how often."""
+    return [
+        PlatformLine(sentence=sentence, why="stands for something attached", count=count, sample=sentence)
+        for sentence, count in sentences.items()
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """A message, the form of its sentence, and what it stands beside."""
@@ -155,7 +164,7 @@ class _Evidence:
         named = _SENDER in shape or _NAME in shape
         several = len(self.authors) > 1 and len(self.chats) > 1
         reacting = self.after_reactions > 1 and 2 * self.after_reactions >= self.count
-        if reacting and words > 1 and (len(self.emoji) > 1 or several):
+        if reacting and words > 1 and (len(self.emoji) > 1 or (several and words > 3)):  # noqa: PLR2004
             return "tells of a reaction just before"
         calling = self.beside_calls > 1 and 5 * self.beside_calls >= 4 * self.count
         if calling and ((named and words > 1) or (several and words > 2 and self.beside_calls > 2)):  # noqa: PLR2004

@@ -19,7 +19,8 @@ from talkalike.chats.archive import Archive, Summary
 from talkalike.chats.importers.messenger_people import may_be_one
 from talkalike.chats.importers.messenger_text import is_deleted_account
 from talkalike.chats.importers.protocol import Draft
-from talkalike.chats.merging import TOLERANCE_MS, with_author_ids
+from talkalike.chats.merging import TOLERANCE_MS
+from talkalike.chats.read_anew import with_author_ids
 from talkalike.chats.values import Conversation, Person, Platform
 
 _LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
+from talkalike.cli.platform_report import show_platform_lines
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
@@ -83,6 +84,7 @@ def _show(report: ImportReport, screen: Console, timezone: str, fictional: bool)
         screen.print(f"Stored by kind: {parts}.", soft_wrap=True)
     if fictional:
         screen.print(f"({FICTIONAL})")
+    show_platform_lines(screen, report.platform_lines)
     _show_losses(report, screen)
     if rows:
         screen.print("Next: talkalike people")

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
-from talkalike.chats.importers.sentence_table import NAME, OPENING, WHO, SentenceTable
+from talkalike.chats.importers.sentence_table import NAME, WHO, SentenceTable
 from talkalike.chats.values import MessageKind
 
 _TABLE = Path(__file__).with_name("messenger_sentences.toml")
 _LONGEST = 400
 _FEW = 4
+_SHORT = 3  # letters of a name that tell of most texts that they do not begin with it
 _KINDS = {
     "media": MessageKind.MEDIA,
     "call": MessageKind.CALL,
@@ -38,12 +39,14 @@ def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> Mes
     """
     if len(text) > _LONGEST:
         return None
-    names, openings = _names_of(sender, tuple(others))
-    if text.lstrip()[:OPENING].lower() not in openings:
+    names, beginnings = _names_of(sender, tuple(others))
+    start = text.lstrip()
+    if start[:_SHORT].lower() not in beginnings and not _table().begins(start):
         return None
-    plain = " ".join(unicodedata.normalize("NFC", text).translate(_QUOTES).split()).rstrip(_END)
-    own = forms_of(sender)
-    marked = names.sub(lambda found: WHO if found[0] in own else NAME, plain) if names is not None else plain
+    plain = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
+    plain = plain.translate(_QUOTES).rstrip(_END)
+    own = {form.lower() for form in forms_of(sender)}
+    marked = names.sub(lambda found: WHO if found[0].lower() in own else NAME, plain) if names is not None else plain
     kind = _table().kind_of(marked) if marked else None
     return _KINDS[kind] if kind and not _may_be_typed(marked) else None
 
@@ -61,18 +64,17 @@ def _table() -> SentenceTable:
 
 @lru_cache(maxsize=4096)
 def _names_of(sender: str, others: tuple[str, ...]) -> tuple[re.Pattern[str] | None, frozenset[str]]:
-    """A pattern for the people's names as the platform writes them, and how its sentences about them may begin."""
-    known = {form: NAME for name in others for form in forms_of(name)}
-    known |= dict.fromkeys(forms_of(sender), WHO)
-    return names_pattern(known), _table().openings.union(name[:OPENING].lower() for name in known)
+    """A pattern for the people's names as the platform writes them, and how these begin."""
+    known = {form for name in (sender, *others) for form in forms_of(name)}
+    return names_pattern(known, re.IGNORECASE), frozenset(name[:_SHORT].lower() for name in known)
 
 
-def names_pattern(names: Iterable[str]) -> re.Pattern[str] | None:
+def names_pattern(names: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
     """Finds any of these names in a text, the longest first, as words of their own; None for no names."""
     longest_first = sorted(names, key=len, reverse=True)
     if not longest_first:
         return None
-    return re.compile(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})")
+    return re.compile(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", flags)
 
 
 @lru_cache(maxsize=65536)

@@ -16,13 +16,20 @@ from pathlib import Path
 
 WHO, NAME = "\0", "\1"  # what stands in a text for its sender's name, and for another person's
 _HEAD = 5  # characters by which sentences are sorted
-OPENING = 2  # characters that tell at once of most texts that they are none
 _MOST_HEADS = 4000
 _TOKEN = re.compile(r"\{(\w+)\}|([\[\](|)])|([^\[\](|){}]+)")
-_EMOJI = r"[^\w\s.,!?\"'/]+(?: [^\w\s.,!?\"'/]+)?"
-_PLACES = {"name": f"({WHO}|{NAME}|.{{1,80}}?)", "emoji": _EMOJI, "n": r"\d[\d.,]*", "any": ".*?"}
-_PLACES["money"] = rf"(?:[$€£¥₹฿₫₱]{_PLACES['n']}|{_PLACES['n']} ?(?:[$€£¥₹฿₫₱]|[a-z]{{3}}))"
-_MOST_NAME_WORDS = 5
+# A name is somebody's of the chat, or a few words of which none begins with a small letter.
+_SMALL = "".join(char for char in map(chr, range(0x530)) if char.islower())
+_CAPITAL_WORD = rf"(?-i:(?![{_SMALL}])[^\s,]+)"
+_NUMBER = r"\d[\d.,]*"
+_CURRENCY = "[$€£¥₹฿₫₱]"
+_PLACES = {
+    "name": f"(?:{WHO}|{NAME}|{_CAPITAL_WORD}(?: {_CAPITAL_WORD}){{0,4}})",
+    "emoji": r"[^\w\s.,!?\"'/]+(?: [^\w\s.,!?\"'/]+)?",
+    "n": _NUMBER,
+    "money": f"(?:{_CURRENCY}{_NUMBER}|{_NUMBER} ?(?:{_CURRENCY}|[a-z]{{3}}))",
+    "any": ".*?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,11 @@ class SentenceTable:
             for kind, sentences in language.items():
                 for sentence in sentences:
                     self._add(_parsed(sentence), kind, you)
-        self.openings = frozenset(head[:OPENING] for head in self._by_head if head and head[0] not in (WHO, NAME))
+
+    def begins(self, text: str) -> bool:
+        """Whether a text may be a sentence of the table, by how it begins; names in it count for nothing."""
+        start = text[:_HEAD].lower()
+        return any(start[:length] in self._by_head for length in range(1, _HEAD + 1))
 
     def kind_of(self, text: str) -> str | None:
         """The kind of sentence that a text is; names in it are `WHO` and `NAME`, its letters are as written."""
@@ -62,17 +73,16 @@ class SentenceTable:
         found: list[tuple[re.Pattern[str], str]] = []
         for length in range(1, _HEAD + 1):
             found += self._by_head.get(folded[:length], ())
-        if not text[0].isalnum():
-            found += self._by_head.get("", ())
         for pattern, kind in found:
-            match = pattern.fullmatch(text)
-            if match is not None and all(_is_name(name) for name in match.groups() if name is not None):
+            if pattern.fullmatch(text):
                 return kind
         return None
 
     def _add(self, nodes: Sequence[_Node], kind: str, you: Sequence[str]) -> None:
         pattern = re.compile(_pattern(nodes, you), re.IGNORECASE)
         for head in {*islice(_heads(nodes, you), _MOST_HEADS)}:
+            if not head:
+                raise ValueError("a sentence must begin with words or a name")
             self._by_head[head].append((pattern, kind))
 
 
@@ -111,7 +121,7 @@ def _options(tokens: list[re.Match[str]], closing: str) -> tuple[list[tuple[_Nod
 
 
 def _pattern(nodes: Sequence[_Node], you: Sequence[str]) -> str:
-    """A regular expression that captures the names besides the sender's."""
+    """The regular expression of a sequence."""
     parts: list[str] = []
     for node in nodes:
         if isinstance(node, str):
@@ -144,9 +154,3 @@ def _heads(nodes: Sequence[_Node], you: Sequence[str], head: str = "") -> Iterat
             yield from _heads(rest, you, head + word)
     else:
         yield head
-
-
-def _is_name(found: str) -> bool:
-    """Whether these words can be a name: few, none of them in small letters."""
-    words = found.split()
-    return len(words) <= _MOST_NAME_WORDS and not any(word[0].islower() for word in words)
