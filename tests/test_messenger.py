@@ -17,7 +17,7 @@ from exports import NOON, doubled, imported, said, stored, texts, thread, write_
 from talkalike.chats.archive import Archive
 from talkalike.chats.importers.json_stream import JsonThread
 from talkalike.chats.importers.messenger_sentences import platform_sentence
-from talkalike.chats.importers.messenger_text import TextRepair, is_deleted_account, sent_ms, surely_bytes
+from talkalike.chats.importers.messenger_text import TextRepair, surely_bytes
 from talkalike.chats.values import Attachment, AttachmentKind, MessageKind, Reaction
 
 ANNA, BEN, CILKA = "Anna Nová", "Ben Říha", "Cilka Šťastná"
@@ -34,7 +34,9 @@ def test_double_encoding_is_undone_for_every_text(text):
     assert TextRepair()(doubled(text)) == text
 
 
-words = st.lists(st.sampled_from(["přiletím", "v", "pět", "žluťoučký", "😂", "Ελλάδα", "привет"]), min_size=2).map(" ".join)
+words = st.lists(st.sampled_from(["přiletím", "v", "pět", "žluťoučký", "😂", "Ελλάδα", "привет"]), min_size=2).map(
+    " ".join
+)
 
 
 @given(words, st.integers(1, 3), st.sampled_from(["", " …", " ‘x’", " €5"]))
@@ -73,7 +75,10 @@ def test_one_odd_character_does_not_leave_a_text_unmended_and_the_file_with_a_br
     assert report.unmended == {"your_facebook_activity/messages/inbox/benriha_1/message_1.json": 3}
 
 
-@pytest.mark.parametrize("text", ["café", "«É» …", "« Ça va… É »", "déjà vu", "Příliš žluťoučký kůň", "😂😂", "ÿ", "plain", "naïve – “quotes”"])
+@pytest.mark.parametrize(
+    "text",
+    ["café", "«É» …", "« Ça va… É »", "déjà vu", "Příliš žluťoučký kůň", "😂😂", "ÿ", "plain", "naïve – “quotes”"],
+)
 def test_correct_text_stays_as_it_is(text):
     repair = TextRepair()
     assert repair(text) == text
@@ -91,7 +96,9 @@ def test_half_a_character_becomes_a_replacement_and_is_counted():
 messages_strategy = st.lists(
     st.tuples(
         st.sampled_from([ANNA, BEN]),
-        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda t: not surely_bytes(t)),
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+            lambda t: not surely_bytes(t)
+        ),
         st.integers(0, 5),  # steps in time: equal times and equal messages are wanted
     ),
     min_size=1,

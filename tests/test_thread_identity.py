@@ -179,7 +179,9 @@ def test_an_archive_of_an_earlier_version_takes_an_export_again_without_doubling
         table = collect([Part(messages=messages)], origin=origin)
         archive.merge_table(chat, table, twin_key="\n".join(["", *sorted((ANNA, BEN))]))
 
-    put("messenger:e2ee-0123456789abcdef", [message("jedna", 0), message("dvě", 5), message("tři", 9)], "messenger-e2ee")
+    put(
+        "messenger:e2ee-0123456789abcdef", [message("jedna", 0), message("dvě", 5), message("tři", 9)], "messenger-e2ee"
+    )
     write_encrypted(tmp_path / "e2ee", encrypted([(BEN, "jedna", 0), (BEN, "dvě", 5), (BEN, "tři", 9), (BEN, "4", 20)]))
     report = imported(tmp_path / "e2ee", archive=archive)
     assert (report.new, report.already_there) == (1, 3)
@@ -238,7 +240,9 @@ def test_times_as_numbers_texts_and_seconds_are_read(time):
     assert sent_ms(time) == NOON
 
 
-@pytest.mark.parametrize("time", [None, True, "", "soon", "nan", "inf", float("nan"), -1, 0, 10**30, 10**400, "9" * 400])
+@pytest.mark.parametrize(
+    "time", [None, True, "", "soon", "nan", "inf", float("nan"), -1, 0, 10**30, 10**400, "9" * 400]
+)
 def test_what_is_no_time_is_dropped_and_its_file_named(archive, tmp_path, time):
     content = thread([said(BEN, "ok", 1), said(BEN, "kdy?", 2) | {"timestamp_ms": time}])
     file = write_as(tmp_path / "messages" / "inbox" / "benriha_1" / "message_1.json", content)

@@ -16,7 +16,7 @@ from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importe
 from talkalike.chats.merging import collect
 from talkalike.chats.platform_lines import PlatformLine, find_platform_lines, placeholder_lines
 from talkalike.chats.sources import Entry, Refusal, Sources
-from talkalike.chats.twins import with_deleted_accounts, placement
+from talkalike.chats.twins import placement, with_deleted_accounts
 from talkalike.chats.values import Platform
 from talkalike.errors import UserError
 

@@ -164,12 +164,12 @@ class _Evidence:
         named = _SENDER in shape or _NAME in shape
         several = len(self.authors) > 1 and len(self.chats) > 1
         reacting = self.after_reactions > 1 and 2 * self.after_reactions >= self.count
-        if reacting and words > 1 and (len(self.emoji) > 1 or (several and words > 3)):  # noqa: PLR2004
+        if reacting and words > 1 and (len(self.emoji) > 1 or (several and words > 3)):
             return "tells of a reaction just before"
         calling = self.beside_calls > 1 and 5 * self.beside_calls >= 4 * self.count
-        if calling and ((named and words > 1) or (several and words > 2 and self.beside_calls > 2)):  # noqa: PLR2004
+        if calling and ((named and words > 1) or (several and words > 2 and self.beside_calls > 2)):
             return "stands beside calls only"
-        many = len(self.authors) > 2 and len(self.chats) > 2  # noqa: PLR2004
+        many = len(self.authors) > 2 and len(self.chats) > 2
         if many and _SENDER in shape and words > (1 if shape.startswith(_SENDER) else 2):
             return "names its author in many chats"
         return ""
@@ -234,7 +234,7 @@ class _Shapes:
     def of(self, message: Message) -> str:
         """The text with places for names and emoji; "" where nothing tells that it is no person's."""
         text = message.text
-        if len(text) > _LONGEST or " " not in text.strip() and text.isascii():
+        if len(text) > _LONGEST or (" " not in text.strip() and text.isascii()):
             return ""
         own = forms_of(message.author.name)
         shape = self._names.sub(lambda found: _SENDER if found[0] in own else _NAME, text) if self._names else text

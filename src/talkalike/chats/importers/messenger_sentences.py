@@ -18,6 +18,7 @@ from talkalike.chats.values import MessageKind
 _TABLE = Path(__file__).with_name("messenger_sentences.toml")
 _LONGEST = 400
 _FEW = 4
+_BEGINNING = 16  # characters looked at first, blanks counted
 _SHORT = 3  # letters of a name that tell of most texts that they do not begin with it
 _KINDS = {
     "media": MessageKind.MEDIA,
@@ -40,7 +41,7 @@ def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> Mes
     if len(text) > _LONGEST:
         return None
     names, beginnings = _names_of(sender, tuple(others))
-    start = text.lstrip()
+    start = " ".join(text[:_BEGINNING].split())
     if start[:_SHORT].lower() not in beginnings and not _table().begins(start):
         return None
     plain = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())

@@ -17,6 +17,7 @@ from pathlib import Path
 WHO, NAME = "\0", "\1"  # what stands in a text for its sender's name, and for another person's
 _HEAD = 5  # characters by which sentences are sorted
 _MOST_HEADS = 4000
+_NAMES = re.compile(f"[{WHO}{NAME}]")
 _TOKEN = re.compile(r"\{(\w+)\}|([\[\](|)])|([^\[\](|){}]+)")
 # A name is somebody's of the chat, or a few words of which none begins with a small letter.
 _SMALL = "".join(char for char in map(chr, range(0x530)) if char.islower())
@@ -54,6 +55,7 @@ class SentenceTable:
 
     def __init__(self, path: Path) -> None:
         self._by_head: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+        self._beginnings: set[str] = set()  # of those that do not begin with a name
         for language in tomllib.loads(path.read_text(encoding="utf-8")).values():
             you = [word.lower() for word in language.pop("you")]
             titles = [title.lower() for title in language.pop("titles", ())]
@@ -65,7 +67,7 @@ class SentenceTable:
     def begins(self, text: str) -> bool:
         """Whether a text may be a sentence of the table, by how it begins; names in it count for nothing."""
         start = text[:_HEAD].lower()
-        return any(start[:length] in self._by_head for length in range(1, _HEAD + 1))
+        return any(start[:length] in self._beginnings for length in range(1, _HEAD + 1))
 
     def kind_of(self, text: str) -> str | None:
         """The kind of sentence that a text is; names in it are `WHO` and `NAME`, its letters are as written."""
@@ -84,6 +86,7 @@ class SentenceTable:
             if not head:
                 raise ValueError("a sentence must begin with words or a name")
             self._by_head[head].append((pattern, kind))
+            self._beginnings.add(_NAMES.split(head)[0])
 
 
 def _parsed(sentence: str) -> tuple[_Node, ...]:
