@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.output import JsonOption, emit, plain, progress
-from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def make_examples(
 
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
-    wanted = name or folder_name(person.name for person in chosen)
+    wanted = name or _own_name(opened, chosen)
     folder = opened.examples / _checked(wanted)
     settings = prepare_settings(opened.settings, overrides or Overrides())
     card = ensure_base(opened, base or opened.settings.model.base)
@@ -254,6 +254,19 @@ def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:
 def _learned_share(manifest: Manifest) -> float:
     tokens = manifest.train.tokens + manifest.heldout.tokens
     return (manifest.train.loss_tokens + manifest.heldout.loss_tokens) / tokens if tokens else 0.0
+
+
+def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
+    """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
+    from talkalike.examples.dataset import ExampleSet
+
+    plain = folder_name(person.name for person in chosen)
+    ids = sorted(person.id for person in chosen)
+    try:
+        theirs = sorted(ExampleSet(opened.examples / plain).manifest.speaker_ids)
+    except UserError:  # there are none, or none that can be used
+        return plain
+    return plain if theirs == ids else f"{plain}-{fingerprint(ids)}"
 
 
 def _checked(name: str) -> str:
