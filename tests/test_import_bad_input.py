@@ -72,6 +72,70 @@ def test_what_is_no_chat_is_said_with_what_can_be_read(archive, tmp_path):
         imported(tmp_path / "export", archive=archive)
 
 
+def write_zip(path: Path, files: dict[str, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return path
+
+
+def chat_file(slug: str) -> str:
+    return json.dumps(thread([said("Anna", f"hi {slug}")], people=("Anna", slug), slug=slug))
+
+
+def test_zips_in_a_folder_are_read_and_those_that_people_sent_are_not(archive, tmp_path):
+    downloads = tmp_path / "Downloads"
+    write_zip(downloads / "facebook-1.zip", {"messages/inbox/ben_1/message_1.json": chat_file("ben_1")})
+    write_zip(downloads / "older" / "facebook-2.ZIP", {"messages\\inbox\\eva_2\\message_1.json": chat_file("eva_2")})
+    write_zip(downloads / "irc.zip", {"2020-01-01-#c.log": "[10:00] <ann> hi\n[10:01] <bob> yo\n"})
+    inner = write_zip(tmp_path / "inner.zip", {"messages/inbox/not_3/message_1.json": chat_file("not_3")})
+    sent = downloads / "export" / "messages" / "inbox" / "ben_1" / "files" / "sent.zip"
+    sent.parent.mkdir(parents=True)
+    sent.write_bytes(inner.read_bytes())
+    write_zip(downloads / "zips.zip", {"inner.zip": "PK"})
+    (downloads / "half.zip").write_bytes(inner.read_bytes()[:30])
+    report = imported(downloads, archive=archive)
+    assert {row.title for row in report.conversations} == {"Ben Říha", "#c"}
+    assert sorted(stored(archive)) == ["irc:c", "messenger:ben_1", "messenger:eva_2"]
+    assert [Path(damaged.file).name for damaged in report.damaged] == ["half.zip"]
+    assert [(s.reason.split(":")[0], s.count) for s in report.skipped] == [("a zip inside an export", 2)]
+    assert imported(downloads, downloads / "facebook-1.zip", archive=archive).new == 0
+
+
+def test_the_pages_of_a_json_export_are_no_wrong_export(archive, tmp_path):
+    files = {"start_here.html": "<html>", "__MACOSX/._message_1.json": "", "files/.DS_Store": ""}
+    path = write_zip(tmp_path / "export.zip", {**files, "messages/inbox/ben_1/message_1.json": chat_file("ben_1")})
+    report = imported(path, archive=archive)
+    assert {(s.reason, s.count) for s in report.skipped} == {
+        ("a page of the export, holds no messages", 1),
+        ("the computer's own file, holds no messages", 2),
+    }
+    alone = write_zip(tmp_path / "alone.zip", files)
+    with pytest.raises(UserError, match=r"No chat was found.*a page of the export"):
+        imported(alone, archive=archive)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_read"),
+    [
+        ("your_facebook_activity/messages/inbox/instagramovi_1/message_1.json", True),
+        ("instagram-tips/facebook-anna/nested/inbox/message_1.json", True),
+        ("messages/inbox/instagram/message_1.json", True),
+        ("your_instagram_activity/messages/inbox/ben_1/message_1.json", False),
+        ("instagram-anna-2024-01-31-Ab3/messages/inbox/ben_1/message_1.json", False),
+        ("Instagram/messages/inbox/ben_1/message_1.json", False),
+    ],
+)
+def test_a_chat_named_instagram_is_read_and_an_export_of_instagram_is_not(archive, tmp_path, path, is_read):
+    write_zip(
+        tmp_path / "both.zip", {path: chat_file("a_1"), "messages/inbox/eva_2/message_1.json": chat_file("eva_2")}
+    )
+    report = imported(tmp_path / "both.zip", archive=archive)
+    assert report.new == 1 + is_read
+    assert [s.reason for s in report.skipped] == [] if is_read else ["an Instagram export, which is not supported"]
+
+
 def half_a_zip(folder: Path) -> Path:
     whole = folder / "whole.zip"
     with zipfile.ZipFile(whole, "w") as file:

@@ -86,6 +86,10 @@ class Archive:
             for batch in file.iter_batches(batch_size=BATCH):
                 yield from messages_of(batch)
 
+    def table(self, conversation_id: str) -> pa.Table:
+        """The messages of one stored conversation as a table, oldest first."""
+        return _table(self._path(conversation_id))
+
     def merge(self, conversation: Conversation, messages: Iterable[Message], *, origin: str = "") -> MergeReport:
         """Store what is new among `messages` (one telling, oldest first); see `merge_table`."""
         return self.merge_table(conversation, collect([Part(messages=messages)], origin=origin))

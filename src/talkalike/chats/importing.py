@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -13,8 +14,10 @@ from talkalike.chats.archive import Archive
 from talkalike.chats.importers import IMPORTERS
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importer
 from talkalike.chats.merging import collect
+from talkalike.chats.platform_lines import PlatformLine, find_platform_lines, placeholder_lines
 from talkalike.chats.sources import Entry, Refusal, Sources
-from talkalike.chats.twins import placement
+from talkalike.chats.twins import placement, with_deleted_accounts
+from talkalike.chats.values import Platform
 from talkalike.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -42,6 +45,9 @@ _METADATA = frozenset(
 )
 _HTML_HINT = "Request the export again and choose the format JSON instead of HTML."
 _MOST_NAMED = 20
+_CHAT_PAGE = re.compile(r"(?:^|/)messages?(?:_?\d+)?(?:/|\.html?$)")
+_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_INSTAGRAM = re.compile(r"your_instagram_activity|instagram(?:[-_ ].*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +87,11 @@ class ImportReport:
     skipped: tuple[SkippedFiles, ...]
     damaged: tuple[Damaged, ...]
     unreadable: dict[str, int]  # messages or lines dropped, by reason
+    unreadable_in: dict[str, tuple[str, ...]]  # the files they are in, by reason
     replaced_characters: int  # characters no encoding can hold, stored as U+FFFD
+    unmended: dict[str, int]  # characters left as the bytes of others, by file
     notes: tuple[str, ...]
+    platform_lines: tuple[PlatformLine, ...]  # what looks like the platform's own words, in all that is stored
 
 
 def import_paths(
@@ -122,9 +131,22 @@ def import_paths(
         skipped=_by_reason(refused),
         damaged=tuple(findings.damaged),
         unreadable=dict(findings.unreadable),
+        unreadable_in={reason: tuple(files[:_MOST_NAMED]) for reason, files in findings.unreadable_in.items()},
         replaced_characters=findings.replaced_characters,
+        unmended=dict(findings.unmended),
         notes=tuple(findings.notes),
+        platform_lines=_platform_lines(archive, rows, findings),
     )
+
+
+def _platform_lines(
+    archive: Archive, rows: Mapping[str, ConversationRow], findings: Findings
+) -> tuple[PlatformLine, ...]:
+    """What the platform said itself; nothing where only chats were read in which that cannot be mistaken."""
+    if not any(row.platform == Platform.MESSENGER for row in rows.values()):
+        return ()
+    attached = placeholder_lines(findings.placeholders)
+    return tuple(sorted((*find_platform_lines(archive).lines, *attached), key=lambda line: -line.count))
 
 
 def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, ConversationRow], findings: Findings) -> None:
@@ -132,13 +154,14 @@ def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, Conversa
     own = draft.conversation()
     if not len(table):
         return
-    place = placement(draft, origin, archive.summaries())
+    place = placement(draft, table, origin=origin, archive=archive)
     if place.note:
         findings.notes.append(place.note)
-    conversation = replace(own, id=place.conversation_id)
-    alias = own.id if own.id != conversation.id else ""
+    conversation, table = with_deleted_accounts(
+        replace(own, id=place.conversation_id), table, archive.summaries().get(place.conversation_id)
+    )
     told = len(table)
-    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=alias)
+    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=place.alias)
     summary = archive.summaries()[conversation.id]
     before = rows.get(conversation.id)
     rows[conversation.id] = ConversationRow(
@@ -183,14 +206,25 @@ def _sorted_out(sources: Sources, importers: Sequence[Importer]) -> tuple[dict[s
 def _known_reason(entry: Entry) -> str:
     suffix = PurePosixPath(entry.name).suffix.lower()
     if suffix in (".html", ".htm"):
-        return f"HTML instead of JSON: {_HTML_HINT}"
+        is_chat = _CHAT_PAGE.search(entry.path.lower()) is not None
+        return f"HTML instead of JSON: {_HTML_HINT}" if is_chat else "a page of the export, holds no messages"
+    if suffix == ".zip":
+        return "a zip inside an export: sent by somebody, or to be unpacked first"
+    if entry.name.startswith("._") or entry.name in _OF_THE_SYSTEM:
+        return "the computer's own file, holds no messages"
     if suffix in _MEDIA:
         return "an attachment or a page's decoration (messages keep its path)"
     if entry.name in _METADATA:
         return "the export's settings, holds no messages"
-    if entry.name.endswith(".json") and "instagram" in entry.path.lower():
+    if entry.name.endswith(".json") and _is_instagram(entry):
         return "an Instagram export, which is not supported"
     return ""
+
+
+def _is_instagram(entry: Entry) -> bool:
+    """Whether a folder above the messages says so; below it are the names of chats, which say nothing."""
+    above, messages, _ = f"{entry.container}/{entry.path}".lower().partition("/messages/")
+    return bool(messages) and any(_INSTAGRAM.fullmatch(folder) for folder in above.split("/"))
 
 
 def _nothing_found(paths: Sequence[Path], sources: Sources, refused: Sequence[Refusal]) -> UserError:

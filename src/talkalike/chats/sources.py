@@ -1,7 +1,8 @@
 """Where an export's bytes come from: a folder, a single file or a zip, all seen as a list of entries.
 
-Nothing is ever extracted: an entry is a name, a size and a way to open a stream. Names that climb out of the export,
-links that point outside it and encrypted zip entries are refused and reported, not followed.
+A folder may hold zips, as a folder of downloads does; they are read as if they had been named themselves. Nothing is
+ever extracted: an entry is a name, a size and a way to open a stream. Names that climb out of the export, links that
+point outside it and encrypted zip entries are refused and reported, not followed.
 """
 
 from __future__ import annotations
@@ -23,15 +24,21 @@ READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplemented
 
 HEAD_BYTES = 64 * 1024
 _ZIP_ENCRYPTED = 0x1
+_OF_A_CHAT = frozenset({"messages", "files", "media"})
+"""Folders of an export; a zip inside one was sent by somebody and is no part of an export."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One file of an export. `path` is its posix path inside the export; `container` names the folder or zip."""
+    """One file of an export. `path` is its posix path inside the export; `container` names the folder or zip.
+
+    `root` is where that folder or zip lies: two containers may have one name.
+    """
 
     path: str
     size: int
     container: str
+    root: str = ""
     _open: Callable[[], BinaryIO] = field(repr=False, compare=False)
 
     @property
@@ -77,6 +84,7 @@ class Sources:
         self.refused: list[Refusal] = []
         self.damaged: list[Refusal] = []
         self._stack = ExitStack()
+        self._zips: set[Path] = set()  # those read already: a folder may be named beside a zip in it
         for path in dict.fromkeys(Path(p) for p in paths):
             try:
                 self._add(path)
@@ -100,15 +108,12 @@ class Sources:
             self.entries.extend(self._folder(path))
         elif not path.exists():
             raise UserError(f"There is no file or folder {path}.", hint="Check the path; quote it if it has spaces.")
-        elif zipfile.is_zipfile(path):
+        elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
             self.entries.extend(self._zip(path))
-        elif path.suffix.lower() == ".zip":
-            reason = "not a complete zip (its table of contents is missing): download it again"
-            self.damaged.append(Refusal(file=str(path), reason=reason))
         elif path.is_file():
             # The parent's name matters (a Messenger thread is named by its folder), so it becomes the container.
             container = _label(path.resolve().parent.name) or "export"
-            self.entries.append(_file_entry(path, name=path.name, container=container))
+            self.entries.append(_file_entry(path, name=path.name, container=container, root=path.resolve().parent))
         else:
             raise UserError(f"{path} is neither a file nor a folder.", hint="Give the export's folder, file or zip.")
 
@@ -123,15 +128,24 @@ class Sources:
                 path = Path(folder, name)
                 if path.is_symlink() and not path.resolve().is_relative_to(top):
                     self._refuse_link(path, top)
+                elif path.suffix.lower() == ".zip" and _OF_A_CHAT.isdisjoint(path.relative_to(top).parts[:-1]):
+                    yield from self._zip(path)
                 elif path.is_file():
                     yield _file_entry(
-                        path, name=path.relative_to(top).as_posix(), container=_label(top.name) or "export"
+                        path, name=path.relative_to(top).as_posix(), container=_label(top.name) or "export", root=top
                     )
 
     def _refuse_link(self, path: Path, top: Path) -> None:
         self.refused.append(Refusal(file=_label(path.relative_to(top).as_posix()), reason="a link, not followed"))
 
     def _zip(self, path: Path) -> Iterator[Entry]:
+        if path.resolve() in self._zips:
+            return
+        self._zips.add(path.resolve())
+        if not zipfile.is_zipfile(path):
+            reason = "not a complete zip (its table of contents is missing): download it again"
+            self.damaged.append(Refusal(file=str(path), reason=reason))
+            return
         try:
             archive = self._stack.enter_context(zipfile.ZipFile(path))
         except (*READ_ERRORS, ValueError, struct.error) as error:
@@ -147,7 +161,7 @@ class Sources:
             elif info.flag_bits & _ZIP_ENCRYPTED:
                 self.refused.append(Refusal(file=info.filename, reason="encrypted with a password"))
             else:
-                yield _zip_entry(archive, info, name=name, container=_label(path.stem))
+                yield _zip_entry(archive, info, name=name, container=_label(path.stem), root=path.resolve())
 
 
 def _raise(error: OSError) -> None:
@@ -159,12 +173,18 @@ def _label(name: str) -> str:
     return os.fsencode(name).decode("utf-8", errors="replace")
 
 
-def _file_entry(path: Path, *, name: str, container: str) -> Entry:
-    return Entry(path=_label(name), size=path.stat().st_size, container=container, _open=lambda: path.open("rb"))
+def _file_entry(path: Path, *, name: str, container: str, root: Path) -> Entry:
+    return Entry(
+        path=_label(name),
+        size=path.stat().st_size,
+        container=container,
+        root=_label(str(root)),
+        _open=lambda: path.open("rb"),
+    )
 
 
-def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, name: str, container: str) -> Entry:
+def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, name: str, container: str, root: Path) -> Entry:
     def opened() -> BinaryIO:
         return archive.open(info)  # type: ignore[return-value]  # ZipExtFile reads like a BinaryIO
 
-    return Entry(path=name, size=info.file_size, container=container, _open=opened)
+    return Entry(path=name, size=info.file_size, container=container, root=_label(str(root)), _open=opened)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
+from talkalike.cli.platform_report import show_platform_lines
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 
@@ -83,6 +84,7 @@ def _show(report: ImportReport, screen: Console, timezone: str, fictional: bool)
         screen.print(f"Stored by kind: {parts}.", soft_wrap=True)
     if fictional:
         screen.print(f"({FICTIONAL})")
+    show_platform_lines(screen, report.platform_lines)
     _show_losses(report, screen)
     if rows:
         screen.print("Next: talkalike people")
@@ -101,10 +103,15 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
             )
         )
     for reason, amount in report.unreadable.items():
-        screen.print(shown(f"Not readable: {amount:,} × {reason}.", style="yellow"))
+        files = ", ".join(report.unreadable_in.get(reason, ())[:_FILES])
+        where = f" (such as in {files})" if files else ""
+        screen.print(shown(f"Not readable: {amount:,} × {reason}{where}.", style="yellow"))
     if report.replaced_characters:
         replaced = counted(report.replaced_characters, "character")
         screen.print(f"{replaced} that no text can hold became \ufffd.")
+    for file, amount in report.unmended.items():
+        text = f"{counted(amount, 'character')} in {file} could not be mended: the export's encoding is broken there."
+        screen.print(shown(text, style="yellow"))
     for note in report.notes:
         screen.print(shown(f"Note: {note}"))
     if report.damaged:

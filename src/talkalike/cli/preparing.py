@@ -11,11 +11,14 @@ import typer
 
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
 from talkalike.cli.output import JsonOption, emit, plain, progress, say
-from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from talkalike.chats.people import PersonRow
+    from talkalike.chats.platform_lines import PlatformLines
     from talkalike.chats.values import Person
     from talkalike.examples.dataset import Manifest
     from talkalike.examples.prepare import Prepared, PrepareSettings
@@ -55,6 +58,20 @@ class Overrides:
     max_tokens: int | None = None
     context_tokens: int | None = None
     heldout_share: float | None = None
+    platform_lines: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What `make_examples` made, and which lines it took for the platform's own."""
+
+    prepared: Prepared
+    platform_lines: PlatformLines
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the examples hold."""
+        return self.prepared.manifest
 
 
 def prepare(  # signature: typer
@@ -77,6 +94,10 @@ def prepare(  # signature: typer
     heldout_share: Annotated[
         float | None, typer.Option(min=0.01, max=0.5, help="Newest share kept out of training.")
     ] = None,
+    platform_lines: Annotated[
+        bool | None,
+        typer.Option("--platform-lines/--no-platform-lines", help="Learn what looks like the platform's own words."),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate/--no-estimate", help="Say how long a training takes here (measured once).")
     ] = True,
@@ -86,11 +107,16 @@ def prepare(  # signature: typer
     """Turn the chats into training examples of one or more speakers. What is not given comes from talkalike.toml."""
     opened = open_workspace(workspace)
     chosen = Overrides(
-        gap_hours=gap_hours, max_tokens=max_tokens, context_tokens=context_tokens, heldout_share=heldout_share
+        gap_hours=gap_hours,
+        max_tokens=max_tokens,
+        context_tokens=context_tokens,
+        heldout_share=heldout_share,
+        platform_lines=platform_lines,
     )
     made = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
-    manifest, gaps = made.manifest, gap_rows(made)
+    manifest, gaps = made.manifest, gap_rows(made.prepared)
     time = training_estimate(opened, manifest) if estimate else None
+    from talkalike.cli.platform_report import show_platform_lines
     from talkalike.cli.prepare_report import show
 
     learned = _learned_share(manifest)
@@ -101,8 +127,15 @@ def prepare(  # signature: typer
         "masked_share": 1 - learned,
         "gaps": gaps,
         "training": time,
+        "platform_lines": made.platform_lines.lines,
+        "platform_lines_learned": learns_platform_lines(opened.settings, chosen),
     }
-    emit(as_json, data, lambda screen: show(screen, manifest, gaps=gaps, time=time))
+
+    def render(screen: Console) -> None:
+        show_platform_lines(screen, made.platform_lines.lines, learned=bool(data["platform_lines_learned"]))
+        show(screen, manifest, gaps=gaps, time=time)
+
+    emit(as_json, data, render)
 
 
 def make_examples(
@@ -113,8 +146,9 @@ def make_examples(
     base: str | None = None,
     overrides: Overrides | None = None,
     quiet: bool = False,
-) -> Prepared:
+) -> Made:
     """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
+    from talkalike.chats.platform_lines import find_platform_lines
     from talkalike.cli.models import ensure_base
     from talkalike.cli.people import count_people
     from talkalike.examples.prepare import Target
@@ -124,7 +158,7 @@ def make_examples(
 
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
-    wanted = name or folder_name(person.name for person in chosen)
+    wanted = name or _own_name(opened, chosen)
     folder = opened.examples / _checked(wanted)
     settings = prepare_settings(opened.settings, overrides or Overrides())
     card = ensure_base(opened, base or opened.settings.model.base)
@@ -134,15 +168,24 @@ def make_examples(
     if reads < settings.max_tokens:
         say(f"Examples have at most {reads:,} tokens, not {settings.max_tokens:,}: {card.name} reads no more.")
         settings = dataclasses.replace(settings, max_tokens=reads)
+    lines = find_platform_lines(archive)
+    learn = learns_platform_lines(opened.settings, overrides or Overrides())
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
-        return prepare_examples(
-            archive,
+        made = prepare_examples(
+            lines.sift(archive, learn=learn),
             chosen,
             renderer=renderer,
             settings=settings,
             target=Target(folder=folder, base=card.name, fictional=opened.is_fictional),
             progress=advance,
         )
+    return Made(prepared=made, platform_lines=lines)
+
+
+def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:
+    """Whether what looks like the platform's own words is learned all the same."""
+    given = overrides.platform_lines
+    return settings.chats.platform_lines if given is None else given
 
 
 def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Person]:
@@ -218,6 +261,19 @@ def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:
 def _learned_share(manifest: Manifest) -> float:
     tokens = manifest.train.tokens + manifest.heldout.tokens
     return (manifest.train.loss_tokens + manifest.heldout.loss_tokens) / tokens if tokens else 0.0
+
+
+def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
+    """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
+    from talkalike.examples.dataset import ExampleSet
+
+    plain = folder_name(person.name for person in chosen)
+    ids = sorted(person.id for person in chosen)
+    try:
+        theirs = sorted(ExampleSet(opened.examples / plain).manifest.speaker_ids)
+    except UserError:  # there are none, or none that can be used
+        return plain
+    return plain if theirs == ids else f"{plain}-{fingerprint(ids)}"
 
 
 def _checked(name: str) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, plain, progress, table
 from talkalike.cli.talking import chosen_model, sampling_of
-from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
@@ -157,12 +157,22 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def report_name(folder: Path, author: str) -> str:
+    """The author's name for their report; one that tells them from another whose report is called so already."""
+    plain = folder_name([author])
+    try:
+        theirs = json.loads((folder / f"{plain}.json").read_text(encoding="utf-8")).get("author")
+    except (OSError, ValueError, AttributeError):  # there is none, or none that can be read
+        return plain
+    return plain if theirs == author else f"{plain}-{fingerprint([author])}"
+
+
 def _write(folder: Path, report: LikenessReport) -> Path:
     from talkalike.evaluation.report_html import report_html
     from talkalike.models.catalog import write_atomically
 
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder_name([report.author])
+    stem = report_name(folder, report.author)
     write_atomically(folder / f"{stem}.json", json.dumps(plain(report.as_json()), indent=2, ensure_ascii=False) + "\n")
     page = folder / f"{stem}.html"
     write_atomically(page, report_html(report))

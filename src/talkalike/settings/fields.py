@@ -66,6 +66,11 @@ class ChatsSettings(Section):
         json_schema_extra={"allowed": 'a country code of two capital letters, such as "CZ"'},
     )
 
+    platform_lines: bool = Field(
+        default=False,
+        description="Learn also what looks like the platform's own words, such as “Anna sent a photo.”",
+    )
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:

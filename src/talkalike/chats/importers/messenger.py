@@ -14,8 +14,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from talkalike.chats.importers.json_stream import JsonThread
-from talkalike.chats.importers.messenger_sentences import platform_sentence
-from talkalike.chats.importers.messenger_text import BOT_NAMES, DELETED_ACCOUNT_NAMES, TextRepair
+from talkalike.chats.importers.messenger_people import (
+    People,
+    listed_names,
+    names_in,
+    pair_of,
+    same_people,
+    twin_key,
+)
+from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account, sent_ms
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Part
 from talkalike.chats.sources import READ_ERRORS, Entry
 from talkalike.chats.values import (
@@ -24,7 +31,6 @@ from talkalike.chats.values import (
     Conversation,
     Message,
     MessageKind,
-    Person,
     Platform,
     Reaction,
 )
@@ -36,11 +42,10 @@ MEDIA_FIELDS = (
     ("audio_files", AttachmentKind.AUDIO),
     ("files", AttachmentKind.FILE),
 )
-_FILE = re.compile(r"message_(\d+)\.json")
+_FILE = re.compile(r"message(?:_(\d+))?\.json")  # without a number in 2018
 _SHAPE = re.compile(rb'"sender_name"\s*:|"participants"\s*:\s*\[\s*\{\s*"name"')
 _PLAIN = frozenset({"sender_name", "timestamp_ms", "content", "is_geoblocked_for_viewer", "type"})
 _PLAIN_TYPES = (None, "Generic")
-_LATEST_MS = 4_102_444_800_000  # the year 2100
 _LEAVE_WORDS = frozenset({"Subscribe", "Unsubscribe"})
 
 
@@ -51,8 +56,8 @@ class Messenger:
     described = "Facebook Messenger (Download your information, JSON)"
 
     def recognises(self, entry: Entry) -> bool:
-        """`message_N.json` by name, any other JSON file by its fields; Instagram's look-alike is left alone."""
-        if not entry.name.endswith(".json") or "instagram" in entry.path.lower():
+        """`message_N.json` by name, any other JSON file by its fields."""
+        if not entry.name.endswith(".json"):
             return False
         head = entry.head()
         if _SHAPE.search(head):
@@ -61,45 +66,74 @@ class Messenger:
         return _FILE.fullmatch(entry.name) is not None and b'"senderName"' not in head
 
     def drafts(self, entries: Sequence[Entry], findings: Findings) -> Iterator[Draft]:
-        """One draft per thread folder, its parts the copies in each folder or zip given."""
-        threads: dict[str, list[Entry]] = {}
-        for entry in entries:
-            threads.setdefault(_thread_of(entry), []).append(entry)
-        pairs = {slug: listed_pair(min(files, key=_file_number)) for slug, files in threads.items()}
-        times_listed = Counter(pairs.values())
-        for slug in sorted(threads):
-            alone = times_listed[pairs[slug]] == 1 or not pairs[slug]
-            yield MessengerThread(slug, threads[slug], findings, alone=alone)
+        """One draft per folder of an export (two, where a folder holds chats of different people)."""
+        threads = [thread for folder in _folders(entries) for thread in _by_people(folder)]
+        pairs = [pair_of(next((names for _, names in thread if names), ())) for thread in threads]
+        slugs: dict[frozenset[str], set[str]] = {}
+        for pair, thread in zip(pairs, threads, strict=True):
+            slugs.setdefault(pair, set()).add(_thread_of(thread[0][0]))
+        for pair, thread in zip(pairs, threads, strict=True):
+            draft = MessengerThread([entry for entry, _ in thread], findings, alone=not pair or len(slugs[pair]) == 1)
+            yield draft
+            findings.notes.extend(draft.notes())
+        for pair, chats in slugs.items():
+            if len(chats) > 1 and pair and not any(map(is_deleted_account, pair)):
+                findings.notes.append(
+                    f"{len(chats)} chats are between {' and '.join(sorted(pair))} ({', '.join(sorted(chats))}). An "
+                    "export knows people by their names only: two people of one name are taken for one."
+                )
+
+
+_Listed = tuple[Entry, tuple[str, ...]]  # a file, and whom it lists
+
+
+def _folders(entries: Sequence[Entry]) -> Iterator[list[_Listed]]:
+    """The files of each folder, newest messages first; a file with a name of its own stands alone."""
+    folders: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        own = "" if _FILE.fullmatch(name) else name
+        folders.setdefault((_thread_of(entry), entry.root, folder, own), []).append(entry)
+    for _, files in sorted(folders.items()):
+        yield [(entry, listed_names(entry)) for entry in sorted(files, key=_file_number)]
+
+
+def _by_people(folder: Sequence[_Listed]) -> list[list[_Listed]]:
+    """The files of each thread: a folder alone makes no thread of chats with different people."""
+    threads: list[list[_Listed]] = []
+    for entry, names in folder:
+        same = next((t for t in threads if all(same_people(names, others) for _, others in t)), None)
+        if same is None:
+            threads.append([(entry, names)])
+        else:
+            same.append((entry, names))
+    return threads
 
 
 class MessengerThread:
-    """One thread, read file by file."""
+    """One export's telling of a thread, read file by file."""
 
-    def __init__(self, slug: str, entries: Sequence[Entry], findings: Findings, *, alone: bool) -> None:
+    def __init__(self, entries: Sequence[Entry], findings: Findings, *, alone: bool) -> None:
         self.alone = alone
-        self._slug = slug
+        self._slug = _thread_of(entries[0])
+        self._entries = entries
         self._findings = findings
-        self._people = People(slug)
+        self._people = People()
         self._headers: list[Mapping[str, object]] = []
-        self._copies: dict[str, list[Entry]] = {}
-        for entry in entries:
-            # Several folders of the same name in one container (two sections) are separate tellings as well.
-            self._copies.setdefault(f"{entry.container}:{entry.path.rpartition('/')[0]}", []).append(entry)
 
     def parts(self) -> Iterator[Part]:
-        """One part per copy of the thread, newest message first."""
-        for copy in self._copies.values():
-            yield Part(messages=self._messages(sorted(copy, key=_file_number)), newest_first=True)
+        """The files as one part, newest message first."""
+        yield Part(messages=self._messages(), newest_first=True)
 
-    def _messages(self, entries: Sequence[Entry]) -> Iterator[Message]:
-        for entry in entries:
+    def _messages(self) -> Iterator[Message]:
+        for entry in self._entries:
             yield from read_file(entry, self._findings, self._people, convert=_message, headers=self._headers)
 
     def conversation(self) -> Conversation:
         """The thread with everybody its headers list or who spoke."""
         repair = self._people.repair
         header = next((h for h in self._headers if h.get("participants")), {})
-        names = [repair(name) for h in self._headers for name in _listed(h)]
+        names = [repair(name) for h in self._headers for name in names_in(h)]
         people = dict.fromkeys([*(self._people.get(n) for n in dict.fromkeys(names)), *self._people.everybody()])
         title = header.get("title")
         kind = str(header.get("thread_type", ""))
@@ -110,66 +144,30 @@ class MessengerThread:
             id=f"{Platform.MESSENGER}:{slug}",
             platform=Platform.MESSENGER,
             title=repair(title) if isinstance(title, str) and title else others or slug,
-            is_group=len(set(names)) > 2 or "joinable_mode" in header or kind.endswith("Group"),
+            is_group=any(len(names_in(h)) > 2 for h in self._headers)
+            or "joinable_mode" in header
+            or kind.endswith("Group"),
             participants=tuple(people),
         )
 
     def twin_key(self) -> str:
         """The listed people (and the title, for a group)."""
         header = next((h for h in self._headers if h.get("participants")), {})
-        names = [self._people.repair(name) for name in _listed(header)]
+        names = [self._people.repair(name) for name in names_in(header)]
         group = self.conversation()
         return twin_key(names, group.title if group.is_group else "")
 
-
-class People:
-    """The people of one thread, each made once. A deleted account is somebody else in every thread."""
-
-    def __init__(self, slug: str) -> None:
-        self.repair = TextRepair()
-        self._slug = slug
-        self._by_raw_name: dict[str, Person] = {}
-        self._by_name: dict[str, Person] = {}
-
-    def by_raw_name(self, raw: str) -> Person:
-        """The person an export's field names, in the export's encoding."""
-        person = self._by_raw_name.get(raw)
-        if person is None:
-            person = self._by_raw_name[raw] = self.get(self.repair(raw))
-        return person
-
-    def get(self, name: str) -> Person:
-        """The person of this name."""
-        person = self._by_name.get(name)
-        if person is None:
-            own = f"{self._slug}/" if name in DELETED_ACCOUNT_NAMES else ""
-            person = Person(id=f"{Platform.MESSENGER}:{own}{name}", name=name or "Facebook user")
-            self._by_name[name] = person
-        return person
-
-    def everybody(self) -> tuple[Person, ...]:
-        """Everybody met so far, in order."""
-        return tuple(self._by_name.values())
-
-
-def listed_pair(entry: Entry) -> frozenset[str]:
-    """The two people a direct chat's file lists, before its messages are read; empty for anything else."""
-    try:
-        with entry.open() as stream:
-            thread = JsonThread(stream)
-            next(thread.items(), None)
-    except READ_ERRORS:
-        return frozenset()
-    listed = thread.header.get("participants")
-    people = [p.get("name") if isinstance(p, dict) else p for p in listed] if isinstance(listed, list) else []
-    return frozenset(str(name) for name in people) if len(people) == 2 else frozenset()
-
-
-def twin_key(names: Sequence[str], title: str) -> str:
-    """Equal for threads of the same people; "" if the names do not tell people apart."""
-    if len(names) < 2 or len(set(names)) < len(names) or any(name in DELETED_ACCOUNT_NAMES for name in names):
-        return ""
-    return "\n".join([title, *sorted(names)])
+    def notes(self) -> list[str]:
+        """What should be known about people of one name in this thread."""
+        counts = Counter[str]()
+        for header in self._headers:
+            counts |= Counter(map(self._people.repair, names_in(header)))
+        return [
+            f"{self.conversation().title}: {count} people in it are called {name}. An export knows people by their "
+            "names only, so they are taken for one."
+            for name, count in counts.items()
+            if count > 1 and not is_deleted_account(name)
+        ]
 
 
 class Convert(Protocol):
@@ -187,7 +185,8 @@ def read_file(
     headers: list[Mapping[str, object]],
 ) -> Iterator[Message]:
     """One file's messages in file order; damage, unreadable messages and replaced characters go to `findings`."""
-    replaced = people.repair.replaced
+    repair = people.repair
+    replaced, unmended = repair.replaced, repair.unmended
     try:
         stream = entry.open()
     except READ_ERRORS as error:
@@ -198,12 +197,14 @@ def read_file(
         thread = JsonThread(stream)
         headers.append(thread.header)
         for raw in thread.items():
+            if thread.count == 1:
+                people.meet(thread.header)
             if not isinstance(raw, dict):
-                findings.drop("not a message object")
+                findings.drop("not a message object", file=entry.path)
                 continue
             message = convert(raw, people, entry.path)
             if isinstance(message, str):
-                findings.drop(message)
+                findings.drop(message, file=entry.path)
             else:
                 yield message
     if thread.damage is not None:
@@ -212,18 +213,22 @@ def read_file(
         )
     elif not thread.count:
         findings.skipped.append((entry.path, "holds no messages"))
-    findings.replaced_characters += people.repair.replaced - replaced
+    findings.replaced_characters += repair.replaced - replaced
+    findings.placeholders.update(people.placeholders)
+    people.placeholders.clear()
+    if repair.unmended > unmended:
+        findings.unmended[entry.path] = repair.unmended - unmended
 
 
 def _message(raw: Mapping[str, object], people: People, source: str) -> Message | str:
-    sent = raw.get("timestamp_ms")
-    if type(sent) is not int or not 0 <= sent < _LATEST_MS:
+    sent = sent_ms(raw.get("timestamp_ms", raw.get("timestamp")))
+    if sent is None:
         return "without a usable time"
     name = raw.get("sender_name")
     author = people.by_raw_name(name if isinstance(name, str) else "")
     content = raw.get("content")
     text = people.repair(content) if isinstance(content, str) else ""
-    sentence = platform_sentence(text, author.name) if text else None
+    sentence = people.platform_sentence(text, author)
     if sentence is None and text and raw.keys() <= _PLAIN and raw.get("type") in _PLAIN_TYPES:
         return Message(id="", author=author, sent_ms=sent, text=text, source=source, is_bot=author.name in BOT_NAMES)
     if raw.get("is_unsent") or raw.get("is_unsent_image_by_messenger_kid_parent"):
@@ -298,12 +303,6 @@ def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachm
     return tuple(found)
 
 
-def _listed(header: Mapping[str, object]) -> list[str]:
-    participants = header.get("participants")
-    people = participants if isinstance(participants, list) else []
-    return [str(p["name"]) for p in people if isinstance(p, dict) and "name" in p]
-
-
 def _thread_of(entry: Entry) -> str:
     """The thread's own name: its folder; a renamed file given alone is named by itself."""
     return entry.folder if _FILE.fullmatch(entry.name) else entry.name.removesuffix(".json")
@@ -311,4 +310,4 @@ def _thread_of(entry: Entry) -> str:
 
 def _file_number(entry: Entry) -> int:
     found = _FILE.fullmatch(entry.name)
-    return int(found[1]) if found else 0
+    return int(found[1] or 0) if found else 0

@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from talkalike.chats.importers.messenger import People, finished, listed_pair, read_file, twin_key
-from talkalike.chats.importers.messenger_sentences import platform_sentence
-from talkalike.chats.importers.messenger_text import TextRepair
+from talkalike.chats.importers.messenger import finished, read_file
+from talkalike.chats.importers.messenger_people import People, listed_names, names_in, pair_of, twin_key
+from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
 from talkalike.chats.importers.protocol import Draft, Findings, Part
 from talkalike.chats.sources import Entry
 from talkalike.chats.values import Attachment, AttachmentKind, Conversation, Message, MessageKind, Platform
@@ -25,8 +25,6 @@ _SUFFIXES = {
     "gif": AttachmentKind.GIF,
 }
 _KINDS = {"call": MessageKind.CALL, "media": MessageKind.MEDIA}  # what a message's `type` tells of its kind
-_SECONDS_BELOW = 1_000_000_000_000  # a smaller time stamp is in seconds
-_LATEST_MS = 4_102_444_800_000  # the year 2100
 _LINKS = ("http://", "https://")
 
 
@@ -41,47 +39,47 @@ class MessengerE2EE:
         return entry.name.endswith(".json") and _SHAPE.search(entry.head()) is not None
 
     def drafts(self, entries: Sequence[Entry], findings: Findings) -> Iterator[Draft]:
-        """One draft per file; the same file in two places given is read as two tellings of one thread."""
-        files: dict[str, list[Entry]] = {}
-        for entry in entries:
-            files.setdefault(entry.name, []).append(entry)
-        pairs = {name: listed_pair(copies[0]) for name, copies in files.items()}
-        times_listed = Counter(pairs.values())
-        for name in sorted(files):
-            alone = times_listed[pairs[name]] == 1 or not pairs[name]
-            yield E2EEThread(name.removesuffix(".json"), files[name], findings, alone=alone)
+        """One draft per file. Which of them tell of one thread, the archive finds by what they say (see `twins`)."""
+        pairs = {entry: pair_of(listed_names(entry)) for entry in entries}
+        # One name in two downloads of the same people is taken for one thread unless the contents say otherwise.
+        times_listed = Counter(pair for pair, _ in {(pairs[entry], entry.name) for entry in entries})
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.root, entry.path)):
+            alone = times_listed[pairs[entry]] == 1 or not pairs[entry]
+            yield E2EEThread(entry, findings, alone=alone)
 
 
 class E2EEThread:
-    """One thread's file."""
+    """One thread's file. Its number is another one in every download, so it says nothing about the thread."""
 
-    def __init__(self, stem: str, entries: Sequence[Entry], findings: Findings, *, alone: bool) -> None:
+    def __init__(self, entry: Entry, findings: Findings, *, alone: bool) -> None:
         self.alone = alone
-        self._stem = stem
-        self._entries = entries
+        self._entry = entry
         self._findings = findings
-        self._people = People(f"e2ee-{stem}")
+        self._people = People()
         self._headers: list[Mapping[str, object]] = []
+        self._oldest = (0, "", "")
 
     def parts(self) -> Iterator[Part]:
-        """Each file; whether its newest message comes first is found by looking at it."""
-        for entry in self._entries:
-            messages = read_file(entry, self._findings, self._people, convert=_message, headers=self._headers)
-            # The order is not documented; equal times keep the file's order, as both directions have been seen.
-            yield Part(messages=messages, newest_first=_newest_first(entry))
+        """The file; whether its newest message comes first is found by looking at it."""
+        # The order is not documented; equal times keep the file's order, as both directions have been seen.
+        yield Part(messages=self._messages(), newest_first=_newest_first(self._entry))
+
+    def _messages(self) -> Iterator[Message]:
+        for message in read_file(self._entry, self._findings, self._people, convert=_message, headers=self._headers):
+            told = (message.sent_ms, message.author.name, message.text)
+            self._oldest = min(self._oldest, told) if self._oldest[0] else told
+            yield message
 
     def conversation(self) -> Conversation:
-        """The thread, named by its people rather than its file: the file's number may change between downloads."""
+        """The thread, named by its people and how it begins."""
         names = self._names()
         people = dict.fromkeys([*(self._people.get(name) for name in names), *self._people.everybody()])
-        title = next((str(h["threadName"]) for h in self._headers if h.get("threadName")), "")
-        key = twin_key(names, self._people.repair(title) if len(names) > 2 else "")
-        if not key or not self.alone:
-            key = self._stem
+        title = self._people.repair(next((str(h["threadName"]) for h in self._headers if h.get("threadName")), ""))
+        identity = "\n".join([*sorted(names), *map(str, self._oldest)])
         return Conversation(
-            id=f"{Platform.MESSENGER}:e2ee-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}",
+            id=f"{Platform.MESSENGER}:e2ee-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}",
             platform=Platform.MESSENGER,
-            title=self._people.repair(title) or ", ".join(p.name for p in people) or self._stem,
+            title=title or ", ".join(p.name for p in people) or self._entry.name.removesuffix(".json"),
             is_group=len(names) > 2,
             participants=tuple(people),
         )
@@ -92,8 +90,7 @@ class E2EEThread:
         return twin_key(self._names(), group.title if group.is_group else "")
 
     def _names(self) -> list[str]:
-        listed = next((h["participants"] for h in self._headers if isinstance(h.get("participants"), list)), [])
-        return [self._people.repair(name) for name in listed if isinstance(name, str)]  # type: ignore[attr-defined]
+        return [self._people.repair(name) for header in self._headers[:1] for name in names_in(header)]
 
 
 _TIMES = re.compile(rb'"timestamp"\s*:\s*(\d+)')
@@ -105,11 +102,9 @@ def _newest_first(entry: Entry) -> bool:
 
 
 def _message(raw: Mapping[str, object], people: People, source: str) -> Message | str:
-    sent = raw.get("timestamp")
-    if type(sent) is not int or not 0 <= sent < _LATEST_MS:
+    sent = sent_ms(raw.get("timestamp"))
+    if sent is None:
         return "without a usable time"
-    if sent < _SECONDS_BELOW:
-        sent *= 1000
     name = raw.get("senderName")
     author = people.by_raw_name(name if isinstance(name, str) else "")
     if raw.get("isUnsent"):
@@ -119,8 +114,8 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
     read = Message(
         id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
-    sentence = platform_sentence(text, author.name) if text else None
-    return finished(read, raw, people, told=_KINDS.get(str(raw.get("type", "")).lower()), sentence=sentence)
+    told = _KINDS.get(str(raw.get("type", "")).lower())
+    return finished(read, raw, people, told=told, sentence=people.platform_sentence(text, author))
 
 
 def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachment, ...]:

@@ -1,87 +1,87 @@
-# ruff: noqa: E501  # a table reads best one sentence a line
-"""The sentences Messenger writes itself, by language. The table is meant to grow: a line is a kind and a pattern.
+"""Tells the sentences that Messenger writes itself from a person's words.
 
-The exports name no message type any more, so these patterns are what tells "Anna left the group." from Anna's words.
+The exports name no message type any more, so wording is what tells "Anna left the group." from Anna's words. The
+sentences are in `messenger_sentences.toml`; a language that is not there is found by structure (`platform_lines`).
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import unicodedata
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from pathlib import Path
 
+from talkalike.chats.importers.sentence_table import NAME, WHO, SentenceTable
 from talkalike.chats.values import MessageKind
 
-_PLACEHOLDER = "placeholder"
+_TABLE = Path(__file__).with_name("messenger_sentences.toml")
+_LONGEST = 400
+_FEW = 4
+_BEGINNING = 16  # characters looked at first, blanks counted
+_SHORT = 3  # letters of a name that tell of most texts that they do not begin with it
+_KINDS = {
+    "media": MessageKind.MEDIA,
+    "call": MessageKind.CALL,
+    "poll": MessageKind.POLL,
+    "system": MessageKind.SYSTEM,
+}
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "(": "", ")": ""})
+_END = " .!。…"
+# What may not stand right after or before a name: letters of alphabets that put blanks between words.
+_LETTER = r"[^\W\d_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 
-# {who} is a name the sentence begins with; the placeholder kind marks sentences that stand for an attachment.
-_SENTENCES: tuple[tuple[str, str], ...] = (
-    # English
-    (_PLACEHOLDER, r"{who} sent (?:an attachment|a photo|a video|a GIF|a sticker|a voice message|a link|a location)\."),
-    (_PLACEHOLDER, r"{who} shared (?:a link|a location|a story|a reel|a post)\."),
-    (MessageKind.CALL, r"{who} (?:called you|missed your (?:video )?(?:call|chat)|started an? (?:audio |video )?(?:call|chat))\."),
-    (MessageKind.CALL, r"{who} (?:joined|left) the (?:audio |video )?(?:call|chat)\."),
-    (MessageKind.CALL, r"You missed (?:a|an) (?:audio |video )?(?:call|chat) (?:from|with) .+\."),
-    (MessageKind.CALL, r"The (?:audio |video )?(?:call|chat) ended\."),
-    (MessageKind.POLL, r"{who} (?:created a poll: .+|voted for .+|changed (?:his|her|their|your) vote to .+)"),
-    (MessageKind.SYSTEM, r"(?:{who} r|R)eacted \S+ to (?:your|his|her|their|.+'s) message\.?"),
-    (MessageKind.SYSTEM, r"You are now connected on Messenger\.?"),
-    (MessageKind.SYSTEM, r"Say hi to your new Facebook friend, .+"),
-    (MessageKind.SYSTEM, r"{who} (?:named the group|removed the group name|changed the (?:group photo|chat theme|theme))\b.*"),
-    (MessageKind.SYSTEM, r"{who} set (?:the nickname for|your nickname to|(?:his|her|their|own) own nickname|the (?:quick reaction|emoji) to)\b.*"),
-    (MessageKind.SYSTEM, r"{who} (?:cleared|removed) (?:the nickname|your nickname|(?:his|her|their) own nickname)\b.*"),
-    (MessageKind.SYSTEM, r"{who} (?:added|removed) .+ (?:to|from) the group\."),
-    (MessageKind.SYSTEM, r"{who} (?:left|joined|created) the group\.?"),
-    (MessageKind.SYSTEM, r"{who} (?:unsent|pinned|unpinned) a message\.?"),
-    (MessageKind.SYSTEM, r"{who} turned (?:on|off) .+"),
-    # Czech
-    (_PLACEHOLDER, r"{who} (?:poslala?|poslal\(a\)|odeslala?|odeslal\(a\)) (?:přílohu|fotku|fotografii|video|nálepku|odkaz)\."),
-    (MessageKind.CALL, r"{who} (?:vám (?:volala?|volal\(a\))|zmeškala? váš hovor|zmeškal\(a\) váš hovor)\."),
-    (MessageKind.CALL, r"(?:Hovor|Videohovor|Videochat) skončil\."),
-    (MessageKind.CALL, r"Zmeškali jste (?:hovor|videohovor|videochat) .+"),
-    (MessageKind.SYSTEM, r"(?:{who} z|Z|{who} r|R)(?:areagoval|eagoval)(?:a|\(a\))? .*na (?:vaši|tvou|vlastní|jeho|její) zprávu\.?"),
-    (MessageKind.SYSTEM, r"(?:Teď|Nyní) jste (?:na Messengeru propojeni|propojeni na Messengeru|propojeni v Messengeru)\.?"),
-    (MessageKind.SYSTEM, r"{who} (?:pojmenoval|nastavil|změnil|přidal|odebral|opustil|vytvořil)(?:a|\(a\))? (?:skupin|přezdívk|motiv|emoji|uživatel|fotk|název).*"),
-    # German
-    (_PLACEHOLDER, r"{who} hat (?:einen Anhang|ein Foto|ein Video|einen Sticker|einen Link) gesendet\."),
-    (MessageKind.CALL, r"{who} hat (?:dich angerufen|deinen Anruf verpasst|einen (?:Videoc|C)hat gestartet)\."),
-    (MessageKind.CALL, r"Du hast einen (?:Videoa|A)nruf von .+ verpasst\."),
-    (MessageKind.CALL, r"Der (?:Anruf|Videoanruf|Videochat) wurde beendet\."),
-    (MessageKind.SYSTEM, r"(?:{who} h|H)at mit \S+ auf (?:deine|seine|ihre|die) Nachricht reagiert\.?"),
-    (MessageKind.SYSTEM, r"(?:Ihr seid|Du bist) jetzt (?:mit .+ )?(?:auf|über) (?:dem )?Messenger verbunden\.?"),
-    (MessageKind.SYSTEM, r"{who} hat (?:die Gruppe|den Gruppennamen|den Spitznamen|das Thema|das Emoji|deinen Spitznamen|das Gruppenbild)\b.*"),
-    (MessageKind.SYSTEM, r"{who} hat .+ (?:zur Gruppe hinzugefügt|aus der Gruppe entfernt)\."),
-    (MessageKind.SYSTEM, r"{who} hat die Gruppe (?:verlassen|erstellt)\."),
-)  # fmt: skip
-# What such a sentence may begin with besides the sender's name; a quick first test for the many that are not one.
-_OPENINGS = (
-    *("You ", "The ", "Reacted ", "Say hi "),
-    *("Uživatel", "Hovor", "Video", "Zmeškali", "Reagoval", "Zareagoval", "Teď ", "Nyní "),
-    *("Du ", "Der ", "Hat mit ", "Ihr seid "),
-)
-_SUBJECT = r"(?:You|Du|Uživatel(?:ka)? {names}|{names})"
+
+def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> MessageKind | None:
+    """The kind of message if Messenger wrote this text itself (in a language we know), else None.
+
+    `others` are the other people of the chat. MEDIA stands for "X sent an attachment.": the text is no information
+    beside the attachment.
+    """
+    if len(text) > _LONGEST:
+        return None
+    names, beginnings = _names_of(sender, tuple(others))
+    start = " ".join(text[:_BEGINNING].split())
+    if start[:_SHORT].lower() not in beginnings and not _table().begins(start):
+        return None
+    plain = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
+    plain = plain.translate(_QUOTES).rstrip(_END)
+    own = {form.lower() for form in forms_of(sender)}
+    marked = names.sub(lambda found: WHO if found[0].lower() in own else NAME, plain) if names is not None else plain
+    kind = _table().kind_of(marked) if marked else None
+    return _KINDS[kind] if kind and not _may_be_typed(marked) else None
+
+
+def _may_be_typed(marked: str) -> bool:
+    """Whether people may write this, too: a few words in small letters, without a name or an emoji ("missed call")."""
+    few = marked.count(" ") < _FEW and not any(name in marked for name in (WHO, NAME))
+    return few and marked[0].islower() and not any(unicodedata.category(char) == "So" for char in marked)
+
+
+@cache
+def _table() -> SentenceTable:
+    return SentenceTable(_TABLE)
 
 
 @lru_cache(maxsize=4096)
-def _sentences_of(sender: str) -> tuple[tuple[str, ...], re.Pattern[str], tuple[str, ...]]:
-    """How a platform's sentence about this sender may begin, one pattern for all of them, and the kind of each."""
-    first = sender.split(" ", 1)[0]
-    names = "|".join(re.escape(name) for name in (sender, first) if name) or r"\S+"
-    subject = _SUBJECT.replace("{names}", f"(?:{names})")
-    alternatives = "|".join(f"({pattern.replace('{who}', subject)})" for _, pattern in _SENTENCES)
-    openings = (*((f"{first} ",) if first else ()), *((f"{sender} ",) if sender else ()), *_OPENINGS)
-    return openings, re.compile(alternatives), tuple(kind for kind, _ in _SENTENCES)
+def _names_of(sender: str, others: tuple[str, ...]) -> tuple[re.Pattern[str] | None, frozenset[str]]:
+    """A pattern for the people's names as the platform writes them, and how these begin."""
+    known = {form for name in (sender, *others) for form in forms_of(name)}
+    return names_pattern(known, re.IGNORECASE), frozenset(name[:_SHORT].lower() for name in known)
 
 
-def platform_sentence(text: str, sender: str) -> MessageKind | None:
-    """The kind of message if Messenger wrote this text itself (in a language we know), else None.
-
-    MEDIA stands for "X sent an attachment.": the text is no information beside the attachment.
-    """
-    openings, pattern, kinds = _sentences_of(sender)
-    if not text.startswith(openings):
+def names_pattern(names: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
+    """Finds any of these names in a text, the longest first, as words of their own; None for no names."""
+    longest_first = sorted(names, key=len, reverse=True)
+    if not longest_first:
         return None
-    found = pattern.fullmatch(text)
-    if found is None or found.lastindex is None:
-        return None
-    kind = kinds[found.lastindex - 1]
-    return MessageKind.MEDIA if kind == _PLACEHOLDER else MessageKind(kind)
+    return re.compile(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", flags)
+
+
+@lru_cache(maxsize=65536)
+def forms_of(name: str) -> frozenset[str]:
+    """The ways in which the platform calls somebody: by the full name, or the first one or two, or the last word."""
+    words = unicodedata.normalize("NFC", name).translate(_QUOTES).split()
+    if not words:
+        return frozenset()
+    return frozenset({" ".join(words), words[0], " ".join(words[:2]), words[-1]})

@@ -1,29 +1,41 @@
-"""What Facebook does to texts and names: broken encoding, and accounts that are deleted or not people."""
+"""What Facebook does to texts, times and names: broken encoding, numbers as texts, and accounts that are gone."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 _SURROGATES = re.compile("[\ud800-\udfff]+")
+_RUN = re.compile("[\x80-\xff]+")  # characters that may be the bytes of others
+_CONTROLS = re.compile("[\x80-\x9f]")  # nobody types these: where they stand in a run, the run is bytes
+_BYTES = re.compile("[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_MOST_ROUNDS = 3  # a text that went through two broken programs is encoded that often
 
 
 class TextRepair:
-    """Undoes the export's double encoding; what no encoding can hold becomes U+FFFD and is counted in `replaced`."""
+    """Undoes the export's double encoding, and counts what it cannot undo.
+
+    `replaced`: characters that no encoding can hold, now U+FFFD. `unmended`: characters that are still the bytes of
+    others, because some of those bytes are missing.
+    """
 
     def __init__(self) -> None:
         self.replaced = 0
+        self.unmended = 0
 
     def __call__(self, text: str) -> str:
         """UTF-8 bytes written as one character each become what they meant; correct text is returned unchanged."""
         if text.isascii():
             return text
-        try:
-            return text.encode("latin-1").decode("utf-8")
-        except UnicodeDecodeError:
-            return text
-        except UnicodeEncodeError:
-            # Beyond Latin-1: either already correct, or with halves of a surrogate pair, which cannot be stored.
-            return _SURROGATES.sub(self._joined, text)
+        for _ in range(_MOST_ROUNDS):
+            before, text = text, _decoded_once(text)
+            # What is right now may look like bytes by chance ("Ã©"): another round needs better evidence.
+            if text == before or not surely_bytes(text):
+                break
+        # Halves of a surrogate pair cannot be stored.
+        text = _SURROGATES.sub(self._joined, text)
+        self.unmended += sum(len(run[0]) for run in _RUN.finditer(text) if _CONTROLS.search(run[0]))
+        return text
 
     def _joined(self, found: re.Match[str]) -> str:
         # Neighbouring halves may make up a whole character.
@@ -32,23 +44,76 @@ class TextRepair:
         return joined
 
 
-# Accounts that no longer exist all carry the same name; they are different people.
-DELETED_ACCOUNT_NAMES = frozenset(
+def _decoded_once(text: str) -> str:
+    """The text with its bytes decoded: the whole, or else run by run where something stands in it that is no byte."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        pass
+    runs = [run[0] for run in _RUN.finditer(text)]
+    if all(_decoded(run) for run in runs):
+        return _RUN.sub(lambda run: _decoded(run[0]), text)
+    # Some runs are letters, or lack a byte. They are told from bytes by a character that holds what nobody types.
+    if any(_CONTROLS.search(found[0]) for found in _BYTES.finditer(text)):
+        return _BYTES.sub(lambda found: _decoded(found[0]) or found[0], text)
+    return text
+
+
+def _decoded(run: str) -> str:
+    """What a run of bytes means; "" if it is no whole UTF-8."""
+    try:
+        return run.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def surely_bytes(text: str) -> bool:
+    """Whether a text is still encoded: its runs decode, and they hold controls or are more than chance explains."""
+    runs = [run[0] for run in _RUN.finditer(text)]
+    whole = [run for run in runs if _decoded(run)]
+    return any(_CONTROLS.search(run) for run in whole) or (len(whole) == len(runs) and len(set(whole)) > 1)
+
+
+_LATEST_MS = 4_102_444_800_000  # the year 2100
+_LONGEST_NUMBER = 32
+_SECONDS_BELOW = 1_000_000_000_000  # a smaller time stamp is in seconds: Messenger is younger than this many ms
+
+
+def sent_ms(value: object) -> int | None:
+    """A message's time in milliseconds, from a number of them or of seconds, also as text; None if it is none."""
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST_MS:
+        return None
+    return int(value * 1000 if value < _SECONDS_BELOW else value)
+
+
+# Accounts that no longer exist all carry the same name; they are different people. The company's name is part of it
+# in every language ("Utente di Facebook"), and no person may be called so.
+_COMPANY = ("facebook", "فيسبوك", "فيس بوك", "فیس بوک", "फेसबुक", "फ़ेसबुक", "ফেসবুক", "เฟซบุ๊ก", "פייסבוק", "фейсбук")
+_LONGEST_PLACEHOLDER = 4  # words
+_OTHER_PLACEHOLDERS = frozenset(
     {
-        "Facebook user",
-        "Facebook User",
-        "Messenger user",
-        "Instagram User",
-        "Uživatel Facebooku",
-        "Uživatel Facebook",
-        "Facebook-Nutzer",
-        "Facebook-Nutzer/in",
-        "Utilisateur de Facebook",
-        "Usuario de Facebook",
-        "Utente di Facebook",
-        "Użytkownik Facebooka",
-        "Používateľ Facebooku",
         "",
+        *("messenger user", "instagram user", "uživatel messengeru", "uživatel instagramu", "messenger-nutzer"),
+        *("instagram-nutzer", "utilisateur de messenger", "utilisateur d’instagram", "usuario de messenger"),
+        *("usuario de instagram", "usuário do messenger", "usuário do instagram", "utente di messenger"),
+        *("utente di instagram", "użytkownik messengera", "użytkownik instagrama", "používateľ messengera"),
     }
 )
 BOT_NAMES = frozenset({"Meta AI"})
+
+
+def is_deleted_account(name: str) -> bool:
+    """Whether this is what an export writes for everybody whose account is gone."""
+    folded = " ".join(name.casefold().split())
+    if folded in _OTHER_PLACEHOLDERS:
+        return True
+    return any(company in folded for company in _COMPANY) and 1 < _words(folded) <= _LONGEST_PLACEHOLDER
+
+
+def _words(folded: str) -> int:
+    """How many words a name has; one that is written onto the company's ("Facebookユーザー") counts, too."""
+    parts = folded.replace("-", " ").split()
+    return len(parts) + (len(parts) == 1 and folded not in _COMPANY)

@@ -5,6 +5,7 @@ Adding a format is one module with a class like this and one line in the registr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,11 +32,17 @@ class Findings:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
     notes: list[str] = field(default_factory=list)
     unreadable: dict[str, int] = field(default_factory=dict)  # messages or lines dropped, by reason
+    unreadable_in: dict[str, list[str]] = field(default_factory=dict)  # the files they are in, by reason
+    unmended: dict[str, int] = field(default_factory=dict)  # characters left as another encoding's bytes, by file
+    placeholders: Counter[str] = field(default_factory=Counter)  # "Anna sent a photo.", and how often
     replaced_characters: int = 0  # what no encoding could express, now U+FFFD
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count messages or lines that could not be read."""
+    def drop(self, reason: str, count: int = 1, *, file: str = "") -> None:
+        """Count messages or lines that could not be read, and remember in which file."""
         self.unreadable[reason] = self.unreadable.get(reason, 0) + count
+        files = self.unreadable_in.setdefault(reason, [])
+        if file and file not in files[-1:]:
+            files.append(file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
