@@ -27,7 +27,7 @@ from talkalike.evaluation.likeness import (
     score_likeness,
 )
 from talkalike.evaluation.report_html import report_html
-from talkalike.evaluation.words import headline, reasons, show, summary_table
+from talkalike.evaluation.words import headline, reasons, remarks, show, summary_table
 from talkalike.examples.copies import Copy
 from talkalike.examples.heldout import Reply, Said
 from talkalike.examples.reactions import SIGN, emoji_of, reaction_turn
@@ -298,6 +298,42 @@ async def test_the_page_stands_alone(report: LikenessReport) -> None:
     assert len(ids) == len(set(ids)), "ids of the five drawings collide"
     assert "#0102" not in source, "a stand-in colour was left in a drawing"
     assert [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"] and source.count("<svg") == 5
+
+
+def lifted(report: LikenessReport, learned: tuple[str, ...], speaker: Estimate, context: Estimate) -> LikenessReport:
+    assert report.bits is not None
+    double = replace(report.bits.double, speaker_lift=speaker, context_lift=context)
+    return replace(report, bits=replace(report.bits, learned=learned, double=double))
+
+
+async def test_lifts_that_cannot_be_told_from_zero_say_so(report: LikenessReport) -> None:
+    above = Estimate(value=0.05, low=0.01, high=0.09, n=44)
+    unclear = Estimate(value=-0.1, low=-0.29, high=0.04, n=23)
+    below = Estimate(value=-0.1, low=-0.2, high=-0.05, n=60)
+    two = ("Lena", "Ruben")
+    for speaker, context, said in (
+        (above, above, []),
+        (above, below, []),
+        (above, unclear, ["The double's context lift cannot be told from 0 with 23 replies."]),
+        (unclear, above, ["The double's speaker lift cannot be told from 0 with 23 replies."]),
+        (undefined("few"), undefined("few"), []),
+    ):
+        found = lifted(report, two, speaker, context)
+        assert remarks(found) == said
+        page = text_of(report_html(found))
+        assert page.count("cannot be told from 0") == len(said) and all(remark in page for remark in said)
+
+
+async def test_a_double_of_one_person_is_not_asked_who_is_who(report: LikenessReport) -> None:
+    above, zero = Estimate(value=0.05, low=0.01, high=0.09, n=44), Estimate(value=0.0, low=-0.01, high=0.01, n=44)
+    ideals = {}
+    for learned in (("Lena",), ("Lena", "Ruben")):
+        found = lifted(report, learned, zero, above)
+        ideals[learned] = {row.measure: row.ideal for row in summary_table(found)}["speaker lift"]
+        (remark,) = remarks(found)
+        assert remark in text_of(report_html(found))
+        assert ("double of one person" in remark) == (len(learned) == 1)
+    assert ideals == {("Lena",): "–", ("Lena", "Ruben"): "above 0"}
 
 
 async def test_fictional_people_are_labelled(report: LikenessReport) -> None:

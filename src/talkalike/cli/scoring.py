@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from talkalike.examples.dataset import ExampleSet
     from talkalike.models.catalog import Card
 
+_REAL_REPLIES = 100  # of the author are read, however few are answered: reading costs little, and narrows the intervals
 _LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
 
 
@@ -76,7 +77,7 @@ def score_model(
             sampling, seed=opened.settings.train.seed, max_tokens=min(sampling.max_tokens, _LONGEST_REPLY)
         ),
         replies=replies,
-        bits_replies=replies,
+        bits_replies=max(replies, _REAL_REPLIES),
         cache_folder=folder / "replies",
     )
     scored = asyncio.run(_score(examples, speakers, (arms[0], arms[1]), settings, quiet=quiet))
@@ -195,7 +196,7 @@ def _headline(report: LikenessReport) -> dict[str, Any]:
 
 
 def _show(screen: Console, reports: list[tuple[LikenessReport, Path]]) -> None:
-    from talkalike.evaluation.words import headline, summary_table
+    from talkalike.evaluation.words import headline, remarks, summary_table
 
     for report, page in reports:
         if report.fictional:
@@ -204,4 +205,6 @@ def _show(screen: Console, reports: list[tuple[LikenessReport, Path]]) -> None:
         rows = [[row.measure, row.double, row.base, row.author, row.ideal] for row in summary_table(report)]
         columns = ["measure", f">{report.double}", f">{report.base}", f">{report.author}", "ideal"]
         screen.print(table(columns, rows))
+        for remark in remarks(report):
+            screen.print(remark, markup=False)
         screen.print(f"The whole report, with plots and samples: {page}", markup=False, soft_wrap=True)

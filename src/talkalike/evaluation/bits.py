@@ -4,14 +4,14 @@
 
 The closing marker counts as one character, because knowing when to stop is part of the manner. Lower is better. Two
 lifts say where the prediction comes from: the speaker lift is what the right name in the header gains over another
-speaker's of the same chat, the context lift what the true context gains over that of another reply.
+speaker's, the context lift what the true context gains over one of another session, cut to as many turns.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,8 +39,9 @@ class ReplyBits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BitsSettings:
-    """`context_tokens`: how much context is given before a reply (the newest turns)."""
+    """`learned`: whom the double learned. `context_tokens`: how much context is given before a reply, newest turns."""
 
+    learned: tuple[str, ...] = ()
     context_tokens: int = 256
     bootstrap: int = 1000
     seed: int = 0
@@ -65,46 +66,59 @@ class BitsReport:
     gain: Estimate
     messages: int
     characters: int
+    learned: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ModelScores:
-    """Scores of the replies as they are, under a wrong name, and after a foreign context (None where not possible)."""
+class _Variants:
+    """The replies as they are and as they are compared, by index; None where a comparison is not possible."""
 
-    true: list[ReplyBits | None]
-    wrong_speaker: list[ReplyBits | None]
-    wrong_context: list[ReplyBits | None]
+    true: Sequence[Reply | None]
+    wrong_speaker: Sequence[Reply | None]
+    own_context: Sequence[Reply | None]
+    wrong_context: Sequence[Reply | None]
 
 
 def compare_bits(
     double: LoadedModel,
     base: LoadedModel,
     replies: Sequence[Reply],
+    heldout: Sequence[Reply],
     settings: BitsSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BitsReport:
-    """Both models on the same replies. `progress(done, total)` counts scored replies over all six passes."""
-    total, passes = 6 * len(replies), 0
+    """Both models on the same replies. `progress(done, total)` counts what was scored, over both models.
+
+    `heldout`: every held-out reply, also those that are not scored; other contexts are taken from them.
+    """
+    own_context, wrong_context = with_wrong_context(replies, heldout, settings.seed)
+    variants = _Variants(
+        true=replies,
+        wrong_speaker=with_wrong_speaker(replies, settings.learned, settings.seed),
+        own_context=own_context,
+        wrong_context=wrong_context,
+    )
+    every = (variants.true, variants.wrong_speaker, variants.own_context, variants.wrong_context)
+    distinct = list(dict.fromkeys(reply for variant in every for reply in variant if reply is not None))
+    of_model: list[dict[Reply, ReplyBits | None]] = []
 
     def ahead(done: int) -> None:
-        progress(passes * len(replies) + done, total)
+        progress(len(of_model) * len(distinct) + done, 2 * len(distinct))
 
-    scores: list[_ModelScores] = []
-    variants = (list(replies), with_wrong_speaker(replies, settings.seed), with_wrong_context(replies, settings.seed))
     for model in (double, base):
-        scored = []
-        for variant in variants:
-            scored.append(reply_bits(model, variant, context_tokens=settings.context_tokens, progress=ahead))
-            passes += 1
-        scores.append(_ModelScores(true=scored[0], wrong_speaker=scored[1], wrong_context=scored[2]))
-    of_double, of_base = scores
-    counted = [reply for reply in of_double.true if reply is not None]
+        scored = reply_bits(model, distinct, context_tokens=settings.context_tokens, progress=ahead)
+        of_model.append(dict(zip(distinct, scored, strict=True)))
+    of_double, of_base = of_model
+    counted = [found for found in _look_up(of_double, replies) if found is not None]
     return BitsReport(
-        double=_model_bits(of_double, settings),
-        base=_model_bits(of_base, settings),
-        gain=_difference(of_base.true, of_double.true, settings, "replies that both models could score"),
+        double=_model_bits(of_double, variants, settings),
+        base=_model_bits(of_base, variants, settings),
+        gain=_difference(
+            _look_up(of_base, replies), _look_up(of_double, replies), settings, "replies that both models could score"
+        ),
         messages=sum(len(reply.bits) for reply in counted),
         characters=sum(sum(reply.characters) for reply in counted),
+        learned=settings.learned,
     )
 
 
@@ -137,32 +151,55 @@ def reply_bits(
     return results
 
 
-def with_wrong_speaker(replies: Sequence[Reply], seed: int) -> list[Reply | None]:
-    """The same replies under the name of another speaker of their context; None where nobody else is there."""
+def with_wrong_speaker(replies: Sequence[Reply], learned: Sequence[str], seed: int) -> list[Reply | None]:
+    """The same replies under the name of another learned speaker, or else of somebody in their context.
+
+    A name that was learned comes first: the question is whether the model tells apart those whom it knows. None where
+    there is neither.
+    """
     rng = random.Random(seed)
     relabelled: list[Reply | None] = []
     for reply in replies:
-        others = sorted(set(reply.others_in_context) - {reply.speaker})
+        others = sorted(set(learned) - {reply.speaker}) or sorted(set(reply.others_in_context) - {reply.speaker})
         relabelled.append(replace(reply, speaker=rng.choice(others)) if others else None)
     return relabelled
 
 
-def with_wrong_context(replies: Sequence[Reply], seed: int) -> list[Reply | None]:
-    """The same replies after the context of another reply of their conversation (a random cycle: nobody keeps theirs).
+def with_wrong_context(
+    replies: Sequence[Reply], heldout: Sequence[Reply], seed: int
+) -> tuple[list[Reply | None], list[Reply | None]]:
+    """The same replies twice: after their own context, and after that of another session of their conversation.
 
-    None where the conversation has no other reply, or where the other's context happens to be the same.
+    Never of the same session: what was said later there contains the very reply, what was said before is true in part.
+    And of as many turns, the newest ones: a longer context tells more of what such a chat looks like, whoever talks.
+    None where the speaker has no reply in another session of the conversation.
     """
     rng = random.Random(seed)
-    by_conversation: dict[str, list[int]] = defaultdict(list)
-    for index, reply in enumerate(replies):
-        by_conversation[reply.conversation].append(index)
-    moved: list[Reply | None] = [None] * len(replies)
-    for indices in by_conversation.values():
-        rng.shuffle(indices)
-        for index, source in zip(indices, indices[1:] + indices[:1], strict=True):
-            if replies[source].context != replies[index].context:
-                moved[index] = replace(replies[index], context=replies[source].context)
-    return moved
+    by_place: dict[tuple[str, str], list[Reply]] = defaultdict(list)
+    for reply in heldout:
+        by_place[reply.conversation, reply.speaker].append(reply)
+    own: list[Reply | None] = []
+    wrong: list[Reply | None] = []
+    for reply in replies:
+        elsewhere = [
+            other.context
+            for other in by_place[reply.conversation, reply.speaker]
+            if not _same_session(reply.context, other.context)
+        ]
+        if not elsewhere:
+            own.append(None)
+            wrong.append(None)
+            continue
+        most = min(len(reply.context), max(map(len, elsewhere)))
+        borrowed = rng.choice([context for context in elsewhere if len(context) >= most])
+        own.append(replace(reply, context=reply.context[-most:]))
+        wrong.append(replace(reply, context=borrowed[-most:]))
+    return own, wrong
+
+
+def _same_session(one: Sequence[Turn], other: Sequence[Turn]) -> bool:
+    """Whether one context goes on where the other stops: both are told from their session's beginning."""
+    return all(mine == theirs for mine, theirs in zip(one, other, strict=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +227,29 @@ def _document(renderer: Renderer, reply: Reply, *, context_tokens: int, room: in
     return _Document(ids_T=rendered.ids_T, mask_T=mask_T, counts=tuple(stop + 1 - start for start, stop in spans))
 
 
-def _model_bits(scores: _ModelScores, settings: BitsSettings) -> ModelBits:
-    counted = [reply for reply in scores.true if reply is not None]
+def _look_up(scored: Mapping[Reply, ReplyBits | None], replies: Sequence[Reply | None]) -> list[ReplyBits | None]:
+    return [None if reply is None else scored[reply] for reply in replies]
+
+
+def _model_bits(scored: Mapping[Reply, ReplyBits | None], variants: _Variants, settings: BitsSettings) -> ModelBits:
+    true = _look_up(scored, variants.true)
+    counted = [reply for reply in true if reply is not None]
     bits_R, characters_R = _totals(counted)
     plain = _too_few(len(counted), "replies that fit into the model's context") or ratio_estimate(
         bits_R, characters_R, weights(len(counted), draws=settings.bootstrap, seed=settings.seed)
     )
     return ModelBits(
         bits_per_character=plain,
-        speaker_lift=_difference(scores.wrong_speaker, scores.true, settings, "replies with another speaker nearby"),
-        context_lift=_difference(scores.wrong_context, scores.true, settings, "replies with another context to borrow"),
-        skipped=len(scores.true) - len(counted),
+        speaker_lift=_difference(
+            _look_up(scored, variants.wrong_speaker), true, settings, "replies with another speaker's name to borrow"
+        ),
+        context_lift=_difference(
+            _look_up(scored, variants.wrong_context),
+            _look_up(scored, variants.own_context),
+            settings,
+            "replies with another session's context to borrow",
+        ),
+        skipped=len(true) - len(counted),
     )
 
 

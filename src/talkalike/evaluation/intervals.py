@@ -31,6 +31,11 @@ class Estimate:
         if self.value is None and not self.why:
             raise ValueError("an estimate without a value must say why")
 
+    @property
+    def may_be_zero(self) -> bool:
+        """Whether there is a number whose interval holds zero: with so few replies it cannot be told from none."""
+        return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+
 
 def undefined(why: str, *, n: int = 0) -> Estimate:
     """No number, and one sentence about the reason."""

@@ -161,8 +161,7 @@ async def score_likeness(
     wrote = [index for index, reply in enumerate(asked) if reply.words]
     real, said_double, said_base = ([list(words_of(arm[index])) for index in wrote] for arm in bursts)
     notes: list[str] = []
-    written = [reply for reply in heldout if reply.words]
-    bits = _bits(double, base, choose(written, settings.bits_replies, seed=settings.seed), settings, progress, notes)
+    bits = _bits(double, base, material, settings, progress, notes)
     progress("comparing manners", 0, 4)
     style = compare_style(material, (real, said_double, said_base), settings, notes)
     progress("comparing manners", 1, 4)
@@ -283,7 +282,7 @@ async def _generate(
 
 
 def _bits(
-    double: Arm, base: Arm, replies: Sequence[Reply], settings: LikenessSettings, progress: Progress, notes: list[str]
+    double: Arm, base: Arm, material: Material, settings: LikenessSettings, progress: Progress, notes: list[str]
 ) -> BitsReport | None:
     loaded = [arm.loaded for arm in (double, base)]
     if loaded[0] is None or loaded[1] is None:
@@ -292,13 +291,20 @@ def _bits(
     if any(model.is_encoder_decoder for model in (loaded[0], loaded[1])):
         notes.append("Bits per character were not measured: that is done for decoder-only models.")
         return None
+    written = [reply for reply in material.heldout if reply.words]
+    own = [reply for reply in written if reply.speaker == material.author]
+    learned = {reply.speaker for reply in (*material.training, *material.heldout)}
     bits_settings = BitsSettings(
-        context_tokens=settings.context_tokens, bootstrap=settings.bootstrap, seed=settings.seed
+        learned=tuple(sorted(learned)),
+        context_tokens=settings.context_tokens,
+        bootstrap=settings.bootstrap,
+        seed=settings.seed,
     )
     return compare_bits(
         loaded[0],
         loaded[1],
-        replies,
+        choose(own, settings.bits_replies, seed=settings.seed),
+        written,
         bits_settings,
         lambda done, total: progress("reading the author's real replies", done, total),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from talkalike.evaluation.bits import BitsReport
 from talkalike.evaluation.intervals import Estimate
 from talkalike.evaluation.likeness import LikenessReport
 
@@ -43,6 +44,11 @@ def headline(report: LikenessReport) -> str:
 def summary_table(report: LikenessReport) -> list[SummaryRow]:
     """Every number with what it means, the double beside the base and the author."""
     return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report), *_reaction_rows(report)]
+
+
+def remarks(report: LikenessReport) -> list[str]:
+    """What must be said beside the lifts, so that nobody takes a small number for a finding."""
+    return [] if report.bits is None else [*_about_speaker_lift(report.bits), *_about_context_lift(report.bits)]
 
 
 def reasons(report: LikenessReport) -> list[str]:
@@ -132,9 +138,14 @@ def _bits_rows(report: LikenessReport) -> list[SummaryRow]:
             double=show(bits.double.speaker_lift, digits=3),
             base=show(bits.base.speaker_lift, digits=3),
             author=NONE,
-            ideal="above 0",
-            meaning="Bits per character gained by the right name over another speaker's: "
-            "how well the model knows who is who.",
+            ideal="above 0" if len(bits.learned) > 1 else NONE,
+            meaning=" ".join(
+                (
+                    "Bits per character gained by the right name over another speaker's: "
+                    "how well the model knows who is who.",
+                    *_about_speaker_lift(bits),
+                )
+            ),
         ),
         SummaryRow(
             measure="context lift",
@@ -142,9 +153,29 @@ def _bits_rows(report: LikenessReport) -> list[SummaryRow]:
             base=show(bits.base.context_lift, digits=3),
             author=NONE,
             ideal="above 0",
-            meaning="Bits per character gained by the true context over another one: how much the model listens.",
+            meaning=" ".join(
+                (
+                    "Bits per character gained by the true context over as much of another session of the same chat: "
+                    "how much the model listens.",
+                    *_about_context_lift(bits),
+                )
+            ),
         ),
     ]
+
+
+def _about_speaker_lift(bits: BitsReport) -> list[str]:
+    if len(bits.learned) == 1:
+        return ["A double of one person learned to write like them under any name: its speaker lift is about 0."]
+    return _about_zero("speaker lift", bits.double.speaker_lift)
+
+
+def _about_context_lift(bits: BitsReport) -> list[str]:
+    return _about_zero("context lift", bits.double.context_lift)
+
+
+def _about_zero(measure: str, found: Estimate) -> list[str]:
+    return [f"The double's {measure} cannot be told from 0 with {found.n} replies."] if found.may_be_zero else []
 
 
 def _reply_rows(report: LikenessReport) -> list[SummaryRow]:
