@@ -128,12 +128,15 @@ async def test_the_site_answers_to_no_other_name(host: str, site_store, tmp_path
     await running
 
 
-async def test_a_proxys_name_is_answered_where_it_is_set(tmp_path: Path) -> None:
+async def test_a_proxys_name_is_answered_where_it_is_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with api("127.0.0.1", tmp_path) as address, httpx.AsyncClient(trust_env=False) as client:
         assert (await client.get(address, headers={"Host": "API.example.org"})).status_code == 200
         refused = await client.get(address, headers={"Host": "other.example.org"})
         assert refused.status_code == 400
         assert "`names` in [serve] of talkalike.toml" in refused.json()["error"]["message"]
+        await client.get(address, headers={"Host": "other.example.org"})
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "talkalike.engine.own_names"]
+    assert "'other.example.org' was refused" in told and "names in [serve] of talkalike.toml" in told
 
 
 def test_a_unix_socket_is_this_computers(tmp_path: Path) -> None:

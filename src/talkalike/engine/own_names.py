@@ -7,6 +7,7 @@ listens there. Its requests carry that name as their Host.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
 from collections.abc import Sequence
@@ -14,7 +15,22 @@ from collections.abc import Sequence
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+MOST_TOLD = 20  # sentences: whoever asks for one name after the other must not fill the log
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::\d{1,5})?", re.IGNORECASE)
+
+
+class Teller:
+    """Writes each sentence to the log once, and not endlessly many."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._told: set[str] = set()
+
+    def tell(self, sentence: str) -> None:
+        """Says what whoever runs the server should change."""
+        if sentence not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(sentence)
+            self._log.warning(sentence)
 
 
 class OwnNamesOnly:
@@ -23,12 +39,18 @@ class OwnNamesOnly:
     def __init__(self, app: ASGIApp, refusal: Response, *, names: Sequence[str] = ()) -> None:
         self._app = app
         self._refusal = refusal
+        self._teller = Teller(logging.getLogger(__name__))
         self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
         ours = len(hosts) == 1 and self._is_ours(hosts[0])
+        if not ours and hosts and (found := _HOST.fullmatch(hosts[0])):
+            self._teller.tell(
+                f"A request for the name {found[1][:100]!r} was refused. If clients reach this server by it, add it to "
+                "the names in [serve] of talkalike.toml."
+            )
         await (self._app if ours else self._refusal)(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:

@@ -18,17 +18,15 @@ from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from talkalike.engine.own_names import is_local, is_loopback
+from talkalike.engine.own_names import Teller, is_local, is_loopback
 from talkalike.errors import UserError
 from talkalike.website.services import OWN_HOSTS, SiteSettings
 
 TRUSTED = ("127.0.0.1", "::1")
-MOST_TOLD = 20  # sentences: whoever asks for one name after the other must not fill the log
 FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded")
 NAME = re.compile(r"[a-z0-9.-]{1,253}")
 PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 SET = "in [web] of talkalike.toml"
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +54,14 @@ class Proxied:
     def __init__(self, app: Any, settings: SiteSettings) -> None:
         self._settings = settings
         self._app = ProxyHeadersMiddleware(app, list(TRUSTED)) if settings.behind_proxy else app
-        self._told: set[str] = set()
+        self._teller = Teller(logging.getLogger(__name__))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
         if scope["type"] == "http":
             seen = _seen(scope)
             for sentence in mistakes(seen, self._settings):
-                self._tell(sentence)
+                self._teller.tell(sentence)
             prefix = self._prefix(seen)
             if prefix and scope["path"] == prefix:
                 await _redirect(f"{prefix}/", send)
@@ -81,13 +79,8 @@ class Proxied:
         try:
             return checked_path(said)
         except UserError:
-            self._tell("X-Forwarded-Prefix is no path that the site can lie under, so it was not used.")
+            self._teller.tell("X-Forwarded-Prefix is no path that the site can lie under, so it was not used.")
             return ""
-
-    def _tell(self, sentence: str) -> None:
-        if sentence not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(sentence)
-            _log.warning(sentence)
 
 
 def checked_path(path: str) -> str:

@@ -50,6 +50,7 @@ async def show(interaction: Interaction) -> None:
     lines += [f"- {kind.replace('_', ' ')}: {count:,}" for kind, count in kept.items() if count]
     lines += ["", SEEN[consent.seen], TRAINING[consent.training]]
     lines.append(f"Records of replies here are deleted after {days:,} days. `/privacy delete` deletes them now.")
+    lines.append("Whoever runs me could read what is kept, in my database.")
     await tell(interaction, "\n".join(lines))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from talkalike.store.tables import tables as reply_tables
 if TYPE_CHECKING:
     from talkalike.store.judging import models
 
+_LONGEST_MODEL = 64  # characters of a model's name
 _AT_ONCE = 100  # pairs changed in one transaction
 
 
@@ -210,13 +210,10 @@ def _batches(rows: Any) -> tuple[BatchRow, ...]:
         dict(some.values_list("batch_id").annotate(count=Count("id")))
         for some in (of_these, of_these.filter(missing__gt=0))
     )
-    compared: dict[int, set[str]] = defaultdict(set)
-    for batch_id, *both in of_these.values_list("batch_id", "a__model", "b__model").distinct():
-        compared[batch_id].update(both)
     return tuple(
         BatchRow(
             id=row.pk,
-            name=_blind_name(row, compared[row.pk]),
+            name=_blind_name(row),
             state=BatchState(row.state),
             seed=row.seed,
             server_id=row.server_id or None,
@@ -229,6 +226,11 @@ def _batches(rows: Any) -> tuple[BatchRow, ...]:
     )
 
 
-def _blind_name(row: models.Batch, compared: set[str]) -> str:
-    hidden = row.state != BatchState.REVEALED and names_a_model(row.name, compared)
-    return f"Batch {row.pk}" if hidden else row.name
+def _blind_name(row: models.Batch) -> str:
+    """Its name, unless a part of it is a model's. Looks parts up: reading which models a batch compares takes long."""
+    if row.state == BatchState.REVEALED:
+        return str(row.name)
+    edges = [0, *(found.end() for found in re.finditer(r"\w+|\W+", row.name))]
+    parts = {row.name[start:end] for start in edges for end in edges if 0 < end - start <= _LONGEST_MODEL}
+    known = tables.Item.objects.filter(model__in={*parts, *map(str.lower, parts)}).order_by()
+    return f"Batch {row.pk}" if names_a_model(row.name, known.values_list("model", flat=True).distinct()) else row.name
