@@ -139,6 +139,32 @@ def test_settings_reach_the_examples_and_options_win(
     assert succeed(*arguments, "--max-tokens", 100).json["settings"]["max_tokens"] == 100
 
 
+def test_prepare_says_what_was_too_long_and_that_nothing_is_held_out(copy: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(("the same sentence of mine as always, word for word", f"{'quite long ' * 900}")):
+        people = (f"Ema {number}", "Jan")
+        messages = [
+            said(who, words, day * 86_400_000 + place)
+            for day in range(3)
+            for place, (who, words) in enumerate(((people[1], f"and {'on ' * 1500}?"), (people[0], text)))
+        ]
+        write_thread(tmp_path / str(number), thread(messages, people=people, title=people[0], slug=f"ema{number}_1"))
+        succeed("import", tmp_path / str(number), "-w", copy)
+    options = ["--base", "tiny", "--no-estimate", "-w", copy]
+    told = " ".join(succeed("prepare", "-s", "Ema 0", *options).out.split())
+    assert "Nothing is held out: what Ema 0 wrote last was written before, too" in told
+    assert "Too long: messages of others, read without their middle 3." in told
+    assert "talkalike score` has nothing to compare with" in told
+    own = succeed("prepare", "-s", "Ema 1", *options, "--json").json
+    assert own["shortened"]["learned messages, cut into several"] == 3
+    assert own["train"]["learned"] > 3
+    file = copy / "models" / "tiny" / "config.json"
+    file.write_text(file.read_text(encoding="utf-8").replace(": 1024", ": 500"), encoding="utf-8")
+    capped = succeed("prepare", "-s", "Ema 1", *options, "--json")
+    assert "Examples have at most 500 tokens, not 1,024: tiny reads no more." in capped.err
+    assert capped.json["settings"]["max_tokens"] == 500
+    assert "Nothing is held out" not in succeed("prepare", "-s", "juno", *options).out
+
+
 def test_the_time_of_a_training_is_measured_once(copy: Path) -> None:
     arguments = ["prepare", "-s", "juno", "--base", "tiny", "-w", copy]
     first = succeed(*arguments, "--json")

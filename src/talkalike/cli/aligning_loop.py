@@ -25,7 +25,7 @@ from talkalike.cli.aligning_loop_parts import (
 )
 from talkalike.cli.aligning_runs import JudgesOption, open_judgements
 from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.moments import examples_of
+from talkalike.cli.moments import choose_moments, examples_of
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, say, table
 from talkalike.cli.secrets import database_url
@@ -107,10 +107,13 @@ def align_loop(  # signature: typer
 
 
 def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new: int, quiet: bool) -> Round:
+    from talkalike.examples.heldout import load_replies
     from talkalike.training.run_folder import only_training
 
     present = present_double(opened, model)
-    examples_of(opened, present).verify()  # before anything is learned: the candidate will be measured with them
+    examples = examples_of(opened, present)  # before anything is learned: the candidate will be measured with them
+    examples.verify()
+    choose_moments(load_replies(examples), present.speakers[0], 1, seed=0)
     began = time.monotonic()
     with only_training(opened.runs):
         this, judgements = _begun(opened, options, present=present.name, new=new)

@@ -88,7 +88,8 @@ class ExamplesSettings(Section):
     max_tokens: int = Field(
         default=1024,
         ge=64,
-        description="Longest example, in tokens. A longer session is split at its longest silence.",
+        description="Longest example, in tokens. A longer session is split at its longest silence; one message gets "
+        "at most half of it. Where the base reads fewer tokens, that many.",
     )
     context_tokens: int = Field(
         default=256, ge=0, description="Tokens of others' messages kept before each message that is learned."
@@ -137,7 +138,9 @@ class TrainSettings(Section):
     )
     epochs: _Positive = Field(default=3.0, description="At most this many passes over the examples.")
     minutes: _Positive | None = Field(
-        default=None, description="Stop after this many minutes, with the schedule fitted to it.", examples=[10.0]
+        default=None,
+        description="Stop after this many minutes, loading and saving included, with the schedule fitted to it.",
+        examples=[10.0],
     )
     batch_tokens: int = Field(default=2048, ge=64, description="Tokens in one step of training.")
     row_tokens: int = Field(
