@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
@@ -32,6 +33,7 @@ class Entry:
     path: str
     size: int
     container: str
+    modified: date | None = None  # the day it was last changed, by the computer's or the zip's account
     _open: Callable[[], BinaryIO] = field(repr=False, compare=False)
 
     @property
@@ -160,11 +162,22 @@ def _label(name: str) -> str:
 
 
 def _file_entry(path: Path, *, name: str, container: str) -> Entry:
-    return Entry(path=_label(name), size=path.stat().st_size, container=container, _open=lambda: path.open("rb"))
+    facts = path.stat()
+    return Entry(
+        path=_label(name),
+        size=facts.st_size,
+        container=container,
+        modified=date.fromtimestamp(facts.st_mtime),
+        _open=lambda: path.open("rb"),
+    )
 
 
 def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, name: str, container: str) -> Entry:
     def opened() -> BinaryIO:
         return archive.open(info)  # type: ignore[return-value]  # ZipExtFile reads like a BinaryIO
 
-    return Entry(path=name, size=info.file_size, container=container, _open=opened)
+    try:
+        modified = date(*info.date_time[:3])
+    except ValueError:  # a zip can name a day that does not exist
+        modified = None
+    return Entry(path=name, size=info.file_size, container=container, modified=modified, _open=opened)
