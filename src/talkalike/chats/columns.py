@@ -66,6 +66,12 @@ def _batch(rows: list[Message], origin: str) -> pa.RecordBatch:
     return pa.record_batch([pa.array(columns[f.name], type=f.type) for f in SCHEMA], schema=SCHEMA)
 
 
+def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    """A table in which one column has other values."""
+    at = SCHEMA.get_field_index(name)
+    return table.set_column(at, SCHEMA.field(at), pa.array(values, SCHEMA.field(at).type))
+
+
 def reaction_rows(reactions: Iterable[Reaction]) -> list[dict[str, str]]:
     """Reactions as the rows of their column."""
     return [{"actor": r.actor, "emoji": r.emoji} for r in reactions]

@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from talkalike.chats.columns import SCHEMA, batches
+from talkalike.chats.columns import SCHEMA, batches, with_column
 from talkalike.chats.importers.protocol import Part
+from talkalike.chats.other_clocks import match_other_clocks
 
 TOLERANCE_MS = 1000
 """How far apart two formats may put the same message."""
@@ -110,6 +111,7 @@ def merge(stored: pa.Table, incoming: pa.Table) -> tuple[pa.Table, MergeReport]:
     same = pc.index_in(incoming["id"], value_set=stored["id"]).to_pylist()
     _match_taken_back(stored, incoming, same)
     _match_other_formats(stored, incoming, same)
+    incoming = match_other_clocks(stored, incoming, same)
     stored, updated = _learn(stored, incoming, same)
     added = same.count(None)
     report = MergeReport(added=added, already_there=len(same) - added, updated=updated)
@@ -174,20 +176,15 @@ def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tupl
                 reactions[index] = [*(reactions[index] or ()), *missing]
                 learnt.add(index)
         if learnt:
-            stored = _with_column(stored, "reactions", reactions)
+            stored = with_column(stored, "reactions", reactions)
     if pc.any(incoming["unsent"]).as_py():
         unsent, texts = stored["unsent"].to_pylist(), stored["text"].to_pylist()
         for index, taken_back in zip(same, incoming["unsent"].to_pylist(), strict=True):
             if index is not None and taken_back and not unsent[index]:
                 unsent[index], texts[index] = True, ""
                 learnt.add(index)
-        stored = _with_column(_with_column(stored, "unsent", unsent), "text", texts)
+        stored = with_column(with_column(stored, "unsent", unsent), "text", texts)
     return stored, len(learnt)
-
-
-def _with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
-    at = SCHEMA.get_field_index(name)
-    return table.set_column(at, SCHEMA.field(at), pa.array(values, SCHEMA.field(at).type))
 
 
 def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -91,11 +91,11 @@ class IrcChannel:
         parse = survey.parse
         for number, text in enumerate(lines_of(survey.entry, survey.encoding, self._findings), 1):
             line = parse(text) if text else None
-            if line is None:
+            if line is not None and line.kind is not LineKind.UNCLEAR:
+                yield line
+            elif line is None:
                 if text.strip():
                     self._unknown(survey, number, text)
-            elif line.kind is not LineKind.UNCLEAR:
-                yield line
             elif line.starred:
                 nick = line.nick.lower()
                 if survey.stars_are_actions or nick in known or nick in survey.others:

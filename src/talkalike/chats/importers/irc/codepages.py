@@ -92,8 +92,8 @@ def guess(raw: bytes) -> CodePage:
                 best, choice = score, CodePage(encoding=encoding, language=language)
     if best < _POOR * max(1, seen):
         found = from_bytes(raw, cp_isolation=_EAST_ASIAN).best()
-        if found is not None:
-            return CodePage(encoding=found.encoding, language=found.language)
+        known = found is not None
+        return CodePage(encoding=found.encoding if known else "cp1252", language=found.language if known else "")
     return choice
 
 

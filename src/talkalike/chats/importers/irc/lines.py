@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 from talkalike.chats.importers.irc.months import Day, day_in
@@ -43,6 +44,7 @@ Parse = Callable[[str], Line | None]
 """None: the line is of no known form."""
 
 _MODES = "@+%&~"
+_MOMENTS = 4096
 _CHANNEL = re.compile(r"(?:^|[\s(:])(#[^\s,:)\]]+)")
 
 _SAID = re.compile(r"[ \t]?<([^>]+)>(?:[ \t](.*))?", re.DOTALL)
@@ -93,6 +95,7 @@ _EGGDROP_EVENTS = (
 )
 
 
+@lru_cache(maxsize=65_536)
 def clean_nick(nick: str) -> str:
     """A nick without a mode sign and without the blanks some archives put after `]` (nicks hold none)."""
     bare = "".join(nick.split())
@@ -108,14 +111,28 @@ def channel_in(text: str) -> str:
 def parser(stamp: Stamp) -> Parse:
     """Reads the lines of a file whose lines begin with `stamp`."""
     match, read = stamp.pattern.match, stamp.read
-    of_rest = _columns if stamp is COLUMNS else _rest
+    columns = stamp is COLUMNS
+    of_rest = _columns if columns else _rest
+    moments: dict[str, Moment | None] = {}  # most lines have the time of the one before, or of one of another day
 
     def parse(line: str) -> Line | None:
         found = match(line)
         if found is None:
             return _header(line)
-        moment = read(found)
-        return of_rest(line[found.end() :], moment) if moment else None
+        written = found[0]
+        if written in moments:
+            moment = moments[written]
+        else:
+            if len(moments) == _MOMENTS:
+                moments.clear()
+            moment = moments[written] = read(found)
+        if moment is None:
+            return None
+        end = found.end()
+        if not columns and (said := _SAID.fullmatch(line, end)):  # most lines
+            nick, text = said.groups("")
+            return Line(LineKind.MESSAGE, moment[0], clean_nick(nick), text, "", moment[1])
+        return of_rest(line[end:], moment)
 
     return parse
 
@@ -168,10 +185,8 @@ def _header(line: str) -> Line | None:
 
 
 def _rest(rest: str, moment: Moment) -> Line | None:
-    """What follows the time, in every client but WeeChat."""
+    """What follows the time of a line that is no message, in every client but WeeChat."""
     clock, date = moment
-    if found := _SAID.fullmatch(rest):
-        return Line(LineKind.MESSAGE, clock, clean_nick(found[1]), found[2] or "", "", date)
     if found := _CLIENT.fullmatch(rest):
         return _remark(found[1], moment)
     if found := _STAR.fullmatch(rest):

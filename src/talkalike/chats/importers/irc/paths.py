@@ -19,25 +19,29 @@ from talkalike.chats.importers.irc.months import month_of
 CHANNEL_SIGNS = ("#", "&", "+", "!")
 SUFFIXES = (".log", ".txt", ".weechatlog", ".irc", ".xchatlog", ".chat")
 
-_NETWORKS = frozenset(
-    "2600net abjects accessirc afternet anynet austnet azzurra bitlbee chatspike criten dalnet darkmyst ecnet efnet "
-    "entropynet espernet euirc freenode furnet gamesurge geekshed geeknode german-elite gimpnet gnome hackint "
-    "hashmark ircgate irchighway ircnet irc2go ircstorm kreynet krono krstarica libera linkerin mozilla newnet "
-    "nightstar nullnet oftc oltreirc orpheusnet p2p-net perl pirateirc ptnet ptirc quakenet rezosup rizon "
-    "rusnet scenep2p seion serenia shadowfire slashnet snoonet sohbet sorcerynet spotchat st-city starlink "
-    "stormbit swiftirc synirc technet tilde turlinet tweakers undernet ustream virtulus wenet xertion xnet".split()
+_NETWORKS_WORDS = (
+    "2600net abjects accessirc afternet anynet austnet azzurra bitlbee chatspike criten dalnet darkmyst ecnet "
+    "efnet entropynet espernet euirc freenode furnet gamesurge geeknode geekshed german-elite gimpnet gnome "
+    "hackint hashmark irc2go ircgate irchighway ircnet ircstorm kreynet krono krstarica libera linkerin "
+    "mozilla newnet nightstar nullnet oftc oltreirc orpheusnet p2p-net pirateirc ptirc ptnet quakenet "
+    "rezosup rizon rusnet scenep2p seion serenia shadowfire slashnet snoonet sohbet sorcerynet spotchat "
+    "st-city stormbit swiftirc synirc tilde turlinet undernet ustream virtulus wenet "
+    "xertion xnet "
 )
+_NETWORKS = frozenset(_NETWORKS_WORDS.split())
 # Folders that hold logs: what stands to the left of one is a disk, not a network.
-_ROOTS = frozenset(
-    "chat chatlogs chats data desktop documents dokumenty downloads eggdrop export exports hexchat home irc irclog "
-    "irclogs irssi konversation limechat logfiles logs lounge mirc moddata pidgin purple quassel scrollback textual "
-    "thelounge transcript transcripts users weechat xchat xchat2 xchatlogs znc log".split()
+_ROOTS_WORDS = (
+    "chat chatlogs chats data desktop documents dokumenty downloads eggdrop export exports hexchat home irc "
+    "irclog irclogs irssi konversation limechat log logfiles logs lounge mirc moddata pidgin purple quassel "
+    "scrollback textual thelounge transcript transcripts users weechat xchat xchat2 xchatlogs znc "
 )
+_ROOTS = frozenset(_ROOTS_WORDS.split())
 # Folders that sort a network's windows, and words of no meaning: what stands to the left of one still counts.
-_SORTING = frozenset(
-    "channels channel queries query talk private console archive archives backup backups old new train dev test raw "
-    "part copy all my the".split()
+_SORTING_WORDS = (
+    "all archive archives backup backups channel channels console copy dev my new old part private queries "
+    "query raw talk test the train "
 )
+_SORTING = frozenset(_SORTING_WORDS.split())
 _HOST = re.compile(r"(?:[\w-]+\.)+(?:net|org|chat|com|info|[a-z]{2})", re.IGNORECASE)
 _NOT_A_NAME = frozenset({"co", "com", "org", "net", "ac", "gov", "edu"})  # in irc.example.co.uk
 _LOUNGE_ID = re.compile(r"-[0-9a-f-]*[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -86,8 +90,9 @@ def place_of(path: str, container: str = "") -> Place:
     *folders, name = path.split("/")
     days = _Days()
     kept = [bare for folder in folders if (bare := days.take(unquote(folder), whole=True))]
-    stem = days.take(_without_suffix(unquote(name)), whole=False)
-    network, window, sure = _placed(kept, stem, container)
+    bare = _without_suffix(unquote(name))
+    stem = days.take(bare, whole=False)
+    network, window, sure = _placed(kept, stem, container, dated=stem != bare)
     network = network or (container if _is_network(container) else "")
     family = "/".join([container, *kept, _PART.sub("", stem)])
     return Place(network=network, window=window, day=days.day(), sure=sure, family=family)
@@ -204,22 +209,21 @@ def _without_suffix(name: str) -> str:
     return _ROTATED.sub("", name) if not name.startswith(CHANNEL_SIGNS) else name
 
 
-def _placed(folders: Sequence[str], stem: str, container: str) -> tuple[str, str, bool]:
+def _placed(folders: Sequence[str], stem: str, container: str, *, dated: bool) -> tuple[str, str, bool]:
     """Network, window, and whether the window is sure."""
     network, window = _split(stem)
+    channel = next((at for at in range(len(folders) - 1, -1, -1) if "#" in folders[at]), None)
+    if channel is not None and "#" not in stem:
+        above, window = _split(folders[channel].removesuffix(".chat"))
+        beside = stem if dated and not _is_plain(stem) else ""  # LimeChat's: #chan/2020-03-02_freenode.txt
+        return above or beside or _network_above(folders[:channel]), window, True
     if window:
         return network or _network_above(folders), window, True
-    for at in range(len(folders) - 1, -1, -1):
-        if "#" in folders[at]:
-            above, window = _split(folders[at].removesuffix(".chat"))
-            beside = stem if _is_network(stem) or (stem and not _is_plain(stem)) else ""
-            return above or beside or _network_above(folders[:at]), window, True
-    if folders and not _is_plain(folders[-1]) and not _is_network(folders[-1]):
-        return _network_above(folders[:-1]), folders[-1], not stem
-    above = _network_above(folders)
-    if not folders and not _is_plain(container) and not _is_network(container):
-        return above, container, False
-    return above, "", False
+    folder = folders[-1].removesuffix(".chat") if folders else container
+    above = _network_above(folders[:-1])
+    if not _is_plain(folder) and not _is_network(folder):
+        return above, folder, bool(folders) and not stem
+    return _network_above(folders), "", False
 
 
 def _split(stem: str) -> tuple[str, str]:
@@ -271,9 +275,9 @@ def _network_above(folders: Sequence[str]) -> str:
 def _is_plain(name: str) -> bool:
     """Whether a name says nothing: only words such as "logs", numbers and the letters of a day's parts."""
     words = [word for word in re.split(r"[-_. ]+", name.lower()) if word]
-    if len(words) == 1 and len(name) == 1 and name.isalpha():
-        return False  # a nick of one letter
-    return all(word in _ROOTS or word in _SORTING or word.isdigit() or len(word) == 1 for word in words)
+    parts = [word for word in words if len(word) == 1 and word.isalpha()]
+    plain = [word for word in words if word in _ROOTS or word in _SORTING or word.isdigit()]
+    return len(parts) + len(plain) == len(words) and (bool(plain) or not words)
 
 
 def _is_network(name: str) -> bool:

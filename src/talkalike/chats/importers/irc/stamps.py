@@ -103,7 +103,7 @@ def _in_words(found: re.Match[str]) -> Moment | None:
     return Moment(time, day) if time and day else None
 
 
-_NUMERIC = re.compile(rf"\[?(\d\d?)[/.-](\d\d?)[/.-](\d{{4}}|\d\d),? (\d?\d):(\d\d)(?::(\d\d))?(?: ?([AaPp])[Mm])?\]?")
+_NUMERIC = re.compile(r"\[?(\d\d?)[/.-](\d\d?)[/.-](\d{4}|\d\d),? (\d?\d):(\d\d)(?::(\d\d))?(?: ?([AaPp])[Mm])?\]?")
 
 BRACKETED = Stamp("bracketed", re.compile(rf"\[{_TIME}\]"), _clock)
 BARE = Stamp("bare", re.compile(rf"{_TIME}(?![\d:])"), _clock)
@@ -114,7 +114,9 @@ STAMPS = (
     BRACKETED,
     BARE,
     COLUMNS,
-    Stamp("month and day", re.compile(r"([^\W\d_]{2,}\.?|\d{1,2}[月월]) +(\d{1,2}) (\d\d):(\d\d):(\d\d)"), _month_and_day),
+    Stamp(
+        "month and day", re.compile(r"([^\W\d_]{2,}\.?|\d{1,2}[月월]) +(\d{1,2}) (\d\d):(\d\d):(\d\d)"), _month_and_day
+    ),
     Stamp(
         "year first",
         re.compile(rf"\[?(\d{{4}})[-/.](\d\d)[-/.](\d\d)[ T]{_TIME}(?:[.,]\d+)? ?(Z|z|[+-]\d\d:?\d\d)?\]?"),

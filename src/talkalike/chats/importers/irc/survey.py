@@ -97,13 +97,15 @@ def _read(found: Survey) -> None:
             remarks |= not parsed.starred
         elif kind is LineKind.DATE and clock is None:
             star_events |= line.startswith(("****", "Session"))
-        if parsed.channel.startswith("#"):
+        if parsed.channel and parsed.channel[0] == "#":
             found.channels[parsed.channel.lower()] += 1
-        if clock:
-            latest_hour = max(latest_hour, clock[0])
-            told_seconds = told_seconds or clock[2] > 0
+        if clock is not None:
+            if clock[0] > latest_hour:
+                latest_hour = clock[0]
+            if clock[2]:
+                told_seconds = True
         if first_day is None:
-            if parsed.date and parsed.date[0]:
+            if parsed.date is not None and parsed.date[0]:
                 first_day = parsed.date
             elif found.place.day is None:
                 spoke_before = spoke_before or clock is not None
