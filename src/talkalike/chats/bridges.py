@@ -91,6 +91,10 @@ def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list
             columns["reply_to"][at] = known.get(addressed[1].casefold()) if addressed else None
             columns["is_bot"][at] = False
             changed += 1
+    for at, text in enumerate(columns["text"] if people else ()):
+        addressed = None if columns["reply_to"][at] else _ADDRESSED.match(text)
+        if addressed and addressed[1].casefold() in people:
+            columns["reply_to"][at] = people[addressed[1].casefold()].name
     for name, values in {**columns, "author_name": names}.items():
         table = with_column(table, name, values)
     return table, list(people.values()), changed

@@ -63,20 +63,22 @@ class Irc:
 
 def _decoded(members: Sequence[Survey], everybody: Sequence[Survey], findings: Findings) -> list[Survey]:
     """The files of a window with their code pages: by their own letters, or if these are few, by their neighbours'."""
-    together = bytes(b"".join(bytes(found.foreign) for found in members))
     decided = []
     for found in members:
-        if not found.foreign:
+        if found.foreign:
+            guesses = (codepages.guess(_foreign(files)) for files in ([found], members, everybody))
+            own = next(guesses)
+            sure = (
+                own if own.margin >= codepages.SURE else next((g for g in guesses if g.margin >= codepages.SURE), own)
+            )
+            decided.append(survey(found.entry, sure.encoding, findings) or found)
+        else:
             decided.append(found)
-            continue
-        evidence = bytes(found.foreign)
-        for more in (together, b"".join(bytes(other.foreign) for other in everybody)):
-            if codepages.letters_beyond_ascii(evidence) >= codepages.ENOUGH:
-                break
-            evidence = more
-        again = survey(found.entry, codepages.guess(evidence).encoding, findings)
-        decided.append(again or found)
     return decided
+
+
+def _foreign(surveys: Sequence[Survey]) -> bytes:
+    return b"".join(bytes(found.foreign) for found in surveys)
 
 
 def _say_encodings(surveys: Sequence[Survey], findings: Findings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,8 +17,8 @@ from charset_normalizer import from_bytes
 
 from talkalike.errors import UserError
 
-ENOUGH = 24
-"""So many letters beyond ASCII tell a code page by themselves; a file with fewer is decided with its neighbours."""
+SURE = 4.0
+"""How far ahead of the next code page (in nats) a guess must be to stand; else the log's neighbours are asked, too."""
 
 _CENTRAL = ("cp1250", "iso8859_2", "cp852")
 _WESTERN = ("cp1252",)
@@ -54,7 +55,8 @@ _FOREIGN, _SYMBOL, _UNDEFINED, _PUNCTUATION = -9.0, -8.0, -14.0, -6.5
 _COMMON = 1.0  # what a Western page has before the others, where one or two letters are all there is
 _CAPITAL, _CAPITAL_INSIDE, _OTHER_SCRIPT = 1.0, 5.0, 9.0
 _POOR = -4.3  # a mean score below this looks like none of the languages above; theirs are -3.5 and better
-_MOST = 4096  # letters looked at
+_MOST = 600  # letters looked at
+_TELLING = re.compile(rb"[^\s]*[\x80-\xff][^\s]*")
 _EAST_ASIAN = ["gb18030", "big5", "shift_jis", "euc_jp", "euc_kr"]
 # Two standards for the same letters: what only Windows puts at 0x80 to 0x9f shows who wrote a line.
 _WINDOWS = {"iso8859_2": "cp1250", "iso8859_7": "cp1253"}
@@ -66,35 +68,37 @@ class CodePage:
 
     encoding: str
     language: str
+    margin: float  # how much better than the next one that gives other letters
 
 
-def letters_beyond_ascii(raw: bytes) -> int:
-    """How much a piece of text can tell."""
-    return sum(byte > 0x7F for byte in raw)
-
-
+@lru_cache(maxsize=64)
 def guess(raw: bytes) -> CodePage:
-    """The code page of lines that are not UTF-8. ASCII between the letters is needed: words show their borders."""
-    best, choice = -math.inf, CodePage(encoding="cp1252", language="")
-    seen = 0
-    for at, byte in enumerate(raw):
-        seen += byte > 0x7F
-        if seen == _MOST:
-            raw = raw[:at]
+    """The code page of lines that are not UTF-8."""
+    seen, telling = 0, []
+    for word in _TELLING.findall(raw):  # with the ASCII around the letters, which shows where words begin
+        seen += sum(byte > 0x7F for byte in word)
+        telling.append(word)
+        if seen >= _MOST:
             break
+    words = b" ".join(telling)
     texts: dict[str, str] = {}
+    scores: dict[str, tuple[float, str]] = {}
     for language, encodings, _ in _LANGUAGES:
         for encoding in encodings:
             if encoding not in texts:
-                texts[encoding] = raw.decode(encoding, "replace")
+                texts[encoding] = words.decode(encoding, "replace")
             score = _score(texts[encoding], language) + (_COMMON if encodings is _WESTERN else 0)
-            if score > best + 1e-9:
-                best, choice = score, CodePage(encoding=encoding, language=language)
-    if best < _POOR * max(1, seen):
+            if score > scores.get(encoding, (-math.inf, ""))[0] + 1e-9:
+                scores[encoding] = (score, language)
+    best = max(scores, key=lambda encoding: scores[encoding][0])
+    score, language = scores[best]
+    if score < _POOR * max(1, seen):
         found = from_bytes(raw, cp_isolation=_EAST_ASIAN).best()
-        known = found is not None
-        return CodePage(encoding=found.encoding if known else "cp1252", language=found.language if known else "")
-    return choice
+        if found is not None:
+            return CodePage(encoding=found.encoding, language=found.language, margin=SURE)
+        return CodePage(encoding="cp1252", language="", margin=0)
+    others = [scores[encoding][0] for encoding, text in texts.items() if text != texts[best]]
+    return CodePage(encoding=best, language=language, margin=score - max(others, default=-math.inf))
 
 
 def decoded(raw: bytes, encoding: str) -> str:

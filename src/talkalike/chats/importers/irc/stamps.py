@@ -110,13 +110,14 @@ BARE = Stamp("bare", re.compile(rf"{_TIME}(?![\d:])"), _clock)
 COLUMNS = Stamp("columns", re.compile(rf"(\d{{4}})-(\d\d)-(\d\d) {_TIME}()(?=\t)"), _dated)
 DAY_FIRST = Stamp("day/month/year", _NUMERIC, _numbers(day_first=True))
 MONTH_FIRST = Stamp("month/day/year", _NUMERIC, _numbers(day_first=False))
+MONTH_AND_DAY = Stamp(
+    "month and day", re.compile(r"([^\W\d_]{2,}\.?|\d{1,2}[月월]) +(\d{1,2}) (\d\d):(\d\d):(\d\d)"), _month_and_day
+)
 STAMPS = (
     BRACKETED,
     BARE,
     COLUMNS,
-    Stamp(
-        "month and day", re.compile(r"([^\W\d_]{2,}\.?|\d{1,2}[月월]) +(\d{1,2}) (\d\d):(\d\d):(\d\d)"), _month_and_day
-    ),
+    MONTH_AND_DAY,
     Stamp(
         "year first",
         re.compile(rf"\[?(\d{{4}})[-/.](\d\d)[-/.](\d\d)[ T]{_TIME}(?:[.,]\d+)? ?(Z|z|[+-]\d\d:?\d\d)?\]?"),

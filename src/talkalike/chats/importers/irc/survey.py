@@ -10,8 +10,8 @@ from datetime import date, timedelta
 from talkalike.chats.importers.irc.clock import Clock
 from talkalike.chats.importers.irc.lines import LineKind, Parse, best_stamp, parser
 from talkalike.chats.importers.irc.months import Day
-from talkalike.chats.importers.irc.paths import Place, place_of
-from talkalike.chats.importers.irc.stamps import BRACKETED, DAY_FIRST, MONTH_FIRST, Stamp
+from talkalike.chats.importers.irc.paths import Place, network_key, place_of
+from talkalike.chats.importers.irc.stamps import BRACKETED, DAY_FIRST, MONTH_AND_DAY, MONTH_FIRST, Stamp
 from talkalike.chats.importers.irc.text import first_lines, lines_of
 from talkalike.chats.importers.protocol import Findings
 from talkalike.chats.sources import Entry
@@ -93,6 +93,8 @@ def _read(found: Survey) -> None:
             stars[parsed.nick] += 1
         elif kind is LineKind.EVENT or kind is LineKind.RENAME:
             found.others.add(parsed.nick.lower())
+            if kind is LineKind.RENAME:
+                found.others.add(parsed.text.lower())
             star_events |= parsed.starred
             remarks |= not parsed.starred
         elif kind is LineKind.DATE and clock is None:
@@ -136,7 +138,7 @@ def _date(found: Survey, first_day: Day | None, probe: Clock | None) -> None:
     else:
         found.undated = True
         last = found.entry.modified or date(1970, 1, 1)
-        if "day" in found.stamp.name and probe is not None:  # lines name their day, but not the year
+        if found.stamp is MONTH_AND_DAY and probe is not None:  # lines name their day, but not the year
             wraps = probe.today.year - _SOME_DAY.year
             not_yet = (probe.today.month, probe.today.day) > (last.month, last.day)
             found.start = date(last.year - wraps - not_yet, 1, 1)
@@ -162,8 +164,6 @@ def _order_of_numbers(entry: Entry, encoding: str) -> tuple[Stamp, bool]:
 
 def by_window(surveys: Sequence[Survey]) -> dict[tuple[str, str], list[Survey]]:
     """Puts the logs of each window together, under the network's name and the window's."""
-    from talkalike.chats.importers.irc.paths import network_key
-
     families: dict[tuple[str, ...], list[Survey]] = {}
     for found in surveys:
         place = found.place

@@ -17,7 +17,7 @@ _LONGEST_LINE = 1024 * 1024  # bytes; a longer one is no chat and is read in pie
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE = {b"\xff\xfe": "utf_16", b"\xfe\xff": "utf_16"}
 _CUT = "\ufffd"
-_SAMPLE_BYTES = 256 * 1024
+_SAMPLE_BYTES = 16 * 1024
 _FORMATTING = re.compile(
     r"\x03(?:\d{1,2}(?:,\d{1,2})?)?"  # mIRC's colours, by number
     r"|\x04(?:[0-9A-Fa-f]{6}(?:,[0-9A-Fa-f]{6})?)?"  # and by what they are made of
