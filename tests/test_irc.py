@@ -165,7 +165,7 @@ WEECHAT = (
 
 def test_weechat_is_told_by_prefix_not_by_words(archive, tmp_path):
     imported(log(tmp_path, "irc.libera.#rust.weechatlog", WEECHAT), archive=archive)
-    assert list(stored(archive)) == ["irc:rust"]
+    assert list(stored(archive)) == ["irc:libera/rust"]
     assert [(kind, text) for kind, _, text in rows(archive)] == [
         (SYSTEM, "cat (~c@host) hat #rust betreten"),
         (TEXT, "bob: a\ttab"),

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from talkalike.chats.bridges import speakers, unbridged
 from talkalike.chats.columns import BATCH, SCHEMA, messages_of
 from talkalike.chats.importers.protocol import Part
 from talkalike.chats.merging import MergeReport, collect, identified, merge
@@ -49,6 +50,7 @@ class Summary:
     origins: tuple[str, ...]  # the formats that brought its messages
     twin_key: str = ""  # equal for threads that may be the same chat exported in two formats
     aliases: tuple[str, ...] = ()  # conversation ids of other exports that are kept under this one
+    bridges: tuple[str, ...] = ()  # bots whose messages are given to those they speak for
 
 
 class Archive:
@@ -95,11 +97,18 @@ class Archive:
         return self.merge_table(conversation, collect([Part(messages=messages)], origin=origin))
 
     def merge_table(
-        self, conversation: Conversation, table: pa.Table, *, twin_key: str = "", alias: str = ""
+        self,
+        conversation: Conversation,
+        table: pa.Table,
+        *,
+        twin_key: str = "",
+        alias: str = "",
+        bridges: Collection[str] = (),
     ) -> MergeReport:
         """Store what is new in a table from `merging.collect`. Either all of it is stored or nothing.
 
-        `alias` is the id under which the export itself knows the conversation, if that is another one.
+        `alias` is the id under which the export itself knows the conversation, if that is another one. What `bridges`
+        said is given to those they said it for, also in what is stored already, and from then on.
         Raises UserError when the disk is full, the folder cannot be written or somebody else is writing.
         """
         with self.writing():
@@ -107,15 +116,21 @@ class Archive:
             path = self._path(conversation.id)
             incoming = identified(table, conversation.id)
             stored = _table(path) if known else SCHEMA.empty_table()
+            bridges = sorted({*bridges, *(known.bridges if known else ())})
+            incoming, carried, _ = unbridged(incoming, bridges)
+            stored, carried_before, changed = unbridged(stored, bridges)
             merged, report = merge(stored, incoming)
+            report = replace(report, updated=report.updated + changed)
             if not len(merged):
                 return report
             aliases = dict.fromkeys([*(known.aliases if known else ()), *([alias] if alias else [])])
+            joined = _joined(known.conversation, conversation) if known else conversation
             summary = _summarise(
-                _joined(known.conversation, conversation) if known else conversation,
+                _unbridged(joined, [*carried_before, *carried], bridges, speakers(merged)) if bridges else joined,
                 merged,
                 twin_key=(known.twin_key if known else "") or twin_key,
                 aliases=tuple(aliases),
+                bridges=bridges,
             )
             if summary != known or report.added or report.updated:
                 self._write(path, merged, summary)
@@ -252,7 +267,9 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _summarise(conversation: Conversation, table: pa.Table, *, twin_key: str, aliases: tuple[str, ...]) -> Summary:
+def _summarise(
+    conversation: Conversation, table: pa.Table, *, twin_key: str, aliases: tuple[str, ...], bridges: Sequence[str]
+) -> Summary:
     kinds = {str(c["values"]): int(c["counts"]) for c in pc.value_counts(table["kind"]).to_pylist()}
     return Summary(
         conversation=conversation,
@@ -263,6 +280,7 @@ def _summarise(conversation: Conversation, table: pa.Table, *, twin_key: str, al
         origins=tuple(sorted(pc.unique(table["origin"]).to_pylist())),
         twin_key=twin_key,
         aliases=aliases,
+        bridges=tuple(bridges),
     )
 
 
@@ -272,9 +290,19 @@ def _joined(stored: Conversation, new: Conversation) -> Conversation:
     return replace(stored, participants=tuple(people.values()), is_group=stored.is_group or new.is_group)
 
 
+def _unbridged(
+    conversation: Conversation, carried: Iterable[Person], bridges: Collection[str], speaking: Collection[str]
+) -> Conversation:
+    """The conversation with those whom bridges spoke for, and without bridges that said nothing of their own."""
+    names = {name.casefold() for name in bridges}
+    people = {person.id: person for person in (*conversation.participants, *carried)}
+    stay = tuple(p for p in people.values() if p.name.casefold() not in names or p.id in speaking)
+    return replace(conversation, participants=stay, is_group=conversation.is_group or len(stay) > 2)
+
+
 def _summary_of(stored: dict[str, Any]) -> Summary:
     raw = stored["conversation"]
     people = tuple(Person(**person) for person in raw["participants"])
     conversation = Conversation(**{**raw, "platform": Platform(raw["platform"]), "participants": people})
-    lists = {name: tuple(stored[name]) for name in ("origins", "aliases")}
+    lists = {name: tuple(stored.get(name, ())) for name in ("origins", "aliases", "bridges")}
     return Summary(**{**stored, **lists, "conversation": conversation})

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from talkalike.chats.archive import Archive
 from talkalike.chats.importers import IMPORTERS
+from talkalike.chats.importers.irc import Irc
+from talkalike.chats.importers.irc.codepages import known_encoding
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importer
 from talkalike.chats.merging import collect
 from talkalike.chats.platform_lines import PlatformLine, find_platform_lines, placeholder_lines
@@ -100,13 +102,18 @@ def import_paths(
     archive: Archive,
     format: str = "auto",  # noqa: A002  # the option's name
     progress: Progress | None = None,
+    encoding: str | None = None,
+    bridges: Sequence[str] = (),
 ) -> ImportReport:
     """Read exports (folders, files, zips; several parts of one together) into the archive.
+
+    `encoding` is what IRC logs are in where they are not UTF-8 (None: found out), `bridges` are IRC bots that carry
+    others' messages.
 
     Raises UserError when a path does not exist, nothing in it is a chat, or the archive cannot be written. A damaged
     file is reported and the rest is read. Running it again adds nothing.
     """
-    importers = _chosen(format)
+    importers = _chosen(format, encoding)
     with Sources([Path(path) for path in paths]) as sources:
         claimed, refused = _sorted_out(sources, importers)
         if not any(claimed.values()):
@@ -118,7 +125,7 @@ def import_paths(
             for importer in importers:
                 entries = [meter.watched(entry) for entry in claimed[importer.name]]
                 for draft in importer.drafts(entries, findings):
-                    _store(draft, importer.name, archive, rows, findings)
+                    _store(draft, importer.name, archive, rows, findings, bridges)
         meter.finish()
     for file, reason in findings.skipped:
         refused.append(Refusal(file=file, reason=reason))
@@ -149,7 +156,14 @@ def _platform_lines(
     return tuple(sorted((*find_platform_lines(archive).lines, *attached), key=lambda line: -line.count))
 
 
-def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, ConversationRow], findings: Findings) -> None:
+def _store(
+    draft: Draft,
+    origin: str,
+    archive: Archive,
+    rows: dict[str, ConversationRow],
+    findings: Findings,
+    bridges: Sequence[str],
+) -> None:
     table = collect(draft.parts(), origin=origin)
     own = draft.conversation()
     if not len(table):
@@ -161,7 +175,7 @@ def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, Conversa
         replace(own, id=place.conversation_id), table, archive.summaries().get(place.conversation_id)
     )
     told = len(table)
-    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=place.alias)
+    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=place.alias, bridges=bridges)
     summary = archive.summaries()[conversation.id]
     before = rows.get(conversation.id)
     rows[conversation.id] = ConversationRow(
@@ -179,10 +193,12 @@ def _store(draft: Draft, origin: str, archive: Archive, rows: dict[str, Conversa
     )
 
 
-def _chosen(name: str) -> tuple[Importer, ...]:
+def _chosen(name: str, encoding: str | None) -> tuple[Importer, ...]:
+    irc = Irc(encoding=known_encoding(encoding) if encoding else None, forced=name == Irc().name)
+    importers = tuple(irc if importer.name == irc.name else importer for importer in IMPORTERS)
     if name == "auto":
-        return IMPORTERS
-    chosen = tuple(importer for importer in IMPORTERS if importer.name == name)
+        return importers
+    chosen = tuple(importer for importer in importers if importer.name == name)
     if not chosen:
         names = ", ".join(["auto", *(importer.name for importer in IMPORTERS)])
         raise UserError(f"There is no export format '{name}'.", hint=f"The formats are: {names}.")

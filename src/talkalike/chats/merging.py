@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from talkalike.chats.columns import SCHEMA, batches, with_column
 from talkalike.chats.importers.protocol import Part
+from talkalike.chats.other_clocks import match_other_clocks
 from talkalike.chats.read_anew import match_read_anew, read_anew
 
 TOLERANCE_MS = 1000
@@ -112,6 +113,7 @@ def merge(stored: pa.Table, incoming: pa.Table) -> tuple[pa.Table, MergeReport]:
     _match_taken_back(stored, incoming, same)
     match_read_anew(stored, incoming, same)
     _match_other_formats(stored, incoming, same)
+    incoming = match_other_clocks(stored, incoming, same)
     stored, updated = _learn(stored, incoming, same)
     added = same.count(None)
     report = MergeReport(added=added, already_there=len(same) - added, updated=updated)

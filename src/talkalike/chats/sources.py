@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
@@ -39,6 +40,7 @@ class Entry:
     size: int
     container: str
     root: str = ""
+    modified: date | None = None  # the day it was last changed, by the computer's or the zip's account
     _open: Callable[[], BinaryIO] = field(repr=False, compare=False)
 
     @property
@@ -174,11 +176,13 @@ def _label(name: str) -> str:
 
 
 def _file_entry(path: Path, *, name: str, container: str, root: Path) -> Entry:
+    facts = path.stat()
     return Entry(
         path=_label(name),
-        size=path.stat().st_size,
+        size=facts.st_size,
         container=container,
         root=_label(str(root)),
+        modified=date.fromtimestamp(facts.st_mtime),
         _open=lambda: path.open("rb"),
     )
 
@@ -187,4 +191,15 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, name: str, co
     def opened() -> BinaryIO:
         return archive.open(info)  # type: ignore[return-value]  # ZipExtFile reads like a BinaryIO
 
-    return Entry(path=name, size=info.file_size, container=container, root=_label(str(root)), _open=opened)
+    try:
+        modified = date(*info.date_time[:3])
+    except ValueError:  # a zip can name a day that does not exist
+        modified = None
+    return Entry(
+        path=name,
+        size=info.file_size,
+        container=container,
+        root=_label(str(root)),
+        modified=modified,
+        _open=opened,
+    )

@@ -27,6 +27,19 @@ def import_chats(
     format_: Annotated[
         str, typer.Option("--format", help="auto, or the name of the export's format; a wrong name lists them.")
     ] = "auto",
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="What IRC logs are written in where they are not UTF-8, such as cp1250. Default: found out."),
+    ] = None,
+    bridges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bridge",
+            metavar="NICK",
+            help="An IRC bot that carries others' messages (<bot> <alice> hello): they are given to those who wrote "
+            "them. Can be repeated. `talkalike people` names such bots.",
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +49,14 @@ def import_chats(
 
     named = [path.expanduser() for path in paths]
     with progress("Importing", quiet=as_json, unit="bytes") as advance:
-        report = import_paths(named, archive=opened.archive(), format=format_, progress=advance)
+        report = import_paths(
+            named,
+            archive=opened.archive(),
+            format=format_,
+            progress=advance,
+            encoding=encoding,
+            bridges=bridges or (),
+        )
     data = {**plain(report), "fictional": opened.is_fictional}
     emit(as_json, data, lambda screen: _show(report, screen, opened.settings.chats.timezone, opened.is_fictional))
     if not report.conversations:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.output import FICTIONAL, Advance, JsonOption, day, emit, number, percent, progress, shown, table
+from talkalike.cli.output import (
+    FICTIONAL,
+    Advance,
+    JsonOption,
+    day,
+    emit,
+    number,
+    percent,
+    plain,
+    progress,
+    shown,
+    table,
+)
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 
 if TYPE_CHECKING:
@@ -15,10 +27,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from talkalike.chats.archive import Archive
+    from talkalike.chats.bridges import Bridge, BridgeWatch
     from talkalike.chats.people import OwnerGuess, PersonRow
     from talkalike.chats.values import Message
 
 _ROWS = 20
+_BRIDGED = 5  # people named of those a bot speaks for
 _OFTEN = 4096  # messages between two movements of the bar
 
 
@@ -32,9 +46,11 @@ def people(
     """List who speaks and how much, and guess whose export it is."""
     opened = open_workspace(workspace)
     archive = opened.filled_archive()
+    from talkalike.chats.bridges import BridgeWatch
     from talkalike.chats.people import suggest_owner
 
-    rows = count_people(archive, quiet=as_json)
+    watch = BridgeWatch()
+    rows = count_people(archive, quiet=as_json, watch=watch)
     guess = suggest_owner(archive.conversations())
     shown_rows = rows[: limit or (None if as_json else _ROWS)]
     data = {
@@ -45,6 +61,7 @@ def people(
             "name": guess.person.name if guess.person else None,
             "reason": guess.reason,
         },
+        "bridges": [plain(bridge) for bridge in watch.suspects()],
         "fictional": opened.is_fictional,
     }
 
@@ -54,13 +71,18 @@ def people(
             screen.print(f"and {len(rows) - len(shown_rows):,} more (--limit {len(rows)})")
         if opened.is_fictional:
             screen.print(f"({FICTIONAL})")
+        for bridge in watch.suspects():
+            _advise_bridge(bridge, screen)
         _advise(guess, rows, screen)
 
     emit(as_json, data, render)
 
 
-def count_people(archive: Archive, *, quiet: bool) -> list[PersonRow]:
-    """Everybody in the archive, most messages first; shows how far it is, because it reads every message."""
+def count_people(archive: Archive, *, quiet: bool, watch: BridgeWatch | None = None) -> list[PersonRow]:
+    """Everybody in the archive, most messages first; shows how far it is, because it reads every message.
+
+    `watch` is shown each message as it passes.
+    """
     from talkalike.chats.people import people as everybody
 
     total = sum(summary.messages for summary in archive.summaries().values())
@@ -69,6 +91,8 @@ def count_people(archive: Archive, *, quiet: bool) -> list[PersonRow]:
     def counted(messages: Iterable[Message], advance: Advance) -> Iterator[Message]:
         nonlocal done
         for message in messages:
+            if watch is not None:
+                watch.see(message)
             yield message
             done += 1
             if done % _OFTEN == 0:
@@ -109,6 +133,18 @@ def _show(rows: list[PersonRow], screen: Console, timezone: str) -> None:
                 ]
                 for row in rows
             ],
+        )
+    )
+
+
+def _advise_bridge(bridge: Bridge, screen: Console) -> None:
+    others = ", ".join(bridge.speaks_for[:_BRIDGED])
+    more = len(bridge.speaks_for) - _BRIDGED
+    others += f" and {more} more" if more > 0 else ""
+    screen.print(
+        shown(
+            f"{bridge.name} seems to be a bot that carries others' messages: {bridge.messages:,} of them, of {others}. "
+            f'To give each to its author, import the same logs again with --bridge "{bridge.name}".'
         )
     )
 

@@ -2,67 +2,65 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
 
-_DAY_IN_PATH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_./]?(\d\d)[-_./]?(\d\d)(?!\d)")
+from talkalike.chats.importers.irc.months import Day
+from talkalike.chats.importers.irc.stamps import Time
+
+_DAY_MS = 24 * 60 * 60 * 1000
 _SLACK_MS = 90 * 60 * 1000
 """A step back smaller than this is a clock being set (or summer time ending), not a new day."""
-
-
-def date_in(path: str) -> date | None:
-    """The last date in a path: `2008-01-02.log`, `2008/01/02/#chan.txt`, `chan_20080102.log`."""
-    for year, month, day in reversed(_DAY_IN_PATH.findall(path)):
-        try:
-            return date(int(year), int(month), int(day))
-        except ValueError:
-            continue
-    return None
 
 
 class Clock:
     """Turns a log's times into UTC milliseconds (the log's zone is unknown: its local time is taken as UTC).
 
-    Without a date it counts from 1970-01-01, which keeps the order and stays the same on every import. On a 24-hour
-    clock a step back is the next day, on a 12-hour clock (`half_day`) the next half.
+    On a 24-hour clock a step back is the next day, on a 12-hour clock (`half_day`) the next half. A line or a header
+    that names its day in full is believed, also where it goes back.
     """
 
-    def __init__(self, day: date | None, *, half_day: bool) -> None:
-        self._midnight = _midnight_ms(day or date(1970, 1, 1))
-        self._year = (day or date(1970, 1, 1)).year
+    def __init__(self, day: date, *, half_day: bool) -> None:
+        self._midnight = _midnight_ms(day)
+        self._year = day.year
         self._turn = timedelta(hours=12 if half_day else 24) // timedelta(milliseconds=1)
         self._now = self._midnight
         self._started = False
 
-    def tick(self, clock: tuple[int, int, int] | None, day: tuple[int, int, int] | None) -> int:
+    @property
+    def today(self) -> date:
+        """The day of the last line."""
+        return datetime.fromtimestamp(self._now / 1000, UTC).date()
+
+    def tick(self, time: Time | None, day: Day | None) -> int:
         """The time of the next line; lines without one share the time of the line before."""
         if day is not None:
             self._turn_to(day)
-        if clock is None:
+        if time is None:
             return self._now
-        hour, minute, second = clock
+        hour, minute, second = time
         now = self._midnight + ((hour * 60 + minute) * 60 + second) * 1000
         if self._started and now < self._now:
             if self._now - now < _SLACK_MS:
                 return self._now
-            while now < self._now:
+            while now < self._now and not (day and day[0]):
                 self._midnight += self._turn
                 now += self._turn
         self._started = True
         self._now = now
         return now
 
-    def _turn_to(self, day: tuple[int, int, int]) -> None:
+    def _turn_to(self, day: Day) -> None:
         year, month, number = day
         try:
             midnight = _midnight_ms(date(year or self._year, month, number))
-            if not year and self._started and midnight < self._midnight - 180 * 86_400_000:
+            if not year and self._started and midnight < self._midnight - 180 * _DAY_MS:
                 midnight = _midnight_ms(date(self._year + 1, month, number))  # December to January
         except ValueError:
             return
         self._year = datetime.fromtimestamp(midnight / 1000, UTC).year
         self._midnight = midnight
-        self._now = max(self._now, midnight) if self._started else midnight
+        if not self._started or midnight > self._now or midnight + _DAY_MS <= self._now:
+            self._now = midnight
 
 
 def _midnight_ms(day: date) -> int:
