@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from command_line import sample_workspace, succeed
 from exports import said, thread, write_thread
+from talkalike.chats.platform_lines import KNOWN
 from talkalike.cli.scoring import report_name
 from talkalike.cli.workspace import folder_name
 from talkalike.examples.dataset import ExampleSet
@@ -105,7 +106,7 @@ def test_lines_of_the_platform_are_listed_and_learned_only_when_asked(workspace:
         made = succeed(*arguments, "--json", *more).json
         assert {(line["count"], line["why"]) for line in made["platform_lines"]} == {
             (6, "tells of a reaction just before"),
-            (6, "a known sentence"),
+            (6, KNOWN),
         }
         found = ExampleSet(root / "examples" / made["name"])
         texts = {t.text for split in ("train", "heldout") for d in found.documents(split) for t in d.turns}

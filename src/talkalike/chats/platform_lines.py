@@ -19,6 +19,7 @@ from typing import Protocol
 from talkalike.chats.importers.messenger_sentences import forms_of, names_pattern, platform_sentence
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform
 
+KNOWN = "is one of its known sentences"
 _SENDER, _NAME, _EMOJI = "{sender}", "{name}", "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
 _EMOJI_RUN = re.compile("(?:[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001fbff][\u200d\ufe0f]*)+")
@@ -116,7 +117,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
                     _count(suspects, line, chat)
     found = {shape: why for shape, seen in suspects.items() if (why := seen.why(shape))}
     lines = [_line(shape, why, suspects[shape]) for shape, why in found.items()]
-    lines += [_line(shape, "a known sentence", seen) for shape, seen in told.items()]
+    lines += [_line(shape, KNOWN, seen) for shape, seen in told.items()]
     return PlatformLines(
         lines=tuple(sorted(lines, key=lambda line: (-line.count, line.sentence))), found=frozenset(found)
     )
