@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from talkalike.chats.platform_lines import find_platform_lines
+from talkalike.chats.platform_lines import KNOWN, find_platform_lines
 from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform, Reaction
 
 ME = "Anna Nová"
@@ -56,7 +56,7 @@ def call(author: str, at: int) -> Message:
 
 
 def found(chats: Chats) -> dict[str, str]:
-    return {line.sentence: line.why for line in find_platform_lines(chats).lines if line.why != "a known sentence"}
+    return {line.sentence: line.why for line in find_platform_lines(chats).lines if line.why != KNOWN}
 
 
 def learned(chats: Chats, *, learn: bool = False) -> list[str]:

@@ -14,6 +14,7 @@ from exports import imported, said, stored, thread, write_thread
 from talkalike.chats.archive import Archive
 from talkalike.chats.importers import messenger_sentences
 from talkalike.chats.importers.messenger_sentences import platform_sentence
+from talkalike.chats.platform_lines import KNOWN
 from talkalike.chats.values import MessageKind
 
 ANNA, BEN = "Anna Nová", "Ben Říha"
@@ -149,7 +150,7 @@ def test_an_export_with_reaction_lines_keeps_only_what_people_wrote(tmp_path):
     assert [m.text for m in found if m.kind is MessageKind.TEXT] == ["ok", "haha"]
     lines = {line.sample: (line.count, line.why) for line in report.platform_lines}
     assert lines == {
-        "Reacted 😂 to your message": (1, "a known sentence"),
-        "Zareagoval 😂 na vaši zprávu": (1, "a known sentence"),
+        "Reacted 😂 to your message": (1, KNOWN),
+        "Zareagoval 😂 na vaši zprávu": (1, KNOWN),
         "Anna sent an attachment.": (1, "stands for something attached"),
     }

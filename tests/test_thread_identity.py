@@ -201,15 +201,30 @@ def test_an_archive_of_an_earlier_version_takes_an_export_again_without_doubling
     assert [kind for _, kind in kinds[1:]] == [MessageKind.MEDIA, MessageKind.MEDIA, MessageKind.TEXT]
 
 
+def test_an_archive_into_which_chats_were_mixed_says_so(archive, tmp_path):
+    people = tuple(Person(id=f"messenger:{name}", name=name) for name in ("Ben", ANNA, "Cilka"))
+    chat = Conversation(
+        id="messenger:ben_1", platform=Platform.MESSENGER, title="Ben", is_group=True, participants=people
+    )
+    mixed = [Message(id="", author=people[n], sent_ms=NOON + n // 2, text=f"{n}") for n in (0, 2)]
+    archive.merge_table(chat, collect([Part(messages=mixed)], origin="messenger"))
+    write_as(tmp_path / "messages" / "ben_1" / "message.json", pair("Ben", "0", path="ben_1"))
+    report = imported(tmp_path / "messages", archive=archive)
+    assert report.new == 0
+    assert "an earlier version mixed other chats into this one" in report.notes[0]
+
+
 def test_people_of_one_name_are_told(archive, tmp_path):
     for slug in ("jan_1", "jan_2"):
         write_thread(tmp_path, thread([said("Jan", slug)], people=(ANNA, "Jan"), slug=slug, title="Jan"))
     party = thread([said("Jan", "jsme dva")], people=("Jan", "Jan", ANNA), slug="parta_3", title="Parta")
     write_thread(tmp_path, party)
+    write_encrypted(tmp_path, encrypted([("Jan", "i tady", 0)], people=("Jan", "Jan", ANNA), title="Tajná"))
     report = imported(tmp_path, archive=archive)
-    first, second = sorted(report.notes)
+    first, second, third = sorted(report.notes)
     assert first.startswith(f"2 chats are between {ANNA} and Jan (jan_1, jan_2).")
     assert second.startswith("Parta: 2 people in it are called Jan.")
+    assert third.startswith("Tajná: 2 people in it are called Jan.")
     assert archive.summaries()["messenger:parta_3"].conversation.is_group
 
 

@@ -11,18 +11,18 @@ platform's when it has one form with different names or emoji in the same place,
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Protocol
 
 from talkalike.chats.importers.messenger_sentences import forms_of, names_pattern, platform_sentence
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform
 
+KNOWN = "is one of its known sentences"
 _SENDER, _NAME, _EMOJI = "{sender}", "{name}", "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
+_EMOJI_RUN = re.compile("(?:[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001fbff][\u200d\ufe0f]*)+")
 _LONGEST = 200  # characters; the platform's sentences are short
 _MESSAGES_BEFORE = 20  # among which a reaction's message is looked for
 _BESIDE_MS = 60_000
@@ -117,7 +117,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
                     _count(suspects, line, chat)
     found = {shape: why for shape, seen in suspects.items() if (why := seen.why(shape))}
     lines = [_line(shape, why, suspects[shape]) for shape, why in found.items()]
-    lines += [_line(shape, "a known sentence", seen) for shape, seen in told.items()]
+    lines += [_line(shape, KNOWN, seen) for shape, seen in told.items()]
     return PlatformLines(
         lines=tuple(sorted(lines, key=lambda line: (-line.count, line.sentence))), found=frozenset(found)
     )
@@ -183,8 +183,9 @@ def _lines_of(chat: Conversation, messages: Iterable[Message]) -> Iterator[_Line
     for message in messages:
         is_call = message.kind is MessageKind.CALL
         if waiting is not None:
-            beside = waiting.beside_call or (is_call and _near(waiting.message, message))
-            yield replace(waiting, beside_call=beside)
+            if is_call and not waiting.beside_call and _near(waiting.message, message):
+                waiting = replace(waiting, beside_call=True)
+            yield waiting
             waiting = None
         shape = shapes.of(message) if message.text and not message.unsent else ""
         if message.kind in _TELLING and message.text:
@@ -239,8 +240,7 @@ class _Shapes:
         own = forms_of(message.author.name)
         shape = self._names.sub(lambda found: _SENDER if found[0] in own else _NAME, text) if self._names else text
         if not shape.isascii():
-            for emoji in _emoji_in(shape):
-                shape = shape.replace(emoji, _EMOJI)
+            shape = _EMOJI_RUN.sub(_EMOJI, shape)
         return " ".join(shape.split()).rstrip(" .!。…").lower()
 
 
@@ -254,22 +254,7 @@ def _told_by_wording(message: Message, chat: Conversation) -> bool:
 
 def _emoji_in(text: str) -> list[str]:
     """The runs of emoji in a text."""
-    if text.isascii():
-        return []
-    runs: list[str] = []
-    inside = False
-    for char in text:
-        if _is_emoji(char) or (inside and char in "\u200d\ufe0f"):
-            runs[-1:] = [runs[-1] + char] if inside else [*runs[-1:], char]
-            inside = True
-        else:
-            inside = False
-    return runs
-
-
-@lru_cache(maxsize=8192)
-def _is_emoji(char: str) -> bool:
-    return char > "\x7f" and unicodedata.category(char) in ("So", "Sk")
+    return [] if text.isascii() else _EMOJI_RUN.findall(text)
 
 
 def _bare(emoji: str) -> str:

@@ -25,6 +25,10 @@ from talkalike.chats.values import Conversation, Person, Platform
 
 _LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER})
 _WITHOUT_THREAD_IDS = frozenset({"messenger-e2ee"})
+_MIXED = (
+    "{}: an earlier version mixed other chats into this one. To part them, delete the workspace's folder chats and "
+    "import everything again."
+)
 _SAME_SHARE = 0.5  # of the messages of the days that both tell of
 
 
@@ -50,8 +54,11 @@ def placement(draft: Draft, table: pa.Table, *, origin: str, archive: Archive) -
         if known is None:
             free_id = id_
             break
-        if _may_be(known, own) or told_alike(archive, known, table):
+        if _may_be(known, own):
             return Placement(conversation_id=known.conversation.id)
+        if told_alike(archive, known, table):
+            mixed = known.conversation.is_group and not own.is_group
+            return Placement(conversation_id=known.conversation.id, note=_MIXED.format(own.title) if mixed else "")
     key = draft.twin_key()
     if not key and origin not in _WITHOUT_THREAD_IDS:
         return Placement(conversation_id=free_id)

@@ -8,7 +8,6 @@ and no reply link; every string is double-encoded (see `messenger_text`).
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -18,6 +17,7 @@ from talkalike.chats.importers.messenger_people import (
     People,
     listed_names,
     names_in,
+    notes_on_names,
     pair_of,
     same_people,
     twin_key,
@@ -159,15 +159,8 @@ class MessengerThread:
 
     def notes(self) -> list[str]:
         """What should be known about people of one name in this thread."""
-        counts = Counter[str]()
-        for header in self._headers:
-            counts |= Counter(map(self._people.repair, names_in(header)))
-        return [
-            f"{self.conversation().title}: {count} people in it are called {name}. An export knows people by their "
-            "names only, so they are taken for one."
-            for name, count in counts.items()
-            if count > 1 and not is_deleted_account(name)
-        ]
+        header = next((h for h in self._headers if h.get("participants")), {})
+        return notes_on_names(self.conversation().title, [*map(self._people.repair, names_in(header))])
 
 
 class Convert(Protocol):

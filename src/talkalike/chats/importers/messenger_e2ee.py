@@ -11,7 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from talkalike.chats.importers.messenger import finished, read_file
-from talkalike.chats.importers.messenger_people import People, listed_names, names_in, pair_of, twin_key
+from talkalike.chats.importers.messenger_people import (
+    People,
+    listed_names,
+    names_in,
+    notes_on_names,
+    pair_of,
+    twin_key,
+)
 from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
 from talkalike.chats.importers.protocol import Draft, Findings, Part
 from talkalike.chats.sources import Entry
@@ -45,7 +52,9 @@ class MessengerE2EE:
         times_listed = Counter(pair for pair, _ in {(pairs[entry], entry.name) for entry in entries})
         for entry in sorted(entries, key=lambda entry: (entry.name, entry.root, entry.path)):
             alone = times_listed[pairs[entry]] == 1 or not pairs[entry]
-            yield E2EEThread(entry, findings, alone=alone)
+            draft = E2EEThread(entry, findings, alone=alone)
+            yield draft
+            findings.notes.extend(draft.notes())
 
 
 class E2EEThread:
@@ -88,6 +97,10 @@ class E2EEThread:
         """The listed people (and the title, for a group)."""
         group = self.conversation()
         return twin_key(self._names(), group.title if group.is_group else "")
+
+    def notes(self) -> list[str]:
+        """What should be known about people of one name in this thread."""
+        return notes_on_names(self.conversation().title, self._names())
 
     def _names(self) -> list[str]:
         return [self._people.repair(name) for header in self._headers[:1] for name in names_in(header)]

@@ -78,6 +78,16 @@ def listed_names(entry: Entry) -> tuple[str, ...]:
     return tuple(repair(name) for name in names_in(thread.header))
 
 
+def notes_on_names(title: str, names: Collection[str]) -> list[str]:
+    """What should be known about people of one name in a chat."""
+    return [
+        f"{title}: {count} people in it are called {name}. An export knows people by their names only, so they are "
+        "taken for one."
+        for name, count in Counter(names).items()
+        if count > 1 and not is_deleted_account(name)
+    ]
+
+
 def pair_of(names: Collection[str]) -> frozenset[str]:
     """The two people of a direct chat; empty for anything else."""
     return frozenset(names) if len(names) == _PAIR else frozenset()

@@ -8,6 +8,7 @@ import re
 _SURROGATES = re.compile("[\ud800-\udfff]+")
 _RUN = re.compile("[\x80-\xff]+")  # characters that may be the bytes of others
 _CONTROLS = re.compile("[\x80-\x9f]")  # nobody types these: where they stand in a run, the run is bytes
+_ODD = re.compile("[\x80-\x9f\ud800-\udfff]")
 _BYTES = re.compile("[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _MOST_ROUNDS = 3  # a text that went through two broken programs is encoded that often
 
@@ -32,9 +33,10 @@ class TextRepair:
             # What is right now may look like bytes by chance ("Ã©"): another round needs better evidence.
             if text == before or not surely_bytes(text):
                 break
-        # Halves of a surrogate pair cannot be stored.
-        text = _SURROGATES.sub(self._joined, text)
-        self.unmended += sum(len(run[0]) for run in _RUN.finditer(text) if _CONTROLS.search(run[0]))
+        if _ODD.search(text):
+            # Halves of a surrogate pair cannot be stored.
+            text = _SURROGATES.sub(self._joined, text)
+            self.unmended += sum(len(run[0]) for run in _RUN.finditer(text) if _CONTROLS.search(run[0]))
         return text
 
     def _joined(self, found: re.Match[str]) -> str:
@@ -69,6 +71,8 @@ def _decoded(run: str) -> str:
 
 def surely_bytes(text: str) -> bool:
     """Whether a text is still encoded: its runs decode, and they hold controls or are more than chance explains."""
+    if not _BYTES.search(text):
+        return False
     runs = [run[0] for run in _RUN.finditer(text)]
     whole = [run for run in runs if _decoded(run)]
     return any(_CONTROLS.search(run) for run in whole) or (len(whole) == len(runs) and len(set(whole)) > 1)

@@ -11,21 +11,19 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 WHO, NAME = "\0", "\1"  # what stands in a text for its sender's name, and for another person's
 _HEAD = 5  # characters by which sentences are sorted
-_MOST_HEADS = 4000
 _NAMES = re.compile(f"[{WHO}{NAME}]")
 _TOKEN = re.compile(r"\{(\w+)\}|([\[\](|)])|([^\[\](|){}]+)")
 # A name is somebody's of the chat, or a few words of which none begins with a small letter.
 _SMALL = "".join(char for char in map(chr, range(0x530)) if char.islower())
-_CAPITAL_WORD = rf"(?-i:(?![{_SMALL}])[^\s,]+)"
+_CAPITAL_WORDS = rf"(?:(?-i:(?![{_SMALL}]))[^\s,]+ ?){{1,5}}"
 _NUMBER = r"\d[\d.,]*"
 _CURRENCY = "[$€£¥₹฿₫₱]"
 _PLACES = {
-    "name": f"(?:{WHO}|{NAME}|{_CAPITAL_WORD}(?: {_CAPITAL_WORD}){{0,4}})",
+    "name": f"(?:{WHO}|{NAME}|{_CAPITAL_WORDS})",
     "emoji": r"[^\w\s.,!?\"'/]+(?: [^\w\s.,!?\"'/]+)?",
     "n": _NUMBER,
     "money": f"(?:{_CURRENCY}{_NUMBER}|{_NUMBER} ?(?:{_CURRENCY}|[a-z]{{3}}))",
@@ -55,19 +53,22 @@ class SentenceTable:
 
     def __init__(self, path: Path) -> None:
         self._by_head: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
-        self._beginnings: set[str] = set()  # of those that do not begin with a name
+        beginnings: dict[str, set[str]] = defaultdict(set)  # of those that do not begin with a name
         for language in tomllib.loads(path.read_text(encoding="utf-8")).values():
             you = [word.lower() for word in language.pop("you")]
             titles = [title.lower() for title in language.pop("titles", ())]
             you += [f"{title} {WHO}" for title in titles]
             for kind, sentences in language.items():
                 for sentence in sentences:
-                    self._add(_parsed(sentence), kind, you)
+                    for head in self._add(_parsed(sentence), kind, you):
+                        start = _NAMES.split(head)[0]
+                        beginnings[start[:1]].add(start)
+        self._beginnings = {first: tuple(starts) for first, starts in beginnings.items() if first}
 
     def begins(self, text: str) -> bool:
         """Whether a text may be a sentence of the table, by how it begins; names in it count for nothing."""
         start = text[:_HEAD].lower()
-        return any(start[:length] in self._beginnings for length in range(1, _HEAD + 1))
+        return start.startswith(self._beginnings.get(start[:1], "\0"))
 
     def kind_of(self, text: str) -> str | None:
         """The kind of sentence that a text is; names in it are `WHO` and `NAME`, its letters are as written."""
@@ -80,13 +81,15 @@ class SentenceTable:
                 return kind
         return None
 
-    def _add(self, nodes: Sequence[_Node], kind: str, you: Sequence[str]) -> None:
+    def _add(self, nodes: Sequence[_Node], kind: str, you: Sequence[str]) -> set[str]:
+        """Takes up a sentence and returns how it can begin."""
         pattern = re.compile(_pattern(nodes, you), re.IGNORECASE)
-        for head in {*islice(_heads(nodes, you), _MOST_HEADS)}:
-            if not head:
-                raise ValueError("a sentence must begin with words or a name")
+        heads = set(_heads(nodes, you))
+        if "" in heads:
+            raise ValueError("a sentence must begin with words or a name")
+        for head in heads:
             self._by_head[head].append((pattern, kind))
-            self._beginnings.add(_NAMES.split(head)[0])
+        return heads
 
 
 def _parsed(sentence: str) -> tuple[_Node, ...]:
