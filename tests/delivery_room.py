@@ -19,7 +19,7 @@ class ScriptedBot(discord.Client):
     def __init__(self):
         super().__init__(intents=discord.Intents.all())
         self.script = None
-        self.pace = Pace()
+        self.pace = Pace(whole=0.0)  # shown while it is written, from its first words on
         self.lost = None
         self.delivery = None
         self.ids = []

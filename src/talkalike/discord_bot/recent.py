@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import discord
 
+from talkalike.discord_bot.asking import messages
 from talkalike.discord_bot.translate import Heard, translate
 
 KEPT = 50_000  # messages over all channels; about 1 KB each
@@ -36,7 +37,7 @@ class Recent:
         self._total = 0  # messages in them
 
     async def history(self, channel: discord.abc.Messageable, channel_id: int) -> list[Heard]:
-        """Oldest first. Asks Discord the first time only. Raises discord's HTTPException where that fails."""
+        """Oldest first. Asks Discord the first time only. Raises UnreadError where that fails."""
         known = self._channels.setdefault(channel_id, _Channel())
         self._channels.move_to_end(channel_id)
         if not known.loaded:
@@ -51,16 +52,20 @@ class Recent:
         known = self._channels.get(message.channel.id)
         if known is not None:
             late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
-            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
+            self._change(message.channel.id, known, put={message.id: self.translated(message)})
             if late:  # Discord does not promise that events come in the order of the messages
                 known.heard = dict(sorted(known.heard.items()))
             self._let_go(message.channel.id)
+
+    def translated(self, message: discord.Message) -> Heard:
+        """The message in words."""
+        return translate(message, me=self._me)
 
     def edit(self, message: discord.Message) -> None:
         """A changed message, if it is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None and (message.id in known.heard or not known.loaded):
-            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
+            self._change(message.channel.id, known, put={message.id: self.translated(message)})
 
     def text_of(self, channel_id: int, message_id: int) -> str | None:
         """What a kept message says; None where it is not kept."""
@@ -101,9 +106,14 @@ class Recent:
         """Messages kept."""
         return self._total
 
+    def heard(self, channel_id: int) -> list[Heard]:
+        """Oldest first: what was told by events alone, where the channel could not be read."""
+        known = self._channels.get(channel_id)
+        return [known.heard[number] for number in sorted(known.heard)] if known else []
+
     async def _load(self, channel_id: int, known: _Channel, channel: discord.abc.Messageable) -> None:
-        read = [message async for message in channel.history(limit=self._limit)]
-        merged = {message.id: translate(message, me=self._me) for message in reversed(read)} | known.heard
+        read = await messages(channel, "what was said here", limit=self._limit)
+        merged = {message.id: self.translated(message) for message in reversed(read)} | known.heard
         ordered = {message_id: merged[message_id] for message_id in sorted(merged.keys() - known.gone)}
         known.loaded = True
         self._change(channel_id, known, gone=tuple(known.heard), put=ordered)
