@@ -225,7 +225,7 @@ class Writing:
                 self._outcome.charged = tokens
 
     async def _message_done(self, index: int, text: str, *, last: bool) -> list[int]:
-        """The last message has its buttons at once; one that was shown while being written has `Cancel` till the end."""
+        """The last message has its buttons at once; one that was shown while it was written has `Cancel`."""
         already = sum(one.index == index for one in self._showing.shown)
         self._buttons.when_done()
         sent = await self._showing.message_done(index, text, last=last)

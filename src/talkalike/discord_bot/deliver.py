@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
+from talkalike.chat.markup import covered
 from talkalike.chat.splitting import MAX_PARTS, neutralise, parts
 from talkalike.discord_bot.markers import unsigned
 from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Post
@@ -247,7 +248,9 @@ class _Writer:
 
     def _first_parts(self) -> list[str]:
         """The parts that may be shown as messages, and one more where there are too many."""
-        return [part.strip() for part in itertools.islice(parts(unsigned(neutralise(self._text))), MAX_PARTS + 1)]
+        complete = self._ended and not self._aborted
+        text = unsigned(neutralise(self._text if complete else covered(self._text)))
+        return [part.strip() for part in itertools.islice(parts(text), MAX_PARTS + 1)]
 
     async def _show_progress(self) -> None:
         try:
