@@ -51,10 +51,10 @@ class Patience:
         return await ask(question, what, seconds=min(EACH, max(0.0, left)))
 
 
-async def ask(question: Awaitable[T], what: str, *, seconds: float = EACH) -> T:
+async def ask(question: Awaitable[T], what: str, *, seconds: float | None = None) -> T:
     """The answer of one of discord.py's readings. `what` is read, in words. Raises UnreadError for every failure."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(EACH if seconds is None else seconds):
             return await question
     except discord.NotFound:
         raise UnreadError(what, "it is not there any more", absent=True) from None

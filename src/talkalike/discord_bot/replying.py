@@ -309,7 +309,8 @@ class Replying(Lookups):
             self._done.popitem(last=False)
         ledger = answer.ledger or Ledger(self.services.store, answer.reply_id or 0)
         await ledger.end(ending(outcome))
-        self.client.dispatch("reply_ended", answer, outcome)
+        if not self.client.is_closed():
+            self.client.dispatch("reply_ended", answer, outcome)
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
         """The messages of the last reply to it that had any."""
