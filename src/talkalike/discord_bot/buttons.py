@@ -13,6 +13,7 @@ from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
 from talkalike.discord_bot.judging import board_view, guessing, thumbs
+from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
@@ -77,6 +78,7 @@ class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
         """The message may be gone: then there is nothing to answer."""
         row = await _row(interaction)
         asked = await ask(messages_of(interaction).fetch_message(row.trigger_id), ANSWERED)
+        require_voice(asked.channel)
         await tell(interaction, "I am trying again.")
         await interaction.client.converser.respond(asked, again=True)
 

@@ -28,7 +28,8 @@ def reasons(actor: Actor, place: Place, facts: Facts, *, right: Right | None) ->
         for addressed in (True, False)
     ]
     if not asked[0].allowed:
-        found.append(asked[0].explanation)
+        opener = " Only the bot's owner can open direct messages." if place.server_id is None else ""
+        found.append(asked[0].explanation + opener)
     elif not asked[1].allowed:
         found.append(f"I answer only when I am mentioned or replied to. {asked[1].explanation}")
     if actor.hidden:
@@ -40,12 +41,21 @@ def reasons(actor: Actor, place: Place, facts: Facts, *, right: Right | None) ->
     return tuple(found)
 
 
-def overview(places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Rules) -> Iterator[str]:
-    """A line for each channel: whether it is open, and the rights that the bot lacks there."""
+def channels(guild: discord.Guild, *, seen_by: discord.Member | None = None) -> list[discord.abc.GuildChannel]:
+    """A server's channels that hold messages, in its order; of those, what this member sees."""
+    found = [one for one in guild.channels if not isinstance(one, discord.CategoryChannel)]
+    return sorted(
+        (one for one in found if seen_by is None or one.permissions_for(seen_by).view_channel),
+        key=lambda one: (one.category.position if one.category else -1, one.position),
+    )
+
+
+def overview(places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Rules) -> Iterator[tuple[str, bool]]:
+    """A line for each channel, and whether a right is missing where the double is to answer."""
     for channel, place in places:
-        lacks = rights.lacking(channel)
+        access, lacks = access_of(place, rules)[0], rights.lacking(channel)
         granted = "; ".join(f"❌ {right.words}" for right in lacks) if lacks else "✅ every right I use"
-        yield f"{channel.mention}: {access_of(place, rules)[0].word}. {granted}."
+        yield f"{channel.mention} ({access.word}): {granted}", bool(lacks) and access is not Access.CLOSED
 
 
 def at_start(server: str, places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Rules) -> Iterator[str]:
@@ -61,9 +71,10 @@ def at_start(server: str, places: Iterable[tuple[discord.abc.GuildChannel, Place
         elif right := rights.silencing(channel):
             lacks[right].append(channel.name)
     for source, names in closed.items():
-        yield f"On '{server}' {len(names)} of {total} channels are closed ({source}): {_names(names)}."
+        yield f"On '{server}' nobody is answered in {len(names)} of {total} channels ({source}): {_names(names)}."
     for right, names in lacks.items():
-        yield f"On '{server}' the right {right.name} is missing in {len(names)} open channels: {_names(names)}."
+        where = f"{len(names)} of {total} channels"
+        yield f"On '{server}' nobody is answered in {where}, for the right {right.name} is missing: {_names(names)}."
 
 
 def in_direct_messages(rules: Rules) -> str:
