@@ -7,6 +7,7 @@ for the double's, for each other's, or for a role that a model obeys.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,8 @@ class Said:
 
     `seen` is the decision whether its author is shown to the model. `quoted`: what it replies to, where that message
     is not in the history. `marker`: it was left by a reset. `system`: the platform wrote it. `test`: a test posted it.
-    `notes`: what of it could not be read, in words. `heading`: no message, but a line about the place, such as a
+    `alias`: the name an author with several of them said it under. `notes`: what of it could not be read, in words.
+    `heading`: no message, but a line about the place, such as a
     thread's title: it comes first, under its own name, and outlives resets; its id is below 0.
     """
 
@@ -68,6 +70,7 @@ class Said:
     marker: bool = False
     system: bool = False
     test: bool = False
+    alias: str = ""
     notes: tuple[str, ...] = ()
     heading: bool = False
 
@@ -75,6 +78,14 @@ class Said:
     def key(self) -> str:
         """The id of its item."""
         return self.author if self.heading else str(self.id)
+
+    @property
+    def speaker_id(self) -> int:
+        """Who speaks, as `speaker_names` tells people apart: each alias by itself, and younger than every account."""
+        if not self.alias:
+            return self.author_id
+        told = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
+        return (1 << 64) + int.from_bytes(told[:8])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +115,7 @@ def items(
     reasons = _reasons(history, marks=marks, side_talk=side_talk, trigger=trigger)
     # What a reply to it may quote: nothing, where the model sees it anyway or somebody is protected.
     quotable = {
-        said.id: f"{names[said.author_id, said.double]}: {said.text}" if reasons[said.id] == BEFORE_RESET else ""
+        said.id: f"{names[said.speaker_id, said.double]}: {said.text}" if reasons[said.id] == BEFORE_RESET else ""
         for said in history
         if not said.heading
     }
@@ -115,7 +126,7 @@ def items(
         found.append(
             Item(
                 id=said.key,
-                turn=Turn(said.author if said.heading else names[said.author_id, said.double], text),
+                turn=Turn(said.author if said.heading else names[said.speaker_id, said.double], text),
                 barred=reason if reason or text.strip() else "empty",
                 pinned=said.heading or said.id in marks.pinned,
             )
@@ -124,7 +135,7 @@ def items(
 
 
 def speaker_names(history: Sequence[Said], *, double: str = "") -> Mapping[tuple[int, bool], str]:
-    """The name each author speaks under, by (author id, whether it is the double).
+    """The name each author speaks under, by (speaker id, whether it is the double).
 
     Two authors who look the same are told apart by a number; the one with the older account keeps the plain name.
     """
@@ -132,10 +143,10 @@ def speaker_names(history: Sequence[Said], *, double: str = "") -> Mapping[tuple
     taken = {_look(role) for role in (*ROLES, THREAD)}
     history = [said for said in history if not said.heading]
     for said in reversed(history):  # whoever renamed themselves is called by their newest name
-        if said.double and (said.author_id, True) not in names:
-            names[said.author_id, True] = speaker_name(_clean(double or said.author))
+        if said.double and (said.speaker_id, True) not in names:
+            names[said.speaker_id, True] = speaker_name(_clean(double or said.author))
     taken |= {_look(name) for name in names.values()} | ({_look(double)} if double else set())
-    newest = {said.author_id: said.author for said in history if not said.double}
+    newest = {said.speaker_id: said.author for said in history if not said.double}
     for author_id, author in sorted(newest.items()):
         plain = name = speaker_name(_clean(author)[:LONGEST_NAME])
         number = 1

@@ -6,6 +6,7 @@ Events come raw, so that messages from before the bot's start count too; discord
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import discord
@@ -116,11 +117,17 @@ class Double(discord.Client):
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """What was stored stays until it expires or its author asks; nothing new comes of it."""
-        self.converser.deleted(payload.channel_id, (payload.message_id,))
+        await self._deleted(payload.channel_id, (payload.message_id,))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """The same for many."""
-        self.converser.deleted(payload.channel_id, payload.message_ids)
+        await self._deleted(payload.channel_id, payload.message_ids)
+
+    async def _deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        try:
+            await self.converser.deleted(channel_id, message_ids)
+        except TalkalikeError as error:
+            _log.error("What a webhook said could not be looked at: %s", error)
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
         """Somebody has not finished yet."""

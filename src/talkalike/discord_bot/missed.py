@@ -104,11 +104,16 @@ class Missed:
             self.heard(message)
             author_id = message.author.id
             direct = where.server_id is None or triggers.addressed(message, me)
-            if author_id == me or not (direct or open_to_all or author_id in people):
+            if author_id == me or message.webhook_id is not None or not (direct or open_to_all or author_id in people):
                 continue
-            if not (known.answered(message, direct=direct) or _withdrawn(message)):
+            if known.answered(message, direct=direct) or _withdrawn(message):
+                continue
+            try:
                 people[author_id] = people.get(author_id) or await with_roles(message)
-                meant.append(message)
+            except UnreadError as error:  # has left, perhaps: costs nobody else their answer
+                _log.info("The message %s is not answered: %s", message.id, error)
+                continue
+            meant.append(message)
         for message in meant:  # one right after the other, so that a burst stays one
             message.author = people[message.author.id]
             await self._converser.heard(message)

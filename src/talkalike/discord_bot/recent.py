@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import discord
 
+from talkalike.chat.permissions import Actor
 from talkalike.discord_bot.asking import messages
 from talkalike.discord_bot.translate import Heard, translate
 
+OWNERS = 10_000  # messages that belong to somebody else than their author
 KEPT = 50_000  # messages over all channels; about 1 KB each
 
 
@@ -35,6 +37,7 @@ class Recent:
         self._kept = kept
         self._channels: OrderedDict[int, _Channel] = OrderedDict()
         self._total = 0  # messages in them
+        self._owners: OrderedDict[int, Actor] = OrderedDict()  # of messages that a webhook posted for somebody
 
     async def history(self, channel: discord.abc.Messageable, channel_id: int) -> list[Heard]:
         """Oldest first. Asks Discord the first time only. Raises UnreadError where that fails."""
@@ -58,8 +61,24 @@ class Recent:
             self._let_go(message.channel.id)
 
     def translated(self, message: discord.Message) -> Heard:
-        """The message in words."""
-        return translate(message, me=self._me)
+        """The message in words, and whose they are."""
+        return self._owned(translate(message, me=self._me))
+
+    def belongs(self, message: discord.Message, owner: Actor) -> None:
+        """What a webhook posted is this person's, under the name it was posted with."""
+        self._owners[message.id] = owner
+        if len(self._owners) > OWNERS:
+            self._owners.popitem(last=False)
+        known = self._channels.get(message.channel.id)
+        if known is not None and message.id in known.heard:
+            known.heard[message.id] = self._owned(known.heard[message.id])
+
+    def _owned(self, heard: Heard) -> Heard:
+        owner = self._owners.get(heard.said.id)
+        if owner is None:
+            return heard
+        said = replace(heard.said, author_id=owner.user_id, alias=heard.said.author)
+        return replace(heard, author=owner, member=True, said=said)
 
     def edit(self, message: discord.Message) -> None:
         """A changed message, if it is kept."""
