@@ -63,5 +63,7 @@ async def with_roles(message: discord.Message) -> discord.User | discord.Member:
     """Who wrote it: a message that was read instead of heard does not say which roles they have. Raises UnreadError."""
     if message.guild is None or isinstance(message.author, discord.Member):
         return message.author
-    guild, author_id = message.guild, message.author.id
-    return guild.get_member(author_id) or await ask(guild.fetch_member(author_id), "a member")
+    member = message.guild.get_member(message.author.id)
+    if member is None:
+        member = await ask(message.guild.fetch_member(message.author.id), "a member")
+    return member

@@ -140,5 +140,8 @@ async def place_of(interaction: Interaction, channel: AnyChannel) -> Place:
     """The place that a chosen channel, thread or category is."""
     if channel.type is discord.ChannelType.category:
         return Place(server_id=interaction.guild_id, channel_id=channel.id, category_id=channel.id)
-    place: Place = interaction.client.converser.place(channel.resolve() or await ask(channel.fetch(), "that channel"))
+    found = channel.resolve()
+    if found is None:
+        found = await ask(channel.fetch(), "that channel")
+    place: Place = interaction.client.converser.place(found)
     return place
