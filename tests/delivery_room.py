@@ -19,7 +19,7 @@ class ScriptedBot(discord.Client):
     def __init__(self):
         super().__init__(intents=discord.Intents.all())
         self.script = None
-        self.pace = Pace()
+        self.pace = Pace(whole=0.0)  # shown while it is written, from its first words on
         self.lost = None
         self.delivery = None
         self.ids = []
@@ -91,9 +91,9 @@ def buttons(label="Stop"):
     return view
 
 
-async def write(delivery, index, text, *, chunks=4, pause=0.1):
+async def write(delivery, index, text, *, chunks=4, pause=0.1, last=True):
     size = max(1, len(text) // chunks)
     for start in range(0, len(text), size):
         await delivery.text(index, text[start : start + size])
         await asyncio.sleep(pause)
-    return await delivery.message_done(index, text)
+    return await delivery.message_done(index, text, last=last)

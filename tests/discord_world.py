@@ -14,7 +14,7 @@ from simcord.env import Env
 from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.discord_bot.bot import Double
-from talkalike.discord_bot.markers import reset_marker
+from talkalike.discord_bot.markers import MARKER_SIGN, NOTICE_SIGN, reset_marker
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import Reply, ScriptedEngine
@@ -24,6 +24,11 @@ from talkalike.store.store import Store, open_store
 Script = Sequence[Reply] | Callable[[Prompt], Reply]
 SETTLE = 2.0  # seconds of real time that simcord gives to whatever is due sooner; what is due later it leaves alone
 WAIT = 2.5  # seconds: the default end of a burst
+
+
+def is_word(text: str) -> bool:
+    """What the double said, and no notice or marker of the bot's."""
+    return bool(text) and not text.endswith((f"-# {NOTICE_SIGN}", f"-# {MARKER_SIGN}"))
 
 
 class World:
@@ -80,9 +85,7 @@ class World:
         await self.env.settle()
 
     async def delete_marker(self, channel: Any) -> None:
-        (marker,) = [
-            one for one in channel.history() if one.embeds and "fresh start" in (one.embeds[0].description or "")
-        ]
+        (marker,) = [one for one in channel.history() if one.content and "fresh start" in one.content]
         found = self.bot.get_channel(channel.id)
         assert isinstance(found, discord.TextChannel)
         await found.get_partial_message(marker.id).delete()
@@ -97,12 +100,12 @@ class World:
 
     def words(self, channel: Any) -> list[str]:
         """What the bot said in a channel, without notices."""
-        return [one.content for one in channel.history() if one.author.id == self.bot.user.id and one.content]
+        return [one.content for one in channel.history() if one.author.id == self.bot.user.id and is_word(one.content)]
 
     def notices(self, channel: Any) -> list[str]:
         """The notices of the bot in a channel."""
-        found = [one for one in channel.history() if one.author.id == self.bot.user.id]
-        return [embed.description or "" for one in found for embed in one.embeds]
+        found = [one.content for one in channel.history() if one.author.id == self.bot.user.id]
+        return [told.removesuffix(f"\n-# {NOTICE_SIGN}") for told in found if told and not is_word(told)]
 
     def prompts(self) -> list[list[str]]:
         """What the model was shown, one list for each time it was asked."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import discord
 
+from discord_world import is_word
 from local_discord_bots import Town, until
 from talkalike.chat.engines import Engines, OpenEngines, Voice
 from talkalike.chat.permissions import Access, Rule, Subject
@@ -63,10 +64,10 @@ class Home:
 
     def words(self, channel: Channel | None = None, bot: Bot | None = None) -> list[str]:
         """What the double said, without notices."""
-        return [one.content for one in self.by_bot(channel, bot) if one.content]
+        return [one.content for one in self.by_bot(channel, bot) if is_word(one.content)]
 
     def notices(self, channel: Channel | None = None) -> list[str]:
-        return [embed["description"] for one in self.by_bot(channel) for embed in one.embeds]
+        return [one.content for one in self.by_bot(channel) if one.content and not is_word(one.content)]
 
     def rows(self, channel: Channel | None = None) -> Sequence[ReplyRow]:
         """Newest first, as the store has them."""

@@ -77,6 +77,37 @@ async def test_a_short_message_comes_whole(room):
     assert not room.requests("POST", "/typing")
 
 
+async def test_a_burst_of_short_messages_is_never_edited_and_typing_shows_before_each(room):
+    """As by default: each is written for a second or two. The buttons go under the last one only, at once."""
+
+    async def script(bot, message):
+        bot.pace = Pace()
+        delivery = bot.deliver(message, view=buttons("Again"))
+        for index, text in enumerate(["hey you", "wait a bit", "what was it?"]):
+            await write(delivery, index, text, pause=0.4, last=index == 2)
+        await delivery.finish()
+
+    await room.ask(script, seconds=20)
+    assert room.texts() == ["hey you", "wait a bit", "what was it?"]
+    assert [message.edited_at for message in room.replies()] == [None] * 3
+    assert not room.requests("PATCH")
+    assert len(room.requests("POST", "/typing")) >= 1
+    assert [bool(message.components) for message in room.replies()] == [False, False, True]
+
+
+async def test_what_takes_longer_than_three_seconds_is_shown_while_it_is_written(room):
+    async def script(bot, message):
+        bot.pace = Pace()
+        await write(bot.deliver(message), 0, "one two three four five", chunks=5, pause=1.0)
+
+    await room.ask(script, seconds=2.8)
+    assert room.texts() == []
+    await room.env.advance_time(0.8)
+    assert room.texts()[0].startswith("one")
+    await room.env.advance_time(10)
+    assert room.texts() == ["one two three four five"]
+
+
 async def test_what_is_shown_already_is_not_edited_again(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
@@ -149,6 +180,20 @@ async def test_an_open_fence_is_shown_closed(room):
     assert room.texts() == ["see\n```py\nx = 1\ny = 2\n```"]
 
 
+async def test_a_spoiler_is_hidden_while_it_is_written_and_when_it_is_broken_off(room):
+    async def script(bot, message):
+        delivery = bot.deliver(message)
+        await delivery.text(0, "guess ||the sec")
+        await asyncio.sleep(2)
+        await delivery.text(0, "ret i")
+        await delivery.abort()
+
+    await room.ask(script, seconds=1)
+    assert room.texts() == ["guess ||the sec||"]
+    await room.env.advance_time(20)
+    assert room.texts() == ["guess ||the secret i||"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_very_long_reply_is_a_file(room, stream):
     text = "very long words " * 2000
@@ -191,8 +236,8 @@ async def test_where_files_are_not_allowed_the_first_parts_come_as_messages(room
 
     await room.ask(script, seconds=60)
     assert room.bot.lost is None
-    assert len([text for text in room.texts() if text]) == MAX_PARTS
-    assert "too long" in room.replies()[-1].embeds[0].description
+    assert len([text for text in room.texts() if text]) == MAX_PARTS + 1
+    assert "too long" in room.texts()[-1]
 
 
 async def test_nothing_pings_and_nothing_hides_an_address(room):

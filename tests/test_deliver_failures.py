@@ -8,6 +8,7 @@ import pytest
 
 from delivery_room import buttons, inject, room, simcord_bot
 from talkalike.discord_bot.deliver import DeliveryLostError
+from talkalike.discord_bot.markers import NOTICE_SIGN
 
 __all__ = ["room", "simcord_bot"]  # fixtures
 
@@ -113,7 +114,7 @@ async def test_abort_shows_the_last_words_and_a_note(room):
     await room.ask(script, seconds=30)
     reply, note = room.replies()
     assert reply.content == "half of a reply" and reply.components == []
-    assert note.content == "" and note.embeds[0].description == "Stopped by anna."
+    assert note.content == f"Stopped by anna.\n-# {NOTICE_SIGN}"
 
 
 async def test_abort_before_anything_is_shown_shows_nothing(room):

@@ -39,7 +39,15 @@ async def test_every_command_demands_an_action_and_the_tree_fits(tmp_path):
         assert {"privacy", "help", "Why this reply?", "Regenerate", "Forget this"} <= families
 
 
-OPEN_TO_ALL = ("help", "permissions why", "privacy show", "privacy export", "privacy delete", "privacy training")
+OPEN_TO_ALL = (
+    "help",
+    "permissions why",
+    "permissions check",
+    "privacy show",
+    "privacy export",
+    "privacy delete",
+    "privacy training",
+)
 WITH_OPTIONS = {
     "chat": {"prompt": "hi"},
     "thread": {"name": "x"},

@@ -154,7 +154,7 @@ async def test_only_messages_of_this_channel_can_be_marked(tmp_path):
         for message, words in (
             ("hello", "is no message"),
             (other.jump_url, "another channel"),
-            (str(other.id), "no longer there"),
+            (str(other.id), "not there any more"),
         ):
             text = play.text(await play.mona.slash(play.general, "context drop", message=message))
             assert words in text and ADDRESS not in text

@@ -98,11 +98,11 @@ async def test_a_thread_begins_with_the_message_it_was_opened_on(tmp_path: Path)
         await w.ben.send(thread, "rye")
         await w.wait()
         assert w.words(thread) == ["hello there"]
-        assert w.prompts() == [["Anna: let us talk about bread", "Ben: rye"]]
+        assert w.prompts() == [["thread: bread", "Anna: let us talk about bread", "Ben: rye"]]
         await w.anna.edit(starter, "let us talk about cake")
         await w.ben.send(thread, "no")
         await w.wait()
-        assert w.prompts()[-1][0] == "Anna: let us talk about cake"
+        assert w.prompts()[-1][1] == "Anna: let us talk about cake"
 
 
 async def test_forwarded_words_are_seen_as_such(tmp_path: Path) -> None:

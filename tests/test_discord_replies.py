@@ -121,7 +121,7 @@ async def test_what_is_posted_stays_and_the_next_words_get_their_own_reply(tmp_p
     engine = ScriptedEngine(echo, delay=5.0)
     async with world(tmp_path, engine=engine) as w:
         await w.anna.send(w.open, "a b c")
-        await w.wait(9)
+        await w.wait(12)  # its first word, and the three seconds in which it might have come whole
         assert w.words(w.open) == ["re:"]
         await w.anna.send(w.open, "d")
         await w.wait(60)

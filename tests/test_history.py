@@ -333,3 +333,34 @@ async def test_an_empty_channel_is_no_trouble() -> None:
     assert isinstance((await reply(ChannelTalk(id="c", double="Mia", items=[]), engine))[-1], Finished)
     assert items([], marks=Marks()) == []
     assert items([replace(said(1), text="")], marks=Marks())[0].barred == "empty"
+
+
+def test_headings_come_first_under_names_of_their_own_and_outlive_a_reset():
+    title = said(-2, "Bread", author_id=2, author="thread", heading=True)
+    note = said(-1, "[something could not be read]", author_id=DOUBLE, author="system", heading=True)
+    history = [note, title, said(1, "old"), said(2, "", marker=True), said(3, "new", author_id=3, author="Thread")]
+    found = items(history, marks=Marks(), persona="You bake.", double="Mia")
+    assert [(item.id, item.turn.speaker, item.pinned) for item in found if not item.barred] == [
+        ("persona", "system", True),
+        ("system", "system", True),
+        ("thread", "thread", True),
+        ("3", "Thread (2)", False),
+    ]
+
+
+def test_a_title_whose_author_is_not_to_be_seen_is_not_handed_on():
+    (title,) = items([said(-2, "secret", author="thread", heading=True, seen=OPTED_OUT)], marks=Marks())
+    assert title.barred and title.turn.text == ""
+
+
+def test_somebody_who_speaks_under_several_names_has_all_of_them():
+    history = [said(1, "hi"), said(2, "hi", author="Luna", alias="Luna"), said(3, "ho", author="Sol", alias="Sol")]
+    assert [speaker for speaker, _, _ in show(*history)] == ["Anna", "Luna", "Sol"]
+    taken = [said(1, "hi", author="Luna", alias="Luna"), said(2, "I am", author_id=2, author="Luna")]
+    assert [speaker for speaker, _, _ in show(*taken)] == ["Luna (2)", "Luna"]
+
+
+def test_what_could_not_be_read_is_noted_in_the_turn():
+    assert text_of(said(1, "what?", notes=("the message that this one answers could not be read",))) == (
+        "[the message that this one answers could not be read]\nwhat?"
+    )

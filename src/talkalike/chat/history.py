@@ -7,6 +7,7 @@ for the double's, for each other's, or for a role that a model obeys.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from talkalike.examples.render import Turn, speaker_name
 PERSONA = "persona"  # the id of the item that holds the persona
 SYSTEM = "system"
 ROLES = (SYSTEM, "assistant", "user", "tool", "developer")  # speakers that instructed models take orders from
+THREAD = "thread"  # the speaker of a thread's title: nobody's name, and no role
 NEWER = "newer than the message being answered"
 LONGEST_NAME = 64
 LONGEST_QUOTE = 300
@@ -49,6 +51,9 @@ class Said:
 
     `seen` is the decision whether its author is shown to the model. `quoted`: what it replies to, where that message
     is not in the history. `marker`: it was left by a reset. `system`: the platform wrote it. `test`: a test posted it.
+    `alias`: the name an author with several of them said it under. `notes`: what of it could not be read, in words.
+    `heading`: no message, but a line about the place, such as a
+    thread's title: it comes first, under its own name, and outlives resets; its id is below 0.
     """
 
     id: int
@@ -65,6 +70,22 @@ class Said:
     marker: bool = False
     system: bool = False
     test: bool = False
+    alias: str = ""
+    notes: tuple[str, ...] = ()
+    heading: bool = False
+
+    @property
+    def key(self) -> str:
+        """The id of its item."""
+        return self.author if self.heading else str(self.id)
+
+    @property
+    def speaker_id(self) -> int:
+        """Who speaks, as `speaker_names` tells people apart: each alias by itself, and younger than every account."""
+        if not self.alias:
+            return self.author_id
+        told = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
+        return (1 << 64) + int.from_bytes(told[:8])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +108,16 @@ def items(
     """Every message of `history` (oldest first) as an item, with the reason why the model may not see it, if any.
 
     `trigger` is the message to be answered: what came later is out. `double` is the name the double speaks under; empty
-    leaves it the name its messages have. A `persona` comes first, as a pinned turn of the speaker "system". The text of
-    an author who is not to be seen is not handed on at all.
+    leaves it the name its messages have. A `persona` comes first, as a pinned turn of the speaker "system", then the
+    headings, pinned too. The text of an author who is not to be seen is not handed on at all.
     """
     names = speaker_names(history, double=double)
     reasons = _reasons(history, marks=marks, side_talk=side_talk, trigger=trigger)
     # What a reply to it may quote: nothing, where the model sees it anyway or somebody is protected.
     quotable = {
-        said.id: f"{names[said.author_id, said.double]}: {said.text}" if reasons[said.id] == BEFORE_RESET else ""
+        said.id: f"{names[said.speaker_id, said.double]}: {said.text}" if reasons[said.id] == BEFORE_RESET else ""
         for said in history
+        if not said.heading
     }
     found = [Item(id=PERSONA, turn=Turn(SYSTEM, persona.strip()), pinned=True)] if persona.strip() else []
     for said in history:
@@ -103,27 +125,28 @@ def items(
         text = _text(said, quotable) if said.double or said.seen.allowed else ""
         found.append(
             Item(
-                id=str(said.id),
-                turn=Turn(names[said.author_id, said.double], text),
+                id=said.key,
+                turn=Turn(said.author if said.heading else names[said.speaker_id, said.double], text),
                 barred=reason if reason or text.strip() else "empty",
-                pinned=said.id in marks.pinned,
+                pinned=said.heading or said.id in marks.pinned,
             )
         )
     return found
 
 
 def speaker_names(history: Sequence[Said], *, double: str = "") -> Mapping[tuple[int, bool], str]:
-    """The name each author speaks under, by (author id, whether it is the double).
+    """The name each author speaks under, by (speaker id, whether it is the double).
 
     Two authors who look the same are told apart by a number; the one with the older account keeps the plain name.
     """
     names: dict[tuple[int, bool], str] = {}
-    taken = {_look(role) for role in ROLES}
+    taken = {_look(role) for role in (*ROLES, THREAD)}
+    history = [said for said in history if not said.heading]
     for said in reversed(history):  # whoever renamed themselves is called by their newest name
-        if said.double and (said.author_id, True) not in names:
-            names[said.author_id, True] = speaker_name(_clean(double or said.author))
+        if said.double and (said.speaker_id, True) not in names:
+            names[said.speaker_id, True] = speaker_name(_clean(double or said.author))
     taken |= {_look(name) for name in names.values()} | ({_look(double)} if double else set())
-    newest = {said.author_id: said.author for said in history if not said.double}
+    newest = {said.speaker_id: said.author for said in history if not said.double}
     for author_id, author in sorted(newest.items()):
         plain = name = speaker_name(_clean(author)[:LONGEST_NAME])
         number = 1
@@ -192,7 +215,7 @@ def _reasons(history: Sequence[Said], *, marks: Marks, side_talk: str, trigger: 
             reason = f"side talk ({side_talk})"
         elif trigger is not None and said.id > trigger:
             reason = NEWER
-        elif position < begin:
+        elif position < begin and not said.heading:
             reason = BEFORE_RESET
         else:
             reason = ""
@@ -206,6 +229,7 @@ def _text(said: Said, quotable: Mapping[int, str]) -> str:
     parts = [f"> {_shorten(quoted)}"] if quoted.strip() else []
     parts += [f"Forwarded: {text.strip()}" for text in said.forwarded if text.strip()]
     parts += [_file(file) for file in said.files]
+    parts += [f"[{note}]" for note in said.notes]
     if said.text.strip():
         parts.append(said.text)
     return plain("\n".join(parts))

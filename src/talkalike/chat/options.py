@@ -64,8 +64,19 @@ OPTIONS = REPLY | by_key(
         unit="replies",
         description="The most replies in a channel within a minute.",
     ),
-    Option(key="stream", type=bool, default=True, description="Show a reply while it is written."),
+    Option(
+        key="stream",
+        type=bool,
+        default=True,
+        description="Show a message that takes longer than three seconds while it is written.",
+    ),
     Option(key="reactions", type=bool, default=True, description="The double may react with an emoji."),
+    Option(
+        key="proxied",
+        type=bool,
+        default=True,
+        description="Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored.",
+    ),
     Option(key="judging", type=bool, default=True, description="Buttons under a reply to say how good it is."),
     Option(
         key="compare_models",

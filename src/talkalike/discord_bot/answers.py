@@ -17,9 +17,10 @@ from talkalike.chat.permissions import Place
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
 from talkalike.discord_bot.bursts import Key
 from talkalike.discord_bot.buttons import ReplyButtons
-from talkalike.discord_bot.deliver import Shown
+from talkalike.discord_bot.deliver import DeliveryLostError, Shown
 from talkalike.discord_bot.ledger import Ledger
 from talkalike.discord_bot.triggers import Facts, today
+from talkalike.errors import TalkalikeError
 from talkalike.store.recording import Ending, ReplyState
 
 UNEXPECTED = "Something unexpected failed; the bot's log says what."
@@ -37,7 +38,7 @@ class Answer:
     """A reply on its way, from the end of a burst to its last message.
 
     `again`: asked for anew; then `old_messages` are what it replaces. `prompt` stands in for the trigger's words.
-    `visible`: somebody may have seen some of it. `stopped`: why it was stopped from outside.
+    `stopped`: why it was stopped from outside.
     """
 
     trigger: discord.Message
@@ -51,13 +52,18 @@ class Answer:
     old_messages: tuple[int, ...] = ()
     reply_id: int | None = None
     model: str = ""
-    visible: bool = False
     message_ids: list[int] = field(default_factory=list)
     showing: Showing | None = None
     ledger: Ledger | None = None
+    disclosed: bool = False
     stopped: ReplyState | None = None
     began: float = field(default_factory=time.monotonic)
     task: asyncio.Task[Any] | None = None
+
+    @property
+    def visible(self) -> bool:
+        """Somebody may have seen some of it."""
+        return self.showing is not None and self.showing.begun
 
     def stop(self, why: ReplyState) -> None:
         """Ends it wherever it is; what was posted stays."""
@@ -100,10 +106,12 @@ class Running:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """How a reply ended. `tokens` were written, `seconds` it took, `first_seconds` to its first word."""
+    """How a reply ended. `tokens` were written, and `charged` were shown (None: nothing was); `seconds` it took,
+    `first_seconds` to its first word."""
 
     state: ReplyState = ReplyState.FAILED
     tokens: int = 0
+    charged: int | None = None
     seconds: float = 0.0
     first_seconds: float | None = None
     problem: str = ""
@@ -113,11 +121,14 @@ class Showing(Protocol):
     """What shows a reply on Discord: `deliver.Delivery`, or `redo.Rewrite` in the place of an earlier one."""
 
     @property
+    def begun(self) -> bool: ...
+
+    @property
     def shown(self) -> Sequence[Shown]: ...
 
     async def text(self, index: int, chunk: str) -> None: ...
 
-    async def message_done(self, index: int, text: str) -> list[int]: ...
+    async def message_done(self, index: int, text: str, *, last: bool = ...) -> list[int]: ...
 
     async def reaction(self, emoji: str) -> bool: ...
 
@@ -130,21 +141,31 @@ class Writing:
     """Lets the model write one reply, shows it and notes in `ledger` what becomes of it.
 
     `outcome` is filled as it goes, so that a reply that is broken off is accounted for. `authors`: who wrote the
-    message of that id. `buttons` sit under the reply; those shown by then are exchanged when it is done.
+    message of that id. `buttons` sit under the reply's last message. A message that is complete waits for the next
+    event, which says whether it is the last one: taking buttons away again would mark it as edited. `may_react`:
+    whether Discord takes reactions there.
     """
 
     def __init__(
-        self, answer: Answer, ledger: Ledger, *, outcome: Outcome, showing: Showing, buttons: ReplyButtons, facts: Facts
+        self,
+        answer: Answer,
+        *,
+        outcome: Outcome,
+        showing: Showing,
+        buttons: ReplyButtons,
+        facts: Facts,
+        may_react: bool,
     ) -> None:
         self._answer = answer
         self._outcome = outcome
         self._showing = showing
         self._buttons = buttons
         buttons.judging = bool(facts.options.value("judging"))
-        self._ledger = ledger
-        self._stream = bool(facts.options.value("stream"))
-        self._reactions = bool(facts.options.value("reactions"))
-        self._cancel_shown = bool(answer.old_messages)
+        assert answer.ledger is not None
+        self._ledger = answer.ledger
+        self._reactions = bool(facts.options.value("reactions")) and may_react
+        self._exchange = bool(answer.old_messages)  # the buttons that stand there are not those of the end
+        self._held: list[tuple[MessageDone | Reacted, int]] = []  # each with the tokens written by then
         self._began = time.monotonic()
 
     async def write(self, pipeline: Pipeline, talk: ChannelTalk, authors: Mapping[str, int]) -> None:
@@ -154,8 +175,13 @@ class Writing:
             async with aclosing(pipeline.reply(talk, reactions=self._reactions)) as events:
                 async for event in events:
                     await self._take(event, authors)
-            await self._showing.finish(**({"view": self._buttons.when_done()} if self._cancel_shown else {}))
+            await self._showing.finish(**({"view": self._buttons.when_done()} if self._exchange else {}))
             finished = True
+        except DeliveryLostError:
+            raise
+        except TalkalikeError:
+            await self._release(last=True)  # the model failed: what it had completed is shown
+            raise
         finally:
             if not finished:
                 await self._broken_off()
@@ -163,44 +189,59 @@ class Writing:
             self._outcome.seconds = self._outcome.seconds or time.monotonic() - self._began
 
     async def _take(self, event: ReplyEvent, authors: Mapping[str, int]) -> None:
-        answer, outcome = self._answer, self._outcome
+        outcome = self._outcome
         match event:
             case Started(seen=seen):
                 self._ledger.saw(record_of(seen, authors))
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
                     outcome.first_seconds = time.monotonic() - self._began
+                await self._release(last=False)
                 outcome.tokens += 1  # about; the engine's own count comes at the end
-                answer.visible = answer.visible or self._stream
                 await self._showing.text(index, text)
-            case MessageDone(index=index, text=text):
-                await self._message_done(index, text)
-            case Reacted(emoji=emoji):
-                answer.visible = True
-                if await self._showing.reaction(emoji):
-                    self._ledger.reacted(emoji)
+            case MessageDone():
+                await self._release(last=False)
+                self._held.append((event, outcome.tokens))
+            case Reacted():
+                self._held.append((event, outcome.tokens))
+                if not isinstance(self._held[0][0], MessageDone):
+                    await self._release(last=False)
             case Finished(tokens=tokens, seconds=seconds):
+                await self._release(last=True)
                 outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
+                outcome.charged = None if outcome.charged is None else tokens
             case Silence():
                 outcome.state = ReplyState.SILENT
 
-    async def _message_done(self, index: int, text: str) -> None:
-        """A message that comes whole has its last buttons at once; one that was streamed has `Cancel` until the end."""
-        self._answer.visible = True
+    async def _release(self, *, last: bool) -> None:
+        """Shows what was held. `last`: no message follows it."""
+        while self._held:
+            event, tokens = self._held.pop(0)
+            if isinstance(event, MessageDone):
+                if await self._message_done(event.index, event.text, last=last):
+                    self._outcome.charged = tokens
+            elif await self._showing.reaction(event.emoji):
+                self._ledger.reacted(event.emoji)
+                self._outcome.charged = tokens
+
+    async def _message_done(self, index: int, text: str, *, last: bool) -> list[int]:
+        """The last message has its buttons at once; one that was shown while it was written has `Cancel`."""
         already = sum(one.index == index for one in self._showing.shown)
         self._buttons.when_done()
-        sent = await self._showing.message_done(index, text)
+        sent = await self._showing.message_done(index, text, last=last)
         self._buttons.while_written()
-        self._cancel_shown = self._cancel_shown or len(sent) == already
+        self._exchange = not last or bool(self._answer.old_messages) or len(sent) == already
         self._answer.message_ids += sent
         for number, message_id in enumerate(sent):
             self._ledger.sent(message_id, "" if number else text, index)
+        return sent
 
     async def _broken_off(self) -> None:
         """What people saw of it is the reply, so that it can be found, and nothing else."""
         await self._showing.abort("", view=self._buttons.when_done())
         for one in self._showing.shown:
             if one.message_id not in self._answer.message_ids:
+                self._outcome.charged = self._outcome.tokens
                 self._answer.message_ids.append(one.message_id)
                 self._ledger.sent(one.message_id, one.text, one.index)
 
@@ -226,12 +267,13 @@ def record_of(seen: Seen, authors: Mapping[str, int]) -> dict[str, Any]:
 
 
 def ending(outcome: Outcome) -> Ending:
-    """The end of a reply, for the store. One that said something, or cost something, counts for today's budgets."""
+    """The end of a reply, for the store. Only what was shown counts for today's budgets."""
     return Ending(
         state=outcome.state,
         tokens=outcome.tokens,
         seconds=outcome.seconds,
         first_seconds=outcome.first_seconds,
         problem=outcome.problem or (UNEXPECTED if outcome.state is ReplyState.FAILED else ""),
-        spent_on=today() if outcome.tokens or outcome.state is ReplyState.DONE else None,
+        spent_on=today() if outcome.charged is not None else None,
+        spent_tokens=outcome.charged,
     )

@@ -9,23 +9,14 @@ from urllib.parse import urlencode
 import discord
 import httpx
 
+from talkalike.discord_bot.rights import RIGHTS
 from talkalike.errors import TalkalikeError, UserError
 
 API = "https://discord.com/api/v10"
 PORTAL = "https://discord.com/developers/applications"
 
 # What the bot does, and so what it asks for: nothing that it does not use.
-PERMISSIONS = discord.Permissions(
-    view_channel=True,
-    send_messages=True,
-    send_messages_in_threads=True,
-    create_public_threads=True,
-    read_message_history=True,
-    embed_links=True,
-    attach_files=True,
-    add_reactions=True,
-    use_application_commands=True,
-)
+PERMISSIONS = discord.Permissions(use_application_commands=True, **{right.flag: True for right in RIGHTS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

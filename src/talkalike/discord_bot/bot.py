@@ -6,12 +6,13 @@ Events come raw, so that messages from before the bot's start count too; discord
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import discord
 from discord import app_commands
 
-from talkalike.discord_bot import commands
+from talkalike.discord_bot import commands, silence
 from talkalike.discord_bot.buttons import BUTTONS
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.disclosure import disclosure, whose
@@ -22,6 +23,7 @@ from talkalike.errors import TalkalikeError
 from talkalike.store import context_marks, people, replies, servers
 from talkalike.store.replies import ReplyRow
 
+SERVERS_TOLD = 20  # whose rules and rights are told in the log at the start
 ABOUT_LENGTH = 400  # Discord's limit for the profile's text
 
 _log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ class Double(discord.Client):
             await self._store("servers", servers.joined, guild.id, guild.name)
         if not self._ready_before:
             self._ready_before = True
+            await self._tell_silences()
             await answer_unfinished(self.converser, self._unfinished)
         await self.missed.catch_up()
 
@@ -114,11 +117,17 @@ class Double(discord.Client):
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """What was stored stays until it expires or its author asks; nothing new comes of it."""
-        self.converser.deleted(payload.channel_id, (payload.message_id,))
+        await self._deleted(payload.channel_id, (payload.message_id,))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """The same for many."""
-        self.converser.deleted(payload.channel_id, payload.message_ids)
+        await self._deleted(payload.channel_id, payload.message_ids)
+
+    async def _deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        try:
+            await self.converser.deleted(channel_id, message_ids)
+        except TalkalikeError as error:
+            _log.error("What a webhook said could not be looked at: %s", error)
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
         """Somebody has not finished yet."""
@@ -154,6 +163,19 @@ class Double(discord.Client):
         self.converser.channel_gone([one.id for one in (*guild.channels, *guild.threads)])
         await self._store("server", servers.left, guild.id)
         await self._store("server's data", people.forget_server, guild.id)
+
+    async def _tell_silences(self) -> None:
+        """What would keep the double silent, for its owner: a line in the log for each rule and each missing right."""
+        place, rules = self.converser.place, self.converser.rules
+        try:
+            lines = [silence.in_direct_messages(await rules(None))]
+            for guild in self.guilds[:SERVERS_TOLD]:
+                places = [(one, place(one)) for one in silence.channels(guild)]
+                lines += silence.at_start(guild.name, places, await rules(guild.id))
+        except TalkalikeError as error:
+            lines = [f"What keeps the double silent could not be looked up: {error}"]
+        for line in filter(None, lines):
+            _log.warning("%s", line)
 
     async def _store(self, what: str, function: Any, *values: Any) -> None:
         try:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import discord
 
 from talkalike.chat.permissions import Action
+from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
 from talkalike.discord_bot.judging import board_view, guessing, thumbs
+from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
@@ -75,7 +77,8 @@ class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
         """The message may be gone: then there is nothing to answer."""
         row = await _row(interaction)
-        asked = await messages_of(interaction).fetch_message(row.trigger_id)
+        asked = await ask(messages_of(interaction).fetch_message(row.trigger_id), ANSWERED)
+        require_voice(asked.channel)
         await tell(interaction, "I am trying again.")
         await interaction.client.converser.respond(asked, again=True)
 

@@ -20,6 +20,7 @@ from talkalike.chat.permissions import Action, Actor, Request, decide
 from talkalike.discord_bot import triggers
 from talkalike.discord_bot.answers import Answer
 from talkalike.discord_bot.bursts import Bursts, Key
+from talkalike.discord_bot.proxied import Proxied, Proxies
 from talkalike.discord_bot.replying import Replying
 from talkalike.discord_bot.services import Services
 from talkalike.store.replies import ReplyState
@@ -35,18 +36,36 @@ class Converser(Replying):
     def __init__(self, client: discord.Client, services: Services) -> None:
         super().__init__(client, services)
         self._bursts = Bursts(self._burst_ended)
+        self._proxies = Proxies()
         self._restarts: defaultdict[Key, int] = defaultdict(int)
 
     async def heard(self, message: discord.Message) -> None:
         """A new message, by whomever. Raises TalkalikeError where the store fails."""
         self.recent.add(message)
-        if message.author.id == self.me or message.type not in triggers.SPOKEN or message.webhook_id is not None:
+        if message.author.id == self.me or message.type not in triggers.SPOKEN:
             return
+        pair = self._proxies.heard(message)
+        if message.webhook_id is None:
+            await self._judge(message)
+        elif pair is not None:
+            await self._heard_for(pair)
+
+    async def _heard_for(self, pair: Proxied) -> None:
+        """A webhook said it in a person's stead: it is judged as theirs, and answered once it stands there."""
+        message, person = pair.posted, pair.original.author
+        if not (await self.facts(self.place(message.channel))).options.value("proxied"):
+            return
+        self.recent.belongs(message, triggers.actor(person))
+        message.author = person
+        await self._judge(message, called=triggers.addressed(pair.original, self.me))
+
+    async def _judge(self, message: discord.Message, *, called: bool = False) -> None:
+        """`called`: it is known to address the double, whatever it says."""
         where = self.place(message.channel)
         facts = await self.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
             return
-        direct = where.server_id is None or triggers.addressed(message, self.me)
+        direct = called or where.server_id is None or triggers.addressed(message, self.me)
         key = (where.channel_id, message.author.id)
         direct = direct or self._bursts.waits(key) or any(one.key == key and not one.visible for one in self._answers)
         who = triggers.actor(message.author, hidden=facts.hidden)
@@ -88,9 +107,12 @@ class Converser(Replying):
         """Somebody types."""
         self._bursts.typing(channel_id, user_id)
 
-    def deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        """Messages are gone: replies to them that nobody has seen are not written."""
+    async def deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        """Messages are gone: replies to them that nobody has seen are not written. Raises TalkalikeError."""
         gone = set(message_ids)
+        answered = {one.trigger.id for one in self._answers if one.visible}
+        answered |= {trigger_id for trigger_id in gone & self._done.keys() if self._done[trigger_id][0].visible}
+        proxied = self._proxies.deleted(gone, answered=answered)
         self.recent.remove(channel_id, gone)
         for message_id in gone:
             self.reader.changed(message_id)
@@ -99,6 +121,8 @@ class Converser(Replying):
         for answer in tuple(self._answers):
             if answer.trigger.id in gone and not answer.visible:
                 answer.stop(ReplyState.CANCELLED)
+        for pair in proxied:
+            await self._heard_for(pair)
 
     async def reacted(self, payload: discord.RawReactionActionEvent) -> None:
         """A sign of cancelling on a reply or on what it answers; all others cost nothing."""

@@ -1,9 +1,10 @@
-"""Shows one reply in a Discord channel while it is written: a burst of messages, each streamed, split and made safe.
+"""Shows one reply in a Discord channel: a burst of messages, each whole (or, if it takes long, while it is written),
+split and made safe.
 
     delivery = Delivery(channel, pace=pace, reference=message, view=buttons, stream=True)
     try:
         await delivery.text(0, "hel")            # for every Text event
-        ids = await delivery.message_done(0, "hello")  # for every MessageDone event
+        ids = await delivery.message_done(0, "hello", last=True)  # for every MessageDone event
         await delivery.finish()
     except DeliveryLostError as error: ...       # the channel is gone; `delivery.shown` tells what people saw
     finally:
@@ -18,12 +19,15 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import discord
 
+from talkalike.chat.markup import covered
 from talkalike.chat.splitting import MAX_PARTS, neutralise, parts
+from talkalike.discord_bot.markers import unsigned
 from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Post
 from talkalike.discord_bot.pace import Pace
 
@@ -68,6 +72,11 @@ class Delivery:
         self._closed = False
 
     @property
+    def begun(self) -> bool:
+        """Somebody may have seen some of it: something was sent, or is being sent."""
+        return self._outbox.begun
+
+    @property
     def shown(self) -> tuple[Shown, ...]:
         """What people see of the reply at this moment, in order; also right after it was lost or aborted."""
         return tuple(
@@ -85,13 +94,14 @@ class Delivery:
         """The next bit of message `index`. Returns at once; raises DeliveryLostError when nothing more can be shown."""
         (await self._writer(index)).add(chunk)
 
-    async def message_done(self, index: int, text: str) -> list[int]:
+    async def message_done(self, index: int, text: str, *, last: bool = True) -> list[int]:
         """Shows message `index` as it finally reads; the ids of the Discord messages it became, none for blank text.
 
+        `last`: none comes after it, so that the buttons go under it. Taking them away again would be an edit.
         Raises DeliveryLostError, in words for a person, when Discord does not take it.
         """
         writer = await self._writer(index)
-        await writer.end(text)
+        await writer.end(text, last=last)
         return [post.message.id for post in writer.posts]
 
     async def reaction(self, emoji: str) -> bool:
@@ -111,7 +121,7 @@ class Delivery:
     async def abort(self, note: str = "", *, view: discord.ui.View | Any | None = discord.utils.MISSING) -> None:
         """Breaks the reply off: what is shown gets the last words that were handed over, nothing new is shown.
 
-        `note` says why, in a message of its own without text (an embed), so that it never reads as the double's words.
+        `note` says why, in a message of its own with the sign of a notice: it never reads as the double's words.
         Raises nothing: there may be no channel left. Does nothing after `finish`.
         """
         if self._closed:
@@ -154,6 +164,8 @@ class _Writer:
         self._upload_cap = upload_cap
         self._text = ""
         self._fresh = False  # there is text that was not shown yet
+        self._begun_at: float | None = None  # when its first words came
+        self._buttons = True
         self._ended = False
         self._aborted = False
         self._nap: asyncio.Task[None] | None = None
@@ -167,13 +179,14 @@ class _Writer:
         self._text += chunk
         if not self._fresh and self._text.strip():
             self._fresh = True
+            self._begun_at = self._begun_at or time.monotonic()
             if self._wakes_for_text:
                 self._wake()
 
-    async def end(self, text: str | None = None) -> None:
+    async def end(self, text: str | None = None, *, last: bool = True) -> None:
         """Ends the message, with `text` where it is given, and waits until it is shown."""
         if text is not None and not self._ended:
-            self._text = text
+            self._text, self._buttons = text, last
         await self._join()
         if self._lost is not None:
             raise self._lost
@@ -204,12 +217,14 @@ class _Writer:
 
     async def _step(self) -> None:
         """Shows that the double is typing when that is due, then the newest text when that is polite."""
-        starts = self._stream and self._fresh and not self.posts  # the words say it better than "is typing"
+        streams = self._stream and self._fresh
+        until_first = max(0.0, (self._begun_at or 0.0) + self._pace.whole - time.monotonic()) if not self.posts else 0.0
+        starts = streams and not self.posts and until_first <= 0.0  # the words say it better than "is typing"
         if not starts and self._outbox.until_typing() <= 0.0:
             await self._outbox.type()
         wait = self._outbox.until_typing()
-        if self._stream and self._fresh:
-            until_edit = self._outbox.until_streamed_edit() if self.posts else 0.0
+        if streams:
+            until_edit = self._outbox.until_streamed_edit() if self.posts else until_first
             if until_edit <= 0.0:
                 self._fresh = False
                 await self._show_progress()
@@ -233,7 +248,9 @@ class _Writer:
 
     def _first_parts(self) -> list[str]:
         """The parts that may be shown as messages, and one more where there are too many."""
-        return [part.strip() for part in itertools.islice(parts(neutralise(self._text)), MAX_PARTS + 1)]
+        complete = self._ended and not self._aborted
+        text = unsigned(neutralise(self._text if complete else covered(self._text)))
+        return [part.strip() for part in itertools.islice(parts(text), MAX_PARTS + 1)]
 
     async def _show_progress(self) -> None:
         try:
@@ -250,7 +267,7 @@ class _Writer:
             return
         await self._show(wanted[: max(1, len(self.posts))], last=False)
         try:
-            await self._post("", file=_text_file(self._text, self._upload_cap))
+            await self._post("", buttons=self._buttons, file=_text_file(self._text, self._upload_cap))
         except DeliveryLostError as error:
             if not error.refused:
                 raise
@@ -269,9 +286,9 @@ class _Writer:
             post = self.posts.pop()
             await self._outbox.delete(post, before=self.posts[-1] if self.posts else None)
         for number in range(len(self.posts), len(wanted)):
-            await self._post(wanted[number], buttons=last and number == len(wanted) - 1)
+            await self._post(wanted[number], buttons=last and self._buttons and number == len(wanted) - 1)
 
-    async def _post(self, text: str, *, buttons: bool = True, file: discord.File | None = None) -> None:
+    async def _post(self, text: str, *, buttons: bool, file: discord.File | None = None) -> None:
         await self._outbox.turn_to_send()
         if not self._aborted:
             self.posts.append(await self._outbox.post(text, buttons=buttons, file=file))

@@ -1,7 +1,8 @@
 """Messages of the bot that are not the double's words: the reset marker and notices.
 
-Both carry an embed with a fixed footer. What the model writes never has an embed of ours, and a person's embeds are not
-ours, so the bot knows its own signs again from the message alone: after a restart, and without the store.
+Both end in a line with a fixed sign (what has an embed anyway carries it in the footer). In what the model writes the
+signs are broken, and what people write is not ours, so the bot knows its own signs again from the message alone: after
+a restart, and without the store. They are text, because embeds take a right, and their reader can switch them off.
 """
 
 from __future__ import annotations
@@ -12,21 +13,27 @@ MARKER_SIGN = "talkalike · reset"
 NOTICE_SIGN = "talkalike · not part of the conversation"
 
 SPOKEN_SIGN = "talkalike · said by "
+LONGEST = 1900  # characters of a notice
 
 
 async def reset_marker(channel: discord.abc.Messageable, by: discord.abc.User) -> discord.Message:
     """Posts the marker above which the model sees nothing; deleting it undoes that. Raises discord's HTTPException."""
-    embed = discord.Embed(
-        description=f"**A fresh start.** I no longer see anything above this line ({_plain(by.display_name)}). "
+    words = (
+        f"**A fresh start.** I no longer see anything above this line ({_plain(by.display_name)}). "
         "Deleting this message brings it back."
     )
-    embed.set_footer(text=MARKER_SIGN)
-    return await channel.send(embed=embed, silent=True, allowed_mentions=discord.AllowedMentions.none())
+    text = f"{words}\n-# {MARKER_SIGN}"
+    return await channel.send(text, silent=True, allowed_mentions=discord.AllowedMentions.none())
 
 
-def notice(text: str) -> discord.Embed:
+def notice(words: str) -> str:
     """Something the bot, not the double, has to say."""
-    return discord.Embed(description=text[:4000]).set_footer(text=NOTICE_SIGN)
+    return f"{words[:LONGEST]}\n-# {NOTICE_SIGN}"
+
+
+def unsigned(text: str) -> str:
+    """The model's words, which are never taken for a sign of the bot's."""
+    return text.replace("talkalike · ", "talkalike\u200b · ")
 
 
 def spoken(by: discord.abc.User, text: str) -> discord.Embed:
@@ -55,7 +62,8 @@ def is_notice(message: discord.Message, me: int) -> bool:
 
 
 def _signed(message: discord.Message, sign: str) -> bool:
-    return any(embed.footer.text == sign for embed in message.embeds)
+    last = message.content.rpartition("\n")[2]
+    return last == f"-# {sign}" or any(embed.footer.text == sign for embed in message.embeds)
 
 
 def _plain(name: str) -> str:

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import aiohttp
 import discord
 
 from talkalike.chat.permissions import Access, Place, access_of
 from talkalike.discord_bot import triggers
+from talkalike.discord_bot.asking import UnreadError, ask, messages
 from talkalike.discord_bot.converse import CANCEL_SIGNS, Converser
 from talkalike.discord_bot.markers import is_marker
 from talkalike.discord_bot.resuming import with_roles
@@ -68,20 +68,20 @@ class Missed:
         for channel_id in places:
             try:
                 await self._look_at(channel_id, after=max(oldest_id, before.get(channel_id, 0)))
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-                _log.info("What was missed in the channel %s cannot be read: %s", channel_id, error)
+            except UnreadError as error:
+                _log.info("What was missed in the channel %s is not answered: %s", channel_id, error)
             except TalkalikeError as error:
                 _log.error("What was missed in the channel %s is not answered: %s", channel_id, error)
 
     async def _look_at(self, channel_id: int, *, after: int) -> None:
         client = self._converser.client
-        channel = client.get_channel(channel_id) or await client.fetch_channel(channel_id)
+        channel = client.get_channel(channel_id) or await ask(client.fetch_channel(channel_id), "a channel")
         if not isinstance(channel, discord.abc.Messageable):
             return
         if channel.guild is not None and (getattr(channel, "last_message_id", None) or 0) <= after:
             return  # nothing new, and Discord need not be asked for it
         read: list[discord.Message] = []
-        async for message in channel.history(limit=MESSAGES):
+        for message in await messages(channel, "what was missed", limit=MESSAGES):
             if message.id <= after or is_marker(message, self._converser.me):
                 break
             read.append(message)
@@ -104,11 +104,16 @@ class Missed:
             self.heard(message)
             author_id = message.author.id
             direct = where.server_id is None or triggers.addressed(message, me)
-            if author_id == me or not (direct or open_to_all or author_id in people):
+            if author_id == me or message.webhook_id is not None or not (direct or open_to_all or author_id in people):
                 continue
-            if not (known.answered(message, direct=direct) or _withdrawn(message)):
+            if known.answered(message, direct=direct) or _withdrawn(message):
+                continue
+            try:
                 people[author_id] = people.get(author_id) or await with_roles(message)
-                meant.append(message)
+            except UnreadError as error:  # has left, perhaps: costs nobody else their answer
+                _log.info("The message %s is not answered: %s", message.id, error)
+                continue
+            meant.append(message)
         for message in meant:  # one right after the other, so that a burst stays one
             message.author = people[message.author.id]
             await self._converser.heard(message)

@@ -1,6 +1,6 @@
 """What the bot, not the double, has to tell: problems, used-up budgets, places in the line. Quietly, and not twice.
 
-A notice is an embed with a fixed footer and never enters a context. Where Discord does not take one, that is noted in
+A notice is a text with a fixed last line and never enters a context. Where Discord does not take one, that is noted in
 the log: a notice is never worth an error.
 """
 
@@ -14,9 +14,11 @@ from collections.abc import Callable, Hashable
 
 import discord
 
+from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.buttons import CancelButton
 from talkalike.discord_bot.line import LineFullError
 from talkalike.discord_bot.markers import notice
+from talkalike.discord_bot.sending import send
 from talkalike.discord_bot.triggers import today
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError
 from talkalike.errors import TalkalikeError
@@ -45,7 +47,7 @@ class Notices:
             return
         try:
             await trigger.add_reaction(SIGN)
-        except discord.HTTPException as refused:
+        except UNREACHABLE as refused:
             _log.info("A warning sign was not taken by Discord: %s", refused)
 
     async def turned_away(self, trigger: discord.Message, error: TalkalikeError) -> bool:
@@ -69,13 +71,9 @@ class Notices:
     async def say(self, trigger: discord.Message, words: str) -> discord.Message | None:
         """A notice under a message."""
         try:
-            return await trigger.channel.send(
-                embed=notice(words),
-                silent=True,
-                reference=trigger.to_reference(fail_if_not_exists=False),
-                allowed_mentions=discord.AllowedMentions.none(),
-            )
-        except discord.HTTPException as error:
+            reference = trigger.to_reference(fail_if_not_exists=False)
+            return await send(trigger.channel, notice(words), reference=reference, silent=True)
+        except UNREACHABLE as error:
             _log.info("A notice was not taken by Discord: %s", error)
             return None
 
@@ -102,11 +100,11 @@ class Notices:
         words = "You are next in the line." if place == 1 else f"You are number {place} in the line."
         try:
             if told is not None:
-                return await told.edit(embed=notice(words))
+                return await told.edit(content=notice(words))
             view = discord.ui.View(timeout=None)
             view.add_item(CancelButton(reply_id))
-            return await trigger.channel.send(embed=notice(words), view=view, silent=True)
-        except discord.HTTPException as error:
+            return await send(trigger.channel, notice(words), reference=None, view=view, silent=True)
+        except UNREACHABLE as error:
             _log.info("The place in the line was not told: %s", error)
             return told
 
@@ -114,7 +112,7 @@ class Notices:
 async def _delete(message: discord.Message) -> None:
     try:
         await message.delete()
-    except discord.HTTPException as error:
+    except UNREACHABLE as error:
         _log.info("A notice could not be removed: %s", error)
 
 

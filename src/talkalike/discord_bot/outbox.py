@@ -14,16 +14,16 @@ import aiohttp
 import discord
 
 from talkalike.chat.splitting import neutralise
+from talkalike.discord_bot.markers import notice
 from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.sending import send
 from talkalike.errors import TalkalikeError
 
 if TYPE_CHECKING:
     from discord.abc import MessageableChannel
 
 TYPING_SECONDS = 8.0  # Discord shows "is typing" for ten
-NOTE_LENGTH = 4000  # an embed's description may have 4,096
-SMALL_NOTE_LENGTH = 1900
-UNKNOWN_CHANNEL, UNKNOWN_MESSAGE = 10003, 10008  # Discord's codes
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, CLOSED_DM = 10003, 10008, 50007  # Discord's codes
 DELETED = {
     UNKNOWN_CHANNEL: "The channel was deleted while the reply was written.",
     UNKNOWN_MESSAGE: "The reply was deleted while it was written.",
@@ -76,6 +76,7 @@ class Outbox:
         self._buttons: Post | None = None
         self._old_buttons: Post | None = None
         self._next_typing = 0.0
+        self.begun = False  # something may have been seen
         self.gone = False  # nothing can be shown in the channel any more
 
     def until_typing(self) -> float:
@@ -99,14 +100,13 @@ class Outbox:
         await self._channel.typing()
 
     async def post(self, text: str, *, buttons: bool, file: discord.File | None) -> Post:
-        options: dict[str, Any] = {"allowed_mentions": discord.AllowedMentions.none()}
-        if self._reference is not None:
-            options["reference"] = self._reference
+        options: dict[str, Any] = {}
         if buttons and self._view is not None:
             options["view"] = self._view
         if file is not None:
             options["file"] = file
-        message = await self._request(self._channel.send(text or None, **options))
+        self.begun = True
+        message = await self._request(send(self._channel, text or None, reference=self._reference, **options))
         self._reference = None
         self._last = Post(message, text)
         if self._buttons is not None:
@@ -145,19 +145,13 @@ class Outbox:
     async def react(self, emoji: str) -> bool:
         if self._answered is None:
             return False
+        self.begun = True
         return await self._try(self._answered.add_reaction(emoji))
 
     async def note(self, note: str) -> None:
-        """A line about the reply, not of it: as an embed, or in small print where embeds are not allowed."""
-        options: dict[str, Any] = {"allowed_mentions": discord.AllowedMentions.none(), "silent": True}
-        if self._reference is not None:
-            options["reference"] = self._reference
-        text = neutralise(note)[:NOTE_LENGTH]
+        """A line about the reply, not of it."""
         await self.turn_to_send()
-        if await self._try(self._channel.send(embed=discord.Embed(description=text), **options)) or self.gone:
-            return
-        await self.turn_to_send()
-        await self._try(self._channel.send(f"-# {text[:SMALL_NOTE_LENGTH]}", **options))
+        await self._try(send(self._channel, notice(neutralise(note)), reference=self._reference, silent=True))
 
     async def _try(self, request: Coroutine[Any, Any, Any]) -> bool:
         try:
@@ -179,6 +173,12 @@ async def _in_words(request: Coroutine[Any, Any, T]) -> T:
     try:
         return await request
     except discord.Forbidden as error:
+        if error.code == CLOSED_DM:
+            raise DeliveryLostError(
+                "This person takes no direct messages from me.",
+                hint="Their privacy settings on Discord decide that, for each server they share with the bot.",
+                refused=True,
+            ) from error
         raise DeliveryLostError(
             "Discord does not let me write here any more.",
             hint="Give the bot the permissions to see this channel, send messages and attach files in it.",

@@ -26,8 +26,9 @@ class Pace:
     """Shared by all deliveries: turns to send and to edit, per channel. Forgets a channel once nothing is booked there.
 
     Streamed edits keep `edit_seconds` (and up to `jitter` more, so that channels drift apart) from the channel's last
-    edit or message; `each` messages and as many edits fit into any `window` seconds. `grace` is how long a message's
-    first words wait for the rest: a short message then comes whole, without edits. All in seconds.
+    edit or message; `each` messages and as many edits fit into any `window` seconds. `grace` is how long a message is
+    written before "is typing" shows. One that takes longer than `whole` from its first word on is shown while it is
+    written, if that is wanted; all others come whole, as a person's do, and are never edited. All in seconds.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Pace:
         each: int = 5,
         window: float = 5.0,
         grace: float = 0.3,
+        whole: float = 3.0,
     ) -> None:
         self.edit_seconds = edit_seconds
         self.jitter = jitter
         self.each = each
         self.window = window
         self.grace = grace
+        self.whole = whole
         self._channels: OrderedDict[int, _Channel] = OrderedDict()  # the one used last at the end
 
     def __len__(self) -> int:

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import discord
 
+from talkalike.chat.permissions import Actor
+from talkalike.discord_bot.asking import messages
 from talkalike.discord_bot.translate import Heard, translate
 
+OWNERS = 10_000  # messages that belong to somebody else than their author
 KEPT = 50_000  # messages over all channels; about 1 KB each
 
 
@@ -34,9 +37,10 @@ class Recent:
         self._kept = kept
         self._channels: OrderedDict[int, _Channel] = OrderedDict()
         self._total = 0  # messages in them
+        self._owners: OrderedDict[int, Actor] = OrderedDict()  # of messages that a webhook posted for somebody
 
     async def history(self, channel: discord.abc.Messageable, channel_id: int) -> list[Heard]:
-        """Oldest first. Asks Discord the first time only. Raises discord's HTTPException where that fails."""
+        """Oldest first. Asks Discord the first time only. Raises UnreadError where that fails."""
         known = self._channels.setdefault(channel_id, _Channel())
         self._channels.move_to_end(channel_id)
         if not known.loaded:
@@ -51,16 +55,36 @@ class Recent:
         known = self._channels.get(message.channel.id)
         if known is not None:
             late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
-            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
+            self._change(message.channel.id, known, put={message.id: self.translated(message)})
             if late:  # Discord does not promise that events come in the order of the messages
                 known.heard = dict(sorted(known.heard.items()))
             self._let_go(message.channel.id)
+
+    def translated(self, message: discord.Message) -> Heard:
+        """The message in words, and whose they are."""
+        return self._owned(translate(message, me=self._me))
+
+    def belongs(self, message: discord.Message, owner: Actor) -> None:
+        """What a webhook posted is this person's, under the name it was posted with."""
+        self._owners[message.id] = owner
+        if len(self._owners) > OWNERS:
+            self._owners.popitem(last=False)
+        known = self._channels.get(message.channel.id)
+        if known is not None and message.id in known.heard:
+            known.heard[message.id] = self._owned(known.heard[message.id])
+
+    def _owned(self, heard: Heard) -> Heard:
+        owner = self._owners.get(heard.said.id)
+        if owner is None:
+            return heard
+        said = replace(heard.said, author_id=owner.user_id, alias=heard.said.author)
+        return replace(heard, author=owner, member=True, said=said)
 
     def edit(self, message: discord.Message) -> None:
         """A changed message, if it is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None and (message.id in known.heard or not known.loaded):
-            self._change(message.channel.id, known, put={message.id: translate(message, me=self._me)})
+            self._change(message.channel.id, known, put={message.id: self.translated(message)})
 
     def text_of(self, channel_id: int, message_id: int) -> str | None:
         """What a kept message says; None where it is not kept."""
@@ -101,9 +125,14 @@ class Recent:
         """Messages kept."""
         return self._total
 
+    def heard(self, channel_id: int) -> list[Heard]:
+        """Oldest first: what was told by events alone, where the channel could not be read."""
+        known = self._channels.get(channel_id)
+        return [known.heard[number] for number in sorted(known.heard)] if known else []
+
     async def _load(self, channel_id: int, known: _Channel, channel: discord.abc.Messageable) -> None:
-        read = [message async for message in channel.history(limit=self._limit)]
-        merged = {message.id: translate(message, me=self._me) for message in reversed(read)} | known.heard
+        read = await messages(channel, "what was said here", limit=self._limit)
+        merged = {message.id: self.translated(message) for message in reversed(read)} | known.heard
         ordered = {message_id: merged[message_id] for message_id in sorted(merged.keys() - known.gone)}
         known.loaded = True
         self._change(channel_id, known, gone=tuple(known.heard), put=ordered)

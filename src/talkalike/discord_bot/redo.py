@@ -8,7 +8,9 @@ from typing import Any
 import discord
 
 from talkalike.chat.splitting import neutralise, split
+from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.deliver import Delivery, Shown
+from talkalike.discord_bot.markers import unsigned
 from talkalike.discord_bot.pace import Pace
 
 MOST_PARTS = 1  # a message that became several is not worth fitting into old ones
@@ -27,30 +29,37 @@ class Rewrite:
         self._pace = pace
         self._last: discord.PartialMessage | None = None
         self._new = False  # from now on messages are new ones
+        self._begun = False
 
     async def text(self, index: int, chunk: str) -> None:
         """Streams only what gets a message of its own."""
         if self._new:
             await self._delivery.text(index, chunk)
 
-    async def message_done(self, index: int, text: str) -> list[int]:
+    async def message_done(self, index: int, text: str, *, last: bool = True) -> list[int]:
         """Edits the next old message, or sends a new one."""
-        parts = split(neutralise(text))
+        parts = split(unsigned(neutralise(text)))
         while self._old and not self._new and len(parts) <= MOST_PARTS:
             message = self._channel.get_partial_message(self._old.pop(0))
             await self._pace.turn_to_edit(self._channel.id)
+            self._begun = True
             try:
                 await message.edit(content=text and parts[0], attachments=[], view=None, allowed_mentions=_NOBODY)
-            except discord.HTTPException:
+            except UNREACHABLE:
                 continue  # it was deleted meanwhile
             self._last = message
             return [message.id]
         self._new = True
-        return await self._delivery.message_done(index, text)
+        return await self._delivery.message_done(index, text, last=last)
 
     async def reaction(self, emoji: str) -> bool:
         """As ever."""
         return await self._delivery.reaction(emoji)
+
+    @property
+    def begun(self) -> bool:
+        """Whether some of the new reply may have been seen."""
+        return self._begun or self._delivery.begun
 
     @property
     def shown(self) -> Sequence[Shown]:
@@ -77,5 +86,5 @@ _NOBODY = discord.AllowedMentions.none()
 async def _try(request: Any) -> None:
     try:
         await request
-    except discord.HTTPException:
+    except UNREACHABLE:
         return  # deleted by somebody else: what we wanted

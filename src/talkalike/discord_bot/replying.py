@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,8 +17,9 @@ from typing import Any
 import discord
 
 from talkalike.chat.limits import refusal
-from talkalike.discord_bot import triggers
+from talkalike.discord_bot import rights, triggers
 from talkalike.discord_bot.answers import Answer, Outcome, Running, Writing, ending
+from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.buttons import ReplyButtons
 from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
@@ -28,14 +29,15 @@ from talkalike.discord_bot.lookups import Lookups
 from talkalike.discord_bot.markers import spoken_by
 from talkalike.discord_bot.notices import Notices
 from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.rate import Rate
 from talkalike.discord_bot.redo import Rewrite
+from talkalike.discord_bot.rights import Right
 from talkalike.discord_bot.services import Services
 from talkalike.discord_bot.triggers import Facts
 from talkalike.errors import TalkalikeError
 from talkalike.store import replies
 from talkalike.store.replies import Beginning, ReplyState
 
-MINUTE = 60.0
 REMEMBERED = 2_000
 OPTED_OUT = (
     "You opted out of being seen by me, so I can't read what you write and don't answer it. "
@@ -55,7 +57,8 @@ class Replying(Lookups):
         self._pace = Pace()
         self._notices = Notices()
         self._answers: set[Answer] = set()
-        self._begun_at: OrderedDict[int, deque[float]] = OrderedDict()  # channel -> when its last replies began
+        self._rate = Rate()
+        self._silenced: dict[int, Right | None] = {}  # by channel: the right whose lack was noted in the log
         self._done: OrderedDict[int, tuple[Answer, float]] = OrderedDict()  # by trigger: the reply, and when it ended
         self._known_dms: set[int] = set()
         self._resting = 0  # replies that wait for their channel's rate
@@ -162,8 +165,9 @@ class Replying(Lookups):
         except TalkalikeError as error:
             outcome.state, outcome.problem = ReplyState.FAILED, str(error)
             await self._notices.trouble(answer.trigger, error)
-        except discord.HTTPException as error:
-            outcome.state, outcome.problem = ReplyState.FAILED, f"Discord refused: {error.text or error.status}."
+            await self._disclose(answer)
+        except UNREACHABLE as error:
+            outcome.state, outcome.problem = ReplyState.FAILED, f"Discord could not be reached: {error}"
         finally:
             self._answers.discard(answer)
             if answer.reply_id is not None:
@@ -171,18 +175,32 @@ class Replying(Lookups):
 
     async def _admitted(self, answer: Answer, facts: Facts) -> bool:
         """False where there is to be no reply, which is told once a day. Waits where the channel has had many."""
+        if not self._may_write(answer):
+            return False
         if answer.asker.id in facts.hidden and not answer.test:
             await self._notices.once_a_day(answer.trigger, "hidden", OPTED_OUT)
             return False
         if words := refusal(facts.options.budget(), facts.used):
+            await self._disclose(answer)
             await self._notices.once_a_day(answer.trigger, "budget", words)
             return False
-        if answer.key is not None:
-            await self._keep_to_rate(answer.where.channel_id, facts.options.value("replies_per_minute"))
-        return True
+        await self._keep_to_rate(answer.where.channel_id, facts.options.value("replies_per_minute"))
+        return self._may_write(answer)  # the rights may have changed while it rested
+
+    def _may_write(self, answer: Answer) -> bool:
+        """Whether Discord lets the bot write there; if not, the log says so, once."""
+        channel_id, right = answer.where.channel_id, rights.silencing(answer.trigger.channel)
+        if right is not None and self._silenced.get(channel_id) is not right:
+            _log.warning("Nobody is answered in the channel %s: the bot lacks %s there.", channel_id, right.name)
+        self._silenced[channel_id] = right
+        if len(self._silenced) > REMEMBERED:
+            del self._silenced[next(iter(self._silenced))]
+        return right is None
 
     def _still_allowed(self, answer: Answer, facts: Facts) -> bool:
         """A message was judged when it came; for what a command asked for, the command answers."""
+        if not self._may_write(answer):
+            return False
         if answer.key is None:
             return True
         who = triggers.actor(answer.trigger.author, hidden=facts.hidden)
@@ -191,22 +209,12 @@ class Replying(Lookups):
 
     async def _keep_to_rate(self, channel_id: int, each_minute: int) -> None:
         """Waits until the channel may have its next reply; what is said meanwhile replaces this one."""
-        begun = self._begun_at.setdefault(channel_id, deque())
-        self._begun_at.move_to_end(channel_id)
-        if len(self._begun_at) > REMEMBERED:
-            self._begun_at.popitem(last=False)
-        while True:
-            a_minute_ago = time.monotonic() - MINUTE
-            while begun and begun[0] <= a_minute_ago:
-                begun.popleft()
-            if len(begun) < each_minute:
-                break
+        while wait := self._rate.until_next(channel_id, each_minute):
             self._resting += 1
             try:
-                await asyncio.sleep(begun[0] - a_minute_ago)
+                await asyncio.sleep(wait)
             finally:
                 self._resting -= 1
-        begun.append(time.monotonic())
 
     async def _begin(self, answer: Answer, facts: Facts) -> None:
         """Claims the message; `reply_id` stays None where it has been answered, or is being answered."""
@@ -267,26 +275,32 @@ class Replying(Lookups):
         if answer.old_messages:
             showing = Rewrite(channel, delivery, old=answer.old_messages, pace=self._pace)
         answer.showing = showing
-        asked = asks_what_it_is(answer.prompt if answer.prompt is not None else trigger.content)
-        disclosed = await self._greet(answer)
+        await self._greet(answer)
         answer.ledger = Ledger(self.services.store, answer.reply_id or 0)
-        writing = Writing(answer, answer.ledger, outcome=outcome, showing=showing, buttons=buttons, facts=facts)
-        await writing.write(pipeline, talk, {str(one.id): one.author_id for one in said})
+        may_react = rights.may(channel, rights.REACTIONS, rights.HISTORY)
+        writing = Writing(answer, outcome=outcome, showing=showing, buttons=buttons, facts=facts, may_react=may_react)
+        await writing.write(pipeline, talk, {one.key: one.author_id for one in said})
         self.remember(where.channel_id, talk.seen)
-        if asked and not disclosed:
-            await self._notices.say(trigger, disclosure(self.services.settings.owner_name))
+        await self._disclose(answer)
 
-    async def _greet(self, answer: Answer) -> bool:
+    async def _disclose(self, answer: Answer) -> None:
+        """Whoever asks what it is gets the plain answer, once, whatever became of the model's."""
+        asked = asks_what_it_is(answer.prompt if answer.prompt is not None else answer.trigger.content)
+        if asked and not answer.disclosed:
+            answer.disclosed = True
+            await self._notices.say(answer.trigger, disclosure(self.services.settings.owner_name))
+
+    async def _greet(self, answer: Answer) -> None:
         """Who writes directly for the first time is told first what answers them."""
         channel_id = answer.where.channel_id
         if answer.where.server_id is not None or channel_id in self._known_dms:
-            return False
+            return
         if len(self._known_dms) >= REMEMBERED:
             self._known_dms.clear()
         self._known_dms.add(channel_id)
-        if len(await self.services.store.run(replies.recent, channel_id, 2)) > 1:
-            return False
-        return await self._notices.say(answer.trigger, disclosure(self.services.settings.owner_name)) is not None
+        if len(await self.services.store.run(replies.recent, channel_id, 2)) <= 1:
+            told = await self._notices.say(answer.trigger, disclosure(self.services.settings.owner_name))
+            answer.disclosed = told is not None
 
     async def _account(self, answer: Answer, outcome: Outcome) -> None:
         """The end of a reply that was begun, in the store."""
@@ -295,7 +309,8 @@ class Replying(Lookups):
             self._done.popitem(last=False)
         ledger = answer.ledger or Ledger(self.services.store, answer.reply_id or 0)
         await ledger.end(ending(outcome))
-        self.client.dispatch("reply_ended", answer, outcome)
+        if not self.client.is_closed():
+            self.client.dispatch("reply_ended", answer, outcome)
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
         """The messages of the last reply to it that had any."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import discord
 
 from talkalike.discord_bot import triggers
+from talkalike.discord_bot.asking import UnreadError, ask, messages
 from talkalike.discord_bot.markers import is_marker, is_notice
 from talkalike.discord_bot.replying import Replying
 from talkalike.errors import TalkalikeError
@@ -31,7 +32,7 @@ async def answer_unfinished(replying: Replying, rows: tuple[ReplyRow, ...]) -> N
             trigger = await _trigger(replying, row)
             if trigger is not None:
                 replying.answer_again(trigger)
-        except discord.HTTPException as error:
+        except UnreadError as error:
             _log.info("The message %s is not answered after the restart: %s", row.trigger_id, error)
         except TalkalikeError as error:
             _log.error("The message %s is not answered after the restart: %s", row.trigger_id, error)
@@ -39,17 +40,18 @@ async def answer_unfinished(replying: Replying, rows: tuple[ReplyRow, ...]) -> N
 
 async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
     """The message to be answered, if its author may still have an answer and has none."""
-    channel = replying.client.get_channel(row.channel_id) or await replying.client.fetch_channel(row.channel_id)
+    client = replying.client
+    channel = client.get_channel(row.channel_id) or await ask(client.fetch_channel(row.channel_id), "a channel")
     if not isinstance(channel, discord.abc.Messageable):
         return None
-    message = await channel.fetch_message(row.trigger_id)
+    message = await ask(channel.fetch_message(row.trigger_id), "the message to be answered")
     where = replying.place(channel)
     facts = await replying.facts(where)
     who = triggers.actor(await with_roles(message), hidden=facts.hidden)
     if not triggers.decide_talk(message, who, where, facts, is_addressed=True).allowed:
         return None
     me = replying.me
-    async for later in channel.history(limit=LOOK_AHEAD, after=message):
+    for later in await messages(channel, "what was said since", limit=LOOK_AHEAD, after=message):
         mine = later.author.id == me and not is_notice(later, me) and not is_marker(later, me)
         answers = later.reference is None or later.reference.message_id == message.id
         if mine and answers:
@@ -58,7 +60,10 @@ async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
 
 
 async def with_roles(message: discord.Message) -> discord.User | discord.Member:
-    """Who wrote it: a message that was read instead of heard does not say which roles they have."""
+    """Who wrote it: a message that was read instead of heard does not say which roles they have. Raises UnreadError."""
     if message.guild is None or isinstance(message.author, discord.Member):
         return message.author
-    return message.guild.get_member(message.author.id) or await message.guild.fetch_member(message.author.id)
+    member = message.guild.get_member(message.author.id)
+    if member is None:
+        member = await ask(message.guild.fetch_member(message.author.id), "a member")
+    return member

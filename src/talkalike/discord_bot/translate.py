@@ -13,6 +13,7 @@ import discord
 
 from talkalike.chat.history import File, Said
 from talkalike.chat.permissions import Actor, Decision
+from talkalike.discord_bot.asking import Patience, UnreadError
 from talkalike.discord_bot.markers import is_marker, is_notice, spoken_by
 from talkalike.discord_bot.triggers import SPOKEN, actor
 
@@ -109,14 +110,14 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-async def read_file(file: File, attachment: discord.Attachment, *, cap: int) -> File:
+async def read_file(file: File, attachment: discord.Attachment, patience: Patience, *, cap: int) -> File:
     """The file with its text, or with a note why it could not be read. At most `cap` bytes of it."""
     if attachment.size > LARGEST_DOWNLOAD:
         return replace(file, note=f"too large to be read: {attachment.size:,} bytes")
     try:
-        data = await attachment.read()
-    except discord.HTTPException as error:
-        return replace(file, note=f"could not be downloaded: {error.text or error.status}")
+        data = await patience.ask(attachment.read(), f"the file {file.name}")
+    except UnreadError as error:
+        return replace(file, note=error.why)
     if b"\x00" in data[:cap]:
         return replace(file, note="not a text file")
     text = plain(data[:cap].decode("utf-8-sig", errors="ignore" if len(data) > cap else "replace"))

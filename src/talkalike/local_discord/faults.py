@@ -11,7 +11,8 @@ DEFAULT_UPLOAD_CAP = 10 * 1024 * 1024
 
 @dataclass(slots=True)
 class Fault:
-    """Strikes requests "METHOD /path" (the path below /api/v10) matching a shell pattern, `times` times."""
+    """Strikes requests "METHOD /path" (the path below /api/v10, or of an attachment) matching a shell pattern, `times`
+    times."""
 
     pattern: str
     times: int
@@ -20,6 +21,8 @@ class Fault:
     everywhere: bool = False  # a global rate limit
     after: bool = False  # the request is carried out, and only its answer is lost
     delay: float = 0.0
+    garbage: bool = False  # an answer, but none that the API knows
+    cut: bool = False  # the line goes dead
 
 
 class Faults:
@@ -48,6 +51,14 @@ class Faults:
     def delay(self, route_pattern: str, seconds: float, times: int = 1) -> None:
         """Answers late, but rightly."""
         self._waiting.append(Fault(route_pattern, times, 0, delay=seconds))
+
+    def garble(self, route_pattern: str, times: int = 1) -> None:
+        """Answers with something else than the API promises."""
+        self._waiting.append(Fault(route_pattern, times, 200, garbage=True))
+
+    def cut(self, route_pattern: str, times: int = 1) -> None:
+        """Closes the connection instead of answering."""
+        self._waiting.append(Fault(route_pattern, times, 0, cut=True))
 
     def clear(self) -> None:
         self._waiting.clear()

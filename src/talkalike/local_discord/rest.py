@@ -43,12 +43,8 @@ def _middleware() -> Any:
         world = request.app[WORLD]
         path = request.path.removeprefix(PREFIX)
         fault = world.faults.strike(request.method, path)
-        if fault is not None and not fault.after:
-            if fault.status == 0:
-                await asyncio.sleep(fault.delay)
-            else:
-                await request.read()
-                return _struck(fault)
+        if fault is not None and not fault.after and (answered := await struck(fault, request)) is not None:
+            return answered
         headers: dict[str, str] = {}
         try:
             _authenticate(request, path)
@@ -65,7 +61,7 @@ def _middleware() -> Any:
         except web.HTTPException as error:
             response = answer({"message": f"{error.status}: {error.reason}", "code": 0}, status=error.status)
         if fault is not None and fault.after:
-            return _struck(fault)
+            return _failed(fault)
         response.headers.update(headers)
         return response
 
@@ -82,7 +78,22 @@ def _authenticate(request: web.Request, path: str) -> None:
         raise unauthorized()
 
 
-def _struck(fault: Fault) -> web.Response:
+async def struck(fault: Fault, request: web.Request) -> web.StreamResponse | None:
+    """What comes instead of the answer; None, after its delay, where the request is answered all the same."""
+    if fault.cut:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+    if fault.status == 0:
+        await asyncio.sleep(fault.delay)
+        return None
+    await request.read()
+    if fault.garbage:
+        return answer({"not": ["what", "was", "asked", 4]})
+    return _failed(fault)
+
+
+def _failed(fault: Fault) -> web.Response:
     if fault.status == 429:
         return _limited(fault.retry_after, {}, everywhere=fault.everywhere)
     words = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}

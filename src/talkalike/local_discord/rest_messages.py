@@ -25,6 +25,7 @@ _REACTIONS = _MESSAGE + "/reactions"
 
 def _shown(world: World, bot: Bot, message: Message) -> dict[str, Any]:
     made = payloads.message(world, message, viewer_id=bot.id)
+    made.pop("member", None)  # roles come with events only, as at Discord
     return readable(world, made, bot, "message_content" in bot.privileged)
 
 

@@ -10,7 +10,7 @@ from yarl import URL
 
 from talkalike.local_discord.gateway import Gateway
 from talkalike.local_discord.keys import GATEWAY, WORLD
-from talkalike.local_discord.rest import PREFIX, add_api
+from talkalike.local_discord.rest import PREFIX, add_api, struck
 from talkalike.local_discord.world import World
 
 _OWN_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -112,9 +112,12 @@ def _add_page(app: web.Application, world: World) -> None:
     page.add_routes(app, world)
 
 
-async def _attachment(request: web.Request) -> web.Response:
+async def _attachment(request: web.Request) -> web.StreamResponse:
     """A file. Served so that a browser never runs what somebody has uploaded."""
     world = request.app[WORLD]
+    fault = world.faults.strike(request.method, request.path)
+    if fault is not None and (instead := await struck(fault, request)) is not None:
+        return instead
     file_id = request.match_info["file_id"]
     held = world.files.get(int(file_id)) if file_id.isdigit() else None
     if held is None:

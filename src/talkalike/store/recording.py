@@ -39,7 +39,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a reply ended. `spent_on`: the day whose budgets it counts for; None where it counts for none."""
+    """How a reply ended. `spent_on`: the day whose budgets it counts for; None where it counts for none.
+
+    `spent_tokens`: how many tokens count (None: all of them).
+    """
 
     state: ReplyState
     tokens: int = 0
@@ -47,6 +50,7 @@ class Ending:
     first_seconds: float | None = None
     problem: str = ""
     spent_on: date | None = None
+    spent_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +177,7 @@ def _spend(ended: Sequence[tuple[Ending, _Row]]) -> None:
         if ending.spent_on is not None:
             account = (ending.spent_on, row.server_id, row.asker_id)
             count, tokens = spent.get(account, (0, 0))
-            spent[account] = (count + 1, tokens + ending.tokens)
+            counts = ending.tokens if ending.spent_tokens is None else ending.spent_tokens
+            spent[account] = (count + 1, tokens + counts)
     for (day, server_id, asker_id), (count, tokens) in sorted(spent.items()):
         usage.spend(asker_id, server_id or None, replies=count, tokens=tokens, day=day)

@@ -11,6 +11,7 @@ from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
 from talkalike.discord_bot.markers import spoken
+from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ async def chat(interaction: Interaction, prompt: str) -> None:
     if not prompt.strip() or len(prompt) > LONGEST_PROMPT:
         raise UserError(f"The prompt must have between 1 and {LONGEST_PROMPT:,} characters.")
     said = spoken(interaction.user, neutralise(prompt))
-    message = await messages_of(interaction).send(embed=said, allowed_mentions=NOBODY)
+    channel = messages_of(interaction)
+    require_voice(channel)
+    message = await channel.send(embed=said, allowed_mentions=NOBODY)
     await tell(interaction, f"I am on it: {message.jump_url}")
     await interaction.client.converser.respond(message, prompt=prompt)
 

@@ -10,6 +10,7 @@ from discord import app_commands
 
 from talkalike.chat.context import Placed, Seen
 from talkalike.chat.permissions import Action
+from talkalike.discord_bot.asking import ask
 from talkalike.discord_bot.commands.gate import channel_of, gated, messages_of, tell, verdict
 from talkalike.errors import UserError
 from talkalike.store import context_marks
@@ -131,7 +132,7 @@ async def fork(interaction: Interaction, message: str, name: str | None = None) 
     channel = channel_of(interaction)
     if not isinstance(channel, discord.TextChannel):
         raise UserError("A fork starts in a channel of a server, not in a thread or in direct messages.")
-    found = await channel.fetch_message(message_id_in(message, channel.id))
+    found = await ask(channel.fetch_message(message_id_in(message, channel.id)), "that message")
     if found.flags.has_thread or channel.get_thread(found.id) is not None:
         raise UserError("That message has a thread already.", hint=f"It is here: <#{found.id}>.")
     words = " ".join(found.clean_content.split())
@@ -155,7 +156,7 @@ def message_id_in(text: str, channel_id: int) -> int:
 async def _mark(interaction: Interaction, message: str, kind: Kind, done: str) -> None:
     channel = channel_of(interaction)
     message_id = message_id_in(message, channel.id)
-    await messages_of(interaction).fetch_message(message_id)  # raises NotFound for one that is not of this channel
+    await ask(messages_of(interaction).fetch_message(message_id), "that message")  # it must be of this channel
     by, server_id = interaction.user.id, interaction.guild_id
     store = interaction.client.services.store
     await store.run(context_marks.mark, channel.id, message_id, kind, by=by, server_id=server_id)

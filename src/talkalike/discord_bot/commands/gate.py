@@ -20,6 +20,7 @@ import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Rules, decide
+from talkalike.discord_bot.rights import lacking
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
             except TalkalikeError as error:
                 await _excuse(interaction, str(error))
             except discord.Forbidden as error:
-                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).")
+                lacks = "; ".join(right.words for right in lacking(interaction.channel))
+                told = f" I lack: {lacks}." if lacks else ""
+                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).{told}")
             except discord.NotFound as error:
                 if error.code in TOO_LATE:
                     _log.warning("Discord stopped waiting before /%s was answered.", _name(interaction))

@@ -23,7 +23,7 @@ opted out with `/privacy seen`.
 *Forget this*.
 **Do I sound right?** 👍, 👎 and *Judge* under a reply (or Apps, *Judge this*) say how good it was; `/guess` lets you \
 find the real one of two replies.
-**No answer?** `/permissions why` names the rule."""
+**No answer?** `/permissions check` says why: the rules here, and the rights that I lack, channel by channel."""
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:

@@ -9,7 +9,9 @@ import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
+from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import gated, tell
+from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import context_marks, replies
 from talkalike.store.replies import ReplyRow
@@ -48,7 +50,8 @@ async def regenerate(interaction: Interaction, message: discord.Message) -> None
     row = await _reply(interaction, message)
     if row.test:
         raise UserError("A test posted that.", hint="/test run answers it anew.")
-    asked = await message.channel.fetch_message(row.trigger_id)
+    asked = await ask(message.channel.fetch_message(row.trigger_id), ANSWERED)
+    require_voice(asked.channel)
     await tell(interaction, "I am trying again.")
     await interaction.client.converser.respond(asked, again=True)
 

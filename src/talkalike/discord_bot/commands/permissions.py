@@ -18,8 +18,9 @@ from talkalike.chat.permissions import (
     decide,
     level_of,
 )
+from talkalike.discord_bot import rights, silence
 from talkalike.discord_bot.commands import rule_words as words
-from talkalike.discord_bot.commands.gate import channel_of, gate, gated, tell, who_where
+from talkalike.discord_bot.commands.gate import channel_of, gate, gated, tell, verdict, who_where
 from talkalike.errors import UserError
 from talkalike.store import rules as stored
 
@@ -43,6 +44,7 @@ def commands() -> list[app_commands.Group]:
         ("set", "Set a level (people, roles) or how open a place is", change),
         ("list", "Every rule of this server and the latest changes", list_rules),
         ("why", "Would I answer here? With the rule that decides", why),
+        ("check", "Why am I silent? The rules here, and the rights I lack, channel by channel", check),
     ):
         group.add_command(app_commands.Command(name=name, description=description, callback=callback))
     return [group]
@@ -145,7 +147,8 @@ async def list_rules(interaction: Interaction) -> None:
     rules = (await interaction.client.converser.rules(interaction.guild_id)).rules
     mine = [rule for rule in rules if rule.server_id == interaction.guild_id]
     wide = [rule for rule in rules if rule.server_id is None and interaction.guild_id is not None]
-    lines = ["**Rules**" if mine else "There are no rules yet: I answer nobody but admins until a place is opened."]
+    nobody = "admins until a place is opened" if interaction.guild_id else "my owner until they open direct messages"
+    lines = ["**Rules**" if mine else f"There are no rules yet: I answer nobody but {nobody}."]
     lines += [f"- {words.sentence(rule)}" for rule in sorted(mine, key=words.order)]
     if wide and interaction.user.id in services.settings.owner_ids:
         lines += ["**On every server**", *(f"- {words.sentence(rule)}" for rule in sorted(wide, key=words.order))]
@@ -183,6 +186,36 @@ async def why(interaction: Interaction, user: discord.User | None = None, action
         decision = decide(Request(actor=actor, action=wanted, place=place, addressed=addressed), rules)
         lines.append(f"{'✅' if decision.allowed else '❌'} {asking}: {decision.explanation}")
     await tell(interaction, "\n".join(lines))
+
+
+@gated(Action.WHY)
+async def check(interaction: Interaction) -> None:
+    """What keeps the double silent here for the caller; to whoever may see the permissions, also the other channels."""
+    lines = await silent_here(interaction)
+    head = "**Nothing keeps me silent here.**" if not lines else "**Here**"
+    told = [head, *(f"- {line}" for line in lines)]
+    member = interaction.user
+    if isinstance(member, discord.Member) and (await verdict(interaction, Action.VIEW_PERMISSIONS)).allowed:
+        told.append("**Channel by channel** (how open it is, and the rights that Discord gives me)")
+        told += [f"- {line}" for line, _ in await rights_of(interaction, member)]
+    await tell(interaction, "\n".join(told), file_name="check.txt")
+
+
+async def silent_here(interaction: Interaction) -> tuple[str, ...]:
+    """Each rule that keeps the double from answering the caller here, or every message."""
+    converser = interaction.client.converser
+    channel = channel_of(interaction)
+    place = converser.place(channel)
+    facts = await converser.facts(place, interaction.user.id)
+    return silence.reasons(converser.actor(interaction.user), place, facts, right=rights.silencing(channel))
+
+
+async def rights_of(interaction: Interaction, member: discord.Member) -> list[tuple[str, bool]]:
+    """A line for each channel that the caller sees, and whether it matters."""
+    converser = interaction.client.converser
+    rules = await converser.rules(member.guild.id)
+    there = silence.channels(member.guild, seen_by=member)
+    return list(silence.overview([(one, converser.place(one)) for one in there], rules))
 
 
 def _concerned(interaction: Interaction, user: discord.User | None, role: discord.Role | None) -> list[Actor] | None:

@@ -9,6 +9,7 @@ import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Access, Level, Place, Rule, Rules, Subject
+from talkalike.discord_bot.asking import ask
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
@@ -139,5 +140,8 @@ async def place_of(interaction: Interaction, channel: AnyChannel) -> Place:
     """The place that a chosen channel, thread or category is."""
     if channel.type is discord.ChannelType.category:
         return Place(server_id=interaction.guild_id, channel_id=channel.id, category_id=channel.id)
-    place: Place = interaction.client.converser.place(channel.resolve() or await channel.fetch())
+    found = channel.resolve()
+    if found is None:
+        found = await ask(channel.fetch(), "that channel")
+    place: Place = interaction.client.converser.place(found)
     return place

@@ -14,12 +14,14 @@ from talkalike.chat.engines import Health
 from talkalike.chat.permissions import Action, Level, level_of
 from talkalike.discord_bot.commands.gate import channel_of, gated, tell, who_where
 from talkalike.discord_bot.commands.model import model_here, words
+from talkalike.discord_bot.commands.permissions import rights_of, silent_here
 from talkalike.store import replies
 from talkalike.store.replies import Problem, ReplyRow, ReplyState
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.commands.gate import Interaction
 
+CHANNELS = 10  # listed of those where a right is missing
 RECENT = 20  # replies of this channel that the speed is taken from
 STARTED = datetime.now(UTC)
 
@@ -52,6 +54,11 @@ async def show(interaction: Interaction) -> None:
     lines.append(f"**Speed here**: {speed(recent)}")
     lines.append(f"**Memory**: {_mebibytes(_own_memory())} for the bot itself")
     lines.append(f"**Connection**: {_latency(client)}, up since {discord.utils.format_dt(STARTED, 'R')}")
+    lines += [f"**Here**: {line}" for line in await silent_here(interaction)]
+    if isinstance(interaction.user, discord.Member):
+        lacks = [line for line, matters in await rights_of(interaction, interaction.user) if matters]
+        lines.append(f"**Rights**: {_rights(len(lacks))}")
+        lines += [f"- {line}" for line in lacks[:CHANNELS]]
     if owner or interaction.guild_id is not None:
         problems = await store.run(replies.problems, None if owner else interaction.guild_id, limit=5)
         lines.append("**Last errors**" if problems else "**Last errors**: none")
@@ -68,6 +75,13 @@ def speed(recent: tuple[ReplyRow, ...]) -> str:
     text = f"{rate:.1f} tokens/s over the last {len(done)} {_plural(len(done), 'reply', 'replies')}"
     firsts = sorted(row.first_seconds for row in done if row.first_seconds is not None)
     return f"{text}, first words after {firsts[len(firsts) // 2]:.1f} s (median)" if firsts else text
+
+
+def _rights(lacking: int) -> str:
+    if not lacking:
+        return "complete wherever I am to answer"
+    more = f" (the first {CHANNELS}; `/permissions check` lists all)" if lacking > CHANNELS else ""
+    return f"some are missing in {lacking} {_plural(lacking, 'channel', 'channels')}{more}"
 
 
 def _health(health: Health) -> str:

@@ -15,7 +15,7 @@ import discord
 from talkalike.chat import scenario_scores as scoring
 from talkalike.chat.scenario_scores import Score
 from talkalike.discord_bot.commands.gate import NOBODY
-from talkalike.discord_bot.markers import NOTICE_SIGN, notice
+from talkalike.discord_bot.markers import NOTICE_SIGN
 from talkalike.store.test_runs import TestRun
 
 BETWEEN_EDITS = 3.0  # seconds
@@ -63,7 +63,8 @@ class Result:
         """What stands under the posted reply; its footer keeps it out of every conversation."""
         found = self.found or ([] if self.reply else ["(silence)"])
         lines = [f"**{self.scenario}: {self.case}**", *(f"> {line}" for line in self.prompt[:600].split("\n"))]
-        return notice("\n".join(lines + [f"⚠ {one}" for one in found]))
+        text = "\n".join(lines + [f"⚠ {one}" for one in found])
+        return discord.Embed(description=text[:4000]).set_footer(text=NOTICE_SIGN)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -168,7 +168,7 @@ class Runner:
         ]
         for channel in plan.channels:
             items = await self._client.converser.context(channel)
-            seen = [item for item in items if not item.barred and item.id != PERSONA]
+            seen = [item for item in items if not item.barred and item.id.isdigit()]
             if not seen or seen[-1].turn.speaker == voice.speaker:
                 report.skipped.append(f"<#{channel.id}>: there is no message to answer")
                 continue

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from talkalike.chat.permissions import Action, Request, decide
+from talkalike.discord_bot.asking import UnreadError, ask
 from talkalike.discord_bot.commands.testing_run import Plan, Runner
 from talkalike.errors import TalkalikeError
 from talkalike.store import test_runs
@@ -100,6 +101,8 @@ class Scheduler:
 
 async def _fetch(server: discord.Guild, user_id: int) -> discord.Member | None:
     try:
-        return await server.fetch_member(user_id)
-    except discord.NotFound:
+        return await ask(server.fetch_member(user_id), "a member")
+    except UnreadError as error:
+        if not error.absent:
+            raise
         return None
