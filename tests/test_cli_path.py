@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
+from exports import said, thread, write_thread
 from talkalike.cli.examples import show_examples
 from talkalike.cli.workspace import FICTIONAL_FILE
 from talkalike.examples.dataset import ExampleSet
