@@ -6,14 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.errors import DiscordError, missing_permissions, unknown
-from talkalike.local_discord.forms import answer, nothing, path_id, read_object
-from talkalike.local_discord.keys import asking
-from talkalike.local_discord.model import Bot, Channel, ChannelType, Overwrite
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.validation import check_length
-from talkalike.local_discord.world import World
+from local_discord import payloads
+from local_discord.errors import DiscordError, missing_permissions, unknown
+from local_discord.forms import answer, nothing, path_id, read_object
+from local_discord.keys import asking
+from local_discord.model import Bot, Channel, ChannelType, Overwrite
+from local_discord.permissions import Permission
+from local_discord.validation import check_length
+from local_discord.world import World
 
 routes = web.RouteTableDef()
 _CHANNEL = "/channels/{channel_id}"

@@ -6,12 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
-from talkalike.local_discord import interactions, payloads
-from talkalike.local_discord.errors import unknown
-from talkalike.local_discord.forms import answer, nothing, path_id, read_message
-from talkalike.local_discord.keys import WORLD
-from talkalike.local_discord.model import Interaction, Message
-from talkalike.local_discord.world import World
+from local_discord import interactions, payloads
+from local_discord.errors import unknown
+from local_discord.forms import answer, nothing, path_id, read_message
+from local_discord.keys import WORLD
+from local_discord.model import Interaction, Message
+from local_discord.world import World
 
 routes = web.RouteTableDef()
 _WEBHOOK = "/webhooks/{application_id}/{token}"

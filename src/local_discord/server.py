@@ -6,10 +6,10 @@ from types import TracebackType
 
 from aiohttp import web
 
-from talkalike.local_discord.gateway import Gateway
-from talkalike.local_discord.keys import GATEWAY, WORLD
-from talkalike.local_discord.rest import PREFIX, add_api
-from talkalike.local_discord.world import World
+from local_discord.gateway import Gateway
+from local_discord.keys import GATEWAY, WORLD
+from local_discord.rest import PREFIX, add_api
+from local_discord.world import World
 
 
 class LocalDiscord:
@@ -87,7 +87,7 @@ class LocalDiscord:
 
 
 def _add_page(app: web.Application, world: World) -> None:
-    from talkalike.local_discord import page
+    from local_discord import page
 
     page.add_routes(app, world)
 

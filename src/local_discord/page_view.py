@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.clock import iso
-from talkalike.local_discord.model import Channel, ChannelType, Message, MessageFlag, MessageType, Server, User
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.world import World
+from local_discord import payloads
+from local_discord.clock import iso
+from local_discord.model import Channel, ChannelType, Message, MessageFlag, MessageType, Server, User
+from local_discord.permissions import Permission
+from local_discord.world import World
 
 View = dict[str, Any]
 BATCH = 60  # messages of a channel sent at once; older ones are asked for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from talkalike.local_discord.gateway import Gateway
-from talkalike.local_discord.model import Bot
-from talkalike.local_discord.world import World
+from local_discord.gateway import Gateway
+from local_discord.model import Bot
+from local_discord.world import World
 
 WORLD: web.AppKey[World] = web.AppKey("world", World)
 GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

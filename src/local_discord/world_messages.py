@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talkalike.local_discord import mentions, payloads, validation
-from talkalike.local_discord.clock import seconds_of
-from talkalike.local_discord.errors import DiscordError, missing_permissions, unknown
-from talkalike.local_discord.model import Channel, ChannelType, Message, MessageFlag
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.world_posting import Posting, Upload, numbered
+from local_discord import mentions, payloads, validation
+from local_discord.clock import seconds_of
+from local_discord.errors import DiscordError, missing_permissions, unknown
+from local_discord.model import Channel, ChannelType, Message, MessageFlag
+from local_discord.permissions import Permission
+from local_discord.world_posting import Posting, Upload, numbered
 
 _BULK_DELETE_SECONDS = 14 * 24 * 3600
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from talkalike.local_discord.errors import DiscordError, invalid_form, too_large
-from talkalike.local_discord.world_posting import Upload
+from local_discord.errors import DiscordError, invalid_form, too_large
+from local_discord.world_posting import Upload
 
 _FILE_FIELD = re.compile(r"files\[(\d{1,2})\]$")
 _CHUNK = 256 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from talkalike.local_discord.model import Message
+from local_discord.model import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

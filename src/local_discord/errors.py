@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from talkalike.errors import TalkalikeError
+
+class PageError(Exception):
+    """What the page asked for cannot be done: `what` happened, and `hint`, what to do next; `str()` joins both."""
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.hint}".strip()
 
 
-class DiscordError(TalkalikeError):
+class DiscordError(Exception):
     """A refusal as the API puts it. `errors` is the tree of a rejected form (code 50035)."""
 
     def __init__(self, status: int, code: int, message: str, *, errors: dict[str, Any] | None = None) -> None:

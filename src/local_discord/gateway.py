@@ -16,9 +16,9 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.sessions import KEPT_SECONDS, Session, forbidden_intents
-from talkalike.local_discord.world_state import State
+from local_discord.events import Event
+from local_discord.sessions import KEPT_SECONDS, Session, forbidden_intents
+from local_discord.world_state import State
 
 # As on a real network: discord.py notes when a heartbeat was sent only after sending it, and takes an answer that is
 # quicker than that for one to the heartbeat before.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from talkalike.local_discord.clock import iso
-from talkalike.local_discord.model import (
+from local_discord.clock import iso
+from local_discord.model import (
     Attachment,
     Bot,
     Channel,
@@ -18,7 +18,7 @@ from talkalike.local_discord.model import (
 )
 
 if TYPE_CHECKING:
-    from talkalike.local_discord.world_state import State
+    from local_discord.world_state import State
 
 Payload = dict[str, Any]
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from aiohttp import web
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.clock import iso
-from talkalike.local_discord.errors import missing_access
-from talkalike.local_discord.forms import answer, limit_of, nothing, number, path_id, read_message, read_object
-from talkalike.local_discord.keys import asking
-from talkalike.local_discord.model import Bot, Message
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.sessions import readable
-from talkalike.local_discord.world import World
-from talkalike.local_discord.world_posting import Draft
+from local_discord import payloads
+from local_discord.clock import iso
+from local_discord.errors import missing_access
+from local_discord.forms import answer, limit_of, nothing, number, path_id, read_message, read_object
+from local_discord.keys import asking
+from local_discord.model import Bot, Message
+from local_discord.permissions import Permission
+from local_discord.sessions import readable
+from local_discord.world import World
+from local_discord.world_posting import Draft
 
 routes = web.RouteTableDef()
 _MESSAGES = "/channels/{channel_id}/messages"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.errors import invalid_form
-from talkalike.local_discord.model import Attachment, Server
-from talkalike.local_discord.world_threads import Threads
+from local_discord import payloads
+from local_discord.errors import invalid_form
+from local_discord.model import Attachment, Server
+from local_discord.world_threads import Threads
 
 STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 _NESTED = (1, 2)  # subcommand, subcommand group

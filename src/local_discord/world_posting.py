@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from talkalike.local_discord import mentions, payloads, validation
-from talkalike.local_discord.errors import (
+from local_discord import mentions, payloads, validation
+from local_discord.errors import (
     DiscordError,
     invalid_form,
     missing_permissions,
     too_large,
     unknown,
 )
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.files import describe, safe_name
-from talkalike.local_discord.model import Attachment, Channel, ChannelType, Message, MessageFlag, MessageType
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.world_places import Places
+from local_discord.events import Event
+from local_discord.files import describe, safe_name
+from local_discord.model import Attachment, Channel, ChannelType, Message, MessageFlag, MessageType
+from local_discord.permissions import Permission
+from local_discord.world_places import Places
 
 _NONCE_SECONDS = 300.0
 _MAX_EPHEMERAL = 500

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.errors import unknown
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.model import (
+from local_discord import payloads
+from local_discord.errors import unknown
+from local_discord.events import Event
+from local_discord.model import (
     PRIVILEGED,
     Bot,
     Channel,
@@ -19,8 +19,8 @@ from talkalike.local_discord.model import (
     Server,
     User,
 )
-from talkalike.local_discord.permissions import EVERYONE_DEFAULT, Permission
-from talkalike.local_discord.world_state import State
+from local_discord.permissions import EVERYONE_DEFAULT, Permission
+from local_discord.world_state import State
 
 
 class Places(State):

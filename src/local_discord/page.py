@@ -22,13 +22,12 @@ from typing import Any
 from aiohttp import BodyPartReader, WSCloseCode, web
 from yarl import URL
 
-from talkalike.errors import UserError
-from talkalike.local_discord import page_view
-from talkalike.local_discord.errors import DiscordError
-from talkalike.local_discord.events import Subscription
-from talkalike.local_discord.model import MessageFlag
-from talkalike.local_discord.page_acts import ACTIONS, Call, in_words
-from talkalike.local_discord.world import World
+from local_discord import page_view
+from local_discord.errors import DiscordError, PageError
+from local_discord.events import Subscription
+from local_discord.model import MessageFlag
+from local_discord.page_acts import ACTIONS, Call, in_words
+from local_discord.world import World
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -162,18 +161,18 @@ class _Page:
             action = ACTIONS.get(str(order.get("action")))
             args = order.get("args")
             if action is None or not isinstance(args, dict):
-                raise UserError("The page asked for something unknown.", hint="Reload the page.")
+                raise PageError("The page asked for something unknown.", hint="Reload the page.")
             done = action(Call(world=self.world, user_id=user_id, args=args, files=files))
             return web.json_response(await done if inspect.isawaitable(done) else done)
         except DiscordError as error:
             return web.json_response({"error": in_words(error), "code": error.code}, status=error.status)
-        except UserError as error:
+        except PageError as error:
             return web.json_response({"error": str(error)}, status=400)
 
     def _acting(self, asked: Any) -> int:
         found = next((u.id for u in self.world.users.values() if not u.bot and str(u.id) == asked), None)
         if found is None:
-            raise UserError("There is no such person here.", hint="Choose who you are again.")
+            raise PageError("There is no such person here.", hint="Choose who you are again.")
         return found
 
     async def _order(self, request: web.Request) -> tuple[dict[str, Any], tuple[tuple[str, bytes], ...]]:
@@ -183,7 +182,7 @@ class _Page:
         files: list[tuple[str, bytes]] = []
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader):
-                raise UserError("The upload is not in a form this page sends.")
+                raise PageError("The upload is not in a form this page sends.")
             if part.name == "order":
                 order = _parsed(await _read(part, _MAX_ORDER))
             elif len(files) < _MAX_FILES:
@@ -276,7 +275,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     except ValueError:
         order = None
     if not isinstance(order, dict):
-        raise UserError("The page sent something that is not an order.", hint="Reload the page.")
+        raise PageError("The page sent something that is not an order.", hint="Reload the page.")
     return order
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.errors import invalid_form, missing_access, unknown
-from talkalike.local_discord.forms import answer, nothing, path_id, read_json, read_object
-from talkalike.local_discord.keys import GATEWAY, asking
-from talkalike.local_discord.model import Bot
-from talkalike.local_discord.validation import check_commands, check_length
-from talkalike.local_discord.world import World
+from local_discord import payloads
+from local_discord.errors import invalid_form, missing_access, unknown
+from local_discord.forms import answer, nothing, path_id, read_json, read_object
+from local_discord.keys import GATEWAY, asking
+from local_discord.model import Bot
+from local_discord.validation import check_commands, check_length
+from local_discord.world import World
 
 routes = web.RouteTableDef()
 _GLOBAL = "/applications/{application_id}/commands"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talkalike.local_discord.model import Channel, Message
-from talkalike.local_discord.world_interactions import Interactions
-from talkalike.local_discord.world_posting import Draft, Upload
+from local_discord.model import Channel, Message
+from local_discord.world_interactions import Interactions
+from local_discord.world_posting import Draft, Upload
 
 
 class World(Interactions):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from talkalike.local_discord import validation
-from talkalike.local_discord.errors import DiscordError, invalid_form, unknown
-from talkalike.local_discord.model import (
+from local_discord import validation
+from local_discord.errors import DiscordError, invalid_form, unknown
+from local_discord.model import (
     CallbackType,
     Interaction,
     InteractionType,
@@ -15,9 +15,9 @@ from talkalike.local_discord.model import (
     MessageFlag,
     MessageType,
 )
-from talkalike.local_discord.world import World
-from talkalike.local_discord.world_interactions import FIRST_ANSWER_SECONDS, TOKEN_SECONDS
-from talkalike.local_discord.world_posting import Draft, Upload
+from local_discord.world import World
+from local_discord.world_interactions import FIRST_ANSWER_SECONDS, TOKEN_SECONDS
+from local_discord.world_posting import Draft, Upload
 
 _POSSIBLE = {
     InteractionType.COMMAND: {CallbackType.MESSAGE, CallbackType.DEFERRED_MESSAGE, CallbackType.MODAL},

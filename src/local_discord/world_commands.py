@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from talkalike.local_discord.errors import missing_permissions, unknown
-from talkalike.local_discord.model import Bot, Channel, ChannelType
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.world_threads import Threads
+from local_discord.errors import missing_permissions, unknown
+from local_discord.model import Bot, Channel, ChannelType
+from local_discord.permissions import Permission
+from local_discord.world_threads import Threads
 
 
 class Commands(Threads):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.clock import Clock, Snowflakes
-from talkalike.local_discord.errors import missing_access, missing_permissions, unknown
-from talkalike.local_discord.events import Event, Subscription
-from talkalike.local_discord.faults import Faults
-from talkalike.local_discord.files import FileStore
-from talkalike.local_discord.model import Bot, Channel, ChannelType, Interaction, Message, Server, User
-from talkalike.local_discord.permissions import DM_PERMISSIONS, Permission, base_permissions, channel_permissions
+from local_discord import payloads
+from local_discord.clock import Clock, Snowflakes
+from local_discord.errors import missing_access, missing_permissions, unknown
+from local_discord.events import Event, Subscription
+from local_discord.faults import Faults
+from local_discord.files import FileStore
+from local_discord.model import Bot, Channel, ChannelType, Interaction, Message, Server, User
+from local_discord.permissions import DM_PERMISSIONS, Permission, base_permissions, channel_permissions
 
 
 class State:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.errors import DiscordError, missing_permissions
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.model import Channel, ChannelType, Message, MessageFlag, MessageType
-from talkalike.local_discord.permissions import Permission
-from talkalike.local_discord.validation import check_length
-from talkalike.local_discord.world_messages import Messages
-from talkalike.local_discord.world_posting import Draft
+from local_discord import payloads
+from local_discord.errors import DiscordError, missing_permissions
+from local_discord.events import Event
+from local_discord.model import Channel, ChannelType, Message, MessageFlag, MessageType
+from local_discord.permissions import Permission
+from local_discord.validation import check_length
+from local_discord.world_messages import Messages
+from local_discord.world_posting import Draft
 
 
 class Threads(Messages):

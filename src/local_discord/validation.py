@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from talkalike.local_discord.errors import DiscordError, invalid_form
-from talkalike.local_discord.model import MessageFlag
+from local_discord.errors import DiscordError, invalid_form
+from local_discord.model import MessageFlag
 
 MAX_CONTENT = 2000
 MAX_FILES = 10

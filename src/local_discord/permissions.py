@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from talkalike.local_discord.model import Channel, ChannelType, Member, Server
+from local_discord.model import Channel, ChannelType, Member, Server
 
 
 class Permission(IntFlag):

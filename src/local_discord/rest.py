@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from talkalike.local_discord import rest_apps, rest_channels, rest_guilds, rest_interactions, rest_messages
-from talkalike.local_discord.errors import DiscordError, unauthorized
-from talkalike.local_discord.faults import Fault
-from talkalike.local_discord.forms import answer
-from talkalike.local_discord.keys import BOT, WORLD
-from talkalike.local_discord.rate_limits import RateLimits
+from local_discord import rest_apps, rest_channels, rest_guilds, rest_interactions, rest_messages
+from local_discord.errors import DiscordError, unauthorized
+from local_discord.faults import Fault
+from local_discord.forms import answer
+from local_discord.keys import BOT, WORLD
+from local_discord.rate_limits import RateLimits
 
 PREFIX = "/api/v10"
 _VIA = {"Via": "1.1 local-discord"}  # discord.py takes a 429 without it for a ban by the proxy in front of Discord

@@ -7,19 +7,19 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from talkalike.local_discord import payloads, validation
-from talkalike.local_discord.command_options import Options
-from talkalike.local_discord.errors import DiscordError, invalid_form, unknown
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.model import (
+from local_discord import payloads, validation
+from local_discord.command_options import Options
+from local_discord.errors import DiscordError, invalid_form, unknown
+from local_discord.events import Event
+from local_discord.model import (
     Bot,
     Interaction,
     InteractionType,
     Message,
 )
-from talkalike.local_discord.permissions import ALL
-from talkalike.local_discord.world_commands import Commands
-from talkalike.local_discord.world_posting import Upload
+from local_discord.permissions import ALL
+from local_discord.world_commands import Commands
+from local_discord.world_posting import Upload
 
 FIRST_ANSWER_SECONDS = 3.0
 TOKEN_SECONDS = 15 * 60.0

@@ -8,10 +8,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from talkalike.local_discord import payloads
-from talkalike.local_discord.events import Event
-from talkalike.local_discord.model import Bot
-from talkalike.local_discord.world_state import State
+from local_discord import payloads
+from local_discord.events import Event
+from local_discord.model import Bot
+from local_discord.world_state import State
 
 KEPT_EVENTS = 2000  # for RESUME
 KEPT_SECONDS = 120.0  # a session without a connection

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from talkalike.errors import UserError
-from talkalike.local_discord import page_view
-from talkalike.local_discord.errors import DiscordError
-from talkalike.local_discord.world import World
-from talkalike.local_discord.world_interactions import FIRST_ANSWER_SECONDS
+from local_discord import page_view
+from local_discord.errors import DiscordError, PageError
+from local_discord.world import World
+from local_discord.world_interactions import FIRST_ANSWER_SECONDS
 
 Answer = dict[str, Any]
 _MOST_NESTED = 2  # a group and a subcommand
@@ -28,7 +27,7 @@ class Call:
     def id(self, key: str) -> int:
         value = self.args.get(key)
         if not isinstance(value, str) or not (value.isascii() and value.isdigit() and len(value) <= 20):
-            raise UserError(f"The page sent no usable {key}.", hint="Reload the page.")
+            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
         return int(value)
 
     def optional_id(self, key: str) -> int | None:
@@ -37,20 +36,20 @@ class Call:
     def text(self, key: str) -> str:
         value = self.args.get(key)
         if not isinstance(value, str):
-            raise UserError(f"The page sent no usable {key}.", hint="Reload the page.")
+            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
         return value
 
     def values(self, key: str = "values") -> dict[str, Any]:
         value = self.args.get(key)
         if not isinstance(value, dict):
-            raise UserError(f"The page sent no usable {key}.", hint="Reload the page.")
+            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
         return value
 
     def options(self) -> dict[str, Any]:
         """Typed values under the path of subcommands; a file's place in `files` instead of `{"file": place}`."""
         path = self.args.get("path") or []
         if not isinstance(path, list) or len(path) > _MOST_NESTED or not all(isinstance(p, str) for p in path):
-            raise UserError("The page sent no usable subcommand.", hint="Reload the page.")
+            raise PageError("The page sent no usable subcommand.", hint="Reload the page.")
         made: dict[str, Any] = {
             name: value["file"] if isinstance(value, dict) and "file" in value else value
             for name, value in self.values().items()
@@ -151,7 +150,7 @@ async def click(call: Call) -> Answer:
 async def choose(call: Call) -> Answer:
     values = call.args.get("values")
     if not isinstance(values, list):
-        raise UserError("The page sent no chosen values.", hint="Reload the page.")
+        raise PageError("The page sent no chosen values.", hint="Reload the page.")
     interaction_id = call.world.choose(
         call.user_id, call.id("message_id"), call.text("custom_id"), [str(v) for v in values]
     )
