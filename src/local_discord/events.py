@@ -10,6 +10,9 @@ from typing import Any
 
 from local_discord.model import Message
 
+Payload = dict[str, Any]
+"""What Discord sends: JSON."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

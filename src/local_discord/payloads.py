@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from local_discord.clock import iso
+from local_discord.events import Payload
 from local_discord.model import (
     Attachment,
     Bot,
@@ -16,11 +15,7 @@ from local_discord.model import (
     Server,
     User,
 )
-
-if TYPE_CHECKING:
-    from local_discord.world_state import State
-
-Payload = dict[str, Any]
+from local_discord.world_state import State
 
 
 def user(who: User) -> Payload:

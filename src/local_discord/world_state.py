@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from local_discord import payloads
 from local_discord.clock import Clock, Snowflakes
 from local_discord.errors import missing_access, missing_permissions, unknown
-from local_discord.events import Event, Subscription
+from local_discord.events import Event, Payload, Subscription
 from local_discord.faults import Faults
 from local_discord.files import FileStore
 from local_discord.model import Bot, Channel, ChannelType, Interaction, Message, Server, User
@@ -154,17 +153,17 @@ class State:
         return made
 
     # ------------------------------------------------------------------------------------------- shared by actions
-    def emit_in(self, name: str, payload: payloads.Payload, channel: Channel, message: Message | None = None) -> None:
+    def emit_in(self, name: str, payload: Payload, channel: Channel, message: Message | None = None) -> None:
         """To everybody who sees the channel."""
         self.emit(
             Event(name=name, payload=payload, server_id=channel.server_id, channel_id=channel.id, message=message)
         )
 
-    def emit_on(self, name: str, payload: payloads.Payload, server: Server) -> None:
+    def emit_on(self, name: str, payload: Payload, server: Server) -> None:
         """To every member of the server."""
         self.emit(Event(name=name, payload=payload, server_id=server.id))
 
-    def whereabouts(self, channel: Channel) -> payloads.Payload:
+    def whereabouts(self, channel: Channel) -> Payload:
         """The keys that say where an event happened."""
         place = {"channel_id": str(channel.id)}
         return place if channel.server_id is None else place | {"guild_id": str(channel.server_id)}
