@@ -16,8 +16,8 @@ from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
 from talkalike.cli.examples import show_examples
 from talkalike.cli.workspace import FICTIONAL_FILE, folder_name
 from talkalike.examples.dataset import ExampleSet
-from talkalike.models.catalog import Card, Catalog
 from talkalike.settings import default_toml
+from talkalike.workspace.cards import Card, Catalog
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.fetch import EMBEDDED_NAME
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import target_logprobs
+from talkalike.workspace.cards import Catalog
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 

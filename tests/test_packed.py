@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from talkalike.models.attention import _attend_in_blocks
-from talkalike.models.catalog import Catalog
 from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import (
@@ -22,6 +21,7 @@ from talkalike.models.packed import (
     target_logits,
     target_logprobs,
 )
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 CPU = torch.device("cpu")

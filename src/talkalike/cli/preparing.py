@@ -214,7 +214,7 @@ def _learned_share(manifest: Manifest) -> float:
 
 
 def _checked(name: str) -> str:
-    from talkalike.models.catalog import check_name
+    from talkalike.workspace.cards import check_name
 
     try:
         return check_name(name)

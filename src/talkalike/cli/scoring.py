@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from talkalike.evaluation.likeness import Arm, LikenessReport, LikenessSettings, Material
     from talkalike.examples.dataset import ExampleSet
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 _LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
 
@@ -159,7 +159,7 @@ def _fingerprint(folder: Path) -> str:
 
 def _write(folder: Path, report: LikenessReport) -> Path:
     from talkalike.evaluation.report_html import report_html
-    from talkalike.models.catalog import write_atomically
+    from talkalike.workspace.files import write_atomically
 
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder_name([report.author])

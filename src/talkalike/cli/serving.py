@@ -18,7 +18,7 @@ from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, f
 from talkalike.errors import UserError
 
 if TYPE_CHECKING:
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 
 def serve(  # signature: typer

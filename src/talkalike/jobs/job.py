@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.jobs.files import mapping_of, read_json, text_of, write_json
 from talkalike.jobs.keeper import JOB, LOG, STOP
 from talkalike.jobs.process import environment, runs
+from talkalike.workspace.files import mapping_of, read_json, text_of, write_json
 
 START_SECONDS = 20.0  # a keeper that has not spoken by then is gone
 TAIL_BYTES = 16_384

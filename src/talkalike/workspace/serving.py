@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 
 from talkalike.errors import UserError
-from talkalike.models.catalog import Catalog, write_atomically
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.files import read_json, write_json
 
 SERVING_FILE = "serving.json"
 
 
 def serving_model(root: Path) -> str | None:
     """The model that was promoted in the catalog at `root`; None where none was, or it is not there any more."""
-    try:
-        marked = json.loads((root / SERVING_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    name = marked.get("model") if isinstance(marked, dict) else None
+    name = (read_json(root / SERVING_FILE) or {}).get("model")
     return name if isinstance(name, str) and Catalog(root).exists(name) else None
 
 
@@ -33,4 +29,4 @@ def promote(root: Path, name: str, by: str) -> None:
         )
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     marked = {"model": name, "by": by, "at": at, "before": serving_model(root)}
-    write_atomically(root / SERVING_FILE, json.dumps(marked, indent=2, ensure_ascii=False) + "\n")
+    write_json(root / SERVING_FILE, marked)

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from talkalike.errors import UserError
-from talkalike.models.adapters import Trainable, disk_errors
+from talkalike.workspace.curves import METRICS
+from talkalike.workspace.files import read_json, write_atomically, write_json
+from talkalike.workspace.replies import REPLIES
 
+RUN = "run.json"
+LOCK = ".training.lock"
+UNFINISHED = frozenset({"running", "stopped", "failed"})  # states from which a training can go on
 _STATE = "state.json"
 
 
@@ -39,12 +40,12 @@ class RunFolder:
     @property
     def metrics_file(self) -> Path:
         """One JSON object a line: steps and evaluations, in order."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def replies_file(self) -> Path:
         """One JSON object a line: a step, and what was replied after it in moments that are always the same."""
-        return self.path / "replies.jsonl"
+        return self.path / REPLIES
 
     @property
     def samples_file(self) -> Path:
@@ -54,17 +55,11 @@ class RunFolder:
     def describe(self, about: Mapping[str, Any]) -> None:
         """Writes what was asked and how it stands; replaces what was written before."""
         self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / ".run.json.tmp"
-        temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(self.path / "run.json")
+        write_json(self.path / RUN, about)
 
     def description(self) -> dict[str, Any]:
         """What `describe` wrote last; empty where there is nothing readable."""
-        try:
-            described = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return described if isinstance(described, dict) else {}
+        return read_json(self.path / RUN) or {}
 
     def record(self, **values: object) -> None:
         """Appends one line to the metrics."""
@@ -91,49 +86,35 @@ class RunFolder:
         for file in (self.metrics_file, self.replies_file, self.samples_file):
             kept = [line for line in _lines(file) if line.get("step", 0) <= step]
             if file.is_file():
-                temporary = file.with_suffix(".tmp")
-                temporary.write_text("".join(_as_line(line) for line in kept), encoding="utf-8")
-                temporary.replace(file)
+                write_atomically(file, "".join(_as_line(line) for line in kept))
 
-    def save_best(self, tensors: Mapping[str, Tensor]) -> None:
-        """Keeps the trained tensors with the lowest held-out loss so far."""
-        temporary = self.path / ".best.tmp"
-        with disk_errors():
-            save_file(dict(tensors), temporary)
-        temporary.replace(self.path / "best.safetensors")
+    @property
+    def best_file(self) -> Path:
+        """The trained tensors with the lowest held-out loss so far."""
+        return self.path / "best.safetensors"
 
-    def best(self) -> dict[str, Tensor] | None:
-        """The tensors that `save_best` kept."""
-        file = self.path / "best.safetensors"
-        return load_file(file) if file.is_file() else None
-
-    def save_checkpoint(self, trainable: Trainable, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-        """Writes all that a resumed training needs; older checkpoints go once this one is complete."""
-        folder = self.path / f"checkpoint-{int(state['step']):08d}"
+    def new_checkpoint(self, step: int) -> Path:
+        """An empty folder for the checkpoint after this step; it counts once `complete_checkpoint` was called."""
+        folder = self.path / f"checkpoint-{step:08d}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        with disk_errors():
-            save_file(checkpoint_tensors(trainable, optimizer), folder / "tensors.safetensors")
-        with (folder / _STATE).open("w", encoding="utf-8") as file:
-            json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        return folder
+
+    def complete_checkpoint(self, folder: Path, state: Mapping[str, Any]) -> None:
+        """Writes the state, which makes a checkpoint of the folder; older ones go."""
+        write_json(folder / _STATE, state)
         for other in self.path.glob("checkpoint-*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)
 
-    def load_checkpoint(self, trainable: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Restores the newest complete checkpoint and returns its state; None if there is none."""
-        complete = sorted(path.parent for path in self.path.glob(f"checkpoint-*/{_STATE}"))
-        if not complete:
-            return None
-        restore_tensors(trainable, optimizer, load_file(complete[-1] / "tensors.safetensors"))
-        state: dict[str, Any] = json.loads((complete[-1] / _STATE).read_text(encoding="utf-8"))
-        return state
+    def newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest complete checkpoint with its state; None where there is none."""
+        complete = sorted(path for path in self.path.glob(f"checkpoint-*/{_STATE}"))
+        return (complete[-1].parent, json.loads(complete[-1].read_text(encoding="utf-8"))) if complete else None
 
     def drop_checkpoints(self) -> None:
         """Frees the space of a finished training."""
-        for path in (*self.path.glob("checkpoint-*"), self.path / "best.safetensors"):
+        for path in (*self.path.glob("checkpoint-*"), self.best_file):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -142,10 +123,10 @@ def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
 
     Runs of other kinds (`kind` in their description) are resumed by the commands that began them.
     """
-    for path in sorted(runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+    for path in sorted(runs.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True):
         run = RunFolder(path.parent)
         about = run.description()
-        unfinished = about.get("state") in {"running", "stopped", "failed"} and "kind" not in about
+        unfinished = about.get("state") in UNFINISHED and "kind" not in about
         if unfinished and model in {None, about.get("model")}:
             return run
     what = f"of '{model}' " if model else ""
@@ -156,7 +137,7 @@ def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
 def only_training(runs: Path) -> Iterator[None]:
     """Holds the workspace's training lock; UserError if another training has it. Freed by the system after a crash."""
     runs.mkdir(parents=True, exist_ok=True)
-    with (runs / ".training.lock").open("a+", encoding="utf-8") as lock:
+    with (runs / LOCK).open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -189,29 +170,3 @@ def _lines(file: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             lines.append(json.loads(line))
     return lines
-
-
-def checkpoint_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Trained tensors and Adam's state, flat by name (safetensors, so that nothing foreign is unpickled)."""
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in trainable.parameters.items():
-        tensors[f"value/{name}"] = parameter.detach().cpu().contiguous()
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = value.detach().cpu().contiguous()
-    return tensors
-
-
-def restore_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `checkpoint_tensors`."""
-    for name, parameter in trainable.parameters.items():
-        parameter.data.copy_(tensors[f"value/{name}"])
-    for label, tensor in tensors.items():
-        key, _, name = label.partition("/")
-        if key != "value":
-            parameter = trainable.parameters[name]
-            # Adam counts steps on the CPU unless fused on a GPU, where the count lives beside the weights.
-            optimizer.state[parameter][key] = tensor.to(parameter.device if tensor.ndim or _fused(optimizer) else "cpu")
-
-
-def _fused(optimizer: torch.optim.Optimizer) -> bool:
-    return bool(optimizer.param_groups[0].get("fused"))
