@@ -29,12 +29,12 @@ from talkalike.cli.moments import ModelArm, answers, choose_moments, examples_of
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
-from talkalike.models.catalog import Card
 from talkalike.store.judging import items, judgements, judges, pairs, serving
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.judging.statistics import wilson
 from talkalike.store.store import Store, open_store
+from talkalike.workspace.cards import Card
 
 SPEAKER = "Juno Marwick"
 PERSONAL = re.compile(r"\b(i|i'm|im|ill|ive|id|my|me|you|u|ur|your|youre)\b")

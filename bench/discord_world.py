@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from talkalike.local_discord.model import Channel
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
+from local_discord.model import Channel
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 
 CHANNELS_PER_SERVER = 250  # Discord's own limit is 500
 LINES = (

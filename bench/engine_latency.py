@@ -25,8 +25,8 @@ import torch
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 
 LINES = [
     "did you manage to get the sound working on the new kernel?",

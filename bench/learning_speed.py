@@ -29,10 +29,10 @@ from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.examples.prepare import PrepareSettings, Target, prepare
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_network
 from talkalike.training.loop import LoopSettings, Progress, make_optimizer, mean_loss, training_steps
 from talkalike.training.sft import LEARNING_RATES
+from talkalike.workspace.cards import Catalog
 
 BASE = "smollm2-135m-instruct"
 RANK = 16

@@ -28,8 +28,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from talkalike.models.catalog import Card, Catalog
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TELLER, LISTENER = "Teller", "Listener"

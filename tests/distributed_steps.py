@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from talkalike.examples.dataset import ExampleSet
-from talkalike.models.catalog import Catalog
 from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
+from talkalike.workspace.cards import Catalog
 from test_training import CPU, LOOP, trainable_tiny
 
 if __name__ == "__main__":

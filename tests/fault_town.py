@@ -12,6 +12,7 @@ from typing import Any
 import discord
 
 from discord_world import is_word
+from local_discord.model import Bot, Channel, Interaction, Message
 from local_discord_bots import Town, until
 from talkalike.chat.engines import Engines, OpenEngines, Voice
 from talkalike.chat.permissions import Access, Rule, Subject
@@ -19,7 +20,6 @@ from talkalike.discord_bot.bot import Double, ShardedDouble
 from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.local_discord.model import Bot, Channel, Interaction, Message
 from talkalike.store import replies, rules
 from talkalike.store.replies import ReplyRow
 from talkalike.store.store import Store

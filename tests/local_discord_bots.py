@@ -12,9 +12,9 @@ import discord
 import yarl
 from discord import app_commands
 
-from talkalike.local_discord.model import Bot, Channel, Server, User
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
+from local_discord.model import Bot, Channel, Server, User
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 
 PATIENCE = 10.0  # seconds; only ever used up by a failing test
 

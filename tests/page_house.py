@@ -10,9 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from browser import open_browser
-from talkalike.local_discord.model import Channel, Server, User
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
+from local_discord.model import Channel, Server, User
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 
 
 @dataclass(slots=True, kw_only=True)

@@ -168,8 +168,8 @@ async def test_through_the_api() -> None:
 async def test_a_tiny_model_with_a_reward(tmp_path: Path) -> None:
     """The real engine: the first candidate is the reply without best of n, and the best is no worse by the reward."""
     from talkalike.engine.local import LocalEngine
-    from talkalike.models.catalog import Catalog
     from talkalike.models.load import load_for_inference
+    from talkalike.workspace.cards import Catalog
     from tiny_model import build_tiny_llama
 
     loaded = load_for_inference(build_tiny_llama(tmp_path / "tiny"), catalog=Catalog(tmp_path), dtype="float32")

@@ -19,11 +19,11 @@ from talkalike.cli.privacy import owner_only
 from talkalike.cli.talking import chat
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
-from talkalike.models.catalog import Card, Catalog
 from talkalike.store.judging import ai_labels, exchange, judgements, summaries
 from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.lines import from_line
 from talkalike.store.store import open_store
+from talkalike.workspace.cards import Card, Catalog
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
 from tiny_model import build_tiny_llama

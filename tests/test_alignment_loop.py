@@ -23,13 +23,13 @@ from talkalike.cli.moments import ModelArm, answers, choose_moments
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
-from talkalike.models.catalog import Catalog
-from talkalike.models.serving import serving_model
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.store import open_store
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.run_folder import RunFolder
+from talkalike.workspace.serving import serving_model
 
 SETTINGS = """[model]
 base = "tiny"

@@ -38,11 +38,11 @@ from talkalike.alignment.preference_training import (
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_for_inference
 from talkalike.models.roles import Roles
 from talkalike.store.judging.judgement_values import Choice
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import disturb, double
 from tiny_model import build_tiny_llama
 

@@ -28,13 +28,13 @@ from talkalike.cli.secrets import database_url
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
-from talkalike.models.catalog import Card, Catalog
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.store import open_store
-from talkalike.training.run_folder import RunFolder
 from talkalike.website.trainings.service import Alignment
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import double
 from tiny_model import build_tiny_llama
 

@@ -27,12 +27,12 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_replies
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_for_inference
 from talkalike.models.packed import target_logprobs
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
 from tiny_model import build_tiny_llama, byte_level_tokenizer

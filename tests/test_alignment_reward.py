@@ -24,11 +24,11 @@ from talkalike.alignment.values import Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.adapters import AdapterSettings
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
 from talkalike.store.judging.judgement_values import Choice, Kind, Scale
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import disturb
 from tiny_model import build_tiny_llama, build_tiny_t5
 

@@ -16,7 +16,7 @@ from talkalike.alignment.rule_reward import read_rule_reward
 from talkalike.alignment.sentiment import ClassifierReward, SentimentReward
 from talkalike.alignment.values import Reward, Sample, checked_scores
 from talkalike.errors import UserError
-from talkalike.models.catalog import Card, Catalog
+from talkalike.workspace.cards import Card, Catalog
 from tiny_model import byte_level_tokenizer
 
 torch.set_num_threads(1)

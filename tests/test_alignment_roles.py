@@ -14,9 +14,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from talkalike.errors import UserError
 from talkalike.models.adapters import AdapterSettings, make_trainable, save_trained
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
 from talkalike.models.roles import Roles
+from talkalike.workspace.cards import Card, Catalog
 from tiny_model import build_tiny_llama, build_tiny_t5, byte_level_tokenizer
 
 CPU = torch.device("cpu")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from command_line import Done, succeed, talkalike
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 from talkalike.cli.secrets import discord_token, keep_token
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from exports import said, thread, write_thread
 from talkalike.cli.examples import show_examples
 from talkalike.cli.workspace import FICTIONAL_FILE
 from talkalike.examples.dataset import ExampleSet
-from talkalike.models.catalog import Card, Catalog
 from talkalike.settings import default_toml
+from talkalike.workspace.cards import Card, Catalog
 
 
 @pytest.fixture(scope="module")

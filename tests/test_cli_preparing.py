@@ -17,7 +17,7 @@ from talkalike.chats.platform_lines import KNOWN
 from talkalike.cli.scoring import report_name
 from talkalike.cli.workspace import folder_name
 from talkalike.examples.dataset import ExampleSet
-from talkalike.models.catalog import check_name
+from talkalike.workspace.cards import check_name
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from command_line import succeed, talkalike
 from talkalike.cli import doctor_checks
 from talkalike.cli.main import ORDER
 from talkalike.cli.output import counted, day, duration, number, percent, plain, progress, shown, size
-from talkalike.models.catalog import Card, Catalog
+from talkalike.workspace.cards import Card, Catalog
 
 HEAVY = ["torch", "transformers", "pyarrow", "numpy", "pydantic", "tokenizers", "rich", "httpx", "matplotlib"]
 

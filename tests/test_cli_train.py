@@ -27,9 +27,9 @@ from talkalike.cli.training_screen import sparkline
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
-from talkalike.models.catalog import Catalog
-from talkalike.training.run_folder import RunFolder, only_training
 from talkalike.website.trainings.service import Recipe
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.run_folder import RunFolder, only_training
 from tiny_model import build_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,9 +13,9 @@ import pytest
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import EMBEDDED_NAME, Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import target_logprobs
+from talkalike.workspace.cards import EMBEDDED_NAME, Catalog
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 

@@ -18,14 +18,14 @@ import psutil
 import pytest
 
 from fault_town import CHILD, VOICE, Home, child, echo, online
+from local_discord import payloads
+from local_discord.permissions import Permission
 from local_discord_bots import town_open, until
 from talkalike.chat.engines import OpenEngines
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import TalkalikeError
-from talkalike.local_discord import payloads
-from talkalike.local_discord.permissions import Permission
 from talkalike.store import replies
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import open_store

@@ -13,6 +13,7 @@ import pytest
 
 from discord_commands import stage
 from fault_town import Home, echo, online
+from local_discord.permissions import Permission
 from local_discord_bots import town_open, until
 from talkalike.chat.limits import Used
 from talkalike.chat.permissions import Access, Rule, Subject
@@ -20,7 +21,6 @@ from talkalike.discord_bot.rights import RIGHTS, missing
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.examples.reactions import SIGN
-from talkalike.local_discord.permissions import Permission
 from talkalike.store import rules, usage
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import open_store

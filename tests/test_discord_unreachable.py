@@ -16,13 +16,13 @@ import pytest
 
 import talkalike.discord_bot
 from fault_town import Home, online
+from local_discord.faults import Faults
+from local_discord.model import Message
 from local_discord_bots import town_open
 from talkalike.chat.permissions import Level, Rule, Subject
 from talkalike.discord_bot import asking
 from talkalike.discord_bot.asking import Patience, UnreadError, ask
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.local_discord.faults import Faults
-from talkalike.local_discord.model import Message
 from talkalike.store import rules
 from talkalike.store.store import open_store
 

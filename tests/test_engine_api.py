@@ -27,9 +27,9 @@ from talkalike.engine.remote import RemoteEngine
 from talkalike.engine.server import create_app
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_for_inference
 from talkalike.settings import load_settings
+from talkalike.workspace.cards import Catalog
 from tiny_model import MARKERS, SENTENCES, build_tiny_llama, byte_level_tokenizer, unigram_tokenizer
 
 HELLO = [{"role": "user", "content": "hey"}]

@@ -14,8 +14,8 @@ from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama, build_tiny_t5
 
 GREEDY = Sampling(temperature=0.0, max_tokens=24)

@@ -25,8 +25,8 @@ from talkalike.engine.server import create_app, listen
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 ASKED = [

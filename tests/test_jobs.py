@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from talkalike.errors import UserError
-from talkalike.jobs import cards, job, metrics, process, runs
+from talkalike.jobs import job, process, runs
 from talkalike.jobs.job import Job, State
+from talkalike.workspace import curves as metrics
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.example_sets import example_sets
 from trainings_workspace import add_card, add_examples, add_run, write
 
 WAIT = "import time; print('ready', flush=True); time.sleep(600)"
@@ -309,14 +312,14 @@ def test_cards_and_examples_are_read_and_damaged_ones_named(tmp_path: Path) -> N
     write(tmp_path / "models" / "moved" / "card.json", {"name": "other"})
     (tmp_path / "models" / "broken").mkdir()
     (tmp_path / "models" / "broken" / "card.json").write_text("{")
-    found = {card.name: card for card in cards.cards(tmp_path / "models")}
+    found = {card.name: card for card in Catalog(tmp_path / "models").cards()}
     assert set(found) == {"tiny", "mira-1", "odd"} and found["odd"].parents == ()
     assert found["mira-1"].base == "tiny" and found["mira-1"].likeness is not None
     assert found["mira-1"].likeness.value == 0.5
-    assert cards.damaged(tmp_path / "models") == ("broken", "moved")
+    assert Catalog(tmp_path / "models").damaged() == ["broken", "moved"]
     add_examples(tmp_path, "one")
     add_examples(tmp_path, "two", base="other")
-    assert {one.name: (one.base, one.learned) for one in cards.example_sets(tmp_path / "examples")} == {
+    assert {one.name: (one.base, one.learned) for one in example_sets(tmp_path / "examples")} == {
         "one": ("tiny", 1234),
         "two": ("other", 1234),
     }

@@ -16,8 +16,8 @@ from talkalike.evaluation.bits import BitsReport, BitsSettings, compare_bits, wi
 from talkalike.evaluation.intervals import Estimate
 from talkalike.examples.heldout import Reply
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 Answer = Callable[[random.Random, str, str], str]  # to a question, by a speaker

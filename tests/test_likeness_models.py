@@ -24,8 +24,8 @@ from talkalike.evaluation.generate import Generated, GenerationSettings, generat
 from talkalike.examples.heldout import Reply
 from talkalike.examples.reactions import reaction_turn
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 

@@ -32,8 +32,8 @@ from talkalike.examples.copies import Copy
 from talkalike.examples.heldout import Reply, Said
 from talkalike.examples.reactions import SIGN, emoji_of, reaction_turn
 from talkalike.examples.render import Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 SETTINGS = LikenessSettings(

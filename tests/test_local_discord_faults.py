@@ -10,8 +10,8 @@ import aiohttp
 import discord
 import pytest
 
+from local_discord.permissions import EVERYONE_DEFAULT, Permission
 from local_discord_bots import Probe, Town, running, town_open, until
-from talkalike.local_discord.permissions import EVERYONE_DEFAULT, Permission
 
 POST = "POST /channels/*/messages"
 

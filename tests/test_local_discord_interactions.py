@@ -11,9 +11,9 @@ import discord
 import pytest
 from discord import app_commands
 
+from local_discord.errors import DiscordError
+from local_discord.model import Interaction
 from local_discord_bots import Probe, Town, running, town_open, until
-from talkalike.local_discord.errors import DiscordError
-from talkalike.local_discord.model import Interaction
 
 Context = discord.Interaction[Probe]
 
@@ -351,7 +351,7 @@ async def test_a_token_lives_for_fifteen_minutes(town: Town, probe: Probe) -> No
 async def test_an_interaction_gone_unanswered_gives_no_suggestions(
     town: Town, probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talkalike.local_discord.world_interactions.FIRST_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("local_discord.world_interactions.FIRST_ANSWER_SECONDS", 0.05)
     town.world.faults.delay("POST /interactions/*/callback", 0.3)
     choices = await town.world.autocomplete(
         town.anna.id, town.general.id, named(town, "options"), {"text": "a"}, "text"

@@ -10,9 +10,9 @@ import discord
 import pytest
 from PIL import Image
 
+from local_discord.errors import DiscordError
+from local_discord.permissions import Permission
 from local_discord_bots import Probe, Town, running, town_open, until
-from talkalike.local_discord.errors import DiscordError
-from talkalike.local_discord.permissions import Permission
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_discord import files, mentions
+from local_discord.clock import Clock, Snowflakes, seconds_of
+from local_discord.model import Channel, Overwrite
+from local_discord.permissions import Permission
 from local_discord_bots import Probe, Town, running, town_open
-from talkalike.local_discord import files, mentions
-from talkalike.local_discord.clock import Clock, Snowflakes, seconds_of
-from talkalike.local_discord.model import Channel, Overwrite
-from talkalike.local_discord.permissions import Permission
 
 _LOOKED_AT = (
     Permission.VIEW_CHANNEL

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 from talkalike.engine.listening import address_of, open_socket
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.engine.server import listen, serve
 from talkalike.errors import UserError
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
 from talkalike.settings import load_settings
 
 pytest_plugins = ("website_site",)

@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
-from talkalike.models.catalog import Catalog
+from talkalike.models.attention import _attend_in_blocks
 from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import (
     PACKED_ATTENTION,
-    _attend_in_blocks,
     _attend_within_documents,
     pack,
     target_logits,
     target_logprobs,
 )
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 CPU = torch.device("cpu")
@@ -160,7 +160,7 @@ def test_attention_in_blocks_is_attention(length: int) -> None:
     exact = [torch.randn(1, 2, length, 16, requires_grad=True) for _ in range(3)]
     rounded = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
     expected = F.scaled_dot_product_attention(*exact, is_causal=True)
-    found = _attend_in_blocks(*rounded, None)
+    found = _attend_in_blocks(*rounded, 16**-0.5)
     torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
     weights = torch.randn_like(expected)
     (expected * weights).sum().backward()
@@ -168,9 +168,9 @@ def test_attention_in_blocks_is_attention(length: int) -> None:
     for one, other in zip(rounded, exact, strict=True):
         difference = (one.grad.float() - other.grad).norm() / other.grad.norm()
         assert difference < 0.02
-    again = _attend_in_blocks(*rounded, None)
+    again = _attend_in_blocks(*rounded, 16**-0.5)
     rounded[1].data[:, :, -1] += 1  # the last key: only the last query may notice
-    assert torch.equal(_attend_in_blocks(*rounded, None)[:, :, :-1], again[:, :, :-1])
+    assert torch.equal(_attend_in_blocks(*rounded, 16**-0.5)[:, :, :-1], again[:, :, :-1])
 
 
 def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) -> None:
@@ -183,7 +183,10 @@ def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) ->
         )
     halves = [
         _attend_in_blocks(
-            query_BHTD[:, :, part].bfloat16(), key_BHTD[:, :, part].bfloat16(), value_BHTD[:, :, part].bfloat16(), None
+            query_BHTD[:, :, part].bfloat16(),
+            key_BHTD[:, :, part].bfloat16(),
+            value_BHTD[:, :, part].bfloat16(),
+            16**-0.5,
         )
         for part in (slice(0, 25), slice(25, 40))
     ]

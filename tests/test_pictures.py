@@ -19,13 +19,13 @@ import picture_world as world
 from browser import open_browser
 from chat_script import ScriptedWords
 from fault_town import Home, online
+from local_discord.model import Bot
+from local_discord.server import LocalDiscord
+from local_discord.world import World
 from local_discord_bots import Town
 from pictures import picture
 from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.cli.discord_room import furnish
-from talkalike.local_discord.model import Bot
-from talkalike.local_discord.server import LocalDiscord
-from talkalike.local_discord.world import World
 from talkalike.store.judging import judges
 from talkalike.store.store import Store
 from website_owner import OwnersVisit, owner_visits

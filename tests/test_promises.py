@@ -255,7 +255,7 @@ def test_who_stops_a_blind_test_keeps_what_they_answered(guest: Callable[[str], 
 
 def test_the_stand_in_for_discord_asks_nobody_else() -> None:
     """Its page names no address of another computer, and a browser would not follow one."""
-    from talkalike.local_discord import page
+    from local_discord import page
 
     names = {"http://www.w3.org/2000/svg"}  # what a drawing is, and no address that anybody asks
     for file in (PACKAGE / "local_discord" / "static").iterdir():

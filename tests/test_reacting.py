@@ -26,8 +26,8 @@ from talkalike.engine.server import create_app
 from talkalike.errors import TalkalikeError
 from talkalike.examples.reactions import SIGN, emoji_of, plain, reaction_turn
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_for_inference
+from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 # What a model may write: anything, and often the sign itself in every place.

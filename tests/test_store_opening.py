@@ -86,6 +86,29 @@ def test_processes_that_open_a_new_database_at_once_all_succeed(database_url: st
         assert len(applied) == len(set(applied)) >= 1
 
 
+def test_states_of_replies_from_before_have_the_names_of_today(store: Store) -> None:
+    """Replies on the website were "stopped" and "broken" where those on Discord were "cancelled" and "lost"."""
+    from django.core.management import call_command
+
+    states = ("writing", "done", "stopped", "broken", "stopped")
+    store.call(call_command, "migrate", "store", "0004", verbosity=0)
+    store.call(
+        sql,
+        "INSERT INTO store_webconversation (owner, title, name, model, options, head, version, made_at, changed_at)"
+        " VALUES ('anna', '', '', '', '{}', 0, 0, '2026-01-01', '2026-01-01')",
+    )
+    for state in states:
+        store.call(
+            sql,
+            "INSERT INTO store_webmessage (conversation_id, kind, text, parts, state, model, speaker, sampling, seen,"
+            " tokens, seconds, problem, token, at) SELECT id, 'reply', '', '[]', '" + state + "', '', '', '{}', '{}',"
+            " 0, 0, '', '', '2026-01-01' FROM store_webconversation",
+        )
+    store.call(call_command, "migrate", "store", verbosity=0)
+    found = store.call(sql, "SELECT state FROM store_webmessage ORDER BY id")
+    assert [state for (state,) in found] == ["writing", "done", "cancelled", "lost", "cancelled"]
+
+
 def test_a_database_of_a_newer_talkalike_is_refused(database_url: str) -> None:
     with open_store(database_url) as store:
         store.call(

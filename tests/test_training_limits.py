@@ -16,13 +16,13 @@ from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_for_inference
 from talkalike.models.packed import target_logprobs
 from talkalike.training import loop
 from talkalike.training.loop import Progress, make_accelerator, mean_loss
-from talkalike.training.run_folder import RunFolder
 from talkalike.training.sft import Evaluated, Finished, Started, train
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.run_folder import RunFolder
 from test_examples import ANNA, BOB, Chats, prepared
 from test_training import CPU, LOOP, config, events, run_loop, some_examples, steps_of, tiny_catalog, trainable_tiny
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from talkalike.errors import UserError
-from talkalike.jobs import cards, files, job, runs
-from talkalike.models.serving import promote, serving_model
+from talkalike.jobs import job, runs
 from talkalike.website.services import Services
 from talkalike.website.trainings import lineage
 from talkalike.website.trainings.service import Alignment
+from talkalike.workspace import files
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.serving import promote, serving_model
 from trainings_workspace import FakeTrainings, add_card, add_examples, add_run, fill
 from website_judging import MODELS, make_batch, vote
 
@@ -344,7 +346,7 @@ def test_the_tree_holds_every_model_once(tmp_path: Path) -> None:
     add_card(tmp_path, "circle-b", parents=("circle-a",))
     add_card(tmp_path, "self", parents=("self",))
     add_card(tmp_path, "lost", parents=("gone",))
-    nodes = lineage.tree(cards.cards(tmp_path / "models"))
+    nodes = lineage.tree(Catalog(tmp_path / "models").cards())
     placed = {node.name: (node.depth, nodes[node.above].name if node.above is not None else None) for node in nodes}
     assert len(nodes) == 8 == len(placed)
     assert (placed["base"], placed["one"], placed["two"]) == ((0, None), (1, "base"), (2, "one"))

@@ -13,8 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from talkalike.alignment.values import Reward, Sample, checked_scores
-from talkalike.engine.protocol import Engine, Finish, Piece, Prompt, Sampling
-from talkalike.errors import TalkalikeError, UserError
+from talkalike.engine.collecting import Collected, collect
+from talkalike.engine.protocol import Engine, Piece, Prompt, Sampling
+from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 
@@ -26,21 +27,13 @@ _SEEDS = 2**32
 class Candidate:
     """A whole reply and what it is worth; NaN before it was judged."""
 
-    pieces: tuple[Piece, ...]
+    reply: Collected
     value: float = math.nan
 
     @property
     def text(self) -> str:
         """Its messages, joined by line breaks, as they are shown."""
-        messages = [""] * (self.pieces[-1].message + 1)
-        for piece in self.pieces:
-            messages[piece.message] += piece.text
-        return "\n".join(plain(message) for message in messages)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens written for it, those of replies it was chosen over included."""
-        return sum(len(piece.token_ids) + piece.discarded for piece in self.pieces)
+        return "\n".join(plain(message) for message in self.reply.messages)
 
 
 class BestOfEngine:
@@ -88,11 +81,9 @@ class BestOfEngine:
                 hint="Name a reward in talkalike.toml (chat.reward) or with --reward, or set best_of to 1.",
             )
         candidates = await self._written(prompt, one, count)
-        if any(candidate.pieces[-1].finish is Finish.CANCELLED for candidate in candidates):
-            yield Piece(text="", finish=Finish.CANCELLED)
-            return
-        best = max(await self._judged(self._reward, prompt, candidates), key=lambda candidate: candidate.value)
-        vain = sum(candidate.tokens for candidate in candidates) - best.tokens
+        judged = await self._judged(self._reward, prompt, candidates)
+        best = max(judged, key=lambda candidate: candidate.value).reply
+        vain = sum(candidate.reply.tokens for candidate in candidates) - best.tokens
         for piece in best.pieces[:-1]:
             yield piece
         yield replace(best.pieces[-1], discarded=best.pieces[-1].discarded + vain)
@@ -109,12 +100,12 @@ class BestOfEngine:
             seed = None if sampling.seed is None else (sampling.seed + number) % _SEEDS
             conversation = prompt.conversation if number == 0 else ""  # its memory serves one at a time
             async with turns:
-                stream = self._engine.stream(
+                reply = await collect(
+                    self._engine,
                     replace(prompt, conversation=conversation),
                     replace(sampling, seed=seed if number else sampling.seed),
                 )
-                async with aclosing(stream) as pieces:
-                    return Candidate(pieces=tuple([piece async for piece in pieces]))
+            return Candidate(reply=reply)
 
         tasks = [asyncio.create_task(write(number)) for number in range(count)]
         try:
@@ -126,8 +117,6 @@ class BestOfEngine:
 
     async def _judged(self, reward: Reward, prompt: Prompt, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The candidates with their values; equal texts are judged once."""
-        if not all(candidate.pieces and candidate.pieces[-1].finish for candidate in candidates):
-            raise TalkalikeError("A reply broke off before its end.", hint="Ask again.")
         texts = list(dict.fromkeys(candidate.text for candidate in candidates))
         samples = [
             Sample(prompt_ids=(), reply_ids=(), text=text, prompt_turns=prompt.turns, speaker=prompt.speaker)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from talkalike.alignment.judge import JUDGE, ScoringEngine, conversation, fitting, judge, judge_name, quoted
 from talkalike.alignment.judge_rules import Rule
+from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt, Sampling
-from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Turn
 from talkalike.store.judging.judgement_values import CorrectionRecord, JudgedReply, Kind
 from talkalike.store.judging.judgement_values import Turn as Said
@@ -86,14 +85,8 @@ async def _answer(engine: Engine, reply: JudgedReply, parts: Sequence[str], samp
         return (Turn("system", _TASK), Turn("user", "\n\n".join(told)))
 
     prompt = Prompt(turns=fitting(engine, reply.context, made, room=sampling.max_tokens), speaker=JUDGE)
-    text, finish = "", None
-    async with aclosing(engine.stream(prompt, replace(sampling, max_messages=1))) as pieces:
-        async for piece in pieces:
-            text += piece.text
-            finish = piece.finish
-    if finish is None:
-        raise TalkalikeError("The answer broke off before its end.", hint="Try again.")
-    lines = [line.removeprefix("> ").strip() for line in text.split("\n")]
+    answer = await collect(engine, prompt, replace(sampling, max_messages=1))
+    lines = [line.removeprefix("> ").strip() for line in answer.messages[0].split("\n")]
     return "\n".join(line for line in lines if line)
 
 

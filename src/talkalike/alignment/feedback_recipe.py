@@ -17,10 +17,11 @@ from torch import nn
 from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, Objective, feedback_steps
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.models.adapters import Trainable
-from talkalike.models.catalog import Card
+from talkalike.training import checkpoints
 from talkalike.training.loop import Progress
 from talkalike.training.memory import memory_told
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card
+from talkalike.workspace.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class FeedbackRecipe(ABC):
         if not self.accelerator.is_main_process:
             return
         state = {**dataclasses.asdict(self.progress), "evaluated": self.evaluated}
-        self.run.save_checkpoint(self.trainable, self.optimizer, state)
+        checkpoints.save_checkpoint(self.run, self.trainable, self.optimizer, state)
 
     def resume(self, digest: str) -> None:
         """Goes on from the newest checkpoint. Raises UserError if the judgements are not those it began with."""
@@ -96,7 +97,7 @@ class FeedbackRecipe(ABC):
                 "The judgements are not those this training began with.",
                 hint="Resume with the same file, or start a new training.",
             )
-        state = self.run.load_checkpoint(self.trainable, self.optimizer)
+        state = checkpoints.load_checkpoint(self.run, self.trainable, self.optimizer)
         if state is not None:
             self.evaluated = state.pop("evaluated")
             self.progress = Progress(**state)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 
 from talkalike.alignment.judge import ScoringEngine, Verdict, judge
@@ -19,8 +18,9 @@ from talkalike.alignment.judge_agreement import (
 )
 from talkalike.alignment.judge_rules import Rule
 from talkalike.alignment.prompts import Prompt as Wanted
-from talkalike.engine.protocol import ContextTooLongError, Engine, Finish, Prompt, Sampling
-from talkalike.errors import TalkalikeError, UserError
+from talkalike.engine.collecting import collect
+from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt, Sampling
+from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
 from talkalike.store.judging.judgement_values import Choice, JudgedReply
 
@@ -103,19 +103,11 @@ async def new_pairs(
 
 
 async def _reply(engine: Engine, context: Wanted, sampling: Sampling) -> JudgedReply:
-    texts: dict[int, str] = {}
-    finish = None
-    prompt = Prompt(turns=context.turns, speaker=context.speaker)
-    async with aclosing(engine.stream(prompt, sampling)) as pieces:
-        async for piece in pieces:
-            texts[piece.message] = texts.get(piece.message, "") + piece.text
-            finish = piece.finish
-    if finish in (None, Finish.CANCELLED):
-        raise TalkalikeError("A reply broke off before its end.", hint="Try again.")
+    reply = await collect(engine, Prompt(turns=context.turns, speaker=context.speaker), sampling)
     return JudgedReply(
         context=tuple((turn.speaker, turn.text) for turn in context.turns),
         speaker=context.speaker,
-        messages=tuple(plain(text) for _, text in sorted(texts.items()) if text.strip()),
+        messages=tuple(plain(text) for text in reply.messages if text.strip()),
         model=engine.name,
         sampling=asdict(sampling),
         origin=ORIGIN,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.alignment.judged import Judgements
-from talkalike.models.catalog import write_atomically
+from talkalike.workspace.files import write_atomically
 
 ROUND_FILE = "round.json"
 FINISHED = "finished"

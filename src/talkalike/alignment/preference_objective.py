@@ -7,7 +7,6 @@ in a file that is named after a hash of the reference's weights.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from talkalike.alignment.shared_rows import shared_row_attention, target_logits
 from talkalike.models.adapters import disk_errors
 from talkalike.models.roles import Roles
 from talkalike.training.losses import log_likelihood
+from talkalike.workspace.files import replacing
 
 POLICY = "policy"
 _GOOD, _BAD = 4, 2  # ratings from, and up to, which a reply is good, or bad
@@ -196,10 +196,8 @@ class ReferenceLogprobs:
             "keys": np.frombuffer(b"".join(self.known), dtype=np.uint8).reshape(-1, 32),
             "sums": np.asarray(list(self.known.values()), dtype=np.float32),
         }
-        temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}.tmp")
-        with disk_errors():
+        with disk_errors(), replacing(self.file) as temporary:
             save_file(arrays, temporary)
-        temporary.replace(self.file)
 
 
 def reply_logprobs(roles: Roles, role: str | None, row: ReplyRow) -> Tensor:

@@ -32,10 +32,10 @@ from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, Trainable
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 
 # Of AdamW. TRL: 1e-6 for all weights; adapters of small models take far more (ours, to be tried on your double).
 LEARNING_RATES = {"lora": 5e-5, "last-n": 5e-6, "full": 1e-6}

@@ -28,8 +28,9 @@ from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings, disk_errors
-from talkalike.models.catalog import Catalog, write_atomically
 from talkalike.models.roles import Roles
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.files import write_atomically
 
 FORM_FILE, HEADS_FILE, WEIGHTS_FILE = "reward.json", "heads.safetensors", "weights.safetensors"
 RATINGS = (1.0, 2.0, 3.0, 4.0, 5.0)

@@ -23,10 +23,11 @@ from talkalike.alignment.reward_objective import RewardObjective, scored
 from talkalike.alignment.reward_report import RewardReport, reward_report
 from talkalike.errors import UserError
 from talkalike.models.adapters import AdapterSettings, Trainable
-from talkalike.models.catalog import Card, Catalog, write_atomically
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.files import write_atomically
+from talkalike.workspace.run_folder import RunFolder
 
 # Of AdamW. The head is new in any case; adapters take ten times the rate of whole weights (TRL RewardConfig: 1e-4).
 LEARNING_RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 1e-5}

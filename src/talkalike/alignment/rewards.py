@@ -19,8 +19,8 @@ from talkalike.alignment.values import Reward, Sample
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
-    from talkalike.models.catalog import Catalog
     from talkalike.models.roles import Roles
+    from talkalike.workspace.cards import Catalog
 
 SENTIMENT, PYTHON, CLASSIFIER = "sentiment", "python:", "classifier:"
 KINDS = (

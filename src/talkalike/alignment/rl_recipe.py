@@ -27,11 +27,12 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapters import AdapterSettings
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.roles import Roles
+from talkalike.training import checkpoints
 from talkalike.training.loop import make_accelerator
 from talkalike.training.memory import memory_told
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,16 +143,16 @@ class _Recipe:
         if self.accelerator.is_main_process:
             state = {**dataclasses.asdict(self.progress), "before": self.before}
             if self.learner.safe:
-                self.run.save_best(self.learner.safe)
-            self.run.save_checkpoint(self.learner.trainable, self.learner.optimizer, state)
+                checkpoints.save_best(self.run, self.learner.safe)
+            checkpoints.save_checkpoint(self.run, self.learner.trainable, self.learner.optimizer, state)
 
     def resume(self) -> None:
-        state = self.run.load_checkpoint(self.learner.trainable, self.learner.optimizer)
+        state = checkpoints.load_checkpoint(self.run, self.learner.trainable, self.learner.optimizer)
         if state is None:
             return
         self.before = state.pop("before")
         self.progress = RLProgress(**state)
-        self.learner.safe = self.run.best() or {}
+        self.learner.safe = checkpoints.load_best(self.run) or {}
         if self.accelerator.is_main_process:
             self.run.forget_after(self.progress.step)
 

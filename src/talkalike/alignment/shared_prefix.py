@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from talkalike.models.attention import Limits, attend
 from talkalike.models.packed import PACKED_ATTENTION
 
 SHARED_PREFIX_ATTENTION = "talkalike_shared_prefix"
@@ -99,7 +99,6 @@ def _attend_to_both(  # signature: transformers
     value_BHTD: Tensor,
     attention_mask: Tensor | None,
     *,
-    scaling: float | None = None,
     dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -110,16 +109,14 @@ def _attend_to_both(  # signature: transformers
         memory.keep_prompts(layer, key_BHTD, value_BHTD)
         packed = AttentionInterface()[PACKED_ATTENTION]
         attended: tuple[Tensor, None] = packed(
-            module, query_BHTD, key_BHTD, value_BHTD, None, scaling=scaling, document_lengths=memory.lengths, **options
+            module, query_BHTD, key_BHTD, value_BHTD, None, document_lengths=memory.lengths, **options
         )
         return attended
     key_PGCD, value_PGCD = memory.append(layer, key_BHTD, value_BHTD)
-    return _step(memory, key_PGCD, value_PGCD, query_BHTD, {**options, "scaling": scaling}), None
+    return _step(memory, key_PGCD, value_PGCD, query_BHTD, Limits.of(query_BHTD, options)), None
 
 
-def _step(
-    memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND: Tensor, options: dict[str, Any]
-) -> Tensor:
+def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND: Tensor, limits: Limits) -> Tensor:
     """One token of each of N running replies; returns (1, N, heads, width)."""
     heads, width = query_BHND.shape[1], query_BHND.shape[3]
     prompts, groups, samples = *key_PGCD.shape[:2], memory.samples
@@ -130,13 +127,8 @@ def _step(
         query_NHD = holes.index_copy(0, memory.running_N, query_NHD)
     # heads of a group ask the same keys: (P, groups, heads per group * k, width)
     query_PGQD = query_NHD.reshape(prompts, samples, groups, sharing, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
-    mask_P1QC = memory.mask(heads=sharing, window=options.get("sliding_window"), dtype=query_PGQD.dtype)
-    scale = options["scaling"] if options["scaling"] is not None else width**-0.5
-    if options.get("softcap") is None:
-        attended = F.scaled_dot_product_attention(query_PGQD, key_PGCD, value_PGCD, attn_mask=mask_P1QC, scale=scale)
-    else:
-        scores = options["softcap"] * torch.tanh((query_PGQD * scale) @ key_PGCD.transpose(2, 3) / options["softcap"])
-        attended = (scores + mask_P1QC).softmax(dim=-1) @ value_PGCD
+    mask_P1QC = memory.mask(heads=sharing, window=limits.window, dtype=query_PGQD.dtype)
+    attended = attend(query_PGQD, key_PGCD, value_PGCD, visible=mask_P1QC, limits=limits)
     attended = attended.view(prompts, groups, sharing, samples, width).permute(0, 3, 1, 2, 4)
     attended_NHD = attended.reshape(prompts * samples, heads, width)
     return attended_NHD[memory.running_N][None] if not memory.everybody else attended_NHD[None]

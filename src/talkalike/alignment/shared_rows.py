@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from talkalike.alignment.rollouts import Rollout
+from talkalike.models.attention import Limits, attend_apart, within
 from talkalike.models.forward import attention, logits, states
 
 SHARED_ROW_ATTENTION = "talkalike_shared_row"
@@ -128,40 +128,18 @@ def _attend_to_prompt_and_self(  # signature: transformers
     key_BHTD: Tensor,
     value_BHTD: Tensor,
     attention_mask: Tensor | None,
-    *,
-    scaling: float | None = None,
-    dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention of each prompt with its replies, in transformers' attention interface. No dropout."""
     row: SharedRow = options["row"]
-    groups = query_BHTD.shape[1] // key_BHTD.shape[1]
-    if groups > 1:
-        key_BHTD = key_BHTD.repeat_interleave(groups, dim=1)
-        value_BHTD = value_BHTD.repeat_interleave(groups, dim=1)
-    scale = scaling if scaling is not None else query_BHTD.shape[-1] ** -0.5
-    lengths, window, softcap = list(row.lengths), options.get("sliding_window"), options.get("softcap")
-    # on a CPU in bfloat16 the fused kernel's backward pass is slower than plain products (see models/packed.py)
-    plain = softcap is not None or (query_BHTD.dtype is torch.bfloat16 and query_BHTD.device.type == "cpu")
-    attended = []
-    for query, key, value, position_T, visible_TT in zip(
-        query_BHTD.split(lengths, dim=2),
-        key_BHTD.split(lengths, dim=2),
-        value_BHTD.split(lengths, dim=2),
-        row.positions_T.split(lengths),
-        row.visible,
-        strict=True,
-    ):
-        if window is not None and query.shape[2] > window:
-            visible_TT = visible_TT & (position_T[:, None] - position_T[None, :] < window)
-        if not plain:
-            attended.append(F.scaled_dot_product_attention(query, key, value, attn_mask=visible_TT, scale=scale))
-            continue
-        scores_BHTT = (query * scale) @ key.transpose(2, 3)
-        if softcap is not None:
-            scores_BHTT = softcap * torch.tanh(scores_BHTT / softcap)
-        attended.append(scores_BHTT.masked_fill(~visible_TT, float("-inf")).softmax(dim=-1) @ value)
-    return torch.cat(attended, dim=2).transpose(1, 2), None
+    # the same arithmetic with and without gradients, so that the first update's ratio is exactly 1
+    limits = Limits.of(query_BHTD, options, differentiable=True)
+    visible: Sequence[Tensor] = row.visible
+    if limits.window is not None:
+        positions = row.positions_T.split(list(row.lengths))
+        visible = [seen & within(place, limits.window) for seen, place in zip(row.visible, positions, strict=True)]
+    attended = attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=row.lengths, visible=visible, limits=limits)
+    return attended, None
 
 
 AttentionInterface.register(SHARED_ROW_ATTENTION, _attend_to_prompt_and_self)

@@ -29,6 +29,7 @@ from talkalike.chats.importers.protocol import Part
 from talkalike.chats.merging import MergeReport, collect, identified, merge
 from talkalike.chats.values import Conversation, Message, Person, Platform
 from talkalike.errors import UserError
+from talkalike.workspace.files import replacing
 
 _FOOTER_KEY = b"talkalike"
 _INDEX = "index.json"
@@ -206,22 +207,8 @@ class Archive:
 
 def _replace(path: Path, fill: Any) -> None:
     """Write a whole file so that a reader, or a crash, sees the old one or the new one."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with _plain_words(path.parent):
-        try:
-            with temporary.open("wb") as stream:
-                fill(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with _plain_words(path.parent), replacing(path) as temporary, temporary.open("wb") as stream:
+        fill(stream)
 
 
 @contextmanager

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from talkalike.alignment.judge_rules import Rule
     from talkalike.alignment.judging import Measured
     from talkalike.engine.protocol import Engine
-    from talkalike.models.catalog import Card
     from talkalike.store.judging.judgement_values import AnyRecord, JudgedReply
     from talkalike.store.store import Store
+    from talkalike.workspace.cards import Card
 
 _CONTEXT_TOKENS = 512  # of a context for new pairs
 _CRITIQUE_TOKENS = 128

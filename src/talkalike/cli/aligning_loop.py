@@ -108,7 +108,7 @@ def align_loop(  # signature: typer
 
 def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new: int, quiet: bool) -> Round:
     from talkalike.examples.heldout import load_replies
-    from talkalike.training.run_folder import only_training
+    from talkalike.workspace.run_folder import only_training
 
     present = present_double(opened, model)
     examples = examples_of(opened, present)  # before anything is learned: the candidate will be measured with them
@@ -149,7 +149,7 @@ def _begun(opened: Workspace, options: dict[str, Any], *, present: str, new: int
     """A new round with the judgements as they are now, or the one that was cut off if it had the same."""
     from talkalike.alignment.judged import gather, nothing_to_learn
     from talkalike.alignment.loop_state import Round, fingerprints, rounds, unused
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     known = rounds(opened.runs)
     run = RunFolder(opened.runs / _new_id(opened))

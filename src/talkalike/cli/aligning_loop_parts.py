@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from talkalike.alignment.loop_state import Round
     from talkalike.cli.workspace import Workspace
     from talkalike.models.adapters import AdapterSettings
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 _PROMPT_TOKENS = 192  # of the contexts that are practised on: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
@@ -46,7 +46,7 @@ class Means:
 
 def present_double(opened: Workspace, wanted: str | None) -> Card:
     """The double that is to be made better: the one that is named, else that serves, else made last."""
-    from talkalike.models.serving import serving_model
+    from talkalike.workspace.serving import serving_model
 
     catalog = opened.catalog()
     newest = catalog.newest_double()
@@ -54,14 +54,14 @@ def present_double(opened: Workspace, wanted: str | None) -> Card:
     if name is None:
         raise UserError("There is no double to make better.", hint="Train one first: talkalike train")
     card = catalog.card(name)
-    if card.kind in {"base", "reward"} or not card.speakers:
+    if not card.is_double or not card.speakers:
         raise UserError(f"'{name}' is nobody's double.", hint="Choose a double with --model.")
     return card
 
 
 def free_names(opened: Workspace, present: Card, wanted: str | None) -> tuple[str, str]:
     """Names for the candidate and its reward model."""
-    from talkalike.models.catalog import check_name
+    from talkalike.workspace.cards import check_name
 
     catalog = opened.catalog()
     if wanted is not None and catalog.exists(check_name(wanted)):
@@ -77,7 +77,7 @@ def free_names(opened: Workspace, present: Card, wanted: str | None) -> tuple[st
 
 def keep_serving(opened: Workspace, present: Card) -> None:
     """Marks the present double as the one that serves where nothing is marked: the newest model would serve else."""
-    from talkalike.models.serving import promote, serving_model
+    from talkalike.workspace.serving import promote, serving_model
 
     if serving_model(opened.models) is None:
         newest = opened.catalog().newest_double()
@@ -97,7 +97,7 @@ def learn_taste(means: Means, this: Round) -> bool:
     """Trains the round's reward model; False where it was stopped (and can go on)."""
     from talkalike.alignment.feedback_loop import FeedbackSettings
     from talkalike.alignment.reward_training import RewardConfig, RewardFinished, RewardStarted, train_reward
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     opened, options = means.opened, this.options
     config = RewardConfig(
@@ -136,7 +136,7 @@ def practise(means: Means, this: Round) -> Round:
     from talkalike.alignment.rl_recipe import RLConfig, RLFinished, RLSources, align
     from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
     from talkalike.cli.aligning_rl import watched_steps
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     opened, options, catalog = means.opened, this.options, means.opened.catalog()
     settings = RLSettings(
@@ -195,7 +195,7 @@ def prefer(means: Means, this: Round) -> Round:
         PreferenceStarted,
         align_preferences,
     )
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     opened, options, adapter = means.opened, this.options, means.adapter
     rate = options["lr"] or LEARNING_RATES[adapter.method]

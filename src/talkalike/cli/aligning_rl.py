@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
 _LINE_EVERY = 30.0  # seconds between two lines
@@ -111,7 +111,7 @@ def _run(
 ) -> RLFinished:
     from talkalike.alignment.rewards import open_reward
     from talkalike.alignment.rl_recipe import RLFinished, RLSources, align
-    from talkalike.training.run_folder import only_training
+    from talkalike.workspace.run_folder import only_training
 
     catalog = opened.catalog()
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples

@@ -19,7 +19,7 @@ from talkalike.errors import UserError
 
 if TYPE_CHECKING:
     from talkalike.alignment.judged import Judgements
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
 RoleMethod = Literal["lora", "last-n", "full"]
 Judges = Literal["human", "ai", "all"]
@@ -56,7 +56,7 @@ def learned(
     `begin` gets the judgements and what asks whether to stop; `told` says of the first event how much there is to learn
     from, and nothing ("") of the others.
     """
-    from talkalike.training.run_folder import only_training
+    from talkalike.workspace.run_folder import only_training
 
     judgements = open_judgements(opened, asked.run, source=asked.source, judges=asked.judges, resume=asked.resume)
     last: Event | None = None
@@ -139,7 +139,7 @@ def told_start(left_out: dict[str, int], remarks: Iterable[str]) -> None:
 
 def new_run(opened: Workspace, name: str, run_id: str | None) -> RunFolder:
     """A folder for a run that begins now: `run_id` where a job has made it already."""
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     return RunFolder(opened.runs / (run_id or f"{name}-{started}"))
@@ -149,7 +149,7 @@ def resumed(
     opened: Workspace, kind: str, name: str | None, rebuilt: Callable[[dict[str, Any]], Config]
 ) -> tuple[Config, RunFolder]:
     """The newest run of this kind (and model) that can be resumed, with its settings; UserError if there is none."""
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     runs = sorted(opened.runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for run in (RunFolder(file.parent) for file in runs):
@@ -167,7 +167,7 @@ def resumed(
 
 def chosen_names(opened: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
     """Which double is meant, and a free name for what is made from it. UserError: there is none, or it is taken."""
-    from talkalike.models.catalog import check_name
+    from talkalike.workspace.cards import check_name
 
     catalog = opened.catalog()
     source = catalog.card(model) if model is not None else catalog.newest_double()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from talkalike.evaluation.generate import Generated
     from talkalike.examples.dataset import ExampleSet
     from talkalike.examples.heldout import Reply
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 _SPEAKER = "Juno Marwick"
 PAIRS = 20  # to judge on the website

@@ -95,7 +95,7 @@ def _ask(portal: str) -> str:
 
 def _write_owner(opened: Workspace, application: Application) -> bool:
     """Puts the application's owner into the settings where that line is still as `init` wrote it."""
-    from talkalike.models.catalog import write_atomically
+    from talkalike.workspace.files import write_atomically
 
     if application.owner_id is None or opened.settings.discord.owner_id is not None:
         return False

@@ -12,7 +12,7 @@ from talkalike.store import rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from talkalike.local_discord.world import World
+    from local_discord.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

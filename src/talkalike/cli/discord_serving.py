@@ -39,9 +39,9 @@ async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: 
 
 async def serve_offline(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int) -> None:
     """The bot at a Discord of our own, with a page to talk in."""
+    from local_discord.server import LocalDiscord
+    from local_discord.world import World
     from talkalike.discord_bot.wire import point_at
-    from talkalike.local_discord.server import LocalDiscord
-    from talkalike.local_discord.world import World
 
     _quiet()
     world = World()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from talkalike.cli.doctor_checks import Check
 from talkalike.cli.doctor_faces import faces
-from talkalike.cli.models import readable_cards
 from talkalike.cli.output import FICTIONAL, counted, number, size
 from talkalike.cli.privacy import close_to_others, open_to_others
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
@@ -94,7 +93,7 @@ def _chats(opened: Workspace) -> Iterator[Check]:
 
 def _models(opened: Workspace) -> Iterator[Check]:
     catalog = opened.catalog()
-    cards, damaged = readable_cards(catalog)
+    cards = catalog.cards()
     made = [card for card in cards if card.kind != "base"]
     rewards = sum(card.kind == "reward" for card in made)
     base = Path(opened.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
@@ -105,9 +104,10 @@ def _models(opened: Workspace) -> Iterator[Check]:
         yield Check(name="base", state="ok", found=f"{found}; prepare and train fetch it")
     found = counted(len(made) - rewards, "double") + (f", {counted(rewards, 'reward model')}" if rewards else "")
     yield Check(name="models", state="ok", found=found)
-    for sentence in damaged:
+    for folder in catalog.damaged():
+        found = f"The card of {catalog.path(folder)} cannot be read"
         todo = "Move that folder away, or fetch or train the model again."
-        yield Check(name="models", state="problem", found=sentence, todo=todo)
+        yield Check(name="models", state="problem", found=found, todo=todo)
     for card in made:
         if not catalog.exists(card.base):
             found = f"{card.name} needs the base {card.base}, which is gone"

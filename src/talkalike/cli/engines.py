@@ -8,20 +8,20 @@ import sys
 import time
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from talkalike.chat.engines import Health, Voice
 from talkalike.cli.talking import chosen_model
 from talkalike.engine.process import ProcessEngine
 from talkalike.errors import UserError
-from talkalike.models.serving import serving_model
+from talkalike.workspace.serving import serving_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from talkalike.cli.workspace import Workspace
     from talkalike.engine.protocol import Engine
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 VOICES_SECONDS = 5.0  # how long a list of models read from the disk is believed
 MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first
@@ -52,12 +52,9 @@ class WorkspaceEngines:
 
     def voices(self) -> tuple[Voice, ...]:
         """Every model with a readable card, newest first."""
-        from talkalike.cli.models import readable_cards
-
         now = time.monotonic()
         if now - self._read_at > VOICES_SECONDS:
-            cards, _ = readable_cards(self._opened.catalog())
-            self._voices = tuple(_voice(card) for card in reversed(cards))
+            self._voices = tuple(_voice(card) for card in reversed(self._opened.catalog().cards()))
             self._read_at = now
             self._default = self._named or serving_model(self._opened.models) or self._default
         return self._voices
@@ -104,13 +101,11 @@ class WorkspaceEngines:
 
 
 def _voice(card: Card) -> Voice:
-    headline: Any = card.scores.get("likeness") or {}
-    likeness = headline.get("value")
     return Voice(
         model=card.name,
         speaker=card.speakers[0] if card.speakers else "assistant",
         base=card.base,
         trained_at=datetime.fromisoformat(card.created),
-        likeness=float(likeness) if isinstance(likeness, int | float) else None,
+        likeness=card.likeness.value if card.likeness else None,
         fictional=card.fictional,
     )

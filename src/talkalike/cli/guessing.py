@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from talkalike.examples.dataset import ExampleSet
     from talkalike.examples.heldout import Reply
     from talkalike.examples.render import Turn
-    from talkalike.models.catalog import Card
     from talkalike.store.store import Store
+    from talkalike.workspace.cards import Card
 
 SAMPLES = 12  # of the person's messages that the prompted base is shown
 

@@ -42,8 +42,8 @@ def init(
 
 def make_workspace(root: Path) -> bool:
     """Makes `root` a workspace with the default settings; false if it is one. UserError where that cannot be."""
-    from talkalike.models.catalog import write_atomically
     from talkalike.settings import default_toml
+    from talkalike.workspace.files import write_atomically
 
     if (root / SETTINGS_FILE).exists():
         return False

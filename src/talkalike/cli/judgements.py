@@ -13,6 +13,7 @@ from talkalike.cli.output import JsonOption, counted, emit, number, percent, pro
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.workspace.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,19 +55,15 @@ def export(
         raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
     from talkalike.store.store import open_store
 
-    beside = file.with_name(f"{file.name}.part")
     with open_store(database_url(opened)) as store:
         from talkalike.store.judging import exchange
 
-        try:
-            with (
-                beside.open("w", encoding="utf-8", newline="\n") as stream,
-                progress("Exporting", quiet=as_json, unit="judgements") as advance,
-            ):
-                done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with (
+            replacing(file) as beside,
+            beside.open("w", encoding="utf-8", newline="\n") as stream,
+            progress("Exporting", quiet=as_json, unit="judgements") as advance,
+        ):
+            done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
 
     emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
 

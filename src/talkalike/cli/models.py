@@ -10,13 +10,12 @@ import typer
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
-from talkalike.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.tree import Tree
 
-    from talkalike.models.catalog import Card, Catalog
+    from talkalike.workspace.cards import Card, Catalog
 
 app = typer.Typer(
     help="List, show, fetch, make and promote models.",
@@ -33,7 +32,7 @@ def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: J
         return
     opened = open_workspace(workspace)
     catalog = opened.catalog()
-    cards, damaged = readable_cards(catalog)
+    cards, damaged = catalog.cards(), catalog.damaged()
     data = {"models": [_as_json(card, catalog) for card in cards], "damaged": damaged}
 
     def render(screen: Console) -> None:
@@ -43,8 +42,9 @@ def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: J
             screen.print("There are no models yet. `talkalike prepare` and `talkalike train` fetch what they need.")
         if any(card.fictional for card in cards):
             screen.print(f"* {FICTIONAL}")
-        for sentence in damaged:
-            screen.print(shown(f"Not listed: {sentence}", style="red"))
+        for folder in damaged:
+            words = f"Not listed: {catalog.path(folder)}, whose card cannot be read."
+            screen.print(shown(words, style="red"))
 
     emit(as_json, data, render)
 
@@ -59,8 +59,7 @@ def show(
     opened = open_workspace(workspace)
     catalog = opened.catalog()
     card = catalog.card(name)
-    cards, _ = readable_cards(catalog)
-    children = [other.name for other in cards if name in other.parents]
+    children = [other.name for other in catalog.cards() if name in other.parents]
     data = {**_as_json(card, catalog), "folder": catalog.path(name), "children": children}
 
     def render(screen: Console) -> None:
@@ -169,46 +168,25 @@ def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card
     return fetch_base(wanted, opened.catalog(), say=say, source=source)
 
 
-def readable_cards(catalog: Catalog) -> tuple[list[Card], list[str]]:
-    """Every model, oldest first, and a sentence for each card that cannot be read."""
-    from talkalike.models.catalog import CARD_FILE
-
-    cards: list[Card] = []
-    damaged: list[str] = []
-    for path in sorted(catalog.root.glob(f"[!.]*/{CARD_FILE}")):
-        try:
-            cards.append(catalog.card(path.parent.name))
-        except UserError as error:
-            damaged.append(str(error))
-    return sorted(cards, key=lambda card: (card.created, card.name)), damaged
-
-
-def likeness(card: Card) -> float | None:
-    """The model's likeness score where it was scored: a number, or a number with its interval."""
-    score = card.scores.get("likeness")
-    value = score.get("value") if isinstance(score, Mapping) else score
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _as_json(card: Card, catalog: Catalog) -> dict[str, Any]:
     return {
         **plain(card),
         "base": card.base,
-        "heldout_loss": card.scores.get("heldout_loss"),
-        "likeness": likeness(card),
+        "heldout_loss": card.heldout,
+        "likeness": card.likeness.value if card.likeness else None,
         "size_bytes": catalog.size_bytes(card.name),
     }
 
 
 def _listing(cards: Sequence[Card], catalog: Catalog) -> Any:
     def row(card: Card) -> list[str]:
-        loss, score = card.scores.get("heldout_loss"), likeness(card)
+        loss, score = card.heldout, card.likeness.value if card.likeness else None
         return [
             card.name + ("*" if card.fictional else ""),
             f"{card.kind} ({card.method})" if card.method else card.kind,
             ", ".join(card.speakers) or "-",
             "-" if card.kind == "base" else card.base,
-            f"{loss:.3f}" if isinstance(loss, int | float) else "-",
+            "-" if loss is None else f"{loss:.3f}",
             "-" if score is None else f"{score:.2f}",
             size(catalog.size_bytes(card.name)),
             card.created[:10],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from talkalike.examples.dataset import ExampleSet
     from talkalike.examples.heldout import Reply
     from talkalike.examples.render import Turn
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 TURNS = 12  # of each moment, for the models and for friends alike
 SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another

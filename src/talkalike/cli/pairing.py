@@ -11,8 +11,8 @@ from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, e
 if TYPE_CHECKING:
     from talkalike.cli.workspace import Workspace
     from talkalike.examples.heldout import Reply
-    from talkalike.models.catalog import Card
     from talkalike.store.store import Store
+    from talkalike.workspace.cards import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -277,7 +277,7 @@ def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
 
 
 def _checked(name: str) -> str:
-    from talkalike.models.catalog import check_name
+    from talkalike.workspace.cards import check_name
 
     try:
         return check_name(name)

@@ -10,8 +10,8 @@ from talkalike.errors import UserError
 
 if TYPE_CHECKING:
     from talkalike.cli.workspace import Workspace
-    from talkalike.models.catalog import Card
     from talkalike.store.judging.outcomes import Outcome
+    from talkalike.workspace.cards import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Promoted:
 
 def promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
     """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
-    from talkalike.models.serving import promote, serving_model
     from talkalike.store.judging.promotion import doubt, told
+    from talkalike.workspace.serving import promote, serving_model
 
     found = _compared(opened, opened.catalog().card(name))
     doubts = doubt(name, found)

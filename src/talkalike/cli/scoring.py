@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from talkalike.evaluation.likeness import Arm, LikenessReport, LikenessSettings, Material
     from talkalike.examples.dataset import ExampleSet
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 _REAL_REPLIES = 100  # of the author are read, however few are answered: reading costs little, and narrows the intervals
 _LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
@@ -170,7 +170,7 @@ def report_name(folder: Path, author: str) -> str:
 
 def _write(folder: Path, report: LikenessReport) -> Path:
     from talkalike.evaluation.report_html import report_html
-    from talkalike.models.catalog import write_atomically
+    from talkalike.workspace.files import write_atomically
 
     folder.mkdir(parents=True, exist_ok=True)
     stem = report_name(folder, report.author)

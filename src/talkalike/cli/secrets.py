@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talkalike.errors import UserError
+from talkalike.workspace.files import write_atomically
 
 if TYPE_CHECKING:
     from talkalike.cli.workspace import Workspace
@@ -42,13 +43,7 @@ def discord_token(opened: Workspace) -> str:
 def keep_token(opened: Workspace, token: str) -> Path:
     """Writes the token's file, readable by its owner only from the first moment."""
     file = token_file(opened)
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        out.write(f"{token}\n")
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
+    write_atomically(file, f"{token}\n")
     return file
 
 

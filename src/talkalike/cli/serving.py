@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from talkalike.engine.protocol import Engine
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 
 def serve(  # signature: typer

@@ -15,7 +15,7 @@ _FILE = "speed.json"
 
 def tokens_per_second(opened: Workspace, base: str) -> float:
     """Training speed of a base in the catalog, here and with the settings' device and number format."""
-    from talkalike.models.catalog import write_atomically
+    from talkalike.workspace.files import write_atomically
 
     catalog, wanted = opened.catalog(), opened.settings.model
     file = catalog.path(base) / _FILE

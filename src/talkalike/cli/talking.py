@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from talkalike.cli.chatting import Opened
     from talkalike.engine.local import LocalEngine
     from talkalike.engine.protocol import Engine, Sampling
-    from talkalike.models.catalog import Card
+    from talkalike.workspace.cards import Card
 
 _PEOPLE = 12  # others offered as roles to play
 _NOBODY = "Friend"
@@ -144,7 +144,7 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
 
 def chosen_model(opened: Workspace, wanted: str | None) -> Card:
     """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
-    from talkalike.models.serving import serving_model
+    from talkalike.workspace.serving import serving_model
 
     catalog = opened.catalog()
     wanted = wanted or serving_model(opened.models)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from talkalike.examples.dataset import ExampleSet
-    from talkalike.training.run_folder import RunFolder
     from talkalike.training.sft import Finished, TrainConfig
+    from talkalike.workspace.run_folder import RunFolder
 
 Method = Literal["lora", "dora", "full", "last-n", "prompt"]
 _TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -64,7 +64,7 @@ def train(  # signature: typer
         chosen = opened.example_set(examples)
         config = _config(opened, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
         started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        from talkalike.training.run_folder import RunFolder
+        from talkalike.workspace.run_folder import RunFolder
 
         run = RunFolder(opened.runs / (run_id or f"{config.name}-{started}"))
     run.began = began
@@ -90,9 +90,9 @@ def run_training(
     """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
     from talkalike.cli.training_screen import show_events
     from talkalike.evaluation.curves import save_loss_plot
-    from talkalike.training.run_folder import only_training
     from talkalike.training.sft import Finished
     from talkalike.training.sft import train as train_events
+    from talkalike.workspace.run_folder import only_training
 
     chosen.verify()
     if not chosen.manifest.heldout.learned:
@@ -156,8 +156,8 @@ def _config(
 def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
     from talkalike.models.adapters import AdapterSettings
     from talkalike.training.loop import LoopSettings
-    from talkalike.training.run_folder import newest_unfinished
     from talkalike.training.sft import TrainConfig
+    from talkalike.workspace.run_folder import newest_unfinished
 
     run = newest_unfinished(opened.runs, name)
     about = run.description()
@@ -181,7 +181,7 @@ def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleS
 
 
 def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str:
-    from talkalike.models.catalog import check_name
+    from talkalike.workspace.cards import check_name
 
     catalog = opened.catalog()
     if wanted is not None:
@@ -194,7 +194,7 @@ def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str
 
 
 def _runs(opened: Workspace) -> Iterator[dict[str, Any]]:
-    from talkalike.training.run_folder import RunFolder
+    from talkalike.workspace.run_folder import RunFolder
 
     return (RunFolder(file.parent).description() for file in opened.runs.glob("*/run.json"))
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from talkalike.models import serving
+from talkalike.workspace import serving
 
 if TYPE_CHECKING:
     from talkalike.cli.workspace import Workspace

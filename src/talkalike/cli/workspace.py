@@ -16,12 +16,13 @@ import typer
 
 from talkalike.cli.privacy import close_folder
 from talkalike.errors import UserError
+from talkalike.workspace.example_sets import example_names
 
 if TYPE_CHECKING:
     from talkalike.chats.archive import Archive
     from talkalike.examples.dataset import ExampleSet
-    from talkalike.models.catalog import Catalog
     from talkalike.settings import Settings
+    from talkalike.workspace.cards import Catalog
 
 SETTINGS_FILE = "talkalike.toml"
 FICTIONAL_FILE = "FICTIONAL"
@@ -98,15 +99,13 @@ class Workspace:
 
     def catalog(self) -> Catalog:
         """The models."""
-        from talkalike.models.catalog import Catalog
+        from talkalike.workspace.cards import Catalog
 
         return Catalog(self.models)
 
     def example_names(self) -> list[str]:
         """The example sets, the one prepared last first."""
-        manifests = self.examples.glob("[!.]*/manifest.json")
-        newest = sorted(manifests, key=lambda path: (path.stat().st_mtime_ns, path.parent.name), reverse=True)
-        return [path.parent.name for path in newest]
+        return example_names(self.examples)
 
     def example_set(self, name: str | None = None) -> ExampleSet:
         """The named example set, or the one prepared last; UserError if there is none."""

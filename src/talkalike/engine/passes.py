@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from talkalike.engine.cache import PrefixCache
+from talkalike.models.attention import Limits, attend
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
@@ -87,61 +87,18 @@ def _attend_apart(  # signature: transformers
     key_BHTD: Tensor,
     value_BHTD: Tensor,
     attention_mask: Tensor | None,
-    *,
-    scaling: float | None = None,
-    dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention of each stretch to its conversation's memory, in transformers' attention interface."""
     shared: Shared = options["shared"]
     layer: Any = module.layer_idx
-    lengths = list(shared.lengths)
-    attended = []
-    for cache, query, key, value in zip(
-        shared.caches,
-        query_BHTD.split(lengths, dim=2),
-        key_BHTD.split(lengths, dim=2),
-        value_BHTD.split(lengths, dim=2),
-        strict=True,
-    ):
-        keys, values = cache.append(layer, key, value)
-        attended.append(
-            _attend(query, keys, values, scaling, window=options.get("sliding_window"), softcap=options.get("softcap"))
-        )
+    limits = Limits.of(query_BHTD, options)
+    stretches = [states.split(list(shared.lengths), dim=2) for states in (query_BHTD, key_BHTD, value_BHTD)]
+    attended = [
+        attend(query, *cache.append(layer, key, value), limits=limits)
+        for cache, query, key, value in zip(shared.caches, *stretches, strict=True)
+    ]
     return torch.cat(attended, dim=2).transpose(1, 2), None
-
-
-def _attend(
-    query_BHTD: Tensor,
-    key_BHSD: Tensor,
-    value_BHSD: Tensor,
-    scaling: float | None,
-    *,
-    window: int | None,
-    softcap: float | None,
-) -> Tensor:
-    """T new positions at the end of S; key and value may have fewer heads than the query (grouped queries)."""
-    batch, heads, new, width = query_BHTD.shape
-    groups, total = key_BHSD.shape[1], key_BHSD.shape[2]
-    if new == 1 and softcap is None:
-        # The heads of a group become the positions of one head: no mask, and no copies of keys and values.
-        if window is not None and total > window:
-            key_BHSD, value_BHSD = key_BHSD[:, :, -window:], value_BHSD[:, :, -window:]
-        grouped = query_BHTD.reshape(batch, groups, heads // groups, width)
-        return F.scaled_dot_product_attention(grouped, key_BHSD, value_BHSD, scale=scaling).reshape(query_BHTD.shape)
-    if groups != heads:
-        key_BHSD = key_BHSD.repeat_interleave(heads // groups, dim=1)
-        value_BHSD = value_BHSD.repeat_interleave(heads // groups, dim=1)
-    if new == total and softcap is None and (window is None or total <= window):
-        return F.scaled_dot_product_attention(query_BHTD, key_BHSD, value_BHSD, scale=scaling, is_causal=True)
-    place_S = torch.arange(total, device=query_BHTD.device)
-    distance_TS = place_S[total - new :, None] - place_S
-    allowed_TS = (distance_TS >= 0) & (distance_TS < (window or total))
-    if softcap is None:
-        return F.scaled_dot_product_attention(query_BHTD, key_BHSD, value_BHSD, scale=scaling, attn_mask=allowed_TS)
-    scale = scaling if scaling is not None else width**-0.5
-    scores_BHTS = softcap * torch.tanh(query_BHTD @ key_BHSD.transpose(2, 3) * scale / softcap)
-    return scores_BHTS.masked_fill(~allowed_TS, float("-inf")).softmax(dim=-1) @ value_BHSD
 
 
 AttentionInterface.register(SHARED_ATTENTION, _attend_apart)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from matplotlib.figure import Figure
+
+from talkalike.workspace.files import replacing
 
 _SMOOTH = 0.9  # of the running mean of the training loss
 _COLOURS = ("#31639c", "#c4562f", "#3d8b5f", "#8a5aa8")
@@ -103,9 +104,8 @@ def save_calibration_plot(bins: Sequence[CalibrationPoint], file: Path, *, title
 
 
 def _save(figure: Figure, file: Path) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=130)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
 
 
 def running_mean(values: Sequence[float]) -> list[float]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Engine, Finish, Prompt, Sampling
 from talkalike.examples.fitting import newest_that_fit
 from talkalike.examples.heldout import Reply
@@ -128,14 +129,8 @@ class ReplyCache:
 
 
 async def _generate(engine: Engine, prompt: Prompt, sampling: Sampling) -> Generated:
-    messages: list[str] = [""]
-    tokens, cut_off = 0, False
-    async for piece in engine.stream(prompt, sampling):
-        messages += [""] * (piece.message + 1 - len(messages))
-        messages[piece.message] += piece.text
-        tokens += len(piece.token_ids)
-        cut_off = piece.finish is Finish.LENGTH or cut_off
-    return Generated(messages=tuple(messages), cut_off=cut_off, tokens=tokens)
+    reply = await collect(engine, prompt, sampling)
+    return Generated(messages=reply.messages, cut_off=reply.finish is Finish.LENGTH, tokens=reply.tokens)
 
 
 def _prompt(engine: Engine, reply: Reply, settings: GenerationSettings) -> Prompt:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from talkalike.errors import UserError
 from talkalike.examples.render import Mask, Rendered, TokenIds, Turn
+from talkalike.workspace.files import replacing_folder, write_json
 
 SPLITS = ("train", "heldout")
 MANIFEST = "manifest.json"
@@ -162,19 +161,11 @@ def write_examples(
     about: Manifest,
 ) -> Manifest:
     """Writes an example set beside its place and moves it there; an older one of the same name is replaced."""
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as scratch:
         for split in SPLITS:
             _write_split(scratch, split, documents[split], rendered[split])
         manifest = dataclasses.replace(about, hash=files_hash(scratch))
-        text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False) + "\n"
-        (scratch / MANIFEST).write_text(text, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        write_json(scratch / MANIFEST, dataclasses.asdict(manifest))
     return manifest
 
 

@@ -19,10 +19,10 @@ from threading import Thread
 from typing import Any
 
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.jobs.files import mapping_of, read_json, text_of, write_json
 from talkalike.jobs.keeper import JOB, LEAST_PATIENCE, LOG, STOP, patience_asked
-from talkalike.jobs.metrics import longest_wait
 from talkalike.jobs.process import environment, runs
+from talkalike.workspace.curves import longest_wait
+from talkalike.workspace.files import mapping_of, read_json, text_of, write_json
 
 START_SECONDS = 20.0  # a keeper that has not spoken by then is gone
 STEPS_TO_SAVE = 3  # of the longest there were: the one it is in, a look at what was held out, and writing

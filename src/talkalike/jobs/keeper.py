@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from talkalike.jobs.files import read_json, write_json
 from talkalike.jobs.process import identity
+from talkalike.workspace.files import read_json, write_json
 
 JOB, LOG, STOP = "job.json", "log.txt", "stop.json"
 _TICK = 0.1

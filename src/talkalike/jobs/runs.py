@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talkalike.jobs.files import mapping_of, number_of, read_json, text_of
 from talkalike.jobs.job import Job, State, status
 from talkalike.jobs.keeper import JOB
-from talkalike.jobs.metrics import METRICS, Curves, curves
 from talkalike.jobs.process import started_before
+from talkalike.workspace.curves import METRICS, Curves, curves
+from talkalike.workspace.files import mapping_of, number_of, read_json, text_of
+from talkalike.workspace.run_folder import LOCK, RUN, UNFINISHED
 
-RUN = "run.json"
-LOCK = ".training.lock"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -92,11 +91,8 @@ def run(folder: Path, name: str) -> Run | None:
         began=_began(path, job),
         settings=settings,
         job=job,
-        resumable=kind == "sft" and state is not State.RUNNING and text_of(described, "state") in _UNFINISHED,
+        resumable=kind == "sft" and state is not State.RUNNING and text_of(described, "state") in UNFINISHED,
     )
-
-
-_UNFINISHED = ("running", "stopped", "failed")
 
 
 def _state(folder: Path, told: str, job: Job | None) -> State | None:

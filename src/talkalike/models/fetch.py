@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
-from talkalike.models.catalog import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
+from talkalike.workspace.cards import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
+from talkalike.workspace.files import replacing_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -189,15 +190,8 @@ def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
 
 def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **about: Any) -> Card:
     """Fills a scratch folder beside its place and moves it there; the card is written last and makes it a model."""
-    target = catalog.path(name)
-    catalog.root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=catalog.root))
-    try:
+    with replacing_folder(catalog.path(name)) as scratch:
         fill(scratch)
-        shutil.rmtree(target, ignore_errors=True)  # a leftover without a card
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     card = Card(name=name, kind="base", created=created, **about)
     catalog.save_card(card)

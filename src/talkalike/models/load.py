@@ -17,9 +17,9 @@ from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
 from talkalike.models import palm as palm  # makes transformers know our own architecture
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.models.tokenizer import load_tokenizer
+from talkalike.workspace.cards import Card, Catalog
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

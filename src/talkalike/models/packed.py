@@ -7,7 +7,6 @@ Equal to running each document alone; `tests/test_packed.py` holds that.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from talkalike.models.attention import Limits, attend_apart
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
 PACKED_ATTENTION = "talkalike_packed"
-_BLOCK = 256  # queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,6 @@ def _attend_within_documents(  # signature: transformers
     value_BHTD: Tensor,
     attention_mask: Tensor | None,
     *,
-    scaling: float | None = None,
     dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -136,69 +134,9 @@ def _attend_within_documents(  # signature: transformers
     if torch.is_autocast_enabled(query_BHTD.device.type):  # rotation has made queries and keys float32
         dtype = torch.get_autocast_dtype(query_BHTD.device.type)
         query_BHTD, key_BHTD, value_BHTD = query_BHTD.to(dtype), key_BHTD.to(dtype), value_BHTD.to(dtype)
-    lengths = list(options["document_lengths"])
-    limits = _Limits(scaling=scaling, window=options.get("sliding_window"), softcap=options.get("softcap"))
-    groups = query_BHTD.shape[1] // key_BHTD.shape[1]
-    if groups > 1:
-        key_BHTD = key_BHTD.repeat_interleave(groups, dim=1)
-        value_BHTD = value_BHTD.repeat_interleave(groups, dim=1)
-    attended = [
-        _attend(query, key, value, limits, dropout)
-        for query, key, value in zip(
-            query_BHTD.split(lengths, dim=2),
-            key_BHTD.split(lengths, dim=2),
-            value_BHTD.split(lengths, dim=2),
-            strict=True,
-        )
-    ]
-    return torch.cat(attended, dim=2).transpose(1, 2), None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
-    """What an architecture does to its attention scores."""
-
-    scaling: float | None
-    window: int | None
-    softcap: float | None
-
-
-def _attend(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, limits: _Limits, dropout: float) -> Tensor:
-    length = query_BHTD.shape[2]
-    attend = functools.partial(
-        F.scaled_dot_product_attention, query_BHTD, key_BHTD, value_BHTD, scale=limits.scaling, dropout_p=dropout
-    )
-    if limits.softcap is None and (limits.window is None or length <= limits.window):
-        if query_BHTD.dtype is torch.bfloat16 and query_BHTD.device.type == "cpu" and query_BHTD.requires_grad:
-            return _attend_in_blocks(query_BHTD, key_BHTD, value_BHTD, limits.scaling)
-        return attend(is_causal=True)
-    place_T = torch.arange(length, device=query_BHTD.device)
-    distance_TT = place_T[:, None] - place_T
-    allowed_TT = (distance_TT >= 0) & (distance_TT < (limits.window or length))
-    if limits.softcap is None:
-        return attend(attn_mask=allowed_TT)
-    scale = limits.scaling if limits.scaling is not None else query_BHTD.shape[-1] ** -0.5
-    scores_BHTT = limits.softcap * torch.tanh(query_BHTD @ key_BHTD.transpose(2, 3) * scale / limits.softcap)
-    return scores_BHTT.masked_fill(~allowed_TT, float("-inf")).softmax(dim=-1) @ value_BHTD
-
-
-def _attend_in_blocks(query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, scaling: float | None) -> Tensor:
-    """Causal attention by blocks of queries over their own past, as plain matrix products.
-
-    Training on a CPU in bfloat16 only: there the fused kernel's backward pass takes up to twice as long. Scores are
-    rounded to bfloat16, as in transformers' eager attention.
-    """
-    length = query_BHTD.shape[2]
-    query_BHTD = query_BHTD * (scaling if scaling is not None else query_BHTD.shape[-1] ** -0.5)
-    key_BHDT = key_BHTD.transpose(2, 3)
-    future_QQ = torch.full((_BLOCK, _BLOCK), float("-inf"), dtype=query_BHTD.dtype).triu(1)
-    blocks = []
-    for start in range(0, length, _BLOCK):
-        stop = min(length, start + _BLOCK)
-        scores_BHQT = query_BHTD[:, :, start:stop] @ key_BHDT[..., :stop]
-        scores_BHQT[..., start:] += future_QQ[: stop - start, : stop - start]
-        blocks.append(scores_BHQT.softmax(dim=-1) @ value_BHTD[:, :, :stop])
-    return torch.cat(blocks, dim=2)
+    limits = Limits.of(query_BHTD, options, dropout=dropout, differentiable=query_BHTD.requires_grad)
+    lengths = options["document_lengths"]
+    return attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=lengths, limits=limits), None
 
 
 AttentionInterface.register(PACKED_ATTENTION, _attend_within_documents)

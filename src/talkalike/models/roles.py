@@ -20,7 +20,6 @@ from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
 from talkalike.models.adapters import AdapterSettings, disk_errors, last_blocks
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import ADAPTER_CONFIG, LoadedModel, adapter_base, load_for_inference
 from talkalike.models.role_lora import (
     LoraPairs,
@@ -32,6 +31,7 @@ from talkalike.models.role_lora import (
     read_pairs,
     write_pairs,
 )
+from talkalike.workspace.cards import Catalog
 
 ROLE_METHODS = ("lora", "last-n", "full")
 

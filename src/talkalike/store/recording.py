@@ -17,14 +17,14 @@ from talkalike.store.tables import tables
 
 
 class ReplyState(StrEnum):
-    """How a reply fares. Only WRITING can change."""
+    """How a reply fares, on every face. Only WRITING can change."""
 
     WRITING = "writing"
     DONE = "done"
     SILENT = "silent"  # the model chose to say nothing, or only reacted
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # somebody stopped it
     STALE = "stale"  # new messages made it pointless
-    FAILED = "failed"  # the engine or Discord failed
+    FAILED = "failed"  # the engine or the face failed
     LOST = "lost"  # the process ended meanwhile
 
 

@@ -22,9 +22,9 @@ from transformers import PreTrainedModel
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable, save_trained
-from talkalike.models.catalog import Card, Catalog
 from talkalike.models.load import load_network
 from talkalike.models.precision import choose_device, choose_dtype
+from talkalike.training import checkpoints
 from talkalike.training.loop import (
     LoopSettings,
     Progress,
@@ -37,7 +37,8 @@ from talkalike.training.loop import (
     training_steps,
 )
 from talkalike.training.memory import memory_told
-from talkalike.training.run_folder import RunFolder
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.run_folder import RunFolder
 
 _LOOKS_AT_THE_END = 1.5  # of them as many seconds: one more look, and writing the model
 
@@ -193,7 +194,7 @@ class _Recipe:
         if is_best:
             best.loss, best.step = loss, self.progress.step
             if self.accelerator.is_main_process:
-                self.run.save_best(trained_tensors(self.trainable))
+                checkpoints.save_best(self.run, trained_tensors(self.trainable))
         self.look_seconds = time.monotonic() - start
         self.run.record(step=self.progress.step, heldout_loss=loss, seconds=round(self.progress.seconds, 3))
         if self.config.trackers:
@@ -230,10 +231,10 @@ class _Recipe:
                 "look_seconds": self.look_seconds,
                 "best": dataclasses.asdict(self.best),
             }
-            self.run.save_checkpoint(self.trainable, self.optimizer, state)
+            checkpoints.save_checkpoint(self.run, self.trainable, self.optimizer, state)
 
     def resume(self) -> None:
-        state = self.run.load_checkpoint(self.trainable, self.optimizer)
+        state = checkpoints.load_checkpoint(self.run, self.trainable, self.optimizer)
         if state is None:
             return
         self.best = _Best(**state.pop("best"))
@@ -243,7 +244,7 @@ class _Recipe:
 
     def save_model(self, reason: str) -> Card:
         """Puts the best state into the network, writes the model and, last, its card."""
-        best = self.run.best()
+        best = checkpoints.load_best(self.run)
         current = trained_tensors(self.trainable)
         if best is not None:
             _assign(self.trainable, best)

@@ -7,11 +7,11 @@ import time
 import numpy as np
 
 from talkalike.models.adapters import AdapterSettings, make_trainable
-from talkalike.models.catalog import Catalog
 from talkalike.models.load import load_network
 from talkalike.models.packed import pack
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training.loop import accumulate, make_accelerator
+from talkalike.workspace.cards import Catalog
 
 _DOCUMENTS, _LENGTH, _LOSS_SHARE = 2, 512, 0.25
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import discord
@@ -15,6 +14,7 @@ from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
 from talkalike.discord_bot.markers import NOTICE_SIGN
+from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
@@ -156,14 +156,11 @@ async def _answer(
 async def ask(client: Double, voice: Voice, turns: tuple[Turn, ...], options: Resolved) -> str:
     """What the model says to these turns alone. Raises TalkalikeError when it fails."""
     engine = await client.services.engines.open(voice.model)
-    pieces: dict[int, str] = {}
     persona = str(options.value("persona") or "")
     opening = (Turn("system", persona),) if persona else ()
     prompt = Prompt(turns=(*opening, *turns), speaker=voice.speaker)
-    async with aclosing(engine.stream(prompt, options.sampling())) as stream:
-        async for piece in stream:
-            pieces[piece.message] = pieces.get(piece.message, "") + piece.text
-    return "\n".join(text for text in pieces.values() if text.strip())
+    reply = await collect(engine, prompt, options.sampling())
+    return "\n".join(text for text in reply.messages if text.strip())
 
 
 def _voice(interaction: Interaction, model: str) -> Voice:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ from talkalike.chat.engines import Voice
 from talkalike.chat.limits import refusal
 from talkalike.chat.permissions import Place
 from talkalike.discord_bot.triggers import today
-from talkalike.engine.protocol import Engine, Prompt, Sampling
+from talkalike.engine.collecting import collect
+from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
@@ -56,28 +56,18 @@ async def write(client: Double, row: ReplyRow, voice: Voice, *, where: Place, by
         sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
     began = time.monotonic()
     engine = await client.services.engines.open(voice.model)
-    messages, tokens = await _ask(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
-    await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=tokens, day=today())
+    reply = await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
+    messages = tuple(text for text in words_of(reply.messages) if text.strip())
+    await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
     if not messages:
         raise UserError("The other answer was silence, so there is nothing to compare.", hint="Try again.")
     return Written(
         model=voice.model,
         sampling=asdict(sampling),
         messages=messages,
-        tokens=tokens,
+        tokens=reply.tokens,
         seconds=time.monotonic() - began,
     )
-
-
-async def _ask(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[tuple[str, ...], int]:
-    """The burst's messages without reactions, and how many tokens were written."""
-    texts: dict[int, str] = {}
-    tokens = 0
-    async with aclosing(engine.stream(prompt, sampling)) as pieces:
-        async for piece in pieces:
-            texts[piece.message] = texts.get(piece.message, "") + piece.text
-            tokens += len(piece.token_ids)
-    return tuple(text for text in words_of(texts.values()) if text.strip()), tokens
 
 
 def _sampling(stored: Mapping[str, Any]) -> Sampling:

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from talkalike.errors import UserError
 from talkalike.store import storable
+from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.conversations import shortened
-from talkalike.store.talking.values import MessageKind, MessageRow, NewPicture, Part, PictureRow, ReplyState, text_of
+from talkalike.store.talking.values import MessageKind, MessageRow, NewPicture, Part, PictureRow, text_of
 
 if TYPE_CHECKING:
     from talkalike.store.talking import models
@@ -30,17 +31,6 @@ class Saying:
     pictures: tuple[NewPicture, ...] = ()
     answered: bool = True
     model: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a reply ended."""
-
-    state: ReplyState
-    parts: tuple[Part, ...] = ()
-    tokens: int = 0
-    seconds: float = 0.0
-    problem: str = ""
 
 
 def all_of(conversation_id: int) -> tuple[MessageRow, ...]:
@@ -136,8 +126,8 @@ def progress(reply_id: int, parts: Sequence[Part]) -> None:
     tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_written(parts))
 
 
-def end(reply_id: int, ending: Ending, *, item_id: int | None = None) -> bool:
-    """A reply has ended; False if it was deleted meanwhile."""
+def end(reply_id: int, ending: Ending, parts: Sequence[Part], *, item_id: int | None = None) -> bool:
+    """A reply has ended, with these messages; False if it was deleted meanwhile."""
     row: Any = tables.WebMessage.objects.filter(id=reply_id).first()
     if row is None:
         return False
@@ -147,7 +137,7 @@ def end(reply_id: int, ending: Ending, *, item_id: int | None = None) -> bool:
         seconds=ending.seconds,
         problem=storable.text(ending.problem),
         item_id=item_id,
-        **_written(ending.parts),
+        **_written(parts),
     )
     tables.WebConversation.objects.filter(id=row.conversation_id).update(
         version=F("version") + 1, changed_at=timezone.now()
@@ -158,7 +148,7 @@ def end(reply_id: int, ending: Ending, *, item_id: int | None = None) -> bool:
 def break_off(conversation_id: int, *, but: Collection[int]) -> int:
     """Marks replies as broken off that nobody writes any more (`but` those); returns how many there were."""
     writing = tables.WebMessage.objects.filter(conversation_id=conversation_id, state=ReplyState.WRITING)
-    return int(writing.exclude(id__in=list(but)).update(state=ReplyState.BROKEN.value))
+    return int(writing.exclude(id__in=list(but)).update(state=ReplyState.LOST.value))
 
 
 def picture_row(row: models.WebPicture) -> PictureRow:

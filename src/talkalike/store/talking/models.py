@@ -40,7 +40,7 @@ class WebMessage(models.Model):
     kind = models.CharField(max_length=8)
     text = models.TextField(default="")
     parts = models.JSONField(default=list)
-    state = models.CharField(max_length=8, default="")
+    state = models.CharField(max_length=10, default="")
     model = models.TextField(default="")
     speaker = models.TextField(default="")
     sampling = models.JSONField(default=dict)

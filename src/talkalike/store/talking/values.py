@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from talkalike.store.recording import ReplyState
+
 MOST_PARTS = 1_000  # of one reply. In what the model saw, part n of message m has the id m * MOST_PARTS + n
 
 
@@ -17,17 +19,6 @@ class MessageKind(StrEnum):
     SAID = "said"
     REPLY = "reply"
     RESET = "reset"
-
-
-class ReplyState(StrEnum):
-    """How a reply fares. `BROKEN`: the site stopped while it was written."""
-
-    WRITING = "writing"
-    DONE = "done"
-    SILENT = "silent"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

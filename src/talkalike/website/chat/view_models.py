@@ -16,8 +16,9 @@ from talkalike.chat.engines import Voice
 from talkalike.chat.options import Resolved
 from talkalike.store.judging import judgements
 from talkalike.store.judging.judgement_values import Scale
+from talkalike.store.recording import ReplyState
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, ReplyState, Tree
+from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, Tree
 from talkalike.website.access import visitor_of
 from talkalike.website.chat import settings_form
 from talkalike.website.chat.live import LIVE
@@ -32,8 +33,8 @@ GOOD, BAD = 5, 1  # what a thumb says on the scale "sounds like me"
 
 STATES = {
     ReplyState.SILENT: "It read this, and chose to say nothing.",
-    ReplyState.STOPPED: "You stopped it here.",
-    ReplyState.BROKEN: "It broke off here: the site was stopped while it was written.",
+    ReplyState.CANCELLED: "You stopped it here.",
+    ReplyState.LOST: "It broke off here: the site was stopped while it was written.",
 }
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 from django.utils import timezone
@@ -20,10 +20,10 @@ from talkalike.store import usage
 from talkalike.store.judging import items
 from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.judging.judges import JudgeRow
+from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.store import Store
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.messages import Ending
-from talkalike.store.talking.values import Part, ReplyState, Tree
+from talkalike.store.talking.values import Part, Tree
 from talkalike.website.chat.live import LiveReply
 from talkalike.website.chat.talk import Prepared, context_of, options_of, prepare, record_of
 
@@ -61,9 +61,9 @@ class Writing:
             await self._write(live)
         except asyncio.CancelledError:
             if not live.stopped:
-                self._ending = Ending(state=ReplyState.BROKEN, problem=SHUT_DOWN)
+                self._ending = Ending(state=ReplyState.LOST, problem=SHUT_DOWN)
                 raise
-            self._ending = Ending(state=ReplyState.STOPPED)
+            self._ending = Ending(state=ReplyState.CANCELLED)
         except EngineBusyError:
             self._ending = Ending(
                 state=ReplyState.FAILED, problem="The model is busy with other people. Try again in a moment."
@@ -168,14 +168,7 @@ class Writing:
                 origin=ORIGIN,
             )
             item_id = items.put_item(told, author=self.judge.id, may_train=self.judge.consent)
-        ending = Ending(
-            state=self._ending.state,
-            parts=self._said,
-            tokens=self._tokens,
-            seconds=self._ending.seconds,
-            problem=self._ending.problem,
-        )
-        messages.end(self.reply_id, ending, item_id=item_id)
+        messages.end(self.reply_id, replace(self._ending, tokens=self._tokens), self._said, item_id=item_id)
         if self._tokens or self._ending.state is ReplyState.DONE:
             who = usage.on_website(self.judge.id)
             usage.spend(who, None, replies=1, tokens=self._tokens, day=timezone.now().date())

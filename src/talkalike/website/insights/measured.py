@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talkalike.jobs.cards import ModelCard
 from talkalike.jobs.runs import Run
 from talkalike.website.insights.charts import SERIES, Axis, Dot, Line, dots, lines
 from talkalike.website.insights.sections import BASE_SERIES, NOTHING, Section
 from talkalike.website.insights.tables import Column, Table, count, decimal
+from talkalike.workspace.cards import Card
 
 
-def likeness(cards: Sequence[ModelCard]) -> Section:
+def likeness(cards: Sequence[Card]) -> Section:
     """How alike each model writes."""
     scored = sorted(
         (card for card in cards if card.likeness is not None),

@@ -9,7 +9,6 @@ from django.shortcuts import render
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
-from talkalike.jobs import cards as card_files
 from talkalike.jobs import runs as run_folders
 from talkalike.store.judging import guesses, standings, summaries
 from talkalike.store.judging.judgement_values import Kind, Scale
@@ -19,6 +18,7 @@ from talkalike.website.insights import measured, opinions, sections, tables
 from talkalike.website.insights.opinions import SCALES
 from talkalike.website.insights.tables import Table
 from talkalike.website.services import services
+from talkalike.workspace.cards import Card, Catalog
 
 MOST_RUNS = 40  # of which the latest that measured something are shown
 MOST_WORST = 20
@@ -98,8 +98,8 @@ def as_csv(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def _cards() -> tuple[card_files.ModelCard, ...]:
-    return card_files.cards(services().root / "models")
+def _cards() -> tuple[Card, ...]:
+    return tuple(Catalog(services().root / "models").cards())
 
 
 def _runs() -> tuple[run_folders.Run, ...]:

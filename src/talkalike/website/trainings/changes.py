@@ -12,9 +12,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from talkalike.errors import UserError
-from talkalike.jobs import cards as card_files
 from talkalike.jobs import job
-from talkalike.jobs.cards import ModelCard
 from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
 from talkalike.website.access import Role, needs, visitor_of
@@ -23,6 +21,8 @@ from talkalike.website.services import services
 from talkalike.website.trainings import views
 from talkalike.website.trainings.forms import AlignmentForm, RecipeForm, doubles
 from talkalike.website.trainings.service import Alignment, Recipe, Trainings
+from talkalike.workspace.cards import Card
+from talkalike.workspace.example_sets import example_sets
 
 
 @needs(Role.OWNER)
@@ -30,7 +30,7 @@ from talkalike.website.trainings.service import Alignment, Recipe, Trainings
 def new(request: HttpRequest) -> HttpResponse:
     """The recipe form. A training that it starts is a program of its own, which outlives this site."""
     trainings, cards = _trainings(), views.all_cards()
-    examples = card_files.example_sets(services().root / "examples")
+    examples = example_sets(services().root / "examples")
     wanted = {"examples": request.GET.get("examples", ""), "base": request.GET.get("base", "")}
     given = {key: value for key, value in wanted.items() if value}
     form = RecipeForm(request.POST or None, initial=given, examples=examples, cards=cards, taken=_taken(cards))
@@ -108,7 +108,7 @@ def _trainings() -> Trainings:
     return found
 
 
-def _taken(cards: Sequence[ModelCard]) -> set[str]:
+def _taken(cards: Sequence[Card]) -> set[str]:
     return {card.name for card in cards} | {run.model for run in views.all_runs() if run.running}
 
 

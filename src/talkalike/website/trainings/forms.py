@@ -9,8 +9,9 @@ from typing import Any
 from django import forms
 from django.core.validators import RegexValidator
 
-from talkalike.jobs.cards import Examples, ModelCard
 from talkalike.website.trainings.service import Alignment, Recipe
+from talkalike.workspace.cards import Card
+from talkalike.workspace.example_sets import ExampleSummary
 
 METHODS = (
     ("", "as in the settings"),
@@ -61,8 +62,8 @@ class RecipeForm(forms.Form):
     def __init__(
         self,
         *args: Any,
-        examples: Sequence[Examples],
-        cards: Sequence[ModelCard],
+        examples: Sequence[ExampleSummary],
+        cards: Sequence[Card],
         taken: Collection[str],
         **kwargs: Any,
     ) -> None:
@@ -127,7 +128,7 @@ class AlignmentForm(forms.Form):
         label="Judgements of", choices=[("human", "people"), ("ai", "AI judges"), ("all", "both")], required=False
     )
 
-    def __init__(self, *args: Any, cards: Sequence[ModelCard], taken: Collection[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, cards: Sequence[Card], taken: Collection[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._taken = {name.casefold() for name in taken}
         found = doubles(cards)
@@ -160,9 +161,9 @@ class AlignmentForm(forms.Form):
         return Alignment(**self.cleaned_data)
 
 
-def doubles(cards: Sequence[ModelCard]) -> list[ModelCard]:
+def doubles(cards: Sequence[Card]) -> list[Card]:
     """The models that write like somebody, the newest first."""
-    return [card for card in reversed(cards) if card.kind not in ("base", "reward")]
+    return [card for card in reversed(cards) if card.is_double]
 
 
 def _untaken(name: str, taken: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from talkalike.jobs.cards import ModelCard
+from talkalike.workspace.cards import Card
 
 _ROW, _BOX, _STEP, _WIDTH = 62, 50, 26, 340
 _DEEPEST = 6  # further down boxes stay below each other
@@ -24,10 +24,10 @@ class Node:
     name: str
     depth: int
     above: int | None  # the row of what it was made from
-    card: ModelCard | None
+    card: Card | None
 
 
-def tree(cards: Sequence[ModelCard]) -> list[Node]:
+def tree(cards: Sequence[Card]) -> list[Node]:
     """Every model below the one it was made from last; in the order of the rows."""
     known = {card.name: card for card in cards}
     children: dict[str, list[str]] = {}
@@ -64,7 +64,7 @@ def picture(nodes: Sequence[Node], serving: str | None) -> SafeString:
     )
 
 
-def words(card: ModelCard | None) -> str:
+def words(card: Card | None) -> str:
     """What kind of model it is, in a few words."""
     if card is None:
         return "no longer here"

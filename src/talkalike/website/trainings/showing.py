@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from talkalike.jobs.job import LogTail, State, log_tail
-from talkalike.jobs.metrics import thinned
 from talkalike.jobs.runs import Run
 from talkalike.website.insights.charts import SERIES, Line, lines
 from talkalike.website.insights.tables import Column, Table, count, decimal
 from talkalike.website.trainings.lineage import METHODS
+from talkalike.workspace.curves import thinned
 
 STATES = {
     State.RUNNING: ("running", "good"),

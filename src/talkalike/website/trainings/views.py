@@ -9,10 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from talkalike.jobs import cards as card_files
 from talkalike.jobs import runs as run_folders
-from talkalike.jobs.cards import ModelCard
-from talkalike.jobs.replies import side_by_side
 from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
 from talkalike.store.judging.outcomes import Outcome
@@ -22,6 +19,8 @@ from talkalike.website.data import read
 from talkalike.website.insights.charts import SERIES
 from talkalike.website.services import services
 from talkalike.website.trainings import lineage, showing
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.replies import side_by_side
 
 MOST_RUNS = 100
 
@@ -40,7 +39,7 @@ def index(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request") != "true":
         cards = all_cards()
         context["models"] = [(card, lineage.words(card)) for card in reversed(cards)]
-        context["damaged"] = card_files.damaged(services().root / "models")
+        context["damaged"] = Catalog(services().root / "models").damaged()
         context["serving"] = serving()
         context["picture"] = lineage.picture(lineage.tree(cards), serving()) if cards else ""
     return answer(request, page="website/trainings/index.html", part="website/trainings/_runs.html", context=context)
@@ -119,12 +118,12 @@ def one_run(name: str) -> Run:
     return found
 
 
-def all_cards() -> tuple[ModelCard, ...]:
+def all_cards() -> tuple[Card, ...]:
     """Of the workspace, the oldest first."""
-    return card_files.cards(services().root / "models")
+    return tuple(Catalog(services().root / "models").cards())
 
 
-def one_card(name: str) -> ModelCard:
+def one_card(name: str) -> Card:
     """The model's card, or a page that says that there is none."""
     found = next((card for card in all_cards() if card.name == name), None)
     if found is None:
@@ -132,7 +131,7 @@ def one_card(name: str) -> ModelCard:
     return found
 
 
-def compared(card: ModelCard) -> Outcome | None:
+def compared(card: Card) -> Outcome | None:
     """How the model's blind comparison came out; None for one that is no candidate."""
     return read(promotion.compared, card.name, promotion.batch_of(card.settings))
 

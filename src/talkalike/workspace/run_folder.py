@@ -1,0 +1,174 @@
+"""A training's folder: what was asked (`run.json`), what happened (`metrics.jsonl`), and where to go on (checkpoints).
+
+A checkpoint is a folder of safetensors whose `state.json` is written last: without it the checkpoint does not count,
+so a crash at any moment leaves the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from talkalike.errors import UserError
+from talkalike.workspace.curves import METRICS
+from talkalike.workspace.files import read_json, write_atomically, write_json
+from talkalike.workspace.replies import REPLIES
+
+RUN = "run.json"
+LOCK = ".training.lock"
+UNFINISHED = frozenset({"running", "stopped", "failed"})  # states from which a training can go on
+_STATE = "state.json"
+
+
+class RunFolder:
+    """One training's folder under `<workspace>/runs/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began = time.monotonic()  # the work in it: minutes are counted from here
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a line: steps and evaluations, in order."""
+        return self.path / METRICS
+
+    @property
+    def replies_file(self) -> Path:
+        """One JSON object a line: a step, and what was replied after it in moments that are always the same."""
+        return self.path / REPLIES
+
+    @property
+    def samples_file(self) -> Path:
+        """One JSON object a line: a step, and some of the replies that it practised with."""
+        return self.path / "samples.jsonl"
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Writes what was asked and how it stands; replaces what was written before."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / RUN, about)
+
+    def description(self) -> dict[str, Any]:
+        """What `describe` wrote last; empty where there is nothing readable."""
+        return read_json(self.path / RUN) or {}
+
+    def record(self, **values: object) -> None:
+        """Appends one line to the metrics, and when it was: from that is known how long a step takes."""
+        _append(self.metrics_file, {**values, "at": round(time.time(), 2)})
+
+    def record_replies(self, step: int, replies: Sequence[Mapping[str, Any]]) -> None:
+        """Appends what is replied after this step."""
+        _append(self.replies_file, {"step": step, "replies": replies})
+
+    def record_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Appends some of what this step practised with."""
+        _append(self.samples_file, {"step": step, "samples": samples})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of the metrics; a line cut off by a crash is left out."""
+        return _lines(self.metrics_file)
+
+    def replies(self) -> list[dict[str, Any]]:
+        """All that `record_replies` kept, in order; a line cut off by a crash is left out."""
+        return _lines(self.replies_file)
+
+    def forget_after(self, step: int) -> None:
+        """Drops what was measured of steps that a resumed training will do again."""
+        for file in (self.metrics_file, self.replies_file, self.samples_file):
+            kept = [line for line in _lines(file) if line.get("step", 0) <= step]
+            if file.is_file():
+                write_atomically(file, "".join(_as_line(line) for line in kept))
+
+    @property
+    def best_file(self) -> Path:
+        """The trained tensors with the lowest held-out loss so far."""
+        return self.path / "best.safetensors"
+
+    def new_checkpoint(self, step: int) -> Path:
+        """An empty folder for the checkpoint after this step; it counts once `complete_checkpoint` was called."""
+        folder = self.path / f"checkpoint-{step:08d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def complete_checkpoint(self, folder: Path, state: Mapping[str, Any]) -> None:
+        """Writes the state, which makes a checkpoint of the folder; older ones go."""
+        write_json(folder / _STATE, state)
+        for other in self.path.glob("checkpoint-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest complete checkpoint with its state; None where there is none."""
+        complete = sorted(path for path in self.path.glob(f"checkpoint-*/{_STATE}"))
+        return (complete[-1].parent, json.loads(complete[-1].read_text(encoding="utf-8"))) if complete else None
+
+    def drop_checkpoints(self) -> None:
+        """Frees the space of a finished training."""
+        for path in (*self.path.glob("checkpoint-*"), self.best_file):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
+    """The training to resume: the newest unfinished one (of this model). UserError if there is none.
+
+    Runs of other kinds (`kind` in their description) are resumed by the commands that began them.
+    """
+    for path in sorted(runs.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True):
+        run = RunFolder(path.parent)
+        about = run.description()
+        unfinished = about.get("state") in UNFINISHED and "kind" not in about
+        if unfinished and model in {None, about.get("model")}:
+            return run
+    what = f"of '{model}' " if model else ""
+    raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")
+
+
+@contextlib.contextmanager
+def only_training(runs: Path) -> Iterator[None]:
+    """Holds the workspace's training lock; UserError if another training has it. Freed by the system after a crash."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise UserError(
+                f"Another training is running in this workspace (process {owner}).",
+                hint="Wait for it, stop it, or use another workspace.",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _append(file: Path, values: Mapping[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(_as_line(values))
+
+
+def _as_line(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    lines = []
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
