@@ -135,6 +135,14 @@ def test_a_name_in_place_is_one_of_the_chat_or_written_like_one():
     assert platform_sentence("You called Lída Malá.", ANNA) is MessageKind.CALL
 
 
+@pytest.mark.parametrize("sender", ["An", "An Nguyễn", "A", "To", "Will Photo"])
+def test_a_name_may_be_a_word_of_the_sentence(sender):
+    first = sender.split()[0]
+    for text in ("You sent an attachment.", f"{first} sent an attachment.", f"{first} sent a photo."):
+        assert platform_sentence(text, sender, (BEN, sender)) is MessageKind.MEDIA
+    assert platform_sentence("will you come to a party", sender, (BEN, sender)) is None
+
+
 def test_an_export_with_reaction_lines_keeps_only_what_people_wrote(tmp_path):
     written = [
         said(ANNA, "Reacted 😂 to your message ", 1),

@@ -229,7 +229,7 @@ class _Shapes:
     """The forms of one chat's sentences."""
 
     def __init__(self, chat: Conversation) -> None:
-        names = {form for person in chat.participants for form in forms_of(person.name)}
+        names = frozenset(form for person in chat.participants for form in forms_of(person.name))
         self._names = names_pattern(names)
 
     def of(self, message: Message) -> str:

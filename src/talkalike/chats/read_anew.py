@@ -23,7 +23,9 @@ def match_read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]
         return
     taken = {index for index in same if index is not None}
     times = pc.filter(incoming["sent_ms"], pc.is_null(pa.array(same, pa.int64())))
-    at = pc.indices_nonzero(pc.is_in(stored["sent_ms"], value_set=times.combine_chunks()))
+    same_format = pc.equal(_words(stored, "origin"), incoming["origin"][0].as_py())
+    same_time = pc.is_in(stored["sent_ms"], value_set=times.combine_chunks())
+    at = pc.indices_nonzero(pc.and_(same_time, same_format))
     repair = TextRepair()
     candidates: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
     for index, name, sent_ms, text in zip(at.to_pylist(), *_lists(stored.take(at)), strict=True):
@@ -31,7 +33,8 @@ def match_read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]
             candidates[repair(name), sent_ms].append((repair(text), index))
     for row, (name, sent_ms, text) in enumerate(zip(*_lists(incoming), strict=True)):
         waiting = candidates.get((name, sent_ms), []) if same[row] is None else []
-        found = next((one for one in waiting if one[0] == text or not one[0] or not text), None)
+        alike = [one for one in waiting if one[0] == text]
+        found = next(iter(alike or [one for one in waiting if not one[0] or not text]), None)
         if found is not None:
             same[row] = found[1]
             waiting.remove(found)

@@ -103,7 +103,7 @@ def with_deleted_accounts(
     ids = {
         person.id: there.get(person.name, f"{conversation.id}/{person.name}")
         for person in conversation.participants
-        if is_deleted_account(person.name)
+        if conversation.platform in _LISTS_ITS_PEOPLE and is_deleted_account(person.name)
     }
     if not ids:
         return conversation, table

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 
-from talkalike.chats.importers.sentence_table import NAME, WHO, SentenceTable
+from talkalike.chats.importers.sentence_table import NAME, WHO, Beginnings, SentenceTable
 from talkalike.chats.values import MessageKind
 
 _TABLE = Path(__file__).with_name("messenger_sentences.toml")
@@ -42,14 +42,27 @@ def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> Mes
         return None
     names, beginnings = _names_of(sender, tuple(others))
     start = " ".join(text[:_BEGINNING].split())
-    if start[:_SHORT].lower() not in beginnings and not _table().begins(start):
+    if not beginnings.fit(start.lower()) and not _table().begins(start):
         return None
     plain = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
     plain = plain.translate(_QUOTES).rstrip(_END)
+    for marked in _marked(plain, sender, names):
+        kind = _table().kind_of(marked)
+        if kind:
+            return None if _may_be_typed(marked) else _KINDS[kind]
+    return None
+
+
+def _marked(plain: str, sender: str, names: re.Pattern[str] | None) -> Iterable[str]:
+    """The text with marks for names; a name can be a word, too ("An sent an attachment"), so not all may be one."""
+    if names is None or not plain:
+        return [plain] if plain else []
     own = {form.lower() for form in forms_of(sender)}
-    marked = names.sub(lambda found: WHO if found[0].lower() in own else NAME, plain) if names is not None else plain
-    kind = _table().kind_of(marked) if marked else None
-    return _KINDS[kind] if kind and not _may_be_typed(marked) else None
+
+    def mark(found: re.Match[str]) -> str:
+        return WHO if found[0].lower() in own else NAME
+
+    return dict.fromkeys((names.sub(mark, plain), names.sub(mark, plain, count=1), plain))
 
 
 def _may_be_typed(marked: str) -> bool:
@@ -64,13 +77,14 @@ def _table() -> SentenceTable:
 
 
 @lru_cache(maxsize=4096)
-def _names_of(sender: str, others: tuple[str, ...]) -> tuple[re.Pattern[str] | None, frozenset[str]]:
+def _names_of(sender: str, others: tuple[str, ...]) -> tuple[re.Pattern[str] | None, Beginnings]:
     """A pattern for the people's names as the platform writes them, and how these begin."""
-    known = {form for name in (sender, *others) for form in forms_of(name)}
-    return names_pattern(known, re.IGNORECASE), frozenset(name[:_SHORT].lower() for name in known)
+    known = frozenset(form for name in (sender, *others) for form in forms_of(name))
+    return names_pattern(known, re.IGNORECASE), Beginnings(name[:_SHORT].lower() for name in known)
 
 
-def names_pattern(names: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
+@lru_cache(maxsize=4096)
+def names_pattern(names: frozenset[str], flags: int = 0) -> re.Pattern[str] | None:
     """Finds any of these names in a text, the longest first, as words of their own; None for no names."""
     longest_first = sorted(names, key=len, reverse=True)
     if not longest_first:

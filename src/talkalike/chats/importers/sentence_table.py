@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,27 @@ class _Choice:
 _Node = str | _Place | _Choice
 
 
+class Beginnings:
+    """Some beginnings of texts, to find quickly whether a text has one of them."""
+
+    def __init__(self, beginnings: Iterable[str]) -> None:
+        found: dict[str, list[str]] = defaultdict(list)
+        for beginning in beginnings:
+            if beginning:
+                found[beginning[0]].append(beginning)
+        self._by_first = {first: tuple(same) for first, same in found.items()}
+
+    def fit(self, text: str) -> bool:
+        """Whether the text begins with one of them."""
+        return text.startswith(self._by_first.get(text[:1], "\0"))
+
+
 class SentenceTable:
     """The sentences of a table by how they begin."""
 
     def __init__(self, path: Path) -> None:
         self._by_head: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
-        beginnings: dict[str, set[str]] = defaultdict(set)  # of those that do not begin with a name
+        beginnings: set[str] = set()  # of those that do not begin with a name
         for language in tomllib.loads(path.read_text(encoding="utf-8")).values():
             you = [word.lower() for word in language.pop("you")]
             titles = [title.lower() for title in language.pop("titles", ())]
@@ -61,14 +76,12 @@ class SentenceTable:
             for kind, sentences in language.items():
                 for sentence in sentences:
                     for head in self._add(_parsed(sentence), kind, you):
-                        start = _NAMES.split(head)[0]
-                        beginnings[start[:1]].add(start)
-        self._beginnings = {first: tuple(starts) for first, starts in beginnings.items() if first}
+                        beginnings.add(_NAMES.split(head)[0])
+        self._beginnings = Beginnings(beginnings)
 
     def begins(self, text: str) -> bool:
         """Whether a text may be a sentence of the table, by how it begins; names in it count for nothing."""
-        start = text[:_HEAD].lower()
-        return start.startswith(self._beginnings.get(start[:1], "\0"))
+        return self._beginnings.fit(text[:_HEAD].lower())
 
     def kind_of(self, text: str) -> str | None:
         """The kind of sentence that a text is; names in it are `WHO` and `NAME`, its letters are as written."""
