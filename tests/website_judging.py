@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+from playwright.async_api import Page, expect
+
 from talkalike.store.judging import items, judgements, judges, pairs, serving
 from talkalike.store.judging.judgement_values import JudgedReply, Side
+from talkalike.store.store import Store
 
 MODELS = ("anna-3", "base")
 
@@ -34,3 +40,38 @@ def vote(batch: int, winner: str, times: int) -> None:
         assert view is not None
         side = Side.LEFT if items.model_of(view.left.item_id) == winner else Side.RIGHT
         judgements.compare(view.pair_id, judge.id, side, face="web", repeat=view.repeat)
+
+
+def held(store: Store, **conditions: Any) -> list[Any]:
+    """The judgements that hold, in the order in which they came."""
+    from talkalike.store.tables import judging_tables
+
+    return store.call(lambda: list(judging_tables.Judgement.objects.filter(ended_at=None, **conditions).order_by("id")))
+
+
+async def until_stored(store: Store, count: int, **conditions: Any) -> None:
+    """Waits for what is on its way."""
+    async with asyncio.timeout(20):
+        while len(held(store, **conditions)) < count:
+            await asyncio.sleep(0.05)
+
+
+async def ready(page: Page) -> None:
+    """Until a pair takes choices."""
+    await expect(page.locator('#pair[data-ready="yes"]')).to_have_count(1)
+
+
+async def where(page: Page) -> str:
+    """Which pair is shown."""
+    return await page.locator(".pair").get_attribute("data-url") or ""
+
+
+async def judge(page: Page, key: str) -> str:
+    """Presses the key of a choice, then Enter; returns which pair it was."""
+    await ready(page)
+    here = await where(page)
+    await page.keyboard.press(key)
+    await expect(page.locator(".pair[data-given]")).to_have_count(1)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
+    return here

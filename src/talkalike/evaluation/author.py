@@ -197,8 +197,7 @@ def _score(classifier: AuthorClassifier, replies: Sequence[Sequence[str]], setti
     n = len(replies)
     size = pool_size(n, settings.pool_size)
     if not size:
-        why = f"{n} replies are too few for {MIN_POOLS} pools of {min(settings.pool_size, MIN_POOL_SIZE)}."
-        nothing = undefined(why, n=n)
+        nothing = _too_few(n, min(settings.pool_size, MIN_POOL_SIZE))
         return _Scored(arm=StyleArm(share=nothing, log_odds=nothing), shares=np.empty(0), log_odds=np.empty(0))
     samples = np.vstack([np.arange(n), resample(n, draws=settings.bootstrap, seed=settings.seed)])
     pools = draw_pools(samples, size, pools=POOLS_DRAWN, seed=settings.seed + 1)
@@ -208,10 +207,18 @@ def _score(classifier: AuthorClassifier, replies: Sequence[Sequence[str]], setti
     return _Scored(arm=arm, shares=shares, log_odds=means)
 
 
+def _too_few(n: int, size: int) -> Estimate:
+    return undefined(
+        f"Only {n} held-out replies: how they are written shows in groups of {size} or more, and {MIN_POOLS} groups "
+        f"are needed, so at least {MIN_POOLS * size} replies.",
+        n=n,
+    )
+
+
 def _recovery(arms: Sequence[Floats], *, n: int, kind: str) -> Estimate:
     real, double, base = arms
     if not len(real):
-        return undefined(f"{n} replies are too few for {MIN_POOLS} pools of {MIN_POOL_SIZE}.", n=n)
+        return _too_few(n, MIN_POOL_SIZE)
     gaps = real - base
     if kind == "share" and gaps[0] < MIN_GAP:
         return undefined(

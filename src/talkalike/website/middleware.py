@@ -17,6 +17,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.website import problems
 from talkalike.website.access import RULE
+from talkalike.website.once import HEADER, told
 from talkalike.website.visitors import find_visitor
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -60,6 +61,8 @@ class HeadersMiddleware:
         for name, value in HEADERS.items():
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", PRIVATE)
+        if sending := told(request):
+            response.headers[HEADER] = sending
         return response
 
 

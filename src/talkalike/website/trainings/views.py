@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from talkalike.jobs import cards as card_files
 from talkalike.jobs import runs as run_folders
 from talkalike.jobs.cards import ModelCard
-from talkalike.jobs.replies import side_by_side
+from talkalike.jobs.replies import SideBySide, side_by_side
 from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
 from talkalike.store.judging.outcomes import Outcome
@@ -51,13 +51,15 @@ def index(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest, name: str) -> HttpResponse:
     """One training. For htmx the part that changes while it runs."""
     found = one_run(name)
+    said = side_by_side(found.folder) if visitor_of(request).owner else SideBySide()
     context = {
         "view": showing.view_of(found),
         "run": found,
         "ago": showing.since(found.began),
         "plot": showing.loss_plot(found),
         "others": showing.other_plots(found),
-        "said": side_by_side(found.folder) if visitor_of(request).owner else None,
+        "steps": said.steps,
+        "said": showing.said_of(said),
         "evaluations": showing.evaluations(found),
         "settings": showing.settings_of(found),
         "log": showing.log_of(found) if visitor_of(request).owner else None,
