@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
 
 from pictures import picture
@@ -149,6 +150,30 @@ async def test_a_phone_shows_them_one_below_the_other_and_scrolls_as_one(site_st
         await ready(page)
         assert [row.type for row in held(site_store)] == ["comparison", "rating"]
         assert site.problems == []
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["1280x800", "390x844"])
+async def test_both_replies_are_in_sight_before_one_scrolls(site_store: Store, tmp_path: Path, phone: bool) -> None:
+    """Below a talk of thirty messages, some of them long."""
+    site_store.call(make_batch, 1, turns=30, words=45)
+    async with visit(site_store, tmp_path) as site:
+        page = await site.page("judge", phone=phone)
+        if not phone:
+            await page.set_viewport_size({"width": 1280, "height": 800})
+        await page.goto(f"{site.address}/judge/1/")
+        await ready(page)
+        bar = await page.locator(".choices").bounding_box()
+        assert bar and bar["y"] + bar["height"] <= (844 if phone else 800)
+        for side in ("left", "right"):
+            reply = await page.locator(f"#reply-{side} .messages").bounding_box()
+            assert reply and reply["y"] >= 0 and reply["y"] + reply["height"] <= bar["y"], side
+        await expect(page.get_by_text("line 30?")).to_be_in_viewport()
+        if phone:  # the rest of the talk is one tap away
+            await expect(page.get_by_text("line 28?")).to_be_hidden()
+            await page.get_by_label("Show all that was said before").check()
+        await page.get_by_text("messages before that").click()
+        await expect(page.get_by_text("line 28?")).to_be_visible()
+        await expect(page.get_by_text("line 3?")).to_be_visible()
 
 
 async def test_without_javascript_forms_do_it_all(site_store: Store, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from talkalike.store.store import Store
 MODELS = ("anna-3", "base")
 
 
-def stored(number: int, model: str, *, messages: tuple[str, ...] = (), turns: int = 3) -> int:
-    """A reply of the model to the messages of that number."""
-    context = tuple((("Ben", "Cleo")[i % 2], f"Question {number}, line {i + 1}?") for i in range(turns))
+def stored(number: int, model: str, *, messages: tuple[str, ...] = (), turns: int = 3, words: int = 0) -> int:
+    """A reply of the model to the messages of that number, each of which goes on for so many more `words`."""
+    more = " so it goes" * (words // 3)
+    context = tuple((("Ben", "Cleo")[i % 2], f"Question {number}, line {i + 1}?{more}") for i in range(turns))
     said = messages or (
         f"Reply {number} by {'the one' if model == MODELS[0] else 'the other'}.",
         "And a second message!",
@@ -24,11 +25,11 @@ def stored(number: int, model: str, *, messages: tuple[str, ...] = (), turns: in
     return items.put_item(JudgedReply(context=context, speaker="Anna", messages=said, model=model, origin="web"))
 
 
-def make_batch(count: int, *, name: str = "First tries", seed: int = 7) -> int:
+def make_batch(count: int, *, name: str = "First tries", seed: int = 7, turns: int = 3, words: int = 0) -> int:
     """An open batch of pairs between the two models."""
     batch = pairs.make_batch(name, seed=seed)
     for number in range(count):
-        pairs.make_pair(stored(number, MODELS[0]), stored(number, MODELS[1]), batch)
+        pairs.make_pair(*(stored(number, model, turns=turns, words=words) for model in MODELS), batch)
     return batch
 
 

@@ -16,8 +16,11 @@ from talkalike.store.judging.serving import PairView, ShownReply
 from talkalike.store.talking import pictures
 from talkalike.store.talking.values import PictureRow
 
-TURNS_SHOWN = 6  # of the context; earlier ones are folded
-TEXT_SHOWN = 400  # characters of a message in it, about: the replies stand below on a phone, and are to be seen
+# Of the context; what is before is folded. The last message and both replies are to be seen before one scrolls.
+TURNS_SHOWN = 6
+CHARACTERS_SHOWN = 600
+TEXT_SHOWN = 400  # characters of one message, about
+PHONE_TURNS, PHONE_TEXT = 2, 150  # what is more than that, a phone folds further
 VALUES = range(1, 6)
 
 
@@ -56,10 +59,14 @@ class ShownSide:
     model: str = ""
 
 
-def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, list[ShownTurn]]:
-    """The context: `earlier` is folded, `turns` is shown."""
+def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, Any]:
+    """The context: `earlier` is folded, `turns` is shown; `fold`: where a phone shows less of it at first."""
     shown = [_turn(name, text, speaker, sent.get(place, ())) for place, (name, text) in enumerate(turns)]
-    return {"earlier": shown[:-TURNS_SHOWN], "turns": shown[-TURNS_SHOWN:]}
+    last = shown[-TURNS_SHOWN:]
+    while len(last) > 1 and sum(len(turn.text) for turn in last) > CHARACTERS_SHOWN:
+        last = last[1:]
+    fold = len(last) > PHONE_TURNS or any(len(turn.text) > PHONE_TEXT for turn in last)
+    return {"earlier": shown[: len(shown) - len(last)], "turns": last, "fold": fold}
 
 
 def _turn(name: str, text: str, speaker: str, sent: tuple[PictureRow, ...]) -> ShownTurn:
