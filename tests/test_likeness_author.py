@@ -74,9 +74,7 @@ def test_too_few_replies_are_said_to_be_too_few(of_lena: AuthorClassifier) -> No
     few = [bursts(lena, 19, seed=seed) for seed in (1, 2)]
     report = style_recovery(of_lena, real=few[0], double=few[1], base=bursts(ruben, 19, seed=3), settings=SETTINGS)
     assert report.pool_size == 0
-    assert report.recovery.value is None and report.recovery.why.startswith(
-        "That takes 20 replies at least, and there are 19"
-    )
+    assert report.recovery.value is None and "at least 20 replies" in report.recovery.why
     assert report.real.share.value is None
 
 

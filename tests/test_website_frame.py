@@ -50,13 +50,22 @@ def test_strangers_see_the_first_page_and_nothing_else(person: Callable[..., Any
     for address in ("/password/", "/invitations/", "/invitations/1/revoke/"):
         answer = stranger.get(address)
         assert (answer.status_code, answer.headers["Location"][:12]) == (302, "/login/?next")
-        assert stranger.post(address).headers["Location"] == "/login/"  # what was sent does not come back
+        assert stranger.post(address).headers["Location"] == "/login/?sent=1"
     assert stranger.get("/admin/", follow=True).redirect_chain[-1][0].startswith("/login/")
 
 
 def test_htmx_is_sent_to_the_log_in_as_a_whole(person: Callable[..., Any]) -> None:
-    answer = person().get("/invitations/", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login/")
+    """And comes back to the page that htmx works for; never to another site's."""
+    for page, back in (
+        ("http://localhost/chat/?q=x", "/login/?next=%2Fchat%2F%3Fq%3Dx"),
+        ("http://evil.example/chat/", "/login/"),
+        ("", "/login/"),
+    ):
+        answer = person().get("/invitations/", headers={"HX-Request": "true", "HX-Current-URL": page})
+        assert (answer.status_code, answer.headers["X-Log-In"]) == (401, back)
+    sent = person().post("/password/", headers={"Referer": "http://localhost/password/"})
+    assert sent.headers["Location"] == "/login/?next=%2Fpassword%2F&sent=1"
+    assert "was not stored" in person().get(sent.headers["Location"]).content.decode()
 
 
 def test_roles_open_what_is_theirs_only(person: Callable[..., Any], guest: Callable[[str], Any]) -> None:

@@ -84,7 +84,7 @@ def test_all_questions_then_the_result(guest: Callable[[str], Any], services: Se
         assert "<html" not in page and arm
     assert "You found the real one in <strong>1 of 4</strong>" in page
     assert "The double" in page and "The base model" in page and "<svg" in page
-    votes = [int(n) for n in re.findall(r'<td class="number">(\d+)</td>', page)]
+    votes = [int(n) for n in re.findall(r'<td class="number" data-label="Votes">(\d+)</td>', page)]
     assert sum(votes) == 4 and len(stored(services)) == 4
     again = friend.get(f"/guess/{number}/").content.decode()
     assert "1 of 4" in again and "the result so far" in again

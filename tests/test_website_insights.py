@@ -106,6 +106,20 @@ def test_numbers_follow_what_was_said(person: Callable[..., Any], services: Serv
     assert "less than 4.0 seconds" in page
 
 
+def test_whoever_only_looked_is_no_judge(person: Callable[..., Any], guest: Any, services: Services) -> None:
+    """Nor is whoever took back all that they said."""
+    services.store.call(judged)
+    page = person("viewer").get("/insights/").content.decode()
+    counted = re.search(r"(\d+) (?:person|people) judged", page)
+    assert counted
+    for _ in range(3):
+        guest("judge").get("/judge/")
+    silent = services.store.call(judges.guest)
+    taken_back = services.store.call(judgements.rate, 1, silent.id, Scale.HELPFUL, 3, face="web")
+    services.store.call(judgements.withdraw, taken_back, silent.id)
+    assert counted[0] in person("viewer", name="other").get("/insights/").content.decode()
+
+
 def test_the_page_changes_with_the_next_judgement(person: Callable[..., Any], services: Services) -> None:
     services.store.call(judged, 2)
     who = person("viewer")

@@ -351,7 +351,7 @@ def test_long_contexts_and_messages_are_folded_and_nothing_is_cut(
         return batch
 
     page = person("judge").get(f"/judge/{services.store.call(fill)}/").content.decode()
-    folded = page.split("24 earlier messages")[1].split("</details>")[0]
+    folded = page.split("24 messages before that")[1].split("</details>")[0]
     assert "line 24?" in folded and "line 25?" not in folded and "line 30?" in page
     assert "end of it</div>" in page and MALICE not in page
 

@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
-from typing import Any
 
-from playwright.async_api import Page, Route, expect
+import pytest
+from playwright.async_api import expect
 
 from pictures import picture
 from talkalike.store.store import Store
-from website_judging import make_batch
+from website_judging import held, judge, make_batch, ready, until_stored, where
 from website_visit import visit
 
 pytest_plugins = ("website_site",)
-
-
-async def ready(page: Page) -> None:
-    await expect(page.locator('#pair[data-ready="yes"]')).to_have_count(1)
-
-
-async def where(page: Page) -> str:
-    return await page.locator(".pair").get_attribute("data-url") or ""
-
-
-async def judge(page: Page, key: str) -> str:
-    """Presses the key of a choice, then Enter; returns which pair it was."""
-    await ready(page)
-    here = await where(page)
-    await page.keyboard.press(key)
-    await expect(page.locator(".pair[data-given]")).to_have_count(1)
-    await page.keyboard.press("Enter")
-    await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
-    return here
-
-
-async def rate_in_a_hurry(page: Page, keys: str) -> None:
-    """Rates by these keys and goes on at once, over a slow network."""
-
-    async def slowly(route: Route) -> None:
-        await asyncio.sleep(0.2)
-        await route.continue_()
-
-    await page.route("**/rate/**", slowly)
-    await page.keyboard.press("r")
-    for key in keys:
-        await page.keyboard.press(key)
-    await expect(page.locator("#question")).to_be_focused()
-    here = await where(page)
-    await page.keyboard.press("Enter")
-    await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
-    await page.unroute("**/rate/**")
-    await ready(page)
-
-
-def held(store: Store, **conditions: Any) -> list[Any]:
-    from talkalike.store.tables import judging_tables
-
-    return store.call(lambda: list(judging_tables.Judgement.objects.filter(ended_at=None, **conditions).order_by("id")))
 
 
 async def test_twenty_pairs_by_keyboard(site_store: Store, tmp_path: Path) -> None:
@@ -95,8 +50,16 @@ async def test_twenty_pairs_by_keyboard(site_store: Store, tmp_path: Path) -> No
         assert held(site_store, type="correction")[0].text.endswith("message!\n1 us?")
         assert len(held(site_store, type="comparison")) == 8
 
-        # Ratings by number keys; Enter right after them waits for a slow network, and loses none.
-        await rate_in_a_hurry(page, "4321")
+        # Ratings by number keys; Enter right after them loses none.
+        await page.keyboard.press("r")
+        for key in "4321":
+            await page.keyboard.press(key)
+        await expect(page.locator("#question")).to_be_focused()
+        last = await where(page)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(f'.pair:not([data-url="{last}"])')).to_have_count(1)
+        await ready(page)
+        await until_stored(site_store, 4, type="rating")
         assert sorted(row.value for row in held(site_store, type="rating")) == [1, 2, 3, 4]
 
         # After a reload the pair that was open is there again.
@@ -131,14 +94,14 @@ async def test_the_next_pair_is_loaded_ahead_and_needs_no_answer_from_the_site(
         await expect(page.locator(f'.pair:not([data-url="{here}"])')).to_have_count(1)
         await ready(page)
         assert page.url.endswith(await where(page))
-        # Without the network a choice is not taken, the page says so, and the pair is still there.
+        # Without the network a choice waits, the page says so, and it is sent once the network is there again.
         await page.keyboard.press("2")
-        await expect(page.locator("#problem")).to_contain_text("cannot be reached")
+        await expect(page.locator("#sending")).to_contain_text("One thing that you said waits")
         assert len(held(site_store)) == 1
         await page.context.set_offline(False)
-        await judge(page, "2")
-        assert len(held(site_store)) == 2
-        await expect(page.locator("#problem")).to_be_empty()
+        await until_stored(site_store, 2)
+        await expect(page.locator("#sending")).to_be_empty()
+        await expect(page.locator("#said")).to_contain_text("reply 2 is better")
 
 
 async def test_going_on_at_once_takes_no_double_press_for_the_next_pair(site_store: Store, tmp_path: Path) -> None:
@@ -174,7 +137,7 @@ async def test_a_phone_shows_them_one_below_the_other_and_scrolls_as_one(site_st
         trapped = """[...document.querySelectorAll('main *')].filter(e => !e.matches('textarea') &&
             ['auto', 'scroll'].includes(getComputedStyle(e).overflowY) && e.scrollHeight > e.clientHeight).length"""
         assert await page.evaluate(trapped) == 0
-        for button in await page.locator(".choices button, .choices a").all():
+        for button in await page.locator(".choices button, .choices a:not([hidden])").all():
             box = await button.bounding_box()
             assert box and box["height"] >= 44 and box["x"] >= 0 and box["x"] + box["width"] <= 390
         await page.locator("#choose-right").tap()
@@ -187,6 +150,30 @@ async def test_a_phone_shows_them_one_below_the_other_and_scrolls_as_one(site_st
         await ready(page)
         assert [row.type for row in held(site_store)] == ["comparison", "rating"]
         assert site.problems == []
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["1280x800", "390x844"])
+async def test_both_replies_are_in_sight_before_one_scrolls(site_store: Store, tmp_path: Path, phone: bool) -> None:
+    """Below a talk of thirty messages, some of them long."""
+    site_store.call(make_batch, 1, turns=30, words=45)
+    async with visit(site_store, tmp_path) as site:
+        page = await site.page("judge", phone=phone)
+        if not phone:
+            await page.set_viewport_size({"width": 1280, "height": 800})
+        await page.goto(f"{site.address}/judge/1/")
+        await ready(page)
+        bar = await page.locator(".choices").bounding_box()
+        assert bar and bar["y"] + bar["height"] <= (844 if phone else 800)
+        for side in ("left", "right"):
+            reply = await page.locator(f"#reply-{side} .messages").bounding_box()
+            assert reply and reply["y"] >= 0 and reply["y"] + reply["height"] <= bar["y"], side
+        await expect(page.get_by_text("line 30?")).to_be_in_viewport()
+        if phone:  # the rest of the talk is one tap away
+            await expect(page.get_by_text("line 28?")).to_be_hidden()
+            await page.get_by_label("Show all that was said before").check()
+        await page.get_by_text("messages before that").click()
+        await expect(page.get_by_text("line 28?")).to_be_visible()
+        await expect(page.get_by_text("line 3?")).to_be_visible()
 
 
 async def test_without_javascript_forms_do_it_all(site_store: Store, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_forged_expired_and_revoked_links_are_refused_alike(person: Callable[...
     assert len(pages) == 1  # nothing tells a forger how near they were
     assert stranger.get(good).status_code == 200
     listed = owner.get("/invitations/").content.decode()
-    assert re.findall(r"<td>(open|expired|revoked|used up)</td>", listed) == [
+    assert re.findall(r"<td data-label=\"State\">(open|expired|revoked|used up)</td>", listed) == [
         "revoked",
         "expired",
         "open",

@@ -92,7 +92,7 @@ def test_practice_is_shown_with_all_that_was_measured(person: Callable[..., Any]
     page = owner.get(path).content.decode()
     for words in ("mean reward", "nats from the double", "distinct-2", "tokens in a reply"):
         assert words in page
-    said = re.search(r'<table class="said">.*?</table>', page, re.S)
+    said = re.search(r'<table class="said stacks">.*?</table>', page, re.S)
     assert said
     assert re.findall(r'<th scope="col">(.*?)</th>', said[0]) == ["To", "Before", "After step 10", "After step 20"]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in said[0].split("<tr>")[2:]]

@@ -1,6 +1,6 @@
 // A slash command being filled in: one field an option, required ones first, autocomplete asked from the bot.
 import { act } from "./connection.js";
-import { byId, el, fill, freshId } from "./dom.js";
+import { byId, composing, el, fill, freshId } from "./dom.js";
 import { invoke } from "./command_list.js";
 import { optionsOf } from "./components.js";
 import { Suggestions } from "./suggestions.js";
@@ -45,6 +45,7 @@ export function openCommand(entry, channelId) {
   fields, optional.length > 0 && more, problem,
   el("div", { class: "row end" }, el("button", { type: "button", class: "main-button", onclick: () => run(problem) }, "Run")));
   box.onkeydown = (event) => {
+    if (composing(event)) return;
     if (event.key === "Escape") closeCommand();
     else if (event.key === "Enter" && event.target.matches("input, select")) run(problem);
     else return;

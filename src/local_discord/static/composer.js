@@ -1,6 +1,6 @@
 // Where one writes: sending, replying, editing, files, suggestions for /commands, @people and #channels.
 import { act } from "./connection.js";
-import { byId, el, fill, trouble } from "./dom.js";
+import { byId, composing, el, fill, trouble } from "./dom.js";
 import { pickEmoji } from "./emoji.js";
 import { commandsHere, flatten } from "./command_list.js";
 import { closeCommand, commandOpen, openCommand } from "./command_form.js";
@@ -100,7 +100,7 @@ function tellTyping() {
 }
 
 function key(event) {
-  if (event.isComposing || event.defaultPrevented) return;
+  if (composing(event) || event.defaultPrevented) return;
   if (event.key === "Enter" && !event.shiftKey) {
     event.preventDefault();
     send();

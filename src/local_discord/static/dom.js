@@ -105,3 +105,6 @@ export function safeUrl(text) {
 
 export const outside = (href, ...children) =>
   el("a", { href, target: "_blank", rel: "noopener noreferrer", title: `${href} (leaves this computer)` }, ...children);
+
+/* Whether an input method took this key: Safari ends the composition before it tells the key that ended it. */
+export const composing = (event) => event.isComposing || event.keyCode === 229;

@@ -1,5 +1,5 @@
 // A list of suggestions below or above an input (the ARIA combobox pattern): arrows move, Enter or Tab takes, Esc closes.
-import { el, fill, freshId } from "./dom.js";
+import { composing, el, fill, freshId } from "./dom.js";
 
 export class Suggestions {
   /** input: a text field; box: an element with role=listbox. ask(text, caret) -> [{label, note, detail, take()}], may be async. */
@@ -70,7 +70,7 @@ export class Suggestions {
   }
 
   key(event) {
-    if (!this.open || event.isComposing) return;
+    if (!this.open || composing(event)) return;
     const count = this.items.length;
     if (event.key === "ArrowDown") this.at = (this.at + 1) % count;
     else if (event.key === "ArrowUp") this.at = (this.at - 1 + count) % count;

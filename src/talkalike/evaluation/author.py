@@ -176,7 +176,10 @@ def pool_size(replies: int, wanted: int) -> int:
 
 def too_few(replies: int, size: int) -> str:
     """Why so few replies cannot be measured."""
-    return f"That takes {MIN_POOLS * size} replies at least, and there are {replies}."
+    return (
+        f"Only {replies} held-out replies: how they are written shows in groups of {size} or more, and {MIN_POOLS} "
+        f"groups are needed, so at least {MIN_POOLS * size} replies."
+    )
 
 
 def draw_pools(samples_BR: Indices, size: int, *, pools: int, seed: int) -> Indices:

@@ -130,14 +130,31 @@ def _refusal(request: HttpRequest, roles: tuple[Role, ...]) -> HttpResponse | No
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    """Asks to log in; the page comes back after it where that makes sense (a form that was sent is lost)."""
+    """Asks to log in, and then leads back to the page they were on.
+
+    That page's script keeps what they wrote there (`site.js`), so it goes to `X-Log-In` by itself.
+    """
     from urllib.parse import urlencode
 
-    back = request.get_full_path() if request.method in ("GET", "HEAD") and not _by_htmx(request) else ""
-    to = reverse("login") + (f"?{urlencode({'next': back})}" if back else "")
+    asked = {"next": page_of(request)} | ({} if _looks(request) else {"sent": "1"})
+    to = f"{reverse('login')}?{urlencode({name: value for name, value in asked.items() if value})}".rstrip("?")
     if _by_htmx(request):
-        return HttpResponse(status=401, headers={"HX-Redirect": to})
+        return HttpResponse(status=401, headers={"X-Log-In": to})
     return HttpResponseRedirect(to)
+
+
+def page_of(request: HttpRequest) -> str:
+    """The page that somebody looked at when they sent this request, without the host; "" where that is not known."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    if _looks(request) and not _by_htmx(request):
+        return request.get_full_path()
+    told = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    return urlunsplit(("", "", told.path, told.query, "")) if told.netloc == request.get_host() else ""
+
+
+def _looks(request: HttpRequest) -> bool:
+    return request.method in ("GET", "HEAD")
 
 
 def _by_htmx(request: HttpRequest) -> bool:

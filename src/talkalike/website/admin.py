@@ -71,6 +71,30 @@ site = OwnersSite(name="admin")
 site.disable_action("delete_selected")
 
 
+def _named(field: Any) -> Any:
+    widget = getattr(field, "widget", None)
+    if isinstance(widget, forms.MultiWidget):
+        for part, name in zip(widget.widgets, ("date", "time"), strict=True):
+            part.attrs["aria-label"] = f"{field.label}: {name}"
+    return field
+
+
+class PeopleAdmin(UserAdmin):
+    """Accounts, with plain lists to choose from: Django's pairs of lists cannot be read aloud."""
+
+    filter_horizontal = ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        """As in the store's tables."""
+        return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+class RolesAdmin(GroupAdmin):
+    """Groups, likewise."""
+
+    filter_horizontal = ()
+
+
 class UnseenChangeForm(ModelForm):
     """Carries what the row was when the page was made, and refuses to save over another change."""
 
@@ -105,6 +129,10 @@ class StoredAdmin(ModelAdmin):
     form = UnseenChangeForm
 
     ordering = ("-pk",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        """Django gives the two fields of a time one name for the eye, and none for a reader's ear."""
+        return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The first columns that can be read at a glance; long texts and structures are on the row's own page."""
@@ -217,8 +245,8 @@ def register_all() -> None:
     special: dict[str, type[StoredAdmin]] = {"permissionrule": RuleAdmin}
     for model in apps.get_app_config("store").get_models():
         site.register(model, special.get(str(model._meta.model_name), StoredAdmin))
-    site.register(User, UserAdmin)
-    site.register(Group, GroupAdmin)
+    site.register(User, PeopleAdmin)
+    site.register(Group, RolesAdmin)
 
 
 register_all()

@@ -27,6 +27,7 @@ MIDDLEWARE = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "talkalike.website.zones.ZoneMiddleware",
     "talkalike.website.middleware.VisitorMiddleware",
     "talkalike.website.middleware.ProblemsMiddleware",
 )
@@ -99,12 +100,13 @@ def _templates() -> dict[str, Any]:
         "DIRS": sorted(str(folder) for folder in HERE.glob("*/templates")),  # those of the page packages
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["talkalike.website.templatetags.showing"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "talkalike.website.context.frame",
-            ]
+            ],
         },
     }
 

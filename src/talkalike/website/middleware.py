@@ -18,6 +18,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.website import problems
 from talkalike.website.access import RULE
+from talkalike.website.once import HEADER, told
 from talkalike.website.visitors import find_visitor
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -64,6 +65,8 @@ class HeadersMiddleware:
         for name, cookie in response.cookies.items():
             if not name.startswith("__Host-"):  # browsers take those for the whole host only
                 cookie["path"] = get_script_prefix()
+        if sending := told(request):
+            response.headers[HEADER] = sending
         return response
 
 

@@ -48,8 +48,11 @@ def failed(request: HttpRequest) -> HttpResponse:
 
 @open_to_all
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 where a form does not prove that it came from this site. `reason` is for developers, and not shown."""
-    return page(
+    """403 where a form does not prove that it came from this site. `reason` is for developers, and not shown.
+
+    The page's script keeps what was written, and loads the page again (`X-Load-Again`).
+    """
+    refused = page(
         request,
         403,
         "Nothing was changed",
@@ -57,3 +60,5 @@ def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
         "logged in or out meanwhile, or when your browser keeps no cookies.",
         "Go back, load the page again, and send it once more.",
     )
+    refused.headers["X-Load-Again"] = "1"
+    return refused

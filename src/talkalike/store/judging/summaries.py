@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Sum
 
 from talkalike.store.judging import items
 from talkalike.store.judging.counting import CONSISTENCY
@@ -94,7 +94,7 @@ def summary() -> Summary:
     rows = _tallies()
     return Summary(
         totals=_totals(rows, Kind.HUMAN),
-        judges=tables.Judge.objects.filter(kind=Kind.HUMAN.value).count(),
+        judges=_judges(),
         standings=_standings(rows, Kind.HUMAN),
         ratings=_ratings(rows, Kind.HUMAN),
         agreement=agreement(),
@@ -104,6 +104,12 @@ def summary() -> Summary:
         ai_standings=_standings(rows, Kind.AI),
         ai_ratings=_ratings(rows, Kind.AI),
     )
+
+
+def _judges() -> int:
+    """The people of whom a judgement holds; whoever only came to look is none."""
+    held = tables.Judgement.objects.filter(judge=OuterRef("pk"), ended_at=None)
+    return tables.Judge.objects.filter(Exists(held), kind=Kind.HUMAN.value).count()
 
 
 def totals(*, kind: Kind = Kind.HUMAN) -> dict[str, int]:

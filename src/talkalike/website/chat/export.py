@@ -9,9 +9,11 @@ from typing import Any
 
 from django.http import Http404
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from talkalike.store.talking import messages
 from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow
+from talkalike.website import zones
 from talkalike.website.chat.talk import GUEST
 from talkalike.website.data import read
 
@@ -32,9 +34,9 @@ def write(form: str, conversation: ConversationRow, path: Sequence[MessageRow]) 
 
 
 def _text(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
-    lines = [conversation.title, f"begun {conversation.made_at:%Y-%m-%d %H:%M} UTC", ""]
+    lines = [conversation.title, f"begun {zones.at(conversation.made_at)}, times in {zones.named()}", ""]
     for row in path:
-        at = f"[{row.at:%Y-%m-%d %H:%M}]"
+        at = f"[{zones.at(row.at)}]"
         if row.kind is MessageKind.RESET:
             lines.append(f"{at} --- reset: the double forgets what stands above ---")
         elif row.kind is MessageKind.SAID:
@@ -50,14 +52,15 @@ def _text(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
 def _json(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
     told: dict[str, Any] = {
         "title": conversation.title,
-        "begun": conversation.made_at.isoformat(),
+        "begun": timezone.localtime(conversation.made_at).isoformat(),
+        "zone": zones.named(),
         "messages": [_message(conversation, row) for row in path],
     }
     return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
 
 def _message(conversation: ConversationRow, row: MessageRow) -> dict[str, Any]:
-    told: dict[str, Any] = {"kind": row.kind.value, "at": row.at.isoformat()}
+    told: dict[str, Any] = {"kind": row.kind.value, "at": timezone.localtime(row.at).isoformat()}
     if row.kind is MessageKind.SAID:
         told |= {"speaker": _name(conversation), "text": row.text, "pictures": [one.name for one in row.pictures]}
     if row.kind is MessageKind.REPLY:

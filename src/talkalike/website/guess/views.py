@@ -18,6 +18,7 @@ from talkalike.website.access import Role, needs
 from talkalike.website.answers import answer, redirect, wants_part
 from talkalike.website.data import read, write
 from talkalike.website.guess import showing
+from talkalike.website.once import once
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
@@ -64,6 +65,7 @@ def start(request: HttpRequest, number: int) -> HttpResponse:
 
 @needs(Role.GUESSER)
 @require_POST
+@once
 def take(request: HttpRequest, number: int) -> HttpResponse:
     """Takes a guess and goes on. The first guess about a question stays."""
     row, judge = _round(number), judge_of(request)

@@ -148,7 +148,7 @@ def agreement(found: Summary) -> Section:
         key="agreement",
         title="Do people agree?",
         words="Krippendorff's alpha is 1 where everybody says the same and 0 where they agree no more than by chance. "
-        "It is shown from 20 on that two or more people judged.",
+        "It is shown once two or more people judged the same thing 20 times.",
         table=opinions.agreement(found.agreement),
     )
 

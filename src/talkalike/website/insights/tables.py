@@ -41,10 +41,10 @@ class Table:
     rows: Sequence[Sequence[Value]] = field(default=())
 
     @property
-    def shown(self) -> list[list[tuple[str, bool]]]:
-        """For templates: (text, whether it is a number) of each cell."""
+    def shown(self) -> list[list[tuple[str, str, bool]]]:
+        """For templates: (the column's title, text, whether it is a number) of each cell."""
         return [
-            [(column.text(value), column.number) for column, value in zip(self.columns, row, strict=True)]
+            [(column.title, column.text(value), column.number) for column, value in zip(self.columns, row, strict=True)]
             for row in self.rows
         ]
 

@@ -16,6 +16,7 @@ from talkalike.website.answers import wants_part
 from talkalike.website.data import read, write
 from talkalike.website.judge import showing
 from talkalike.website.judge.views import FACE, GONE, shown_answer
+from talkalike.website.once import once
 from talkalike.website.visitors import judge_of
 
 Take = Callable[[HttpRequest, int, int], str]
@@ -24,6 +25,7 @@ Take = Callable[[HttpRequest, int, int], str]
 
 @needs(Role.JUDGE)
 @require_POST
+@once
 def rate(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpResponse:
     """Ratings on any of the scales."""
     return _about(request, (batch, pair, again), _rate)
@@ -31,6 +33,7 @@ def rate(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
 
 @needs(Role.JUDGE)
 @require_POST
+@once
 def correct(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpResponse:
     """What the double should have said."""
     return _about(request, (batch, pair, again), _correct)
@@ -38,6 +41,7 @@ def correct(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRes
 
 @needs(Role.JUDGE)
 @require_POST
+@once
 def flag(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpResponse:
     """Something is wrong with it, and what."""
     return _about(request, (batch, pair, again), _flag)

@@ -16,8 +16,11 @@ from talkalike.store.judging.serving import PairView, ShownReply
 from talkalike.store.talking import pictures
 from talkalike.store.talking.values import PictureRow
 
-TURNS_SHOWN = 6  # of the context; earlier ones are folded
-TEXT_SHOWN = 1200  # characters of a message in it
+# Of the context; what is before is folded. The last message and both replies are to be seen before one scrolls.
+TURNS_SHOWN = 6
+CHARACTERS_SHOWN = 600
+TEXT_SHOWN = 400  # characters of one message, about
+PHONE_TURNS, PHONE_TEXT = 2, 150  # what is more than that, a phone folds further
 VALUES = range(1, 6)
 
 
@@ -56,19 +59,21 @@ class ShownSide:
     model: str = ""
 
 
-def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, list[ShownTurn]]:
-    """The context: `earlier` is folded, `turns` is shown."""
-    shown = [
-        ShownTurn(
-            speaker=name,
-            text=text[:TEXT_SHOWN],
-            rest=text[TEXT_SHOWN:],
-            own=name == speaker,
-            pictures=sent.get(place, ()),
-        )
-        for place, (name, text) in enumerate(turns)
-    ]
-    return {"earlier": shown[:-TURNS_SHOWN], "turns": shown[-TURNS_SHOWN:]}
+def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, Any]:
+    """The context: `earlier` is folded, `turns` is shown; `fold`: where a phone shows less of it at first."""
+    shown = [_turn(name, text, speaker, sent.get(place, ())) for place, (name, text) in enumerate(turns)]
+    last = shown[-TURNS_SHOWN:]
+    while len(last) > 1 and sum(len(turn.text) for turn in last) > CHARACTERS_SHOWN:
+        last = last[1:]
+    fold = len(last) > PHONE_TURNS or any(len(turn.text) > PHONE_TEXT for turn in last)
+    return {"earlier": shown[: len(shown) - len(last)], "turns": last, "fold": fold}
+
+
+def _turn(name: str, text: str, speaker: str, sent: tuple[PictureRow, ...]) -> ShownTurn:
+    for picture in sent:  # it is shown itself
+        text = text.replace(f"[image: {picture.name}]", "", 1).strip()
+    cut = len(text) if len(text) <= 1.25 * TEXT_SHOWN else text.rfind(" ", 0, TEXT_SHOWN) + 1 or TEXT_SHOWN
+    return ShownTurn(speaker=name, text=text[:cut], rest=text[cut:], own=name == speaker, pictures=sent)
 
 
 def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | None = None) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | Non
 
 def progress_of(judge_id: int, batch_id: int) -> dict[str, int | str]:
     """How far the judge is today, in numbers and words."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     progress = serving.progress(judge_id, batch_id, midnight)
     made, second = progress.judged, progress.second_opinions
     words = f"{made} of {made + progress.left} today"

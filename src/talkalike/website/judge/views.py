@@ -19,6 +19,7 @@ from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import answer, redirect, wants_part
 from talkalike.website.data import read, write
 from talkalike.website.judge import showing
+from talkalike.website.once import once
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
@@ -84,6 +85,7 @@ def pair(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
 
 @needs(Role.JUDGE)
 @require_POST
+@once
 def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpResponse:
     """Takes a choice. The answer is the same pair with it, or the next where the judge wants to go on at once."""
     judge = judge_of(request)
@@ -106,6 +108,7 @@ def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
 
 @needs(Role.JUDGE)
 @require_POST
+@once
 def undo(request: HttpRequest, batch: int) -> HttpResponse:
     """Takes the last thing this judge said back; a choice leads back to its pair, anything else stays where it was."""
     judge = judge_of(request)

@@ -71,7 +71,7 @@ class RecipeForm(forms.Form):
         self._taken = {name.casefold() for name in taken}
         self._base_of = {one.name: one.base for one in examples}
         offered = [(one.name, f"{one.name} ({', '.join(one.speakers)}: {one.learned:,} messages)") for one in examples]
-        bases = [("", "the one the examples were prepared for")]
+        bases = [("", "as the examples have it")]
         bases += [(card.name, card.name) for card in cards if card.kind in ("base", "full")]
         for name, choices in (("examples", offered), ("base", bases)):
             field = self.fields[name]

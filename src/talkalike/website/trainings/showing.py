@@ -16,6 +16,7 @@ from talkalike.website.insights.charts import SERIES, Line, lines
 from talkalike.website.insights.tables import Column, Table, count, decimal
 from talkalike.website.trainings.lineage import METHODS
 from talkalike.workspace.curves import thinned
+from talkalike.workspace.replies import SideBySide
 
 STATES = {
     State.RUNNING: ("running", "good"),
@@ -124,8 +125,8 @@ def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
     return lines(drawn, label=label, x_title="step", y_form=decimal(2))
 
 
-def compared(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """For a table with a column for each run: the row's name, and what it is for each. Says what differs."""
+def compared(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For a table with a column for each run: the row's name, and (the run, what it is there) of each."""
     views = [view_of(run) for run in runs]
     rows = [
         ("Model", [run.model for run in runs]),
@@ -139,12 +140,24 @@ def compared(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         ("Held-out loss before", [_number(run.curves.heldout[0][1] if run.curves.heldout else None) for run in runs]),
         ("Lowest held-out loss", [_number(view.best) for view in views]),
     ]
-    return [(words, [value or "–" for value in values]) for words, values in rows if any(values)]
+    return [
+        (words, [(run.id, value or "–") for run, value in zip(runs, values, strict=True)])
+        for words, values in rows
+        if any(values)
+    ]
 
 
 def settings_of(run: Run) -> list[tuple[str, str]]:
     """What it was started with."""
     return [(_words(key), value) for key in _SHOWN_SETTINGS if (value := _setting(run, key))]
+
+
+def said_of(found: SideBySide) -> list[tuple[str, list[tuple[int, str, float | None]]]]:
+    """For a table with a column for each step: a message, and (step, reply, its reward) of each."""
+    return [
+        (moment.prompt, [(step, *reply) for step, reply in zip(found.steps, moment.replies, strict=True)])
+        for moment in found.moments
+    ]
 
 
 def log_of(run: Run) -> LogTail | None:

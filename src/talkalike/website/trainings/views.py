@@ -20,7 +20,7 @@ from talkalike.website.insights.charts import SERIES
 from talkalike.website.services import services
 from talkalike.website.trainings import lineage, showing
 from talkalike.workspace.cards import Card, Catalog
-from talkalike.workspace.replies import side_by_side
+from talkalike.workspace.replies import SideBySide, side_by_side
 
 MOST_RUNS = 100
 
@@ -50,13 +50,15 @@ def index(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest, name: str) -> HttpResponse:
     """One training. For htmx the part that changes while it runs."""
     found = one_run(name)
+    said = side_by_side(found.folder) if visitor_of(request).owner else SideBySide()
     context = {
         "view": showing.view_of(found),
         "run": found,
         "ago": showing.since(found.began),
         "plot": showing.loss_plot(found),
         "others": showing.other_plots(found),
-        "said": side_by_side(found.folder) if visitor_of(request).owner else None,
+        "steps": said.steps,
+        "said": showing.said_of(said),
         "evaluations": showing.evaluations(found),
         "settings": showing.settings_of(found),
         "log": showing.log_of(found) if visitor_of(request).owner else None,

@@ -55,7 +55,7 @@
   document.addEventListener("keydown", (event) => {
     const field = event.target;
     const writing = field === text || field.dataset?.enter === "send";
-    if (event.isComposing) return; // Enter chooses a word in Japanese, and sends nothing
+    if (window.site.composing(event)) return; // Enter chooses a word in Japanese, and sends nothing
     if (writing && event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       if (field.value.trim() || (field === text && pictures.length)) send(field);
@@ -100,13 +100,6 @@
     showPictures();
     grow();
     text.focus();
-  });
-  document.body.addEventListener("htmx:beforeRequest", () => document.getElementById("problem").replaceChildren());
-  document.body.addEventListener("htmx:sendError", () => {
-    const words = document.createElement("p");
-    words.className = "notice error";
-    words.textContent = "The site does not answer. What you wrote is still here; try again in a moment.";
-    document.getElementById("problem").replaceChildren(words);
   });
   // At the end of the text, before anybody can have typed.
   document.body.addEventListener("htmx:afterSwap", (event) => {

@@ -99,7 +99,9 @@
   // Another tab may have gone on with the same conversation.
   async function look() {
     if (!talk.dataset.version || document.hidden || sources.size || document.querySelector(".editing")) return;
-    const answer = await fetch(talk.dataset.version, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(talk.dataset.version, { headers: window.site.headers() }).catch(() => null);
+    if (!answer) return; // no network: it looks again later, and says so once somebody writes
+    if (window.site.leave((name) => answer.headers.get(name))) return;
     const shown = document.getElementById("end")?.dataset.at;
     if (answer.ok && shown && (await answer.text()) !== shown) {
       htmx.ajax("GET", talk.dataset.thread, { target: "#thread", swap: "innerHTML" });

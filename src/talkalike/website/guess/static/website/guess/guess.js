@@ -7,7 +7,6 @@
   let number = "";
   let seenAt = 0; // when the question came, on a clock that stands still while the page is hidden
   let hiddenAt = 0;
-  let busy = false;
 
   function arrived() {
     const here = main.querySelector(".question")?.dataset.number || "";
@@ -19,29 +18,30 @@
     return true;
   }
 
+  const show = (html) => htmx.swap(main, html, { swapStyle: "innerHTML", swapDelay: 0, settleDelay: 0 });
+
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!main.contains(event.target) || !arrived()) return;
     scrollTo(0, 0);
     document.getElementById("asking")?.focus({ preventScroll: true });
   });
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (busy || performance.now() - seenAt < BLIND_MS) { event.preventDefault(); return; }
-    busy = true;
-    document.getElementById("problem").textContent = "";
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.id !== "take") return;
+    event.preventDefault();
+    if (window.sending.waits("guess", number) || performance.now() - seenAt < BLIND_MS) return;
+    window.site.clear();
+    const seconds = ((performance.now() - seenAt) / 1000).toFixed(3);
+    const fields = [["asked", form.elements.asked.value], ["side", event.submitter.value], ["seconds", seconds]];
+    window.sending.send("guess", form.action, number, fields);
   });
-  document.addEventListener("htmx:afterRequest", () => { busy = false; });
-  document.addEventListener("htmx:sendError", () => {
-    document.getElementById("problem").textContent = "The site cannot be reached. Nothing was stored; try again.";
-  });
-  document.addEventListener("htmx:configRequest", (event) => {
-    event.detail.parameters.seconds = ((performance.now() - seenAt) / 1000).toFixed(3);
-  });
+  document.addEventListener("sending:done", ({ detail: { html } }) => show(html));
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) hiddenAt = performance.now();
     else if (hiddenAt) { seenAt += performance.now() - hiddenAt; hiddenAt = 0; }
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || window.site.composing(event)) return;
     const side = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right" }[event.key];
     const button = side && document.getElementById(`choose-${side}`);
     if (!button) return;
@@ -49,4 +49,5 @@
     button.click();
   });
   arrived();
+  window.sending.goOn();
 })();

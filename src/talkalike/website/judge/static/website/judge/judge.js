@@ -1,15 +1,18 @@
-/* Keys, time to decide, the next pair loaded ahead, drafts. Without this file the page works by its forms. */
+/* Keys, time to decide, the next pair loaded ahead, drafts. Without this file the page works by its forms.
+
+   What somebody says is shown at once and leaves by the queue (`sending.js`); only the next pair, or one that is taken
+   back, replaces what they look at, and while that is on its way nothing more is taken. */
 "use strict";
 
 (() => {
   const BLIND_MS = 250; // a choice this soon after a pair came is the second half of a double click
+  const COMING = "Wait a moment: the next pair is on its way.";
+  const { sending, site } = window;
   const main = document.getElementById("pair");
   let url = "";
   let seenAt = 0; // when the pair came, on a clock that stands still while the page is hidden
   let hiddenAt = 0;
-  let busy = false; // a choice is on its way
-  let saving = 0; // ratings, words and marks that are on their way
-  let goAfter = false; // Enter was pressed meanwhile
+  let coming = null; // what is on its way and will replace the pair
   let ahead = null; // {from, html}: what comes after the pair `from`
 
   const pair = () => main.querySelector(".pair");
@@ -23,27 +26,30 @@
     const fresh = here.dataset.url !== url;
     url = here.dataset.url;
     if (fresh) {
+      history.replaceState(history.state, "", url); // whoever comes back, after a log-in say, comes back to this pair
       seenAt = performance.now();
       main.dataset.ready = "";
       setTimeout(() => { main.dataset.ready = "yes"; }, BLIND_MS);
     }
     restore();
-    if (given() && ahead?.from !== url) loadAhead();
+    if (given() && !sending.waits("vote", url)) loadAhead();
     return fresh;
   }
 
   function swapped() {
+    coming = null;
     if (!arrived()) return;
-    saving = 0;
-    history.replaceState(history.state, "", url);
     scrollTo(0, 0);
     byId("question")?.focus({ preventScroll: true });
   }
 
+  const show = (html) => htmx.swap(main, html, { swapStyle: "innerHTML", swapDelay: 0, settleDelay: 0 });
+
   async function loadAhead() {
     const from = url;
+    if (ahead?.from === from) return;
     try {
-      const answer = await fetch(pair().dataset.next, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(pair().dataset.next, { headers: site.headers() });
       if (answer.ok && !answer.redirected && from === url) {
         ahead = { from, html: await answer.text() };
         main.dataset.ahead = from;
@@ -55,59 +61,99 @@
 
   function next() {
     if (!given()) return say("Choose first: 1, 2, 0 for a tie, 9 for both bad, or s to skip.");
-    if (busy || saving) { goAfter = true; return undefined; }
-    if (ahead?.from !== url) return htmx.ajax("GET", pair().dataset.next, { target: main, swap: "innerHTML" });
+    if (coming) return say(COMING);
+    if (ahead?.from !== url || sending.waits("vote", url)) { coming = sending.get("next", pair().dataset.next, url); return undefined; }
     const { html } = ahead;
     ahead = null;
-    return htmx.swap(main, html, { swapStyle: "innerHTML", swapDelay: 0, settleDelay: 0 });
+    return show(html);
   }
 
-  function goOn() {
-    if (goAfter && !busy && !saving) { goAfter = false; next(); }
+  // ------------------------------------------------------------------------------------------------ what one says
+  /* The choice as the site would show it. */
+  function mark(choice) {
+    const side = ["left", "right"].includes(choice) ? choice : "";
+    const here = pair();
+    here.dataset.given = choice;
+    if (side) here.dataset.side = side;
+    else delete here.dataset.side;
+    for (const button of main.querySelectorAll('button[name="choice"]')) button.setAttribute("aria-pressed", button.value === choice);
+    for (const reply of main.querySelectorAll(".reply")) {
+      reply.classList.toggle("chosen", reply.id === `reply-${side}`);
+      reply.querySelector(".yours").hidden = reply.id !== `reply-${side}`;
+    }
+    byId("next").hidden = false;
   }
 
-  // ----------------------------------------------------------------------------------------------------- requests
-  const isChoice = (form) => form.id === "vote" || form.id === "undo-form";
+  function choose(form, choice) {
+    if (!given() && performance.now() - seenAt < BLIND_MS) return;
+    const atOnce = byId("go-on").checked;
+    const pressed = main.querySelector('button[name="choice"][aria-pressed="true"]')?.value;
+    if (pressed === choice && !atOnce) return;
+    const fields = [["choice", choice], ["seconds", ((performance.now() - seenAt) / 1000).toFixed(3)]];
+    if (atOnce) fields.push(["go_on", "on"]);
+    ahead = null;
+    delete main.dataset.ahead;
+    mark(choice);
+    const item = sending.send("vote", form.action, url, fields);
+    if (atOnce) coming = item;
+  }
 
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const form = event.detail.elt;
-    if (!isChoice(form)) { saving += Number(form.matches?.("form") ?? false); return; }
-    const tooSoon = form.id === "vote" && !given() && performance.now() - seenAt < BLIND_MS;
-    if (busy || tooSoon) { event.preventDefault(); return; }
-    busy = true;
-    byId("problem").textContent = "";
+  function takeBack(form) {
+    const fields = [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+    ahead = null;
+    coming = sending.send("undo", form.action, url, fields);
+  }
+
+  /* A rating, a better version or a flag, as the site takes it: one at a time. */
+  function about(form, name, value) {
+    sending.send(form.className, form.action, url, [["side", form.elements.side.value], [name, value]]);
+  }
+
+  function correct(form) {
+    const text = form.elements.text.value;
+    if (form.dataset.sent === text) return; // leaving the field has sent it
+    form.dataset.sent = text;
+    about(form, "text", text);
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!main.contains(form) || form.action.includes("/reveal/")) return;
+    event.preventDefault();
+    site.clear();
+    if (coming) { say(COMING); return; }
+    if (form.id === "vote") choose(form, event.submitter.value);
+    else if (form.id === "undo-form") takeBack(form);
+    else if (form.className === "correction") correct(form);
+    else if (form.className === "flagging") about(form, "reason", form.elements.reason.value);
   });
-  document.addEventListener("htmx:configRequest", (event) => {
-    if (event.detail.elt.id === "vote") {
-      const button = event.detail.triggeringEvent?.submitter; // htmx sees only those within the form
-      if (button?.name) event.detail.parameters[button.name] = button.value;
-      event.detail.parameters.seconds = ((performance.now() - seenAt) / 1000).toFixed(3);
+  document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (form?.className === "ratings") about(form, event.target.name, event.target.value);
+    else if (form?.className === "correction") correct(form);
+  });
+
+  // -------------------------------------------------------------------------------------------- what the site says
+  document.addEventListener("sending:done", ({ detail: { item, html } }) => {
+    const answer = new DOMParser().parseFromString(html, "text/html");
+    const there = answer.querySelector(".pair")?.dataset.url;
+    if (item.kind === "correction") forget(item);
+    if (item.id === coming?.id) show(html);
+    else if (item.about === url) {
+      say(answer.getElementById("said")?.textContent ?? "");
+      const progress = answer.querySelector(".progress-line");
+      if (progress && there === url) main.querySelector(".progress-line")?.replaceWith(progress);
+      if (item.kind === "vote" && !sending.waits("vote", url)) loadAhead();
     }
   });
-  document.addEventListener("htmx:afterRequest", (event) => {
-    const form = event.detail.requestConfig.elt; // by now the answer may have replaced it
-    if (isChoice(form)) {
-      busy = false;
-      if (form.id === "undo-form") ahead = null;
-    } else if (form.matches?.("form")) {
-      saving = Math.max(0, saving - 1);
-      setTimeout(goOn, 0); // what waited behind it is sent first: it would be lost with the pair
-    }
-    if (event.detail.successful && form.matches?.(".correction")) sessionStorage.removeItem(draftOf(form));
-  });
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    // A rating was saved after its pair had gone: there is no place left to say so.
-    if (!document.contains(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
-  });
-  document.addEventListener("htmx:sendError", () => {
-    busy = goAfter = false;
+  document.addEventListener("sending:refused", ({ detail: { item } }) => {
+    if (item.id === coming?.id) coming = null;
     say("");
-    byId("problem").textContent = "The site cannot be reached. Nothing was stored; try again.";
+    if (item.fields && item.about === url && !coming) coming = sending.get("show", url, url); // as it really is
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (main.contains(event.target)) swapped();
   });
-  document.addEventListener("htmx:afterSettle", goOn);
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("#next");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
@@ -121,6 +167,13 @@
 
   // ------------------------------------------------------------------------------------- drafts, and what was open
   const draftOf = (form) => `judge ${url} ${form.elements.side.value}`;
+
+  /* A version that was stored is no draft any more, unless somebody wrote on meanwhile. */
+  function forget(item) {
+    const { side, text } = Object.fromEntries(item.fields);
+    const key = `judge ${item.about} ${side}`;
+    if (sessionStorage.getItem(key) === text) sessionStorage.removeItem(key);
+  }
 
   function restore() {
     for (const box of main.querySelectorAll("details.more")) {
@@ -190,7 +243,7 @@
 
   document.addEventListener("keydown", (event) => {
     const at = event.target;
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || site.composing(event) || event.defaultPrevented) return;
     const writing = at.matches("textarea, select, input:not([type=radio], [type=checkbox])");
     if (event.key === "Escape") {
       if (at.closest("details.more")) byId("question").focus();
@@ -198,17 +251,23 @@
     }
     if (writing || event.repeat) return;
     const scale = at.closest(".scale");
+    const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (coming && (scale || (act && !at.closest("button, a, summary")))) { // meant for a pair that nobody has seen yet
+      event.preventDefault();
+      say(COMING);
+      return;
+    }
     if (scale && (event.key.startsWith("Arrow") || rateByKey(event, scale))) {
       if (!event.key.startsWith("Arrow")) event.preventDefault();
       return;
     }
     // A button or link that has the focus is what Enter means, unless it is the choice that was made already.
     if (event.key === "Enter" && at.closest("button, a, summary") && !at.closest('[aria-pressed="true"]')) return;
-    const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();
     act();
   });
 
   arrived();
+  if (sending.goOn()) coming = sending.get("show", url, url); // the page was made before the site had all of it
 })();
