@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from alignment_toys import Scored
-from talkalike.alignment import guard_rails
+from talkalike.alignment import guard_rails, rl
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.prompts import prompts_in, reply_prompts
 from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLSources, RLStarted, align
@@ -35,6 +35,7 @@ from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
+from test_training_limits import Clock
 from tiny_model import build_tiny_llama, byte_level_tokenizer
 
 SETTINGS = RLSettings(
@@ -96,6 +97,26 @@ def steps_of(happened: list[RLEvent]) -> list[RLStep]:
 
 def weights(catalog: Catalog, name: str) -> dict[str, torch.Tensor]:
     return load_for_inference(catalog.path(name), catalog=catalog, dtype="float32", device="cpu").model.state_dict()
+
+
+def test_minutes_bound_all_of_it(
+    catalog: Catalog, examples: ExampleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of five minutes, and as much between two: six of them are over before the hour is."""
+    monkeypatch.setattr(rl, "time", Clock(300.0))
+    hour = dataclasses.replace(SETTINGS, steps=40, minutes=60.0)
+    happened = events(config(settings=hour), catalog, examples, tmp_path / "runs" / "1")
+    finished = happened[-1]
+    assert isinstance(finished, RLFinished)
+    assert (finished.reason, len(steps_of(happened))) == ("minutes", 6)
+    assert catalog.card("anna-rl").scores["ended"] == "minutes"
+    assert RunFolder(tmp_path / "runs" / "1").description()["state"] == "finished"
+    run = RunFolder(tmp_path / "runs" / "2")
+    run.began -= 3601.0  # loading took long
+    sources = RLSources(catalog=catalog, examples=examples, reward=Scored(even))
+    with pytest.raises(UserError, match="60 minutes are over before the first step"):
+        list(align(config(name="late", settings=hour), sources, run=run))
+    assert not catalog.exists("late")
 
 
 def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def examples(tmp_path: Path, catalog: Catalog) -> ExampleSet:
 
 
 class Clock:
-    """Time that passes only by being asked for: five seconds a look."""
+    """Time that passes only by being asked for."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
 
     def perf_counter(self) -> float:
-        self.now += 5.0
+        self.now += self.seconds
         return self.now
 
 
@@ -53,7 +53,7 @@ def test_minutes_bound_all_of_the_training(
     loading: float, ending: float, catalog: Catalog, examples: ExampleSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps of five seconds, five seconds for what is done between two, and what comes before and after them."""
-    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(loop, "time", Clock(5.0))
     progress = Progress(seconds=loading, loading=loading, ending=ending)
     steps = run_loop(trainable_tiny(catalog), examples, dataclasses.replace(LOOP, epochs=10_000, minutes=4.0), progress)
     assert len(steps) == (240 - loading - ending) // 10
