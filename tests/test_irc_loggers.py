@@ -60,6 +60,24 @@ def test_two_loggers_imported_one_after_the_other(archive, tmp_path, first):
         assert imported(tmp_path / folder, archive=archive).new == 0
 
 
+def test_two_computers_of_any_name_are_no_two_networks_and_two_networks_stay_two(archive):
+    talk = "[10:00:12] <bob> hello there\n[10:01:30] <ann> hi bob, all well?\n[10:02:01] <bob> how are you\n"
+    other = "[10:00:12] <bob> hello there\n[10:01:30] <eve> something else\n[10:02:01] <dan> and not the same\n"
+    report = import_logs(
+        archive,
+        {
+            "laptop/#x/2020-03-02.log": talk,
+            "server/#x/2020-03-02.log": talk.replace("[10:00:12]", "[10:00:15]"),
+            "club/#x/2020-03-02.log": other,
+            "oftc/#y/2020-03-02.log": talk,
+            "efnet/#y/2020-03-02.log": talk,
+        },
+    )
+    assert list(stored(archive)) == ["irc:club/x", "irc:efnet/y", "irc:laptop/x", "irc:oftc/y"]
+    assert len(spoken(archive, "irc:laptop/x")) == 3
+    assert report.notes == ("#x under server and under laptop is the same talk: it was put together.",)
+
+
 def test_loggers_in_two_time_zones(archive):
     here = "".join(f"[{10 + n // 60:02}:{n % 60:02}:07] <{'ann' if n % 2 else 'bob'}> message {n}\n" for n in range(90))
     there = "--- Log opened Mon Mar 02 04:00:00 2020\n" + "".join(

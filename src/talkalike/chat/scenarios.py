@@ -99,7 +99,7 @@ def read(data: bytes, *, source: str) -> Scenario:
     if len(data) > LONGEST_FILE:
         raise _wrong(source, f"it has {len(data):,} bytes, more than {LONGEST_FILE:,}")
     try:
-        content = tomllib.loads(data.decode("utf-8"))
+        content = tomllib.loads(data.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(source, f"it is no TOML file in UTF-8 ({error})") from None
     if unknown := set(content) - {"description", "case"}:

@@ -28,7 +28,7 @@ _AGREEING, _AGREEING_ON_A_ZONE = 2, 5  # messages that must agree before a day i
 
 
 class _Row(NamedTuple):
-    index: int
+    place: int  # in its table
     sent_ms: int
     key: tuple[str, str]
 
@@ -42,7 +42,7 @@ class _Stored:
         for row in rows:
             if row.key in wanted:
                 self._times[row.key].append(row.sent_ms)
-                self._rows[row.key].append(row.index)
+                self._rows[row.key].append(row.place)
 
     def between(self, key: tuple[str, str], first_ms: int, last_ms: int) -> list[int]:
         """The times at which it was said."""
@@ -69,30 +69,36 @@ def match_other_clocks(stored: pa.Table, incoming: pa.Table, same: list[int | No
     """
     if None not in same or not {*pc.unique(stored["origin"]).to_pylist()} & {*_ORIGINS}:
         return incoming
-    fresh = [row for row in _spoken(incoming, 0, len(incoming)) if same[row.index] is None]
+    told = _spoken(incoming, 0, len(incoming))
+    at_once = Counter(row.sent_ms // _DAY_MS for row in told if same[row.place] is not None)
+    fresh = [row for row in told if same[row.place] is None]
     if not fresh:
         return incoming
     taken = {index for index in same if index is not None}
     times = stored["sent_ms"].to_numpy()  # in order, so that only the days in question are looked at
     reach = [fresh[0].sent_ms - _ZONES_MS - _MINUTE_MS, fresh[-1].sent_ms + _ZONES_MS + _MINUTE_MS]
     start, end = np.searchsorted(times, reach)
-    old = _Stored([row for row in _spoken(stored, start, end) if row.index not in taken], {row.key for row in fresh})
+    old = _Stored([row for row in _spoken(stored, start, end) if row.place not in taken], {row.key for row in fresh})
     offsets: dict[int, int] = {}
     offset: int | None = None
     for day, rows in groupby(fresh, lambda row: row.sent_ms // _DAY_MS):
         todays = list(rows)
-        offset = _agreed(todays, old, offset)
+        offset = _agreed(todays, old, offset, at_once[day])
         if offset is None:
             continue
         offsets[day] = offset
         for row in todays:
-            same[row.index] = old.take(row, offset)
+            same[row.place] = old.take(row, offset)
     return _moved(incoming, same, offsets, times) if offsets else incoming
 
 
-def _agreed(rows: Sequence[_Row], old: _Stored, before: int | None) -> int | None:
-    """How far a day's times are from the stored ones; None where it is not told twice."""
-    votes: Counter[int] = Counter()
+def _agreed(rows: Sequence[_Row], old: _Stored, before: int | None, at_once: int) -> int | None:
+    """How far a day's times are from the stored ones; None where it is not told twice.
+
+    `before` is what was agreed on for the day before, `at_once` how many of this day's messages have the same time in
+    both.
+    """
+    votes: Counter[int] = Counter({0: at_once} if at_once else {})
     said_before = 0
     once = Counter(row.key for row in rows)
     for row in rows:

@@ -140,7 +140,7 @@ class Lines:
         """The next line without its end, or None at the end of input. Ctrl-C raises KeyboardInterrupt."""
         if not self._interactive:
             raw = sys.stdin.buffer.readline()
-            return raw.decode("utf-8", "replace").rstrip("\r\n") if raw else None
+            return raw.decode("utf-8-sig", "replace").rstrip("\r\n") if raw else None
         try:
             line = input(prompt)
         except EOFError:

@@ -37,7 +37,7 @@ def discord_token(opened: Workspace) -> str:
             f"{file} holds the bot's token, and other users of this computer can read it (mode {mode:o}).",
             hint="Run: talkalike doctor. If others may have seen the token, make a new one in the developer portal.",
         )
-    return file.read_text(encoding="utf-8").strip()
+    return file.read_text(encoding="utf-8-sig").strip()
 
 
 def keep_token(opened: Workspace, token: str) -> Path:

@@ -51,7 +51,7 @@ def owner(
 def _password() -> str:
     """Asked for twice on a terminal; else one line of the input, for scripts."""
     if not sys.stdin.isatty():
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
     else:
         password = typer.prompt(
             "Password", hide_input=True, confirmation_prompt="Once more", default="", show_default=False

@@ -63,7 +63,7 @@ def from_line(line: str) -> AnyRecord:
     if len(line) > LONGEST_LINE:
         raise LineError("it is longer than any judgement")
     try:
-        told = json.loads(line)
+        told = json.loads(line.removeprefix("\ufeff"))  # some editors start the file with a byte order mark
     except (ValueError, RecursionError):
         raise LineError("it is not JSON") from None
     if not isinstance(told, Mapping):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from talkalike.chats.importers.irc import codepages
 from talkalike.chats.importers.irc.channel import IrcChannel
+from talkalike.chats.importers.irc.same_talk import put_together
 from talkalike.chats.importers.irc.survey import Survey, by_window, looks_like_a_log, survey
 from talkalike.chats.importers.irc.text import NOT_DECIDED, is_text
 from talkalike.chats.importers.protocol import Draft, Findings
@@ -50,6 +51,7 @@ class Irc:
         if self.encoding is None:
             windows = {key: _decoded(found, surveys, findings) for key, found in windows.items()}
             _say_encodings([found for members in windows.values() for found in members], findings)
+        windows = put_together(windows, findings)
         _say_days(surveys, findings)
         for (network, window), members in sorted(windows.items(), key=lambda item: item[0]):
             loggers: dict[tuple[str, str], list[Survey]] = {}

@@ -1,8 +1,8 @@
 """What a log's path tells: the network, the window (a channel or a person) and the day, each a part of its own.
 
-Every client and bouncer lays its logs out differently (docs/formats.md lists them). The parts are found in the same
-order whatever the layout: days first, then the window, then the network beside or above it. Where a name could be read
-in two ways, the reading is taken that can never make one window out of two.
+Every client and bouncer lays its logs out differently. The parts are found in the same order whatever the layout: days
+first, then the window, then the network beside or above it. Where a name could be read in two ways, the reading is
+taken that can never make one window out of two.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def place_of(path: str, container: str = "") -> Place:
     bare = _without_suffix(unquote(name))
     stem = days.take(bare, whole=False)
     network, window, sure = _placed(kept, stem, container, dated=stem != bare)
-    network = network or (container if _is_network(container) else "")
+    network = network or (container if is_network(container) else "")
     family = "/".join([container, *kept, _PART.sub("", stem)])
     return Place(network=network, window=window, day=days.day(), sure=sure, family=family)
 
@@ -221,7 +221,7 @@ def _placed(folders: Sequence[str], stem: str, container: str, *, dated: bool) -
         return network or _network_above(folders), window, True
     folder = folders[-1].removesuffix(".chat") if folders else container
     above = _network_above(folders[:-1])
-    if not _is_plain(folder) and not _is_network(folder):
+    if not _is_plain(folder) and not is_network(folder):
         return above, folder, bool(folders) and not stem
     return _network_above(folders), "", False
 
@@ -235,7 +235,7 @@ def _split(stem: str) -> tuple[str, str]:
         before, window = stem[:at].rstrip(_SEPARATORS), stem[at:].rstrip("._-")
         network = _after_plugin(before)
         name, _, behind = window.rpartition(".")
-        if not network and len(name) > 1 and (_is_network(behind) or (behind[:1].isupper() and len(behind) > 3)):
+        if not network and len(name) > 1 and (is_network(behind) or (behind[:1].isupper() and len(behind) > 3)):
             return behind, name
         return network, window
     if stem.lower().startswith("irc.") and stem.count(".") >= 2:
@@ -243,11 +243,11 @@ def _split(stem: str) -> tuple[str, str]:
         return (window, network) if network == "server" else (network, window)
     for sign in "._-":
         before, _, after = stem.partition(sign)
-        if after and sign != "." and _is_network(before):
+        if after and sign != "." and is_network(before):
             return before, after
-        if after and sign == "." and not _is_plain(before) and _is_network(after):
+        if after and sign == "." and not _is_plain(before) and is_network(after):
             return after, before
-    return "", "" if _is_plain(stem) or _is_network(stem) else stem
+    return "", "" if _is_plain(stem) or is_network(stem) else stem
 
 
 def _after_plugin(before: str) -> str:
@@ -280,6 +280,6 @@ def _is_plain(name: str) -> bool:
     return len(parts) + len(plain) == len(words) and (bool(plain) or not words)
 
 
-def _is_network(name: str) -> bool:
+def is_network(name: str) -> bool:
     """Whether a name is surely a network's: a well-known one, or a server's host name."""
     return network_key(name) in _NETWORKS or bool(re.match(r"(?:irc|chat)\d*\.[\w-]+\.[a-z]{2,6}$", name.lower()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from talkalike.chats.importers.irc.codepages import decoded
 from talkalike.chats.importers.protocol import Damaged, Findings
@@ -94,7 +95,7 @@ def _wide(head: bytes, encoding: str) -> str | None:
     return _WIDE.get(head[:2]) or (encoding if encoding.startswith(("utf_16", "utf_32")) else None)
 
 
-def _recoded(stream: io.BufferedReader, wide: str) -> Iterator[bytes]:
+def _recoded(stream: BinaryIO, wide: str) -> Iterator[bytes]:
     """The lines of such a file, as UTF-8."""
     with io.TextIOWrapper(stream, encoding=wide, errors="replace", newline="\n") as text:
         while line := text.readline(_LONGEST_LINE):
