@@ -37,13 +37,13 @@ async def answered(play, member=None) -> tuple[discord.Message, discord.Message]
 
 async def test_the_first_answer_comes_before_anything_is_looked_up(tmp_path):
     async with stage(tmp_path) as play:
-        rules = play.bot.converser.rules
+        rules = play.bot.places.rules
 
         async def slow_rules(server_id):
             await asyncio.sleep(60)  # far beyond the three seconds Discord waits
             return await rules(server_id)
 
-        play.bot.converser.rules = slow_rules
+        play.bot.places.rules = slow_rules
         result = await play.vic.slash(play.general, "settings show")
         assert result.acknowledged and result.deferred and result.ephemeral
         await play.env.advance_time(61)
@@ -56,7 +56,7 @@ async def test_what_nobody_expected_is_told_and_noted(tmp_path, caplog):
         async def broken(server_id):
             raise RuntimeError("a mistake of ours")
 
-        play.bot.converser.rules = broken
+        play.bot.places.rules = broken
         assert "noted in my log" in play.text(await play.vic.slash(play.general, "settings show"))
         assert "settings show" in caplog.text and "a mistake of ours" in caplog.text
 
@@ -90,7 +90,7 @@ async def test_a_thread_is_opened_with_its_asker_in_it(tmp_path):
         text = play.text(await play.vic.slash(play.general, "thread", name="tea  talk"))
         [thread] = play.general.threads
         assert thread.name == "tea talk" and thread.mention in text
-        place = play.bot.converser.place(play.bot.get_channel(thread.id))
+        place = play.bot.places.place(play.bot.get_channel(thread.id))
         assert place.own_thread and place.parent_id == play.general.id
         assert "a thread already" in play.text(await play.vic.slash(thread, "thread", name="deeper"))
         assert "between 1 and 100" in play.text(await play.vic.slash(play.general, "thread", name=" "))

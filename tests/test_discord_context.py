@@ -12,8 +12,8 @@ import pytest
 from discord_world import world
 from talkalike.chat.permissions import Access, Level, Subject
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
-from talkalike.discord_bot.line import Line, LineFullError
 from talkalike.discord_bot.wire import point_at
+from talkalike.replying.line import Line, LineFullError
 
 HELLO = (("hello there",),)
 
@@ -126,9 +126,9 @@ async def test_preview_and_context_tell_what_a_reply_would_see(tmp_path: Path) -
         await w.anna.send(w.closed, "!two")
         channel = w.bot.get_channel(w.closed.id)
         assert channel is not None
-        seen = await w.bot.converser.preview(channel)
+        seen = await w.bot.contexts.preview(channel)
         assert [placed.turn.text for placed in seen.kept] == ["one"]
-        items = await w.bot.converser.context(channel)
+        items = await w.bot.contexts.context(channel)
         assert [bool(item.barred) for item in items] == [False, True]
         assert w.engine.prompts == []
 

@@ -122,13 +122,13 @@ async def test_a_slow_store_is_told_before_discord_gives_up(tmp_path):
     """A peer left people waiting without a word."""
     async with stage(tmp_path) as play:
         message, reply_id = await answered(play)
-        rules = play.bot.converser.rules
+        rules = play.bot.places.rules
 
         async def slow(server_id):
             await asyncio.sleep(60)
             return await rules(server_id)
 
-        play.bot.converser.rules = slow
+        play.bot.places.rules = slow
         shown = await play.vic.click(message, custom_id=f"talkalike:judge:{reply_id}")
         await play.env.advance_time(2.5)
         assert "busy" in play.text(shown) and "Nothing was stored" in play.text(shown)

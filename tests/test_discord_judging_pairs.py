@@ -19,8 +19,8 @@ from discord_judging import (
     without,
 )
 from talkalike.discord_bot.judging import board_view
-from talkalike.discord_bot.triggers import today
 from talkalike.errors import TalkalikeError
+from talkalike.replying.writing import today
 from talkalike.store import people, replies, scoped, usage
 from talkalike.store.judging import boards, exchange, judgements, summaries
 from talkalike.store.judging.judgement_values import Choice, RefusedError, Side

@@ -39,7 +39,7 @@ async def test_a_post_of_a_forum_has_its_title_before_its_words_also_after_a_res
         await w.wait()
         opening = ["system: You bake.", "thread: Sourdough, wet"]
         assert w.prompts()[-1] == [*opening, "Anton: How long does it rise?", "Anna: a day"]
-        seen = await w.bot.converser.preview(made.thread)
+        seen = await w.bot.contexts.preview(made.thread)
         assert [(one.id, one.why) for one in seen.kept[:2]] == [("persona", "pinned"), ("thread", "pinned")]
 
 

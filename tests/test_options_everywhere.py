@@ -28,11 +28,11 @@ from talkalike.cli.serving import api
 from talkalike.cli.serving_faces import site_settings
 from talkalike.cli.talking import budget_of, sampling_of
 from talkalike.cli.workspace import open_workspace
-from talkalike.discord_bot.triggers import read_options
 from talkalike.engine.protocol import Sampling
 from talkalike.engine.server import create_app
 from talkalike.errors import UserError
 from talkalike.options import REPLY, SAMPLING, Option
+from talkalike.replying.facts import read_options
 from talkalike.settings import load_settings
 from talkalike.website.chat.talk import options_of
 from website_chat import begin, say

@@ -13,7 +13,8 @@ import discord
 from discord import app_commands
 
 from talkalike.discord_bot import commands, silence
-from talkalike.discord_bot.buttons import BUTTONS
+from talkalike.discord_bot.buttons import BUTTONS, ReplyButtons, cancel_button
+from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.disclosure import disclosure, whose
 from talkalike.discord_bot.missed import Missed
@@ -37,14 +38,13 @@ def intents() -> discord.Intents:
     return wanted
 
 
-class Double(discord.Client):
+class Double(BotClient):
     """The double on Discord. `options` go to discord.py; `ShardedDouble` is the same over several connections.
 
     `sync_commands`: tell Discord which commands there are; `describe`: put into the profile what the bot is.
     """
 
-    converser: Converser  # from the login on
-    missed: Missed
+    missed: Missed  # from the login on
 
     def __init__(
         self, services: Services, *, sync_commands: bool = True, describe: bool = True, **options: Any
@@ -68,7 +68,8 @@ class Double(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the first event."""
-        self.converser = Converser(self, self.services)
+        self.converser = Converser(self, self.services, reply_buttons=ReplyButtons, cancel_button=cancel_button)
+        self.places, self.contexts = self.converser.places, self.converser.contexts
         self.missed = Missed(self.converser)
         # Read before anything new is begun: these are the replies of a process that has ended.
         self._unfinished = await self.services.store.run(replies.unfinished)
@@ -91,7 +92,7 @@ class Double(discord.Client):
 
     async def on_ready(self) -> None:
         """A new session: messages may have been missed, so nothing kept of channels is trusted."""
-        self.converser.recent.clear()
+        self.contexts.recent.clear()
         for guild in self.guilds:
             await self._store("servers", servers.joined, guild.id, guild.name)
         if not self._ready_before:
@@ -166,7 +167,7 @@ class Double(discord.Client):
 
     async def _tell_silences(self) -> None:
         """What would keep the double silent, for its owner: a line in the log for each rule and each missing right."""
-        place, rules = self.converser.place, self.converser.rules
+        place, rules = self.places.place, self.places.rules
         try:
             lines = [silence.in_direct_messages(await rules(None))]
             for guild in self.guilds[:SERVERS_TOLD]:

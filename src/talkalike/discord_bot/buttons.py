@@ -143,6 +143,11 @@ class ReplyButtons(discord.ui.View):
         return super().to_components()
 
 
+def cancel_button(reply_id: int) -> discord.ui.View:
+    """The button alone, under the notice of a place in the line."""
+    return discord.ui.View(timeout=None).add_item(CancelButton(reply_id))
+
+
 async def _row(interaction: Interaction) -> ReplyRow:
     """The reply of the button that was pressed. Raises UserError where it is not known, or of another channel."""
     data: Mapping[str, Any] = interaction.data or {}

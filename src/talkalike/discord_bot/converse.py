@@ -1,6 +1,6 @@
 """Which message gets a reply: what Discord tells is heard, judged, waited for, and handed on to be answered.
 
-    bot.on_message -> Converser.heard -> bursts -> replying -> reading, translate -> chat.pipeline -> deliver
+    bot.on_message -> Converser.heard -> bursts -> replying.session -> answer -> chat.pipeline -> display
 
 Every message is judged by `permissions.decide` before anything visible happens. In one place one reply is written at a
 time; a reply that nobody has seen anything of yet gives way to newer words of the same people.
@@ -9,39 +9,79 @@ time; a reply that nobody has seen anything of yet gives way to newer words of t
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import discord
 
 from talkalike.chat.conversation import is_side_talk
 from talkalike.chat.permissions import Action, Actor, Request, decide
 from talkalike.discord_bot import triggers
-from talkalike.discord_bot.answers import Answer
+from talkalike.discord_bot.answer import Answer, Desk, Running, as_running
 from talkalike.discord_bot.bursts import Bursts, Key
+from talkalike.discord_bot.contexts import Contexts
+from talkalike.discord_bot.markers import spoken_by
+from talkalike.discord_bot.notices import Notices
+from talkalike.discord_bot.places import Places
 from talkalike.discord_bot.proxied import Proxied, Proxies
-from talkalike.discord_bot.replying import Replying
 from talkalike.discord_bot.services import Services
+from talkalike.replying.line import Line
+from talkalike.replying.session import Reply, Session
+from talkalike.store import replies
 from talkalike.store.replies import ReplyState
 
 RESTARTS = 3  # times a reply gives way to newer words; then it is finished first
 REDO_SECONDS = 60.0  # an edit of the answered message within that time gets a new reply
 CANCEL_SIGNS = frozenset({"❌", "✖️", "✖", "❎", "🛑", "⏹️", "⏹", "🇽", "x", "X"})
 
+_log = logging.getLogger(__name__)
 
-class Converser(Replying):
-    """Answers. Belongs to one event loop; `close` ends everything and leaves open replies for the next start."""
 
-    def __init__(self, client: discord.Client, services: Services) -> None:
-        super().__init__(client, services)
+class Converser:
+    """Answers. Belongs to one event loop; `close` ends everything and leaves open replies for the next start.
+
+    `reply_buttons` and `cancel_button` make what sits under a reply and under the notice of a place in the line.
+    """
+
+    def __init__(
+        self,
+        client: discord.Client,
+        services: Services,
+        *,
+        reply_buttons: Callable[[int], Any],
+        cancel_button: Callable[[int], discord.ui.View],
+    ) -> None:
+        if client.user is None:
+            raise RuntimeError("The client has to be logged in.")
+        settings = services.settings
+        self.client = client
+        self.services = services
+        self.me = client.user.id
+        self.places = Places(services, me=self.me)
+        self.contexts = Contexts(services, self.places)
+        self._notices = Notices(cancel_button)
+        self._session: Session[Answer] = Session(Line(at_once=settings.at_once, max_waiting=settings.max_waiting))
+        self._desk = Desk(
+            client=client,
+            services=services,
+            places=self.places,
+            contexts=self.contexts,
+            notices=self._notices,
+            buttons=reply_buttons,
+        )
         self._bursts = Bursts(self._burst_ended)
         self._proxies = Proxies()
         self._restarts: defaultdict[Key, int] = defaultdict(int)
+        self._telling: set[asyncio.Task[Any]] = set()
+        self.turned_away = 0  # messages, since the start, because too many were waiting
 
+    # ------------------------------------------------------------------------------------------- what Discord tells
     async def heard(self, message: discord.Message) -> None:
         """A new message, by whomever. Raises TalkalikeError where the store fails."""
-        self.recent.add(message)
+        self.contexts.recent.add(message)
         if message.author.id == self.me or message.type not in triggers.SPOKEN:
             return
         pair = self._proxies.heard(message)
@@ -53,54 +93,56 @@ class Converser(Replying):
     async def _heard_for(self, pair: Proxied) -> None:
         """A webhook said it in a person's stead: it is judged as theirs, and answered once it stands there."""
         message, person = pair.posted, pair.original.author
-        if not (await self.facts(self.place(message.channel))).options.value("proxied"):
+        if not (await self.places.facts(self.places.place(message.channel))).options.value("proxied"):
             return
-        self.recent.belongs(message, triggers.actor(person))
+        self.contexts.recent.belongs(message, triggers.actor(person))
         message.author = person
         await self._judge(message, called=triggers.addressed(pair.original, self.me))
 
     async def _judge(self, message: discord.Message, *, called: bool = False) -> None:
         """`called`: it is known to address the double, whatever it says."""
-        where = self.place(message.channel)
-        facts = await self.facts(where)
+        where = self.places.place(message.channel)
+        facts = await self.places.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
             return
         direct = called or where.server_id is None or triggers.addressed(message, self.me)
         key = (where.channel_id, message.author.id)
-        direct = direct or self._bursts.waits(key) or any(one.key == key and not one.visible for one in self._answers)
+        direct = direct or self._bursts.waits(key) or bool(self._unseen(key))
         who = triggers.actor(message.author, hidden=facts.hidden)
         if not triggers.decide_talk(message, who, where, facts, is_addressed=direct).allowed:
             return
         key = key if direct else (where.channel_id, 0)
-        for answer in self._unseen(key):
-            if answer.trigger.id < message.id and self._restarts[key] < RESTARTS:
+        for reply in self._unseen(key):
+            if reply.face.trigger.id < message.id and self._restarts[key] < RESTARTS:
                 self._restarts[key] += 1
-                answer.stop(ReplyState.STALE)
+                reply.stop(ReplyState.STALE)
         self._bursts.heard(key, message, wait=facts.options.value("wait_seconds"))
 
     async def edited(self, message: discord.Message) -> None:
         """A message reads differently. Within a minute its reply does too."""
-        before = self.recent.text_of(message.channel.id, message.id)
-        self.recent.edit(message)
-        self.reader.changed(message.id)
+        before = self.contexts.recent.text_of(message.channel.id, message.id)
+        self.contexts.recent.edit(message)
+        self.contexts.reader.changed(message.id)
         self._bursts.edited(message)
-        if before is not None and before == self.recent.text_of(message.channel.id, message.id):
+        if before is not None and before == self.contexts.recent.text_of(message.channel.id, message.id):
             return  # Discord added a preview of a link
-        running = next((one for one in self._answers if one.trigger.id == message.id and one.prompt is None), None)
-        done, ended = self._done.get(message.id, (None, 0.0))
-        answer = running or (done if time.monotonic() - ended <= REDO_SECONDS else None)
+        answering = [one for one in self._session.replies if one.face.trigger.id == message.id]
+        running = next((one for one in answering if one.face.prompt is None), None)
+        done, ended = self._session.ended(message.id) or (None, 0.0)
+        reply = running or (done if time.monotonic() - ended <= REDO_SECONDS else None)
         if message.edited_at is None:
             return
-        if answer is None:
+        if reply is None:
             await self._called_late(message)
             return
+        answer = reply.face
         if message.author.id != answer.asker.id:
             return
-        facts = await self.facts(answer.where)
+        facts = await self.places.facts(answer.where)
         who = triggers.actor(message.author, hidden=facts.hidden)
         side_talk = is_side_talk(message.content, facts.options.value("side_talk"))
         if not side_talk and triggers.decide_talk(message, who, answer.where, facts, is_addressed=True).allowed:
-            await self._stop(answer, ReplyState.STALE)
+            await self._session.stop(reply, ReplyState.STALE)
             await self.respond(message, again=True)
 
     def typing(self, channel_id: int, user_id: int) -> None:
@@ -110,17 +152,17 @@ class Converser(Replying):
     async def deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
         """Messages are gone: replies to them that nobody has seen are not written. Raises TalkalikeError."""
         gone = set(message_ids)
-        answered = {one.trigger.id for one in self._answers if one.visible}
-        answered |= {trigger_id for trigger_id in gone & self._done.keys() if self._done[trigger_id][0].visible}
+        known = (*self._session.replies, *self._session.all_ended())
+        answered = {one.face.trigger.id for one in known if one.visible}
         proxied = self._proxies.deleted(gone, answered=answered)
-        self.recent.remove(channel_id, gone)
+        self.contexts.recent.remove(channel_id, gone)
         for message_id in gone:
-            self.reader.changed(message_id)
+            self.contexts.reader.changed(message_id)
             self._bursts.deleted(message_id)
-            self._done.pop(message_id, None)
-        for answer in tuple(self._answers):
-            if answer.trigger.id in gone and not answer.visible:
-                answer.stop(ReplyState.CANCELLED)
+            self._session.forget(message_id)
+        for reply in tuple(self._session.replies):
+            if reply.face.trigger.id in gone and not reply.visible:
+                reply.stop(ReplyState.CANCELLED)
         for pair in proxied:
             await self._heard_for(pair)
 
@@ -129,33 +171,88 @@ class Converser(Replying):
         if payload.user_id == self.me or (payload.emoji.name or "") not in CANCEL_SIGNS:
             return
         self._bursts.cancelled(payload.message_id, payload.user_id)
+        message_id = payload.message_id
         touched = [
-            one for one in self._answers if payload.message_id == one.trigger.id or payload.message_id in one.posted()
+            one for one in self._session.replies if message_id == one.face.trigger.id or message_id in one.face.posted()
         ]
-        for answer in touched:
-            who = self.actor(payload.member) if payload.member else Actor(user_id=payload.user_id)
+        for reply in touched:
+            answer = reply.face
+            who = self.places.actor(payload.member) if payload.member else Actor(user_id=payload.user_id)
             own = answer.asker.id == payload.user_id
             request = Request(actor=who, action=Action.CANCEL, place=answer.where, own=own)
-            if decide(request, await self.rules(answer.where.server_id)).allowed:
-                await self._stop(answer, ReplyState.CANCELLED)
+            if decide(request, await self.places.rules(answer.where.server_id)).allowed:
+                await self._session.stop(reply, ReplyState.CANCELLED)
 
     def channel_gone(self, channel_ids: list[int]) -> None:
         """Channels, threads or a whole server the bot can no longer see."""
-        self.forget_channels(channel_ids)
+        self.contexts.forget_channels(channel_ids)
         for channel_id in channel_ids:
             self._bursts.forget(channel_id)
-        for answer in tuple(self._answers):
-            if answer.where.channel_id in channel_ids and not answer.visible:
-                answer.stop(ReplyState.CANCELLED)
+        for reply in tuple(self._session.replies):
+            if reply.face.where.channel_id in channel_ids and not reply.visible:
+                reply.stop(ReplyState.CANCELLED)
+
+    # ------------------------------------------------------------------------------------------- what people ask for
+    async def respond(
+        self, message: discord.Message, *, again: bool = False, prompt: str | None = None, test: bool = False
+    ) -> int | None:
+        """Answers a message now; returns the reply's id when it has ended, None where there was to be none.
+
+        `again`: it was answered before, and the new reply takes the place of the old one. `prompt` stands in for its
+        words. Whoever calls has asked the rules.
+        """
+        said_by = spoken_by(message, self.me)
+        asker = discord.Object(said_by[0], type=discord.User) if said_by else message.author
+        answer = self._answer(message, asker=asker, again=again, test=test, prompt=prompt)
+        if again:
+            for running in [one for one in self._session.replies if one.face.trigger.id == message.id]:
+                await self._session.stop(running, ReplyState.CANCELLED)
+            answer.old_messages = await self._messages_of(message)
+        await asyncio.wait({self._session.start(Reply(face=answer))})
+        return answer.reply_id
+
+    def answer_again(self, message: discord.Message) -> None:
+        """Begins a new reply to a message whose first one was lost; nobody waits for it."""
+        self._session.start(Reply(face=self._answer(message, again=True)))
+
+    async def cancel(self, reply_id: int, *, by: int) -> bool:
+        """Stops a reply that waits or is being written; what is posted stays. `by` may do so: the caller has asked."""
+        reply = self._session.by_id(reply_id)
+        if reply is None:
+            return False
+        _log.info("Reply %s was cancelled by %s.", reply_id, by)
+        await self._session.stop(reply, ReplyState.CANCELLED)
+        return True
+
+    def position(self, reply_id: int) -> int | None:
+        """The place in the line (1 is next), 0 while it is written, None when it is neither."""
+        return self._session.line.position(reply_id)
+
+    def running(self) -> tuple[Running, ...]:
+        """The replies being written."""
+        return tuple(as_running(one) for one in self._session.being_written())
+
+    def queue_length(self) -> int:
+        """How many replies wait for their turn."""
+        return len(self._session.line)
+
+    async def settle(self) -> None:
+        """Writes down what the replies under way saw and sent, so that deleting somebody's data finds it."""
+        await self._session.settle()
 
     async def close(self) -> None:
         """Ends everything at once. Replies nobody has seen are left open in the store: the next start answers them."""
         self._bursts.close()
-        tasks = [*self._telling, *(one.task for one in self._answers if one.task is not None)]
+        tasks = [*self._telling, *(one.task for one in self._session.replies if one.task is not None)]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    # -------------------------------------------------------------------------------------------------------- inside
+    def _answer(self, message: discord.Message, *, asker: Any = None, **how: Any) -> Answer:
+        where = self.places.place(message.channel)
+        return Answer(desk=self._desk, trigger=message, asker=asker or message.author, where=where, **how)
 
     async def _called_late(self, message: discord.Message) -> None:
         """Within a minute, an edit that calls the double counts as a new message, unless a later one had an answer."""
@@ -163,7 +260,7 @@ class Converser(Replying):
         age = (message.edited_at - message.created_at).total_seconds()
         if age > REDO_SECONDS or not triggers.addressed(message, self.me):
             return
-        answers = (*self._answers, *(done for done, _ in self._done.values()))
+        answers = [one.face for one in (*self._session.replies, *self._session.all_ended())]
         author_id, channel_id = message.author.id, message.channel.id
         theirs = [one for one in answers if one.asker.id == author_id and one.where.channel_id == channel_id]
         if all(one.trigger.id < message.id for one in theirs):
@@ -173,13 +270,36 @@ class Converser(Replying):
         if self._overloaded(key[0]):
             self._turn_away(message)
             return
-        answer = Answer(trigger=message, asker=message.author, where=self.place(message.channel), key=key)
+        reply = Reply(face=self._answer(message, key=key))
 
         def ended(_: asyncio.Task[None]) -> None:
-            if answer.stopped is not ReplyState.STALE:
+            if reply.stopped is not ReplyState.STALE:
                 self._restarts.pop(key, None)
 
-        self._start(answer).add_done_callback(ended)
+        self._session.start(reply).add_done_callback(ended)
 
-    def _unseen(self, key: Key) -> list[Answer]:
-        return [one for one in self._answers if one.key == key and not one.visible]
+    def _overloaded(self, channel_id: int) -> bool:
+        """More replies are on their way than the line can take, so one more need not trouble the store first."""
+        settings = self.services.settings
+        coming = len(self._session.replies) - self._desk.resting
+        return coming >= settings.at_once + settings.max_waiting or self._session.line.full(channel_id)
+
+    def _turn_away(self, message: discord.Message) -> None:
+        """No answer, and nothing in the store: the channel is told in one line."""
+        self.turned_away += 1
+        words = self._notices.turned_away(message, self._session.line.turned_away())
+        telling = asyncio.get_running_loop().create_task(words)
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    def _unseen(self, key: Key) -> list[Reply[Answer]]:
+        return [one for one in self._session.replies if one.face.key == key and not one.visible]
+
+    async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
+        """The messages of the last reply to it that had any."""
+        done = self._session.ended(trigger.id)
+        if done is not None and done[0].face.message_ids:
+            return done[0].face.message_ids
+        rows = await self.services.store.run(replies.recent, trigger.channel.id, 50)
+        row = next((one for one in rows if one.trigger_id == trigger.id and one.messages), None)
+        return tuple(one.message_id for one in row.messages) if row else ()

@@ -86,13 +86,13 @@ class Missed:
                 break
             read.append(message)
         if read:
-            await self._hear(read[::-1], self._converser.place(channel))
+            await self._hear(read[::-1], self._converser.places.place(channel))
 
     async def _hear(self, read: Sequence[discord.Message], where: Place) -> None:
         """`read` is oldest first."""
         store = self._converser.services.store
         me = self._converser.me
-        facts = await self._converser.facts(where)
+        facts = await self._converser.places.facts(where)
         open_to_all = where.own_thread or access_of(where, facts.rules)[0] is Access.OPEN
         known = _Known(
             told=frozenset(one.reference.message_id or 0 for one in read if one.author.id == me and one.reference),

@@ -15,13 +15,12 @@ from collections.abc import Callable, Hashable
 import discord
 
 from talkalike.discord_bot.asking import UNREACHABLE
-from talkalike.discord_bot.buttons import CancelButton
-from talkalike.discord_bot.line import LineFullError
 from talkalike.discord_bot.markers import notice
 from talkalike.discord_bot.sending import send
-from talkalike.discord_bot.triggers import today
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError
 from talkalike.errors import TalkalikeError
+from talkalike.replying.line import LineFullError
+from talkalike.replying.writing import today
 
 QUIET_SECONDS = 300.0  # one line about a problem per channel in that time; then only a sign
 # Other errors may name files and addresses, which are nobody's business in a channel.
@@ -35,9 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 class Notices:
-    """Tells things once. Belongs to one event loop."""
+    """Tells things once. Belongs to one event loop. `cancel_button` makes the button under a place in the line."""
 
-    def __init__(self) -> None:
+    def __init__(self, cancel_button: Callable[[int], discord.ui.View]) -> None:
+        self._cancel_button = cancel_button
         self._troubles: OrderedDict[Hashable, float] = OrderedDict()
         self._told: OrderedDict[Hashable, None] = OrderedDict()
 
@@ -101,8 +101,7 @@ class Notices:
         try:
             if told is not None:
                 return await told.edit(content=notice(words))
-            view = discord.ui.View(timeout=None)
-            view.add_item(CancelButton(reply_id))
+            view = self._cancel_button(reply_id)
             return await send(trigger.channel, notice(words), reference=None, view=view, silent=True)
         except UNREACHABLE as error:
             _log.info("The place in the line was not told: %s", error)

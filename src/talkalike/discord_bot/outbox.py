@@ -17,7 +17,7 @@ from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.markers import notice
 from talkalike.discord_bot.pace import Pace
 from talkalike.discord_bot.sending import send
-from talkalike.errors import TalkalikeError
+from talkalike.replying.writing import NotShownError
 
 if TYPE_CHECKING:
     from discord.abc import MessageableChannel
@@ -32,7 +32,7 @@ DELETED = {
 T = TypeVar("T")
 
 
-class DeliveryLostError(TalkalikeError):
+class DeliveryLostError(NotShownError):
     """A reply could not be shown, or not to its end.
 
     `passing`: Discord had trouble of its own, and later it may work again. `refused`: Discord did not want this

@@ -18,7 +18,8 @@ from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, 
 from talkalike.discord_bot.asking import ANSWERED, Patience, UnreadError, messages
 from talkalike.discord_bot.recent import Recent
 from talkalike.discord_bot.translate import Heard, plain, read_file, translate, with_file
-from talkalike.discord_bot.triggers import Facts, actor
+from talkalike.discord_bot.triggers import actor
+from talkalike.replying.facts import Facts
 
 CHAIN = 3  # messages fetched of a chain of replies that leads out of sight
 FILES = 5  # text files read for one reply, the newest ones

@@ -9,8 +9,8 @@ import discord
 
 from talkalike.discord_bot import triggers
 from talkalike.discord_bot.asking import UnreadError, ask, messages
+from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.markers import is_marker, is_notice
-from talkalike.discord_bot.replying import Replying
 from talkalike.errors import TalkalikeError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow, ReplyState
@@ -21,36 +21,36 @@ LOOK_AHEAD = 100  # messages after the trigger among which a part of the reply m
 _log = logging.getLogger(__name__)
 
 
-async def answer_unfinished(replying: Replying, rows: tuple[ReplyRow, ...]) -> None:
+async def answer_unfinished(converser: Converser, rows: tuple[ReplyRow, ...]) -> None:
     """Ends each as lost; where people have seen nothing of it and it is still of use, another one is begun."""
     for row in rows:
-        await replying.services.store.run(replies.end, row.id, ReplyState.LOST, problem=LOST)
+        await converser.services.store.run(replies.end, row.id, ReplyState.LOST, problem=LOST)
         age = (datetime.now(UTC) - row.began_at).total_seconds()
-        if row.messages or row.test or age > replying.services.settings.stale_after:
+        if row.messages or row.test or age > converser.services.settings.stale_after:
             continue
         try:
-            trigger = await _trigger(replying, row)
+            trigger = await _trigger(converser, row)
             if trigger is not None:
-                replying.answer_again(trigger)
+                converser.answer_again(trigger)
         except UnreadError as error:
             _log.info("The message %s is not answered after the restart: %s", row.trigger_id, error)
         except TalkalikeError as error:
             _log.error("The message %s is not answered after the restart: %s", row.trigger_id, error)
 
 
-async def _trigger(replying: Replying, row: ReplyRow) -> discord.Message | None:
+async def _trigger(converser: Converser, row: ReplyRow) -> discord.Message | None:
     """The message to be answered, if its author may still have an answer and has none."""
-    client = replying.client
+    client = converser.client
     channel = client.get_channel(row.channel_id) or await ask(client.fetch_channel(row.channel_id), "a channel")
     if not isinstance(channel, discord.abc.Messageable):
         return None
     message = await ask(channel.fetch_message(row.trigger_id), "the message to be answered")
-    where = replying.place(channel)
-    facts = await replying.facts(where)
+    where = converser.places.place(channel)
+    facts = await converser.places.facts(where)
     who = triggers.actor(await with_roles(message), hidden=facts.hidden)
     if not triggers.decide_talk(message, who, where, facts, is_addressed=True).allowed:
         return None
-    me = replying.me
+    me = converser.me
     for later in await messages(channel, "what was said since", limit=LOOK_AHEAD, after=message):
         mine = later.author.id == me and not is_notice(later, me) and not is_marker(later, me)
         answers = later.reference is None or later.reference.message_id == message.id

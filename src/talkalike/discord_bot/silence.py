@@ -14,7 +14,7 @@ from talkalike.chat.limits import refusal
 from talkalike.chat.permissions import Access, Action, Actor, Place, Request, Rules, access_of, decide
 from talkalike.discord_bot import rights
 from talkalike.discord_bot.rights import Right
-from talkalike.discord_bot.triggers import Facts
+from talkalike.replying.facts import Facts
 
 NAMED = 5  # channels named in a line of the log
 OPTED_OUT = "You opted out of being seen by me, so I can't read what you write: `/privacy seen` changes that."

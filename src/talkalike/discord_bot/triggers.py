@@ -1,73 +1,21 @@
-"""From Discord's people and places to the values the rules are written in, and what the store says of a place.
+"""From Discord's people and places to the values the rules are written in.
 
 Nothing here decides anything: `talkalike.chat.permissions.decide` does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import TypeAlias
 
 import discord
 
-from talkalike.chat.history import Marks
-from talkalike.chat.limits import Used
-from talkalike.chat.options import Resolved, resolve
-from talkalike.chat.permissions import Access, Action, Actor, Decision, Place, Request, Rule, Rules, Subject, decide
-from talkalike.discord_bot.services import BotSettings
-from talkalike.store import context_marks, people, rules, scoped, usage
+from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, decide
+from talkalike.replying.facts import Facts
 
 Channel: TypeAlias = discord.abc.GuildChannel | discord.Thread | discord.abc.PrivateChannel | discord.PartialMessageable
 User: TypeAlias = discord.User | discord.Member | discord.abc.User
 
 SPOKEN = (discord.MessageType.default, discord.MessageType.reply)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What the store knows that matters for one message in one place, read in one go."""
-
-    rules: Rules
-    hidden: frozenset[int]  # people who opted out of being seen
-    options: Resolved
-    marks: Marks = field(default_factory=Marks)
-    used: Used = field(default_factory=Used)
-
-
-def read_facts(settings: BotSettings, place: Place) -> Facts:
-    """Runs in the store's thread. `used` is not read here: it changes with every reply."""
-    dropped, pinned = context_marks.marks(place.channel_id)
-    return Facts(
-        rules=read_rules(settings, place.server_id),
-        hidden=people.hidden(),
-        options=read_options(settings, place),
-        marks=Marks(dropped=dropped, pinned=pinned),
-    )
-
-
-def read_used(place: Place, user_id: int) -> Used:
-    """Runs in the store's thread. What the person and the server used today."""
-    return usage.used(user_id, place.server_id, today())
-
-
-def read_rules(settings: BotSettings, server_id: int | None) -> Rules:
-    """Runs in the store's thread. What is stored comes before what the settings say of direct messages."""
-    stored = rules.rules_of(server_id)
-    if settings.dm_access == "open":
-        stored += (Rule(server_id=None, subject=Subject.DM, subject_id=0, access=Access.OPEN),)
-    return Rules(owner_ids=settings.owner_ids, rules=stored)
-
-
-def read_options(settings: BotSettings, place: Place) -> Resolved:
-    """Runs in the store's thread."""
-    channel_id, thread_id = (place.parent_id or 0, place.channel_id) if place.parent_id else (place.channel_id, None)
-    return resolve([("bot", settings.options), *scoped.layers(place.server_id, channel_id, thread_id)])
-
-
-def today() -> date:
-    """Budgets are renewed at midnight UTC."""
-    return datetime.now(UTC).date()
 
 
 def actor(user: User, *, hidden: frozenset[int] = frozenset()) -> Actor:

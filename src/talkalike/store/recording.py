@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from talkalike.chat.context import Placed, Seen
 from talkalike.store import seen_texts, storable, usage
 from talkalike.store.seen_texts import Reading
 from talkalike.store.tables import tables
@@ -68,6 +69,36 @@ class Record:
     sent: tuple[Sent, ...] = ()
     reactions: tuple[str, ...] = ()
     ending: Ending | None = None
+
+
+def record_of(
+    seen: Seen, *, authors: Mapping[str, int] | None = None, words: Callable[[str], str] = str
+) -> dict[str, Any]:
+    """What the model saw, as it is kept. `words`: how a turn's text is kept.
+
+    With `authors` (who wrote the message of that id; on Discord) only ids and reasons are kept of what was left out.
+    Without them it was one person's own conversation, and their words are kept.
+    """
+
+    def kept(placed: Placed) -> dict[str, Any]:
+        told = {
+            "id": placed.id,
+            "speaker": placed.turn.speaker,
+            "text": words(placed.turn.text),
+            "tokens": placed.tokens,
+            "why": placed.why,
+        }
+        return told if authors is None else {**told, "author_id": authors.get(placed.id, 0)}
+
+    def left_out(placed: Placed) -> dict[str, Any]:
+        return kept(placed) if authors is None else {"id": placed.id, "tokens": placed.tokens, "why": placed.why}
+
+    return {
+        "kept": [kept(placed) for placed in seen.kept],
+        "left_out": [left_out(placed) for placed in seen.left_out],
+        "budget": seen.budget,
+        "tokens": seen.tokens,
+    }
 
 
 @dataclass(slots=True, kw_only=True)

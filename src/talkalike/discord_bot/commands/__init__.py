@@ -27,7 +27,7 @@ from talkalike.discord_bot.judging import form
 from talkalike.discord_bot.judging.offers import Offers
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 MOST_COMMANDS = 100  # Discord's limits
 MOST_MENUS = 5
@@ -37,7 +37,7 @@ CONTEXTS = app_commands.AppCommandContext(guild=True, dm_channel=True, private_c
 INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 
 
-def register(client: Double) -> None:
+def register(client: BotClient) -> None:
     """Adds every command to the client's tree; inside a running loop it also starts the schedule of /test."""
     runner = testing.Runner(client)
     for family in (chat, context, reset, permissions, settings, model, status, privacy, help, judge, guess, menus):
@@ -50,7 +50,7 @@ def register(client: Double) -> None:
     Scheduler(client, runner).start()
 
 
-def _add(client: Double, command: app_commands.Command | app_commands.Group | app_commands.ContextMenu) -> None:  # type: ignore[type-arg]
+def _add(client: BotClient, command: app_commands.Command | app_commands.Group | app_commands.ContextMenu) -> None:  # type: ignore[type-arg]
     command.allowed_contexts = CONTEXTS
     command.allowed_installs = INSTALLS
     client.tree.add_command(command)

@@ -44,7 +44,7 @@ async def messages(interaction: Interaction, current: str) -> list[app_commands.
         return []
     typed = current.casefold()
     found = []
-    for item in reversed(await interaction.client.converser.context(messages_of(interaction))):
+    for item in reversed(await interaction.client.contexts.context(messages_of(interaction))):
         label = f"{item.turn.speaker}: {' '.join(item.turn.text.split())}"
         if item.id.isdigit() and item.turn.text.strip() and (typed in label.casefold() or typed == item.id):
             found.append(app_commands.Choice(name=label[:100], value=item.id))
@@ -54,7 +54,7 @@ async def messages(interaction: Interaction, current: str) -> list[app_commands.
 @gated(Action.SHOW_CONTEXT)
 async def show(interaction: Interaction) -> None:
     """A summary and a file with every message and its reason."""
-    seen = await interaction.client.converser.preview(messages_of(interaction))
+    seen = await interaction.client.contexts.preview(messages_of(interaction))
     await tell(interaction, summary(seen), file=listing(seen.kept, seen.left_out), file_name="context.txt")
 
 

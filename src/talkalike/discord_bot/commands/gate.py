@@ -14,20 +14,17 @@ import inspect
 import io
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Rules, decide
+from talkalike.discord_bot.client import Interaction as Interaction
 from talkalike.discord_bot.rights import lacking
 from talkalike.errors import TalkalikeError, UserError
 
-if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
-
-    Interaction: TypeAlias = discord.Interaction[Double]
-    Channel: TypeAlias = discord.abc.GuildChannel | discord.Thread | discord.DMChannel
+Channel: TypeAlias = discord.abc.GuildChannel | discord.Thread | discord.DMChannel
 
 SHORT = 1900  # characters that fit into one message with room for a frame; more goes into a file
 PREVIEW = 1200
@@ -87,9 +84,9 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
 
 async def who_where(interaction: Interaction) -> tuple[Actor, Place, Rules]:
     """The caller, the place and the rules that apply there. Raises UserError where the channel cannot be seen."""
-    converser = interaction.client.converser
-    rules = await converser.rules(interaction.guild_id)
-    return converser.actor(interaction.user), converser.place(channel_of(interaction)), rules
+    places = interaction.client.places
+    rules = await places.rules(interaction.guild_id)
+    return places.actor(interaction.user), places.place(channel_of(interaction)), rules
 
 
 def channel_of(interaction: Interaction) -> Channel:

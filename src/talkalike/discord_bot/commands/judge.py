@@ -56,7 +56,7 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
     row = await reply_by_message(interaction, message)
     speaker = speaker_of(interaction, row)
     voice = alternatives.other_voice(client.services.engines.voices(), row, speaker)
-    where = client.converser.place(channel_of(interaction))
+    where = client.places.place(channel_of(interaction))
     other = await alternatives.write(client, row, voice, where=where, by=user_id)
     if other.messages == tuple(sent.text for sent in row.messages if sent.text):
         raise UserError(
@@ -92,7 +92,7 @@ async def end_channel(interaction: Interaction) -> None:
 @gated(Action.VIEW_SETTINGS)
 async def show_channel(interaction: Interaction) -> None:
     """Also where a model is gone meanwhile."""
-    options = await interaction.client.converser.options(channel_of(interaction))
+    options = await interaction.client.places.options(channel_of(interaction))
     compared = two_models(options.value("compare_models"))
     if not compared:
         await tell(interaction, "Nothing is compared here. `/judge compare-channel set` changes that.")

@@ -21,7 +21,7 @@ from talkalike.examples.render import Turn
 from talkalike.store import scoped
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
     from talkalike.discord_bot.commands.gate import Interaction
 
 LONGEST_QUOTE = 300  # characters of the prompt that are shown
@@ -62,7 +62,7 @@ def words(voice: Voice) -> str:
     return ", ".join(parts)
 
 
-def model_here(client: Double, options: Resolved) -> str:
+def model_here(client: BotClient, options: Resolved) -> str:
     """The model that is to answer where these options hold; it may be gone meanwhile."""
     return str(options.value("model") or client.services.engines.default)
 
@@ -71,7 +71,7 @@ def model_here(client: Double, options: Resolved) -> str:
 async def show(interaction: Interaction) -> None:
     """The one in use is marked."""
     client = interaction.client
-    options = await client.converser.options(channel_of(interaction))
+    options = await client.places.options(channel_of(interaction))
     here = model_here(client, options)
     lines = [f"{'▶' if voice.model == here else '•'} {words(voice)}" for voice in client.services.engines.voices()]
     source = options.source("model")
@@ -91,7 +91,7 @@ async def use(interaction: Interaction, model: str) -> None:
     scope, scope_id = ("server", server_id) if server_id is not None else ("channel", channel_of(interaction).id)
     store = interaction.client.services.store
     await store.run(scoped.put, scope, scope_id, "model", model, by=interaction.user.id, server_id=server_id)
-    options = await interaction.client.converser.options(channel_of(interaction))
+    options = await interaction.client.places.options(channel_of(interaction))
     text = f"Done: from the next reply on I am {words(voice)}."
     if (here := model_here(interaction.client, options)) != model:
         text += f" But the {options.source('model')} here has its own choice, {here}: see /settings unset."
@@ -109,7 +109,7 @@ async def compare(interaction: Interaction, prompt: str, first: str, second: str
     if not prompt.strip() or len(prompt) > LONGEST_PROMPT:
         raise UserError(f"The prompt must have between 1 and {LONGEST_PROMPT:,} characters.")
     client = interaction.client
-    options = await client.converser.options(channel_of(interaction))
+    options = await client.places.options(channel_of(interaction))
     board = Board(neutralise(prompt), voices)
     message = await messages_of(interaction).send(embeds=board.embeds(), allowed_mentions=NOBODY)
     await tell(interaction, f"The two answers appear in {message.jump_url}.")
@@ -140,7 +140,7 @@ class Board:
 
 
 async def _answer(
-    client: Double, options: Resolved, turn: Turn, board: Board, index: int, message: discord.Message
+    client: BotClient, options: Resolved, turn: Turn, board: Board, index: int, message: discord.Message
 ) -> None:
     """Fills in one half. A model that fails says so in its half and leaves the other one alone."""
     voice = board.voices[index]
@@ -153,7 +153,7 @@ async def _answer(
     await message.edit(embeds=board.embeds(), allowed_mentions=NOBODY)
 
 
-async def ask(client: Double, voice: Voice, turns: tuple[Turn, ...], options: Resolved) -> str:
+async def ask(client: BotClient, voice: Voice, turns: tuple[Turn, ...], options: Resolved) -> str:
     """What the model says to these turns alone. Raises TalkalikeError when it fails."""
     engine = await client.services.engines.open(voice.model)
     persona = str(options.value("persona") or "")

@@ -59,7 +59,7 @@ async def show(
     channel: AnyChannel | None = None,
 ) -> None:
     """Level and where it comes from; without a choice: the caller and this place."""
-    converser = interaction.client.converser
+    places = interaction.client.places
     _, here, rules = await who_where(interaction)
     lines = []
     if role is not None:
@@ -72,7 +72,7 @@ async def show(
         lines.append(f"<#{channel.id}>: **{access.word}** ({source}). {words.ACCESS[access]}")
     if user is not None or not lines:
         person = user or interaction.user
-        level, source = level_of(converser.actor(person), here, rules)
+        level, source = level_of(places.actor(person), here, rules)
         lines.append(f"{person.mention}: **{level.word}** ({source})")
     if user is None and role is None and channel is None:
         access, source = access_of(here, rules)
@@ -144,7 +144,7 @@ async def change(
 async def list_rules(interaction: Interaction) -> None:
     """The server's rules, how many bot-wide ones stand beside them, and the latest changes."""
     services = interaction.client.services
-    rules = (await interaction.client.converser.rules(interaction.guild_id)).rules
+    rules = (await interaction.client.places.rules(interaction.guild_id)).rules
     mine = [rule for rule in rules if rule.server_id == interaction.guild_id]
     wide = [rule for rule in rules if rule.server_id is None and interaction.guild_id is not None]
     nobody = "admins until a place is opened" if interaction.guild_id else "my owner until they open direct messages"
@@ -168,11 +168,11 @@ async def why(interaction: Interaction, user: discord.User | None = None, action
     about_another = user is not None and user.id != interaction.user.id
     if about_another and not (await gate(interaction, Action.VIEW_PERMISSIONS)).allowed:
         return
-    converser = interaction.client.converser
+    places = interaction.client.places
     person = user or interaction.user
-    place = converser.place(channel_of(interaction))
-    rules = (await converser.facts(place, person.id)).rules  # also tells who opted out of being seen
-    actor = converser.actor(person)
+    place = places.place(channel_of(interaction))
+    rules = (await places.facts(place, person.id)).rules  # also tells who opted out of being seen
+    actor = places.actor(person)
     if action is not None:
         asked = [(f"`{action.replace('_', ' ')}` here", Action(action), True)]
     else:
@@ -203,26 +203,26 @@ async def check(interaction: Interaction) -> None:
 
 async def silent_here(interaction: Interaction) -> tuple[str, ...]:
     """Each rule that keeps the double from answering the caller here, or every message."""
-    converser = interaction.client.converser
+    places = interaction.client.places
     channel = channel_of(interaction)
-    place = converser.place(channel)
-    facts = await converser.facts(place, interaction.user.id)
-    return silence.reasons(converser.actor(interaction.user), place, facts, right=rights.silencing(channel))
+    place = places.place(channel)
+    facts = await places.facts(place, interaction.user.id)
+    return silence.reasons(places.actor(interaction.user), place, facts, right=rights.silencing(channel))
 
 
 async def rights_of(interaction: Interaction, member: discord.Member) -> list[tuple[str, bool]]:
     """A line for each channel that the caller sees, and whether it matters."""
-    converser = interaction.client.converser
-    rules = await converser.rules(member.guild.id)
+    places = interaction.client.places
+    rules = await places.rules(member.guild.id)
     there = silence.channels(member.guild, seen_by=member)
-    return list(silence.overview([(one, converser.place(one)) for one in there], rules))
+    return list(silence.overview([(one, places.place(one)) for one in there], rules))
 
 
 def _concerned(interaction: Interaction, user: discord.User | None, role: discord.Role | None) -> list[Actor] | None:
     """Whom a level would concern; None where the bot cannot know all of them."""
-    converser = interaction.client.converser
+    places = interaction.client.places
     if user is not None:
-        return [converser.actor(user)]
+        return [places.actor(user)]
     if role is not None and role.guild.chunked:
-        return [converser.actor(member) for member in role.members]
+        return [places.actor(member) for member in role.members]
     return None

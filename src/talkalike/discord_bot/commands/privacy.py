@@ -45,7 +45,7 @@ async def show(interaction: Interaction) -> None:
     store, user_id = interaction.client.services.store, interaction.user.id
     kept = await store.run(people.kept_about, user_id)
     consent = await store.run(people.consent, user_id)
-    days = (await interaction.client.converser.options(channel_of(interaction))).value("retention_days")
+    days = (await interaction.client.places.options(channel_of(interaction))).value("retention_days")
     lines = ["**Kept about you**" if any(kept.values()) else "Nothing is kept about you."]
     lines += [f"- {kind.replace('_', ' ')}: {count:,}" for kind, count in kept.items() if count]
     lines += ["", SEEN[consent.seen], TRAINING[consent.training]]

@@ -143,5 +143,5 @@ async def place_of(interaction: Interaction, channel: AnyChannel) -> Place:
     found = channel.resolve()
     if found is None:
         found = await ask(channel.fetch(), "that channel")
-    place: Place = interaction.client.converser.place(found)
+    place: Place = interaction.client.places.place(found)
     return place

@@ -54,7 +54,7 @@ async def values(interaction: Interaction, current: str) -> list[app_commands.Ch
     elif chosen.type is bool:
         offered = ["on", "off"]
     else:
-        resolved = await interaction.client.converser.options(channel_of(interaction))
+        resolved = await interaction.client.places.options(channel_of(interaction))
         offered = [current, *_suggestions(chosen, resolved.value(chosen.key))]
     unique = [one for one in dict.fromkeys(offered) if one and current.casefold() in one.casefold()]
     return [app_commands.Choice(name=one[:100], value=one) for one in unique if len(one) <= 100][:25]
@@ -66,7 +66,7 @@ async def values(interaction: Interaction, current: str) -> list[app_commands.Ch
 async def show(interaction: Interaction, key: str | None = None) -> None:
     """A line for each setting; what differs from its default stands out."""
     chosen = tuple(OPTIONS) if key is None else (option(key).key,)
-    resolved = await interaction.client.converser.options(channel_of(interaction))
+    resolved = await interaction.client.places.options(channel_of(interaction))
     lines = []
     for name in chosen:
         text, source = resolved.words(name), resolved.source(name)
@@ -92,7 +92,7 @@ async def change(interaction: Interaction, key: str, value: str, scope: str | No
     by = interaction.user.id
     server_id = interaction.guild_id if scope != "bot" else None
     await interaction.client.services.store.run(scoped.put, scope, scope_id, key, parsed, by=by, server_id=server_id)
-    resolved = await interaction.client.converser.options(channel_of(interaction))
+    resolved = await interaction.client.places.options(channel_of(interaction))
     text = f"Done: {key} = {option(key).words(parsed)} for {_where(scope)}."
     if resolved.source(key) not in (scope, DEFAULT):
         text += f" Right here the {resolved.source(key)}'s own value still holds: {resolved.words(key)}."
@@ -111,7 +111,7 @@ async def unset(interaction: Interaction, key: str, scope: str | None = None) ->
     removed = await interaction.client.services.store.run(scoped.remove, scope, scope_id, key, by=interaction.user.id)
     if not removed:
         raise UserError(f"{key} is not set for {_where(scope)}.", hint="/settings show tells where a value comes from.")
-    resolved = await interaction.client.converser.options(channel_of(interaction))
+    resolved = await interaction.client.places.options(channel_of(interaction))
     await tell(
         interaction,
         f"Done. Here {key} is now {resolved.words(key)} (from: {resolved.source(key)}).",

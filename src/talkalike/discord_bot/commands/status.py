@@ -39,7 +39,7 @@ async def show(interaction: Interaction) -> None:
     client, store = interaction.client, interaction.client.services.store
     actor, place, rules = await who_where(interaction)
     owner = level_of(actor, place, rules)[0] is Level.OWNER
-    options = await client.converser.options(channel_of(interaction))
+    options = await client.places.options(channel_of(interaction))
     here = model_here(client, options)
     voice = next((one for one in client.services.engines.voices() if one.model == here), None)
     recent = await store.run(replies.recent, place.channel_id, RECENT)

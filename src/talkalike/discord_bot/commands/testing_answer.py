@@ -25,7 +25,7 @@ from talkalike.store import replies
 from talkalike.store.replies import Beginning, ReplyState
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 LONGEST_POST = 1900
@@ -58,7 +58,7 @@ class Answer:
 
 
 async def answer_task(
-    client: Double, task: Task, voice: Voice, options: Resolved, *, by: int
+    client: BotClient, task: Task, voice: Voice, options: Resolved, *, by: int
 ) -> tuple[Result, int | None]:
     """One case: said, recorded, posted and scored. An engine that fails is a result as well."""
     store = client.services.store
@@ -111,7 +111,7 @@ async def answer_task(
     return result, reply_id
 
 
-async def _post(client: Double, task: Task, result: Result, reply_id: int | None) -> str:
+async def _post(client: BotClient, task: Task, result: Result, reply_id: int | None) -> str:
     """The reply as a message, recorded so that the next run can delete it; its link, "" where it was not posted."""
     if task.post_to is None or reply_id is None:
         return ""

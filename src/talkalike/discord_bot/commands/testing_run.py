@@ -29,7 +29,7 @@ from talkalike.store import test_runs
 from talkalike.store.test_runs import TestRun
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Plan:
 class Runner:
     """Runs tests, one at a time for each server."""
 
-    def __init__(self, client: Double) -> None:
+    def __init__(self, client: BotClient) -> None:
         self._client = client
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -76,7 +76,7 @@ class Runner:
             raise UserError("A test is running on this server already.", hint="Wait for its report.")
         if not plan.scenarios and not plan.channels:
             raise UserError("There is nothing to test.", hint="Choose a scenario, a channel, or both.")
-        options = await self._client.converser.options(plan.report_to)
+        options = await self._client.places.options(plan.report_to)
         model = model_here(self._client, options)
         if model not in {voice.model for voice in self._client.services.engines.voices()}:
             raise UserError(f"The model '{model}' is not there any more.", hint="Choose another with /model use.")
@@ -167,7 +167,7 @@ class Runner:
             for case in scenario.cases
         ]
         for channel in plan.channels:
-            items = await self._client.converser.context(channel)
+            items = await self._client.contexts.context(channel)
             seen = [item for item in items if not item.barred and item.id.isdigit()]
             if not seen or seen[-1].turn.speaker == voice.speaker:
                 report.skipped.append(f"<#{channel.id}>: there is no message to answer")

@@ -17,7 +17,7 @@ from talkalike.store import test_runs
 from talkalike.store.test_runs import Schedule
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 LOOK_EVERY = 60.0  # seconds
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Looks every minute which schedules are due."""
 
-    def __init__(self, client: Double, runner: Runner) -> None:
+    def __init__(self, client: BotClient, runner: Runner) -> None:
         self._client = client
         self._runner = runner
         self._task: asyncio.Task[None] | None = None
@@ -74,9 +74,9 @@ class Scheduler:
         maker = server.get_member(schedule.by) or await _fetch(server, schedule.by)
         if not isinstance(report_to, discord.TextChannel | discord.Thread) or maker is None:
             return await self._end(schedule, "its channel or its maker is gone")
-        converser = self._client.converser
-        request = Request(actor=converser.actor(maker), action=Action.TEST, place=converser.place(report_to))
-        decision = decide(request, await converser.rules(server.id))
+        places = self._client.places
+        request = Request(actor=places.actor(maker), action=Action.TEST, place=places.place(report_to))
+        decision = decide(request, await places.rules(server.id))
         if not decision.allowed:
             return await self._end(schedule, decision.explanation)
         plan = Plan(

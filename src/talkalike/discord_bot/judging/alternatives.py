@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from talkalike.chat.engines import Voice
 from talkalike.chat.limits import refusal
 from talkalike.chat.permissions import Place
-from talkalike.discord_bot.triggers import today
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
+from talkalike.replying.writing import today
 from talkalike.store import usage
 from talkalike.store.judging.boards import Written
 from talkalike.store.replies import ReplyRow
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 _SEEDS = 2**53
 _NAMES = frozenset(field.name for field in fields(Sampling))
@@ -39,13 +39,13 @@ def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
     return random.choice(others or same)
 
 
-async def write(client: Double, row: ReplyRow, voice: Voice, *, where: Place, by: int) -> Written:
+async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place, by: int) -> Written:
     """Lets the model answer what the reply answered, on the budget of whoever asked for it.
 
     Raises UserError where the budget is used up or the model says nothing, TalkalikeError where it fails; nothing was
     stored then.
     """
-    facts = await client.converser.facts(where, by)
+    facts = await client.places.facts(where, by)
     if words := refusal(facts.options.budget(), facts.used):
         raise UserError(words)
     turns = tuple(Turn(turn["speaker"], turn["text"]) for turn in row.seen.get("kept", ()) if not turn["forgotten"])

@@ -40,7 +40,7 @@ async def reply_by_message(interaction: Interaction, message: discord.Message) -
 
 def speaker_of(interaction: Interaction, row: ReplyRow) -> str:
     """In whose voice the reply was written."""
-    return interaction.client.converser.speaker(row.model)
+    return interaction.client.contexts.speaker(row.model)
 
 
 def first_time(*, first: bool, consent: bool) -> str:

@@ -13,15 +13,16 @@ import discord
 
 from talkalike.chat.engines import Voice
 from talkalike.chat.options import two_models
-from talkalike.discord_bot.answers import Answer, Outcome
+from talkalike.discord_bot.answer import Answer
 from talkalike.discord_bot.judging import alternatives, board_view
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.replying.writing import Outcome
 from talkalike.store import replies
 from talkalike.store.judging import boards
 from talkalike.store.replies import ReplyState
 
 if TYPE_CHECKING:
-    from talkalike.discord_bot.bot import Double
+    from talkalike.discord_bot.client import BotClient
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 class Offers:
     """Counts the replies of each channel since the start, and offers a pair when enough were given."""
 
-    def __init__(self, client: Double) -> None:
+    def __init__(self, client: BotClient) -> None:
         self._client = client
         self._replies: Counter[int] = Counter()
 
@@ -38,7 +39,7 @@ class Offers:
         if outcome.state is not ReplyState.DONE or answer.test or answer.reply_id is None:
             return
         try:
-            facts = await self._client.converser.facts(answer.where)
+            facts = await self._client.places.facts(answer.where)
             models = two_models(facts.options.value("compare_models"))
             if models and self._due(answer.where.channel_id, facts.options.value("compare_every")):
                 await self._offer(answer, models)
@@ -65,7 +66,7 @@ class Offers:
         await answer.trigger.channel.send(content=board_view.headline(board), silent=True, **board_view.shown(board))
 
 
-def two_voices(client: Double, models: tuple[str, ...]) -> tuple[Voice, Voice]:
+def two_voices(client: BotClient, models: tuple[str, ...]) -> tuple[Voice, Voice]:
     """The two models. Raises UserError where one is not there, or they are doubles of different people."""
     voices = {voice.model: voice for voice in client.services.engines.voices()}
     missing = [model for model in models if model not in voices]

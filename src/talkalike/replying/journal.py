@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from talkalike.store.recording import Ending, Record, Sent, record
 from talkalike.store.store import Store, StoreError
@@ -19,8 +19,40 @@ SOON = 0.5  # seconds until what is new is written, if the reply has not ended b
 _log = logging.getLogger(__name__)
 
 
-class Ledger:
-    """One reply's. Belongs to one event loop."""
+class Journal(Protocol):
+    """Where it is noted what becomes of one reply."""
+
+    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """The model begins to write, in this person's voice: what it saw, as the store may keep it."""
+        ...
+
+    def wrote(self, index: int, chunk: str) -> None:
+        """The next bit of message `index`."""
+        ...
+
+    def sent(self, sent: Sent) -> None:
+        """What people see of a message."""
+        ...
+
+    def reacted(self, index: int, emoji: str) -> None:
+        """A reaction that people see."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing further is written before the end."""
+        ...
+
+    async def settle(self) -> None:
+        """Writes what is known by now, for whoever is about to delete some of it."""
+        ...
+
+    async def end(self, ending: Ending) -> None:
+        """Writes the end and all that was not written yet. Raises StoreError where it cannot be written."""
+        ...
+
+
+class ReplyJournal:
+    """A reply's in the store's table of replies. Belongs to one event loop."""
 
     def __init__(self, store: Store, reply_id: int) -> None:
         self._store = store
@@ -31,17 +63,20 @@ class Ledger:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def saw(self, seen: Mapping[str, Any]) -> None:
+    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
         """What the model saw, as `Record` tells."""
         self._seen = seen
         self._write_soon()
 
-    def sent(self, message_id: int, text: str, index: int) -> None:
-        """A Discord message of the reply."""
-        self._sent.append(Sent(message_id=message_id, text=text, index=index))
+    def wrote(self, index: int, chunk: str) -> None:
+        """Words count once they are shown."""
+
+    def sent(self, sent: Sent) -> None:
+        """A message of the reply."""
+        self._sent.append(sent)
         self._write_soon()
 
-    def reacted(self, emoji: str) -> None:
+    def reacted(self, index: int, emoji: str) -> None:
         """The double reacted."""
         self._reactions.append(emoji)
         self._write_soon()

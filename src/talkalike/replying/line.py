@@ -1,6 +1,6 @@
-"""The waiting line: a few replies are written at once, one at most in a channel, and channels take turns.
+"""The waiting line: a few replies are written at once, one at most in a place, and places take turns.
 
-    async with line.turn(channel_id, reply_id): ...
+    async with line.turn(place, reply_id): ...
 
 A channel where everybody talks at once cannot keep the others waiting: of each channel one is let in, then the next
 channel's. Leaving the block, being cancelled in it or while waiting for it, frees the place.
@@ -63,71 +63,71 @@ class Line:
         """The place of a waiting reply (1 is next), 0 while it is written, None when it is neither."""
         if reply_id in self._writing.values():
             return 0
-        for order, (channel_id, tickets) in enumerate(self._waiting.items()):
+        for order, (place, tickets) in enumerate(self._waiting.items()):
             for depth, ticket in enumerate(tickets):
                 if ticket.reply_id == reply_id:
-                    return 1 + depth + self._others_ahead(channel_id, order, depth)
+                    return 1 + depth + self._others_ahead(place, order, depth)
         return None
 
-    def free(self, channel_id: int) -> bool:
+    def free(self, place: int) -> bool:
         """True where a reply would not have to wait."""
-        taken = channel_id in self._writing or channel_id in self._waiting
+        taken = place in self._writing or place in self._waiting
         return len(self._writing) < self._at_once and not taken
 
-    def full(self, channel_id: int) -> bool:
+    def full(self, place: int) -> bool:
         """True where a reply would be turned away."""
-        return not self.free(channel_id) and len(self) >= self._max_waiting
+        return not self.free(place) and len(self) >= self._max_waiting
 
     def turned_away(self) -> LineFullError:
         """What to tell where it is full."""
         return LineFullError(f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two.")
 
     @asynccontextmanager
-    async def turn(self, channel_id: int, reply_id: int) -> AsyncGenerator[None, None]:
+    async def turn(self, place: int, reply_id: int) -> AsyncGenerator[None, None]:
         """Waits for the reply's turn. Raises LineFullError instead of waiting behind too many."""
         ticket = _Ticket(reply_id)
-        if self.free(channel_id):
-            self._writing[channel_id] = reply_id
+        if self.free(place):
+            self._writing[place] = reply_id
             ticket.called.set()
-        elif self.full(channel_id):
+        elif self.full(place):
             raise self.turned_away()
         else:
-            self._waiting.setdefault(channel_id, deque()).append(ticket)
+            self._waiting.setdefault(place, deque()).append(ticket)
         try:
             await ticket.wait()
             yield
         finally:
-            self._leave(channel_id, ticket)
+            self._leave(place, ticket)
 
-    def _leave(self, channel_id: int, ticket: _Ticket) -> None:
-        if self._writing.get(channel_id) == ticket.reply_id:
-            del self._writing[channel_id]
-        elif channel_id in self._waiting and ticket in self._waiting[channel_id]:
-            self._waiting[channel_id].remove(ticket)
-            self._tidy(channel_id)
+    def _leave(self, place: int, ticket: _Ticket) -> None:
+        if self._writing.get(place) == ticket.reply_id:
+            del self._writing[place]
+        elif place in self._waiting and ticket in self._waiting[place]:
+            self._waiting[place].remove(ticket)
+            self._tidy(place)
         self._call_next()
 
     def _call_next(self) -> None:
-        for channel_id in tuple(self._waiting):
+        for place in tuple(self._waiting):
             if len(self._writing) >= self._at_once:
                 return
-            if channel_id not in self._writing:
-                ticket = self._waiting[channel_id].popleft()
-                self._writing[channel_id] = ticket.reply_id
-                self._waiting.move_to_end(channel_id)
-                self._tidy(channel_id)
+            if place not in self._writing:
+                ticket = self._waiting[place].popleft()
+                self._writing[place] = ticket.reply_id
+                self._waiting.move_to_end(place)
+                self._tidy(place)
                 ticket.call()  # if it was cancelled meanwhile, it leaves by itself and the next one is called
 
-    def _tidy(self, channel_id: int) -> None:
-        if not self._waiting[channel_id]:
-            del self._waiting[channel_id]
+    def _tidy(self, place: int) -> None:
+        if not self._waiting[place]:
+            del self._waiting[place]
 
-    def _others_ahead(self, channel_id: int, order: int, depth: int) -> int:
+    def _others_ahead(self, place: int, order: int, depth: int) -> int:
         """Of every other channel as many are called before as rounds go by."""
         return sum(
             min(len(tickets), depth + (other < order))
             for other, (one, tickets) in enumerate(self._waiting.items())
-            if one != channel_id
+            if one != place
         )
 
 

@@ -1,0 +1,301 @@
+"""What Discord does for one reply (`replying.session.Face`): who is told what, what is read, where it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import discord
+
+from talkalike.chat.history import ChannelTalk, Said
+from talkalike.chat.limits import refusal
+from talkalike.chat.permissions import Place
+from talkalike.discord_bot import rights, triggers
+from talkalike.discord_bot.asking import UNREACHABLE
+from talkalike.discord_bot.bursts import Key
+from talkalike.discord_bot.contexts import Contexts
+from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
+from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
+from talkalike.discord_bot.display import Buttons, ReplyDisplay
+from talkalike.discord_bot.notices import Notices
+from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.places import Places
+from talkalike.discord_bot.redo import Rewrite
+from talkalike.discord_bot.rights import Right
+from talkalike.discord_bot.services import Services
+from talkalike.errors import TalkalikeError
+from talkalike.replying.facts import Facts
+from talkalike.replying.journal import ReplyJournal
+from talkalike.replying.rate import Rate
+from talkalike.replying.session import Reply
+from talkalike.replying.writing import Outcome, Prepared
+from talkalike.store import replies
+from talkalike.store.recording import record_of
+from talkalike.store.replies import Beginning
+
+REMEMBERED = 2_000
+OPTED_OUT = (
+    "You opted out of being seen by me, so I can't read what you write and don't answer it. "
+    "`/privacy` changes that whenever you like."
+)
+SHUT_DOWN = "The bot was shut down while the reply was written."
+
+_log = logging.getLogger(__name__)
+
+
+class Asker(Protocol):
+    """Somebody of whom no more than the id has to be known."""
+
+    @property
+    def id(self) -> int: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """What all replies on Discord share. `buttons` makes those of a reply, by its id."""
+
+    client: discord.Client
+    services: Services
+    places: Places
+    contexts: Contexts
+    notices: Notices
+    buttons: Callable[[int], Any]
+    pace: Pace = field(default_factory=Pace)
+    rate: Rate = field(default_factory=Rate)
+    resting: int = 0  # replies that wait for their channel's rate
+    silenced: dict[int, Right | None] = field(default_factory=dict)  # by channel: the right noted as lacking in the log
+    greeted: set[int] = field(default_factory=set)  # direct messages that were told what answers there
+
+    def may_write(self, channel: Any) -> bool:
+        """Whether Discord lets the bot write there; if not, the log says so, once."""
+        right = rights.silencing(channel)
+        if right is not None and self.silenced.get(channel.id) is not right:
+            _log.warning("Nobody is answered in the channel %s: the bot lacks %s there.", channel.id, right.name)
+        self.silenced[channel.id] = right
+        if len(self.silenced) > REMEMBERED:
+            del self.silenced[next(iter(self.silenced))]
+        return right is None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Answer:
+    """One reply. `again`: asked for anew; then `old_messages` are what it replaces. `prompt` stands in for the
+    trigger's words.
+    """
+
+    desk: Desk
+    trigger: discord.Message
+    asker: Asker
+    where: Place
+    key: Key | None = None
+    again: bool = False
+    test: bool = False
+    prompt: str | None = None
+    old_messages: tuple[int, ...] = ()
+    reply_id: int | None = None
+    model: str = ""
+    display: ReplyDisplay | None = None
+    disclosed: bool = False
+    facts: Facts | None = None
+
+    @property
+    def place(self) -> int:
+        """One reply at a time in a channel."""
+        return self.where.channel_id
+
+    @property
+    def answers(self) -> int:
+        """The message."""
+        return self.trigger.id
+
+    @property
+    def message_ids(self) -> tuple[int, ...]:
+        """Its messages, in order."""
+        return self.display.message_ids if self.display is not None else ()
+
+    def posted(self) -> frozenset[int]:
+        """Its messages that people can see."""
+        return self.display.posted() if self.display is not None else frozenset()
+
+    async def admit(self) -> bool:
+        """False where there is to be no reply, which is told once a day. Waits where the channel has had many."""
+        desk, channel = self.desk, self.trigger.channel
+        facts = await self._read_facts()
+        if not desk.may_write(channel):
+            return False
+        if self.asker.id in facts.hidden and not self.test:
+            await desk.notices.once_a_day(self.trigger, "hidden", OPTED_OUT)
+            return False
+        if words := refusal(facts.options.budget(), facts.used):
+            await self._disclose()
+            await desk.notices.once_a_day(self.trigger, "budget", words)
+            return False
+        await self._keep_to_rate(facts.options.value("replies_per_minute"))
+        return desk.may_write(channel)  # the rights may have changed while it rested
+
+    async def claim(self) -> int | None:
+        """Claims the message; None where it has been answered, or is being answered."""
+        facts = self._known()
+        self.model = self.desk.contexts.model(facts)
+        beginning = Beginning(
+            trigger_id=self.trigger.id,
+            channel_id=self.where.channel_id,
+            server_id=self.where.server_id,
+            thread=self.where.parent_id is not None,
+            asker_id=self.asker.id,
+            model=self.model,
+            sampling=asdict(facts.options.sampling()),
+            again=self.again,
+            test=self.test,
+        )
+        self.reply_id = await self.desk.services.store.together(replies.begin_all, beginning)
+        return self.reply_id
+
+    def journal(self, reply_id: int) -> ReplyJournal:
+        """In the table of replies."""
+        return ReplyJournal(self.desk.services.store, reply_id)
+
+    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Who waits long is told the place."""
+        await self.desk.notices.place_in_line(self.trigger, reply_id, position)
+
+    async def still_allowed(self) -> bool:
+        """A message was judged when it came; for what a command asked for, the command answers."""
+        facts = await self._read_facts()  # much may have changed
+        if not self.desk.may_write(self.trigger.channel):
+            return False
+        if self.key is None:
+            return True
+        who = triggers.actor(self.trigger.author, hidden=facts.hidden)
+        direct = self.key[1] != 0
+        return triggers.decide_talk(self.trigger, who, self.where, facts, is_addressed=direct).allowed
+
+    async def prepare(self, reply_id: int) -> Prepared:
+        """Reads the channel, opens the model, and greets. Raises TalkalikeError."""
+        desk, facts, channel, trigger = self.desk, self._known(), self.trigger.channel, self.trigger
+        try:
+            said = await desk.contexts.reader.read(channel, self.where, facts, trigger=trigger)
+            if self.prompt is not None:
+                said = [self._as_said(one) if one.id == trigger.id else one for one in said]
+            pipeline, talk = await desk.contexts.prepare(self.where, facts, said, trigger=trigger)
+            self.display = self._display(reply_id, facts)
+            await self._greet()
+        except UNREACHABLE as error:
+            raise DeliveryLostError(f"Discord could not be reached: {error}") from error
+        may_react = rights.may(channel, rights.REACTIONS, rights.HISTORY)
+        return Prepared(
+            pipeline=pipeline,
+            talk=talk,
+            display=self.display,
+            record=partial(record_of, authors={one.key: one.author_id for one in said}),
+            reactions=bool(facts.options.value("reactions")) and may_react,
+        )
+
+    async def written(self, talk: ChannelTalk) -> None:
+        """Remembers where the prompt began, and answers the question what it is."""
+        self.desk.contexts.remember(self.where.channel_id, talk.seen)
+        await self._disclose()
+
+    async def trouble(self, error: TalkalikeError) -> str:
+        """The channel is told in a line."""
+        await self.desk.notices.trouble(self.trigger, error)
+        await self._disclose()
+        return str(error)
+
+    def lost(self, *, seen: bool) -> str | None:
+        """What nobody has seen is answered by the next process."""
+        if not seen:
+            self.reply_id = None
+        return SHUT_DOWN if seen else None
+
+    async def ended(self, outcome: Outcome) -> None:
+        """Whoever counts replies hears of it."""
+        if not self.desk.client.is_closed():
+            self.desk.client.dispatch("reply_ended", self, outcome)
+
+    def _known(self) -> Facts:
+        assert self.facts is not None  # `admit` comes first
+        return self.facts
+
+    async def _read_facts(self) -> Facts:
+        self.facts = await self.desk.places.facts(self.where, self.asker.id)
+        return self.facts
+
+    async def _keep_to_rate(self, each_minute: int) -> None:
+        """Waits until the channel may have its next reply; what is said meanwhile replaces this one."""
+        while wait := self.desk.rate.until_next(self.where.channel_id, each_minute):
+            self.desk.resting += 1
+            try:
+                await asyncio.sleep(wait)
+            finally:
+                self.desk.resting -= 1
+
+    def _display(self, reply_id: int, facts: Facts) -> ReplyDisplay:
+        desk, channel = self.desk, self.trigger.channel
+        buttons: Buttons = desk.buttons(reply_id)
+        buttons.judging = bool(facts.options.value("judging"))
+        delivery = Delivery(
+            channel,
+            pace=desk.pace,
+            reference=self.trigger,
+            view=buttons,  # type: ignore[arg-type]  # a view: whoever hands the buttons in makes them so
+            stream=facts.options.value("stream"),
+            upload_cap=desk.services.settings.upload_cap,
+        )
+        if not self.old_messages:
+            return ReplyDisplay(delivery, buttons, replaces=False)
+        rewrite = Rewrite(channel, delivery, old=self.old_messages, pace=desk.pace)
+        return ReplyDisplay(rewrite, buttons, replaces=True)
+
+    def _as_said(self, trigger: Said) -> Said:
+        """The trigger with the words that were said through a command."""
+        return replace(trigger, text=self.prompt or "", system=False, double=False)
+
+    async def _disclose(self) -> None:
+        """Whoever asks what it is gets the plain answer, once, whatever became of the model's."""
+        asked = asks_what_it_is(self.prompt if self.prompt is not None else self.trigger.content)
+        if asked and not self.disclosed:
+            self.disclosed = True
+            await self.desk.notices.say(self.trigger, disclosure(self.desk.services.settings.owner_name))
+
+    async def _greet(self) -> None:
+        """Who writes directly for the first time is told first what answers them."""
+        desk, channel_id = self.desk, self.where.channel_id
+        if self.where.server_id is not None or channel_id in desk.greeted:
+            return
+        if len(desk.greeted) >= REMEMBERED:
+            desk.greeted.clear()
+        desk.greeted.add(channel_id)
+        if len(await desk.services.store.run(replies.recent, channel_id, 2)) <= 1:
+            told = await desk.notices.say(self.trigger, disclosure(desk.services.settings.owner_name))
+            self.disclosed = told is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A reply that is being written, for `/status`. `seconds` since it was due."""
+
+    reply_id: int
+    channel_id: int
+    server_id: int | None
+    asker_id: int
+    model: str
+    seconds: float
+
+
+def as_running(reply: Reply[Answer]) -> Running:
+    """For people who ask."""
+    answer = reply.face
+    return Running(
+        reply_id=reply.id or 0,
+        channel_id=answer.where.channel_id,
+        server_id=answer.where.server_id,
+        asker_id=answer.asker.id,
+        model=answer.model,
+        seconds=time.monotonic() - reply.began,
+    )

@@ -1,0 +1,178 @@
+"""The writing of one reply: the pipeline's events are shown, and what becomes of them is noted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+
+from talkalike.chat.context import Seen
+from talkalike.chat.history import ChannelTalk
+from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
+from talkalike.errors import TalkalikeError
+from talkalike.replying.journal import Journal
+from talkalike.store.recording import Ending, ReplyState, Sent
+
+UNEXPECTED = "Something unexpected failed; the log says what."
+
+
+class NotShownError(TalkalikeError):
+    """The face could not show the reply, so there is nobody to be told of it."""
+
+
+class Display(Protocol):
+    """What shows one reply to people. All but `finish` and `abort` raise NotShownError where nothing can be shown."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody may have seen some of it."""
+        ...
+
+    async def text(self, index: int, chunk: str) -> None:
+        """The next bit of message `index` of the burst (from 0)."""
+        ...
+
+    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """The message as it finally reads; what people see of it then. `last`: none follows."""
+        ...
+
+    async def reaction(self, index: int, emoji: str) -> bool:
+        """An emoji in the place of message `index`; whether it is shown."""
+        ...
+
+    async def finish(self) -> None:
+        """The reply is complete."""
+        ...
+
+    async def abort(self) -> Sequence[Sent]:
+        """Nothing further comes; what people see that `message_done` has not told."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How a reply ended. `tokens` were written, and `charged` were shown (None: nothing was); `seconds` it took,
+    `first_seconds` to its first word."""
+
+    state: ReplyState = ReplyState.FAILED
+    tokens: int = 0
+    charged: int | None = None
+    seconds: float = 0.0
+    first_seconds: float | None = None
+    problem: str = ""
+
+    def ending(self) -> Ending:
+        """For the store. Only what was shown counts for today's budgets."""
+        return Ending(
+            state=self.state,
+            tokens=self.tokens,
+            seconds=self.seconds,
+            first_seconds=self.first_seconds,
+            problem=self.problem or (UNEXPECTED if self.state is ReplyState.FAILED else ""),
+            spent_on=today() if self.charged is not None else None,
+            spent_tokens=self.charged,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a reply is written with. `record`: what the model saw, as the store may keep it."""
+
+    pipeline: Pipeline
+    talk: ChannelTalk
+    display: Display
+    record: Callable[[Seen], Mapping[str, Any]]
+    reactions: bool
+
+
+class Writing:
+    """Lets the model write one reply, shows it and notes what becomes of it.
+
+    `outcome` is filled as it goes, so that a reply that is broken off is accounted for. A message that is complete
+    waits for the next event, which says whether it is the last one.
+    """
+
+    def __init__(self, prepared: Prepared, *, journal: Journal, outcome: Outcome) -> None:
+        self._prepared = prepared
+        self._display = prepared.display
+        self._journal = journal
+        self._outcome = outcome
+        self._held: list[tuple[MessageDone | Reacted, int]] = []  # each with the tokens written by then
+        self._began = time.monotonic()
+
+    async def write(self) -> None:
+        """Raises TalkalikeError where the engine or the face fails; what was shown by then stays."""
+        finished = False
+        pipeline, talk, reactions = self._prepared.pipeline, self._prepared.talk, self._prepared.reactions
+        try:
+            async with aclosing(pipeline.reply(talk, reactions=reactions)) as events:
+                async for event in events:
+                    await self._take(event)
+            await self._display.finish()
+            finished = True
+        except NotShownError:
+            raise
+        except TalkalikeError:
+            await self._release(last=True)  # the model failed: what it had completed is shown
+            raise
+        finally:
+            if not finished:
+                await self._break_off()
+            self._journal.stop()  # the end comes next, and tells the rest
+            self._outcome.seconds = self._outcome.seconds or time.monotonic() - self._began
+
+    async def _take(self, event: ReplyEvent) -> None:
+        outcome = self._outcome
+        match event:
+            case Started(speaker=speaker, seen=seen):
+                self._journal.saw(speaker, self._prepared.record(seen))
+            case Text(index=index, text=text):
+                if outcome.first_seconds is None:
+                    outcome.first_seconds = time.monotonic() - self._began
+                await self._release(last=False)
+                outcome.tokens += 1  # about; the engine's own count comes at the end
+                self._journal.wrote(index, text)
+                await self._display.text(index, text)
+            case MessageDone():
+                await self._release(last=False)
+                self._held.append((event, outcome.tokens))
+            case Reacted():
+                self._held.append((event, outcome.tokens))
+                if not isinstance(self._held[0][0], MessageDone):
+                    await self._release(last=False)
+            case Finished(tokens=tokens, seconds=seconds):
+                await self._release(last=True)
+                outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
+                outcome.charged = None if outcome.charged is None else tokens
+            case Silence():
+                outcome.state = ReplyState.SILENT
+
+    async def _release(self, *, last: bool) -> None:
+        """Shows what was held. `last`: no message follows it."""
+        while self._held:
+            event, tokens = self._held.pop(0)
+            if isinstance(event, MessageDone):
+                shown = await self._display.message_done(event.index, event.text, last=last)
+                if self._note(shown):
+                    self._outcome.charged = tokens
+            elif await self._display.reaction(event.index, event.emoji):
+                self._journal.reacted(event.index, event.emoji)
+                self._outcome.charged = tokens
+
+    async def _break_off(self) -> None:
+        """What people saw of it is the reply, so that it can be found, and nothing else."""
+        if self._note(await self._display.abort()):
+            self._outcome.charged = self._outcome.tokens
+
+    def _note(self, shown: Sequence[Sent]) -> bool:
+        for one in shown:
+            self._journal.sent(one)
+        return bool(shown)
+
+
+def today() -> date:
+    """Budgets are renewed at midnight UTC."""
+    return datetime.now(UTC).date()
