@@ -1,4 +1,4 @@
-"""Times are the reader's, on pages and in what one takes away from them; where their zone is not known, UTC is named."""
+"""Times are the reader's, on pages and in what one takes away; where their zone is not known, UTC is named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from website_owner import owner_visits
 pytest_plugins = ("website_site", "website_chat_site")
 
 AT = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
-ZONES = {"Asia/Kolkata": "2026-03-29 05:00", "America/New_York": "2026-03-28 19:30", "Europe/Prague": "2026-03-29 00:30"}
+ZONES = {
+    "Asia/Kolkata": "2026-03-29 05:00",
+    "America/New_York": "2026-03-28 19:30",
+    "Europe/Prague": "2026-03-29 00:30",
+}
 
 
 def said_at(services: Services) -> None:
@@ -56,7 +60,9 @@ def test_a_conversation_is_taken_away_in_the_readers_time(
     assert shown[1] in anna.get(f"{address}transcript.html").content.decode()
 
 
-@given(st.one_of(st.text(), st.sampled_from(["Europe", "../../etc/passwd", "/etc/localtime", "posix/../UTC", "\0", ""])))
+@given(
+    st.one_of(st.text(), st.sampled_from(["Europe", "../../etc/passwd", "/etc/localtime", "posix/../UTC", "\0", ""]))
+)
 def test_any_cookie_is_a_zone_or_none(cookie: str) -> None:
     request = RequestFactory().get("/")
     request.COOKIES[zones.COOKIE] = cookie
@@ -68,7 +74,9 @@ def test_what_is_no_time_is_shown_as_it_is() -> None:
     assert (showing.day(""), showing.day(None), showing.when(None)) == ("–", "–", "–")
     assert showing.day("in spring") == "in spring"
     assert ">1 Nov 2026 UTC<" in showing.day("2026-11-01T10:00:00")
-    assert showing.commands("Run `talkalike train <x>` & wait") == "Run <code>talkalike train &lt;x&gt;</code> &amp; wait"
+    assert (
+        showing.commands("Run `talkalike train <x>` & wait") == "Run <code>talkalike train &lt;x&gt;</code> &amp; wait"
+    )
 
 
 async def test_a_browser_tells_its_zone(site_store: Store, tmp_path: Path) -> None:
@@ -85,7 +93,9 @@ async def test_a_browser_tells_its_zone(site_store: Store, tmp_path: Path) -> No
         await stranger.click("main button")
         await stranger.wait_for_url(f"{site.address}/trainings/")
         run = stranger.locator("#runs time").first
-        moment = datetime.fromisoformat(await run.get_attribute("datetime") or "").astimezone(ZoneInfo("America/New_York"))
+        moment = datetime.fromisoformat(await run.get_attribute("datetime") or "").astimezone(
+            ZoneInfo("America/New_York")
+        )
         expected = f"{moment.day} {moment:%b %Y, %H:%M}"
         assert await run.inner_text() == expected and await run.get_attribute("title") == "America/New_York"
         plain = await site.browser.new_context(java_script_enabled=False, storage_state=await context.storage_state())

@@ -107,7 +107,7 @@ def _templates() -> dict[str, Any]:
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "talkalike.website.context.frame",
-            ]
+            ],
         },
     }
 
