@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from playwright.async_api import Page, Route
-
-Verdict = Callable[[Route], str]
-"""What becomes of a request: "pass", "fail" (it never arrives), "lose" (its answer does not), "login" (of the network)."""
 
 PORTAL = "<!doctype html><title>Railway Wi-Fi</title><h1>Accept our terms to go on</h1>"
 
 
 class Network:
-    """Between `page` and the site. `sent` are the forms that left the page, in order, each as often as it was tried."""
+    """Between `page` and the site. `sent` are the forms that left the page, in order, each as often as it was tried.
+
+    `answers` are what becomes of the next ones, in order: "pass", "fail" (it never arrives), "lose" (its answer does
+    not), "login" (the network answers in the site's place).
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.sent: list[str] = []
-        self.answers: list[str] = []  # what becomes of the next ones, in order; then they pass
+        self.answers: list[str] = []
         self.open = asyncio.Event()
         self.open.set()
 

@@ -358,14 +358,15 @@ def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_demo_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALKALIKE_MODEL_BASE", str(build_tiny_llama(tmp_path / "tiny")))
     monkeypatch.setenv("TALKALIKE_CHAT_MAX_TOKENS", "8")
-    done = succeed("demo", tmp_path / "demo", "--minutes", "0.05", "--replies", "20", "--no-chat")
+    monkeypatch.setenv("TALKALIKE_TRAIN_EPOCHS", "0.2")
+    done = succeed("demo", tmp_path / "demo", "--minutes", "30", "--replies", "20", "--no-chat")
     for part in ("Import", "Prepare", "Train", "Before and after", "Score", "Yours now"):
         assert re.search(rf"\d\. {part}", done.out)
     assert "fictional" in done.out
     assert done.out.count("the double:") == 5
     card = Catalog(tmp_path / "demo" / "models").newest_double()
     assert card is not None and card.fictional
-    again = succeed("demo", tmp_path / "demo", "--minutes", "0.02", "--replies", "20", "--no-chat")
+    again = succeed("demo", tmp_path / "demo", "--minutes", "30", "--replies", "20", "--no-chat")
     assert "juno-marwick-2" in again.out
 
 

@@ -42,6 +42,10 @@ async def _ready(client: discord.Client) -> None:
         await asyncio.sleep(0.02)
 
 
+COMPOSED = """(field, told) => field.dispatchEvent(
+    new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ...told }))"""
+
+
 async def command(page: Page, typed: str) -> None:
     """Types a command and takes the first suggestion."""
     await page.get_by_label("Message", exact=True).press_sequentially(f"/{typed}")
@@ -63,6 +67,13 @@ async def test_two_people_write_reply_edit_and_delete(house: House) -> None:
     await expect(message(ben, "hello @Ben")).to_have_class("message to-me")
     await expect(ben.locator("#typing")).to_be_empty()
     await expect(ben.locator("#news")).to_contain_text("Anna: hello")
+
+    box = anna.get_by_label("Message", exact=True)
+    await box.fill("こんにちは")
+    for told in ({"keyCode": 229}, {"isComposing": True}):  # Enter ends a composition, and sends nothing
+        await box.evaluate(COMPOSED, told)
+    await expect(box).to_have_value("こんにちは")
+    await box.fill("")
 
     await menu(ben, message(ben, "hello"), "Reply")
     await write(ben, "hello yourself")

@@ -1,4 +1,4 @@
-"""The judge page over a slow, failing and forgetful network: what somebody says arrives once, in order, or they are told."""
+"""The judge page over a slow, failing and forgetful network: what somebody says arrives once and in order."""
 
 from __future__ import annotations
 

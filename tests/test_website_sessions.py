@@ -1,4 +1,4 @@
-"""What a page says when the site does not answer, and what becomes of what somebody wrote when their session has ended."""
+"""What a page says when the site does not answer, and what becomes of what was written when a session has ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from website_owner import PASSWORD, OwnersVisit, owner_visits
 
 pytest_plugins = ("website_site",)
 
-# Starts the request of each part that htmx makes one for, as a person would; those that start by themselves are waited for.
+# Starts the request of a part that htmx makes one for, as a person would.
 START = """(number) => {
   const one = document.querySelectorAll("[hx-get]:not(a.tool.wide), [hx-post]")[number];
   for (let box = one.parentElement; box; box = box.parentElement) if (box.matches("details")) box.open = true;
   document.getElementById("problem").replaceChildren();
   if (one.matches("form")) one.requestSubmit(one.querySelector("button"));
-  else if (one.matches("input")) { one.value = `x${Math.random()}`; one.dispatchEvent(new Event("input", { bubbles: true })); }
+  else if (one.matches("input")) {
+    one.value = `x${Math.random()}`;
+    one.dispatchEvent(new Event("input", { bubbles: true }));
+  }
   else one.click();
 }"""
 PROXY = "<!doctype html><html><head><title>502</title></head><body><center>nginx/1.99</center></body></html>"
@@ -46,7 +49,7 @@ async def log_in(page: Page, site: OwnersVisit) -> None:
 
 
 async def test_every_request_that_fails_says_so(site_store: Store, tmp_path: Path) -> None:
-    """Each part of each page that asks the site for something: nothing arrives, or a proxy answers in the site's place."""
+    """Each part of a page that asks the site for something: nothing arrives, or a proxy answers in its place."""
     async with owners_site(site_store, tmp_path) as site:
         page = await site.page("/chat/1/")
         page.on("dialog", lambda dialog: dialog.accept())

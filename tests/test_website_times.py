@@ -1,4 +1,4 @@
-"""Times are the reader's, on pages and in what one takes away from them; where their zone is not known, UTC is named."""
+"""Times are the reader's, on pages and in what one takes away; where their zone is not known, UTC is named."""
 
 from __future__ import annotations
 

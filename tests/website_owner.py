@@ -22,8 +22,9 @@ PASSWORD = "correct horse battery"
 class OwnersVisit:
     """Where the site is, and pages of its owner. `problems`: what the browser's console complained of."""
 
-    def __init__(self, address: str, browser: Browser, trainings: FakeTrainings, owner: str) -> None:
+    def __init__(self, address: str, store: Store, browser: Browser, trainings: FakeTrainings, owner: str) -> None:
         self.address = address
+        self.store = store
         self.owner = owner
         self.trainings = trainings
         self.problems: list[str] = []
@@ -58,7 +59,7 @@ async def owner_visits(
     await ready.wait()
     try:
         async with open_browser() as browser:
-            yield OwnersVisit(address, browser, trainings, name.lower())
+            yield OwnersVisit(address, store, browser, trainings, name.lower())
     finally:
         stop.set()
         await asyncio.wait_for(serving, 30)

@@ -125,13 +125,13 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
     for reason, amount in report.unreadable.items():
         files = ", ".join(report.unreadable_in.get(reason, ())[:_FILES])
         where = f" (such as in {files})" if files else ""
-        screen.print(shown(f"Not readable: {amount:,} × {reason}{where}.", style="yellow"))
+        screen.print(shown(f"Not readable: {amount:,} × {reason}{where}.", style="yellow"), soft_wrap=True)
     if report.replaced_characters:
         replaced = counted(report.replaced_characters, "character")
         screen.print(f"{replaced} that no text can hold became \ufffd.")
     for file, amount in report.unmended.items():
         text = f"{counted(amount, 'character')} in {file} could not be mended: the export's encoding is broken there."
-        screen.print(shown(text, style="yellow"))
+        screen.print(shown(text, style="yellow"), soft_wrap=True)
     for note in report.notes:
         screen.print(shown(f"Note: {note}"))
     if report.damaged:

@@ -27,8 +27,9 @@ from talkalike.website.access import Role, to_login, visitor_of
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[models.Model]
     ModelAdmin = admin.ModelAdmin[Any]
+    AccountAdmin = UserAdmin[User]
 else:  # Django's classes take no parameter while it runs
-    ModelForm, ModelAdmin = forms.ModelForm, admin.ModelAdmin
+    ModelForm, ModelAdmin, AccountAdmin = forms.ModelForm, admin.ModelAdmin, UserAdmin
 
 COLUMNS = 7
 CHANGEABLE = frozenset({"server", "permissionrule", "scopedoption", "testschedule", "person", "judge"})
@@ -79,12 +80,12 @@ def _named(field: Any) -> Any:
     return field
 
 
-class PeopleAdmin(UserAdmin):
+class PeopleAdmin(AccountAdmin):
     """Accounts, with plain lists to choose from: Django's pairs of lists cannot be read aloud."""
 
     filter_horizontal = ()
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """As in the store's tables."""
         return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
 
@@ -130,7 +131,7 @@ class StoredAdmin(ModelAdmin):
 
     ordering = ("-pk",)
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Django gives the two fields of a time one name for the eye, and none for a reader's ear."""
         return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
 

@@ -1,4 +1,7 @@
-"""Times are the reader's. Their browser tells its zone in a cookie (`times.js`); until then they are UTC, and say so."""
+"""Times are the reader's. Their browser tells its zone in a cookie (`times.js`); until then they are UTC, and say so.
+
+The middleware makes that zone Django's current one, so that templates and `timezone.localtime` use it.
+"""
 
 from __future__ import annotations
 

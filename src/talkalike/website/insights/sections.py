@@ -81,7 +81,7 @@ def over_time(found: Sequence[tuple[date, Sequence[Standing]]], now: Sequence[St
     return Section(
         key="over-time",
         title="How that changed",
-        words=f"The same, counting only what was said up to each day.{more}",
+        words=f"The same, counting only what was said up to each day (UTC).{more}",
         chart=chart,
         table=opinions.over_time(found),
         empty="This begins once there are comparisons.",

@@ -26,18 +26,18 @@ def when(moment: datetime | None) -> str:
 @register.filter
 def day(moment: datetime | str | None) -> str:
     """The day of a time, which may be given in ISO 8601; anything else as it is."""
-    if moment and isinstance(moment, str):
+    if isinstance(moment, str):
         try:
-            moment = datetime.fromisoformat(moment)
+            return day(datetime.fromisoformat(moment))
         except ValueError:
-            return moment
+            return moment or "–"
     return _time(moment, "j M Y", "day") if moment else "–"
 
 
 @register.filter
 def commands(words: object) -> SafeString:
     """A sentence with `commands` in it, as HTML: what stands between backticks is to be typed."""
-    return mark_safe(_COMMAND.sub(r"<code>\1</code>", conditional_escape(words)))
+    return mark_safe(_COMMAND.sub(r"<code>\1</code>", conditional_escape(str(words))))
 
 
 def _time(moment: datetime, form: str, exact: str) -> SafeString:

@@ -139,13 +139,14 @@ def parser(stamp: Stamp) -> Parse:
 
 def best_stamp(lines: Sequence[str]) -> tuple[Stamp, int]:
     """The stamp with which the most lines are explained, and how many are; 0 where not one line has a time."""
-    scores = []
-    for rank, stamp in enumerate(STAMPS):
+    best, most = STAMPS[0], 0
+    for stamp in STAMPS:
         found = [line for line in map(parser(stamp), lines) if line is not None]
-        timed = any(line.clock for line in found)
-        scores.append((len(found) if timed else 0, -rank))
-    explained, rank = max(scores)
-    return STAMPS[-rank], explained
+        if len(found) > most and any(line.clock for line in found):
+            best, most = stamp, len(found)
+        if most == len(lines):
+            break
+    return best, most
 
 
 def _event(text: str, moment: Moment | None, patterns: tuple[re.Pattern[str], ...]) -> Line | None:
