@@ -66,6 +66,9 @@ class ReplyDisplay:
         """All of its messages that people can see."""
         return frozenset(self._told) | {one.message_id for one in self._showing.shown}
 
+    def start(self, speaker: str) -> None:
+        """People see who it is."""
+
     async def text(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
         await self._showing.text(index, chunk)

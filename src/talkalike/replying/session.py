@@ -10,7 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -109,6 +109,11 @@ class Reply(Generic[FaceT]):
             if self._runs:  # else it finds out itself: a task that is cancelled before its first step never runs
                 self.task.cancel()
 
+    async def wait(self) -> None:
+        """Until it has ended; whoever waits can leave without stopping it."""
+        if self.task is not None:
+            await asyncio.wait({self.task})
+
     def begin(self) -> None:
         """Its task takes the first step."""
         self._runs = True
@@ -129,15 +134,15 @@ class Session(Generic[FaceT]):
         task = asyncio.get_running_loop().create_task(self._run(reply))
         reply.task = task
         self.replies.add(reply)
-        task.add_done_callback(lambda _: self.replies.discard(reply))  # even if it was cancelled before it ran
+        task.add_done_callback(lambda _: self.replies.discard(reply))  # its end is stored, or it never ran
         task.add_done_callback(_log_failure)
         return task
 
     async def stop(self, reply: Reply[FaceT], why: ReplyState) -> None:
         """Stops a reply, and waits until it has let go of everything."""
         reply.stop(why)
-        if reply.task is not None and reply.task is not asyncio.current_task():
-            await asyncio.wait({reply.task})
+        if reply.task is not asyncio.current_task():
+            await reply.wait()
 
     def by_id(self, reply_id: int) -> Reply[FaceT] | None:
         """The reply, while it is on its way."""
@@ -167,6 +172,10 @@ class Session(Generic[FaceT]):
 
     async def _run(self, reply: Reply[FaceT]) -> None:
         """One reply from beginning to end. However it ends, its place is freed and its end is in the store."""
+        async with AsyncExitStack() as held:  # the turn ends once the end is stored: the next reply may read it
+            await self._live(reply, held)
+
+    async def _live(self, reply: Reply[FaceT], held: AsyncExitStack) -> None:
         face, outcome = reply.face, reply.outcome
         try:
             reply.begin()
@@ -174,11 +183,11 @@ class Session(Generic[FaceT]):
                 return
             await self._claim(reply)
             if reply.id is not None:
-                async with self._turn(reply, reply.id) as waited:
-                    if waited and not await face.still_allowed():
-                        outcome.state = ReplyState.CANCELLED
-                    else:
-                        await self._write(reply, reply.id)
+                waited = await held.enter_async_context(self._turn(reply, reply.id))
+                if waited and not await face.still_allowed():
+                    outcome.state = ReplyState.CANCELLED
+                else:
+                    await self._write(reply, reply.id)
         except asyncio.CancelledError:
             if reply.stopped is None:
                 outcome.state = ReplyState.LOST
@@ -193,7 +202,6 @@ class Session(Generic[FaceT]):
             outcome.state, outcome.problem = ReplyState.FAILED, str(error)
             outcome.problem = await face.trouble(error)
         finally:
-            self.replies.discard(reply)
             if reply.id is not None:
                 await self._account(reply, reply.id)
 

@@ -31,6 +31,10 @@ class Display(Protocol):
         """Whether somebody may have seen some of it."""
         ...
 
+    def start(self, speaker: str) -> None:
+        """The model begins to write, in this person's voice."""
+        ...
+
     async def text(self, index: int, chunk: str) -> None:
         """The next bit of message `index` of the burst (from 0)."""
         ...
@@ -129,6 +133,7 @@ class Writing:
         match event:
             case Started(speaker=speaker, seen=seen):
                 self._journal.saw(speaker, self._prepared.record(seen))
+                self._display.start(speaker)
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
                     outcome.first_seconds = time.monotonic() - self._began

@@ -53,6 +53,11 @@ class Ending:
     spent_on: date | None = None
     spent_tokens: int | None = None
 
+    @property
+    def charge(self) -> int:
+        """The tokens that count for budgets."""
+        return self.tokens if self.spent_tokens is None else self.spent_tokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -208,7 +213,6 @@ def _spend(ended: Sequence[tuple[Ending, _Row]]) -> None:
         if ending.spent_on is not None:
             account = (ending.spent_on, row.server_id, row.asker_id)
             count, tokens = spent.get(account, (0, 0))
-            counts = ending.tokens if ending.spent_tokens is None else ending.spent_tokens
-            spent[account] = (count + 1, tokens + counts)
+            spent[account] = (count + 1, tokens + ending.charge)
     for (day, server_id, asker_id), (count, tokens) in sorted(spent.items()):
         usage.spend(asker_id, server_id or None, replies=count, tokens=tokens, day=day)

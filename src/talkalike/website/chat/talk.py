@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from talkalike.chat.context import Item, Placed, Seen
+from talkalike.chat.context import Item
 from talkalike.chat.history import ChannelTalk, File, Marks, Said, items
 from talkalike.chat.options import Resolved, resolve
 from talkalike.chat.permissions import Decision
 from talkalike.engine.protocol import Sampling
-from talkalike.examples.reactions import SIGN, readable
+from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
 from talkalike.store.talking.values import MOST_PARTS, ConversationRow, MessageKind, MessageRow, Part
@@ -23,7 +23,7 @@ GUEST = "Guest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Branch:
     """All that one reply needs: the talk, how it is sampled, and how much the model may see."""
 
     talk: ChannelTalk
@@ -39,7 +39,7 @@ def options_of(conversation: ConversationRow | None) -> Resolved:
     return resolve([("bot", services().settings.options), *wide, ("thread", own)])
 
 
-def prepare(conversation: ConversationRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Prepared:
+def branch_of(conversation: ConversationRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Branch:
     """The talk that ends with the last message of `path`, which is to be answered."""
     said = list(_history(path, name=conversation.name or GUEST, double=double))
     made = items(
@@ -50,7 +50,7 @@ def prepare(conversation: ConversationRow, path: Sequence[MessageRow], *, double
         double=double,
     )
     emoji = {str(number): part.emoji for number, part in _parts(path) if part.emoji}
-    return Prepared(
+    return Branch(
         talk=ChannelTalk(
             id=f"web-{conversation.id}", double=double, items=[_with_reaction(item, double, emoji) for item in made]
         ),
@@ -58,26 +58,6 @@ def prepare(conversation: ConversationRow, path: Sequence[MessageRow], *, double
         budget=options.value("budget_tokens"),
         reactions=options.value("reactions"),
     )
-
-
-def record_of(seen: Seen) -> dict[str, Any]:
-    """What the model saw, and what was left out and why, for the store."""
-
-    def kept(placed: Placed) -> dict[str, Any]:
-        return {
-            "id": placed.id,
-            "speaker": placed.turn.speaker,
-            "text": readable(placed.turn.text),
-            "tokens": placed.tokens,
-            "why": placed.why,
-        }
-
-    return {
-        "kept": [kept(placed) for placed in seen.kept],
-        "left_out": [kept(placed) for placed in seen.left_out],
-        "budget": seen.budget,
-        "tokens": seen.tokens,
-    }
 
 
 def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

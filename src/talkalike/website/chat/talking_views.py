@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from talkalike.chat.conversation import is_side_talk
 from talkalike.chat.limits import Budget, refusal
 from talkalike.errors import UserError
+from talkalike.replying.session import Reply
 from talkalike.store import usage
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
@@ -23,9 +24,9 @@ from talkalike.store.talking.values import ConversationRow, MessageKind, Message
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect, wants_part
 from talkalike.website.chat import view_models
-from talkalike.website.chat.live import LIVE, LiveReply, sse
+from talkalike.website.chat.live import LIVE, sse, stream
+from talkalike.website.chat.reply import WebReply
 from talkalike.website.chat.talk import options_of
-from talkalike.website.chat.writing import Writing
 from talkalike.website.data import aread, awrite, read
 from talkalike.website.images import reencode
 from talkalike.website.services import services
@@ -123,13 +124,13 @@ async def events(request: HttpRequest, conversation_id: int, message_id: int) ->
     live = LIVE.get(message_id)
     last = request.headers.get("Last-Event-ID", "")
     headers = {"X-Accel-Buffering": "no"}
-    if live is None or live.conversation_id != conversation_id:
+    if live is None or live.face.conversation_id != conversation_id:
         return HttpResponse(sse(1, "end", {}), content_type="text/event-stream", headers=headers)
-    body = live.follow(int(last) if last.isascii() and last.isdigit() else 0)
+    body = stream(live.face.followers, int(last) if last.isascii() and last.isdigit() else 0)
     return StreamingHttpResponse(body, content_type="text/event-stream", headers=headers)
 
 
-async def _say(request: HttpRequest, conversation: ConversationRow, saying: Saying) -> LiveReply | None:
+async def _say(request: HttpRequest, conversation: ConversationRow, saying: Saying) -> Reply[WebReply] | None:
     """Stores it, and begins the reply unless it was said aside, or the form was sent before."""
     options = await aread(options_of, conversation)
     answered = not is_side_talk(saying.text, options.value("side_talk"))
@@ -150,11 +151,11 @@ async def _say(request: HttpRequest, conversation: ConversationRow, saying: Sayi
     return await _start(request, conversation, reply_id, model) if fresh else LIVE.get(reply_id)
 
 
-async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: int, model: str) -> LiveReply:
+async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: int, model: str) -> Reply[WebReply]:
     given = services()
     if given.engines is None:
         raise UserError("There is nobody to talk to here: the site runs without a model.")
-    writing = Writing(
+    face = WebReply(
         store=given.store,
         engines=given.engines,
         judge=await aread(judge_of, request),
@@ -163,10 +164,10 @@ async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: 
         owner=conversation.owner,
         model=model,
     )
-    return LIVE.start(LiveReply(id=reply_id, conversation_id=conversation.id, owner=conversation.owner), writing)
+    return LIVE.start(face)
 
 
-async def _shown(request: HttpRequest, conversation_id: int, live: LiveReply | None) -> HttpResponse:
+async def _shown(request: HttpRequest, conversation_id: int, live: Reply[WebReply] | None) -> HttpResponse:
     """The branch as it is now; without JavaScript the page, once the reply is written."""
     if wants_part(request):
         return await aread(_thread, request, conversation_id)

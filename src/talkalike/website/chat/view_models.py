@@ -84,7 +84,11 @@ def own_tree(request: HttpRequest, conversation_id: int) -> tuple[ConversationRo
     conversation = own_conversation(request, conversation_id)
     tree = Tree(read(messages.all_of, conversation_id))
     if any(_abandoned(row) for row in tree.rows):
-        write(messages.break_off, conversation_id, but=[one.id for one in LIVE.of_conversation(conversation_id)])
+        write(
+            messages.break_off,
+            conversation_id,
+            but=[one.face.reply_id for one in LIVE.of_conversation(conversation_id)],
+        )
         tree = Tree(read(messages.all_of, conversation_id))
     return conversation, tree
 

@@ -1,0 +1,242 @@
+"""What the website does for one reply (`replying.session.Face`): the branch it answers, those who follow, the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from talkalike.chat.engines import Engines
+from talkalike.chat.history import ChannelTalk
+from talkalike.chat.pipeline import Pipeline
+from talkalike.engine.protocol import EngineBusyError, Sampling
+from talkalike.errors import TalkalikeError
+from talkalike.examples.reactions import readable
+from talkalike.replying.followers import Followers
+from talkalike.replying.writing import Outcome, Prepared
+from talkalike.store import usage
+from talkalike.store.judging import items
+from talkalike.store.judging.judgement_values import JudgedReply
+from talkalike.store.judging.judges import JudgeRow
+from talkalike.store.recording import Ending, ReplyState, Sent, record_of
+from talkalike.store.store import Store
+from talkalike.store.talking import conversations, messages
+from talkalike.store.talking.values import Part, Tree
+from talkalike.website.chat.talk import Branch, branch_of, context_of, options_of
+
+ORIGIN = "web"
+SAVE_EACH = 1.0  # seconds between writes of a message that is still being written
+BUSY = "The model is busy with other people. Try again in a moment."
+SHUT_DOWN = "The site was shut down while this was written."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class WebReply:
+    """One reply, which is in the store already, with nothing in it."""
+
+    store: Store
+    engines: Engines
+    judge: JudgeRow
+    reply_id: int
+    conversation_id: int
+    owner: str
+    model: str
+    followers: Followers = field(default_factory=Followers)
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def place(self) -> int:
+        """One reply at a time in a conversation."""
+        return self.conversation_id
+
+    @property
+    def answers(self) -> int:
+        """Each reply answers a message of its own branch."""
+        return self.reply_id
+
+    async def admit(self) -> bool:
+        """Budgets were looked at before it was begun."""
+        return True
+
+    async def claim(self) -> int:
+        """It was begun with what it answers."""
+        return self.reply_id
+
+    def journal(self, reply_id: int) -> WebJournal:
+        """In the conversation."""
+        return WebJournal(self)
+
+    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Those who follow are told that another reply comes first."""
+        self.followers.tell("wait")
+
+    async def still_allowed(self) -> bool:
+        """It is their own conversation."""
+        return True
+
+    async def prepare(self, reply_id: int) -> Prepared | None:
+        """Reads the branch, and opens the model; None where the conversation was deleted meanwhile."""
+        speaker = next((one.speaker for one in self.engines.voices() if one.model == self.model), "the double")
+        branch = await self.store.run(self._branch, speaker)
+        if branch is None:
+            return None
+        self.sampling = branch.sampling
+        engine = await self.engines.open(self.model)
+        return Prepared(
+            pipeline=Pipeline(engine, sampling=branch.sampling, budget=branch.budget),
+            talk=branch.talk,
+            display=WebDisplay(self.followers),
+            record=partial(record_of, words=readable),
+            reactions=branch.reactions,
+        )
+
+    async def written(self, talk: ChannelTalk) -> None:
+        """The next reply reads the whole branch anew."""
+
+    async def trouble(self, error: TalkalikeError) -> str:
+        """It stands where the reply would."""
+        return BUSY if isinstance(error, EngineBusyError) else str(error)
+
+    def lost(self, *, seen: bool) -> str:
+        """It stays broken off, for the visitor to ask again."""
+        return SHUT_DOWN
+
+    async def ended(self, outcome: Outcome) -> None:
+        """The last event."""
+        self.followers.tell("end", state=outcome.state.value)
+
+    def _branch(self, speaker: str) -> Branch | None:
+        """Runs in the store's thread: the branch up to what is answered, as it is now."""
+        conversation = conversations.get(self.owner, self.conversation_id)
+        tree = Tree(messages.all_of(self.conversation_id))
+        reply = tree.get(self.reply_id)
+        if conversation is None or reply is None:
+            return None
+        return branch_of(conversation, tree.path(reply.parent), double=speaker, options=options_of(conversation))
+
+
+class WebDisplay:
+    """A reply as a list of events, which browsers follow."""
+
+    def __init__(self, followers: Followers) -> None:
+        self._followers = followers
+        self._open: dict[int, str] = {}  # messages that are still being written
+        self.begun = False
+
+    def start(self, speaker: str) -> None:
+        """Who speaks."""
+        self._followers.tell("start", speaker=speaker)
+
+    async def text(self, index: int, chunk: str) -> None:
+        """The next bit of a message."""
+        self.begun = True
+        self._open[index] = self._open.get(index, "") + chunk
+        self._followers.tell("text", index=index, text=chunk)
+
+    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """The message as it finally reads."""
+        self.begun = True
+        self._open.pop(index, None)
+        self._followers.tell("message", index=index, text=text)
+        return [Sent(message_id=0, text=text, index=index)]
+
+    async def reaction(self, index: int, emoji: str) -> bool:
+        """In the place of a message."""
+        self.begun = True
+        self._open.pop(index, None)
+        self._followers.tell("reaction", index=index, emoji=emoji)
+        return True
+
+    async def finish(self) -> None:
+        """The end is told once it is stored."""
+
+    async def abort(self) -> Sequence[Sent]:
+        """What is there of a message that was still being written."""
+        left, self._open = self._open, {}
+        return [Sent(message_id=0, text=text, index=index) for index, text in left.items() if text.strip()]
+
+
+class WebJournal:
+    """What becomes of a reply, in its conversation: written at least each second while it grows."""
+
+    def __init__(self, reply: WebReply) -> None:
+        self._reply = reply
+        self._parts: dict[int, Part] = {}
+        self._record: Mapping[str, Any] = {}
+        self._speaker = ""
+        self._saved_at = 0.0
+        self._saving: list[asyncio.Task[None]] = []
+
+    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """The model begins to write. Not awaited: it does not wait for the disk."""
+        self._speaker, self._record = speaker, seen
+        reply = self._reply
+        begun = partial(messages.begun, reply.reply_id, speaker=speaker, model=reply.model)
+        self._save(partial(begun, seen=seen, sampling=asdict(reply.sampling)))
+
+    def wrote(self, index: int, chunk: str) -> None:
+        """The next bit of a message."""
+        self._parts[index] = Part(text=self._parts.get(index, Part()).text + chunk)
+        if time.monotonic() - self._saved_at > SAVE_EACH:
+            self._save_said()
+
+    def sent(self, sent: Sent) -> None:
+        """A message as it is shown."""
+        self._parts[sent.index] = Part(text=sent.text)
+        self._save_said()
+
+    def reacted(self, index: int, emoji: str) -> None:
+        """An emoji in the place of a message."""
+        self._parts[index] = Part(emoji=emoji)
+        self._save_said()
+
+    def stop(self) -> None:
+        """The end comes next."""
+
+    async def settle(self) -> None:
+        """Everything that was begun is written."""
+        for result in await asyncio.gather(*self._saving, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("A part of reply %s was not stored.", self._reply.reply_id, exc_info=result)
+        self._saving = []
+
+    async def end(self, ending: Ending) -> None:
+        """The end, what it cost, and the reply as one that can be judged."""
+        await self.settle()
+        await self._reply.store.run(self._store_end, ending)
+
+    @property
+    def _said(self) -> tuple[Part, ...]:
+        parts = [part for _, part in sorted(self._parts.items())]
+        return tuple(part for part in parts if part.emoji or part.text.strip())
+
+    def _save_said(self) -> None:
+        self._saved_at = time.monotonic()
+        self._save(partial(messages.progress, self._reply.reply_id, self._said))
+
+    def _save(self, function: Callable[[], None]) -> None:
+        self._saving.append(asyncio.get_running_loop().create_task(self._reply.store.run(function)))
+
+    def _store_end(self, ending: Ending) -> None:
+        reply, item_id = self._reply, None
+        words = tuple(part.text for part in self._said if part.text.strip())
+        if ending.state is ReplyState.DONE and words:
+            told = JudgedReply(
+                context=context_of(self._record),
+                speaker=self._speaker,
+                messages=words,
+                model=reply.model,
+                sampling=asdict(reply.sampling),
+                origin=ORIGIN,
+            )
+            item_id = items.put_item(told, author=reply.judge.id, may_train=reply.judge.consent)
+        messages.end(reply.reply_id, ending, self._said, item_id=item_id)
+        if ending.spent_on is not None:
+            who = usage.on_website(reply.judge.id)
+            usage.spend(who, None, replies=1, tokens=ending.charge, day=ending.spent_on)
