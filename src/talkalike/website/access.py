@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django_htmx.middleware import HtmxDetails
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -158,4 +159,4 @@ def _looks(request: HttpRequest) -> bool:
 
 
 def _by_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
+    return bool(HtmxDetails(request))

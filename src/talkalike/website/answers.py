@@ -7,16 +7,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
+from django_htmx.middleware import HtmxDetails
 
 
 def wants_part(request: HttpRequest) -> bool:
     """Whether htmx asked for a fragment (and not for a whole page, as it does to restore its history)."""
-    headers = request.headers
-    return (
-        headers.get("HX-Request") == "true"
-        and headers.get("HX-Boosted") != "true"
-        and headers.get("HX-History-Restore-Request") != "true"
-    )
+    htmx = HtmxDetails(request)
+    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
 def answer(
@@ -38,7 +35,7 @@ def image(data: bytes, content_type: str) -> HttpResponse:
 def redirect(request: HttpRequest, to: str, *args: Any, **kwargs: Any) -> HttpResponse:
     """To a URL or a named view: by the browser (303), or by htmx, which would follow a redirect unseen."""
     url = resolve_url(to, *args, **kwargs)
-    if request.headers.get("HX-Request") == "true":
+    if HtmxDetails(request):
         return HttpResponse(status=204, headers={"HX-Redirect": url})
     response = HttpResponseRedirect(url)
     response.status_code = 303

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.core.exceptions import TooManyFilesSent
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django_htmx.middleware import HtmxDetails
 
 from talkalike.website.access import open_to_all
 
 
 def page(request: HttpRequest, status: int, title: str, what: str, hint: str = "") -> HttpResponse:
     """A problem as a page, or as a notice where htmx asked. `what` happened, `hint` what to do."""
-    template = "website/_problem.html" if request.headers.get("HX-Request") == "true" else "website/problem.html"
+    template = "website/_problem.html" if HtmxDetails(request) else "website/problem.html"
     context = {"title": title, "what": what, "hint": hint, "plain_frame": True}
     return HttpResponse(render_to_string(template, context, request=request), status=status)
 

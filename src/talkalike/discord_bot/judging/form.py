@@ -33,12 +33,6 @@ LONGEST = 4000  # characters; what Discord lets into one field
 NO_RATING = "0"
 BETTER = "better"
 SENT = re.compile(r"talkalike:form:(?P<id>\d{1,19}):(?P<opened>\d{1,12})")
-SCALES = {
-    Scale.SOUNDS_LIKE_ME: ("Sounds like them", "Would the person have written this?"),
-    Scale.HELPFUL: ("Helpful", "Does it help whoever asked?"),
-    Scale.HONEST: ("Honest", "Is it true, as far as you know?"),
-    Scale.HARMLESS: ("Harmless", "Could it hurt nobody?"),
-}
 ENDS = {1: "1 (not at all)", 5: "5 (very)"}
 
 _log = logging.getLogger(__name__)
@@ -49,8 +43,9 @@ class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
 
     def __init__(self, reply_id: int, said: Sheet) -> None:
         super().__init__(custom_id=f"talkalike:form:{reply_id}:{int(time.time())}")
-        for scale, (name, question) in SCALES.items():
-            self.add_item(discord.ui.Label(text=name, description=question, component=_scale(scale, said)))
+        for scale in Scale:
+            label = discord.ui.Label(text=scale.heading(), description=scale.question, component=_scale(scale, said))
+            self.add_item(label)
         better: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id=BETTER,
             style=discord.TextStyle.paragraph,
@@ -128,10 +123,10 @@ def receipt(filled: Filled) -> str:
     before, after = filled.before, filled.after
     if before == after:
         return "Nothing changed." if after.ratings or after.correction else "You chose nothing, so nothing was stored."
-    noted = [f"{SCALES[scale][0].lower()} {value} of 5" for scale, value in after.ratings.items()]
+    noted = [f"{scale.words()} {value} of 5" for scale, value in after.ratings.items()]
     if after.correction:
         noted.append(f"your better answer ({len(after.correction):,} characters)")
-    gone = [SCALES[scale][0].lower() for scale in before.ratings if scale not in after.ratings]
+    gone = [scale.words() for scale in before.ratings if scale not in after.ratings]
     if before.correction and not after.correction:
         gone.append("your better answer")
     lines = [f"Noted: {', '.join(noted)}."] if noted else []

@@ -23,6 +23,28 @@ class Scale(StrEnum):
     HONEST = "honest"
     HARMLESS = "harmless"
 
+    def words(self, person: str = "them") -> str:
+        """How a face calls it; `person` is whom the reply is to sound like."""
+        return f"sounds like {person}" if self is Scale.SOUNDS_LIKE_ME else self.value
+
+    def heading(self, person: str = "them") -> str:
+        """The same, as it begins a line."""
+        words = self.words(person)
+        return words[0].upper() + words[1:]
+
+    @property
+    def question(self) -> str:
+        """What a rating on it answers."""
+        return _QUESTIONS[self]
+
+
+_QUESTIONS = {
+    Scale.SOUNDS_LIKE_ME: "Would the person have written this?",
+    Scale.HELPFUL: "Does it help whoever asked?",
+    Scale.HONEST: "Is it true, as far as you know?",
+    Scale.HARMLESS: "Could it hurt nobody?",
+}
+
 
 class Choice(StrEnum):
     """What somebody says about two replies. A skip is no opinion: it never enters a share or a mean."""

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.middleware import HtmxDetails
 
 from talkalike.errors import UserError
 from talkalike.store.judging import judgements
@@ -22,12 +23,6 @@ from talkalike.website.data import read, write
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
-SCALES = (
-    (Scale.SOUNDS_LIKE_ME, "Sounds like them"),
-    (Scale.HELPFUL, "Helpful"),
-    (Scale.HONEST, "Honest"),
-    (Scale.HARMLESS, "Harmless"),
-)
 VALUES = range(1, 6)
 
 
@@ -100,7 +95,7 @@ def _rating(request: HttpRequest) -> tuple[Scale, int]:
 
 
 def _message(request: HttpRequest, conversation: ConversationRow, row: MessageRow) -> HttpResponse:
-    if request.headers.get("HX-Request") == "true":
+    if HtmxDetails(request):
         context = view_models.one_entry(request, conversation.id, row.id)
         return render(request, "website/chat/_message.html", context)
     return redirect(request, f"{reverse('chat:conversation', args=[conversation.id])}#m{row.id}")
@@ -116,8 +111,8 @@ def _details(request: HttpRequest, conversation: ConversationRow, row: MessageRo
         "row": row,
         "done": done,
         "scales": [
-            {"key": scale.value, "label": label, "values": [(n, given.get(scale) == n) for n in VALUES]}
-            for scale, label in SCALES
+            {"key": scale.value, "label": scale.heading(), "values": [(n, given.get(scale) == n) for n in VALUES]}
+            for scale in Scale
         ],
         "correction": texts.get(Type.CORRECTION, row.text),
         "corrected": Type.CORRECTION in texts,

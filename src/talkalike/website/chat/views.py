@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.middleware import HtmxDetails
 
 from talkalike.errors import UserError
 from talkalike.store.talking import conversations, messages
@@ -123,6 +124,6 @@ def _page(request: HttpRequest, conversation_id: int | None = None) -> dict[str,
 
 
 def _branch(request: HttpRequest, conversation_id: int, anchor: str = "end") -> HttpResponse:
-    if request.headers.get("HX-Request") == "true":
+    if HtmxDetails(request):
         return render(request, "website/chat/_thread.html", view_models.thread(request, conversation_id))
     return redirect(request, f"{reverse('chat:conversation', args=[conversation_id])}#{anchor}")

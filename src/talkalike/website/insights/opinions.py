@@ -13,12 +13,7 @@ from talkalike.store.judging.statistics import ENOUGH, Alpha, Share
 from talkalike.store.judging.summaries import Habits, JudgeSummary, RatingSummary, WorstReply
 from talkalike.website.insights.tables import Column, Table, count, decimal, share
 
-SCALES = {
-    Scale.SOUNDS_LIKE_ME: "sounds like me",
-    Scale.HELPFUL: "helpful",
-    Scale.HONEST: "honest",
-    Scale.HARMLESS: "harmless",
-}
+SCALES = {scale: scale.words("me") for scale in Scale}
 ARMS = {"double": "the double", "base": "its base model", "prompted": "its base model, told how to write"}
 MOST_TEXT = 400  # characters of a reply in a CSV file
 

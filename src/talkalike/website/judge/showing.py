@@ -121,8 +121,7 @@ def side_of(view: PairView, side: Side, rows: Sequence[JudgementRow], *, model: 
         number=1 if side is Side.LEFT else 2,
         messages=reply.messages,
         scales=tuple(
-            ShownScale(name=scale.value, words=words_of(scale, view.speaker), value=values.get(scale))
-            for scale in Scale
+            ShownScale(name=scale.value, words=scale.heading(view.speaker), value=values.get(scale)) for scale in Scale
         ),
         text=correction or "\n".join(reply.messages),
         corrected=bool(correction),
@@ -135,8 +134,3 @@ def side_of(view: PairView, side: Side, rows: Sequence[JudgementRow], *, model: 
 def reply_on(view: PairView, side: Side) -> ShownReply:
     """The reply that stands there."""
     return view.left if side is Side.LEFT else view.right
-
-
-def words_of(scale: Scale, speaker: str) -> str:
-    """A scale as it stands on the page."""
-    return f"Sounds like {speaker}" if scale is Scale.SOUNDS_LIKE_ME else scale.value.capitalize()

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from django_htmx.middleware import HtmxDetails
 
 from talkalike.jobs import runs as run_folders
 from talkalike.jobs.runs import Run
@@ -36,7 +37,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "live": any(run.running for run in runs),
         "may_start": services().trainings is not None,
     }
-    if request.headers.get("HX-Request") != "true":
+    if not HtmxDetails(request):
         cards = all_cards()
         context["models"] = [(card, lineage.words(card)) for card in reversed(cards)]
         context["damaged"] = Catalog(services().root / "models").damaged()
