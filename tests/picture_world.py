@@ -22,9 +22,10 @@ from talkalike.store.judging.judgement_values import (
     Side,
 )
 from talkalike.store.judging.lines import to_line
+from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.messages import Ending, Saying
-from talkalike.store.talking.values import MOST_PARTS, NewPicture, Part, ReplyState
+from talkalike.store.talking.messages import Saying
+from talkalike.store.talking.values import MOST_PARTS, NewPicture, Part
 from trainings_workspace import add_card, add_examples, add_practice, add_run
 
 SPEAKER, BASE = "Juno", "smollm2-135m-instruct"
@@ -232,4 +233,5 @@ def _picture_talk() -> tuple[int, int]:
 
 def _end(reply: int, seen: dict[str, Any], written: tuple[str, ...], item: int) -> None:
     messages.begun(reply, speaker=SPEAKER, model=NEW, seen=seen, sampling={})
-    messages.end(reply, Ending(state=ReplyState.DONE, parts=tuple(Part(text=text) for text in written)), item_id=item)
+    parts = tuple(Part(text=text) for text in written)
+    messages.end(reply, Ending(state=ReplyState.DONE), parts, item_id=item)

@@ -18,13 +18,15 @@ WITHOUT_TALKALIKE = (
 )
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     code = WITHOUT_TALKALIKE.format(path=str(SOURCES), arguments=list(arguments))
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-B", "-c", code], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-def test_its_command_serves_a_world_with_a_bot_until_ctrl_c() -> None:
-    process = started("--port", "0", "--bot", "Helper")
+def test_its_command_serves_a_world_with_a_bot_until_ctrl_c(tmp_path: Path) -> None:
+    process = started(tmp_path, "--port", "0", "--bot", "Helper")
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(6)]
@@ -39,15 +41,16 @@ def test_its_command_serves_a_world_with_a_bot_until_ctrl_c() -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (0, "")
+        assert list(tmp_path.iterdir()) == []  # nothing is kept
     finally:
         process.kill()
         process.communicate()
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = started("--port", str(port))
+        process = started(tmp_path, "--port", str(port))
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
     assert f"Port {port} cannot be opened" in errors

@@ -21,7 +21,7 @@ from talkalike.engine.listening import address_of, open_socket
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.engine.server import listen, serve
+from talkalike.engine.server import create_app, listen, serve
 from talkalike.errors import UserError
 from talkalike.settings import load_settings
 
@@ -56,10 +56,8 @@ ADDRESSES = ["127.0.0.1", *(["::1"] if has_ipv6() else [])]
 async def api(host: str, _folder: Path) -> AsyncIterator[str]:
     listening, stop = listen(host, 0, api_key=""), asyncio.Event()
     address = address_of(listening)
-    engine = ScriptedEngine([["hi"]])
-    running = asyncio.create_task(
-        serve(engine, speaker="Ann", listening=listening, names=("api.example.org",), stop=stop)
-    )
+    app = create_app(ScriptedEngine([["hi"]]), speaker="Ann")
+    running = asyncio.create_task(serve(app, listening=listening, names=("api.example.org",), stop=stop))
     try:
         yield f"{address}v1/models"
     finally:

@@ -49,7 +49,8 @@ def installed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
     """The installed package comes before the checkout, which the developer's environment also knows."""
-    return {**os.environ, "PYTHONPATH": str(installed), "TALKALIKE_MODEL_BASE": str(tmp_path / "tiny")}
+    settings = {"TALKALIKE_MODEL_BASE": str(tmp_path / "tiny"), "TALKALIKE_TRAIN_EPOCHS": "0.1"}
+    return {**os.environ, "PYTHONPATH": str(installed), **settings}
 
 
 def talkalike(installed: Path, tmp_path: Path, *arguments: str) -> str:
@@ -88,7 +89,7 @@ def test_the_demo_and_the_site_run_from_the_wheel_alone(installed: Path, tmp_pat
     assert Path(found.stdout.strip()).is_relative_to(installed)
     assert "import" in talkalike(installed, tmp_path, "--help")
     build_tiny_llama(tmp_path / "tiny")
-    said = talkalike(installed, tmp_path, "demo", "ws", "--minutes", "0.02", "--replies", "10", "--no-chat")
+    said = talkalike(installed, tmp_path, "demo", "ws", "--minutes", "30", "--replies", "10", "--no-chat")
     assert "Juno Marwick" in said and "Yours now" in said
     the_site_answers(installed, tmp_path)
 
