@@ -28,10 +28,11 @@ from talkalike.chats.people import find_person, people
 from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.examples.prepare import PrepareSettings, Target, prepare
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import Trainable, make_trainable
 from talkalike.models.load import load_network
-from talkalike.training.loop import LoopSettings, Progress, make_optimizer, mean_loss, training_steps
-from talkalike.training.sft import LEARNING_RATES
+from talkalike.training.loop import Progress, make_optimizer, mean_loss, training_steps
+from talkalike.training.values import LEARNING_RATES, LoopSettings
 from talkalike.workspace.cards import Catalog
 
 BASE = "smollm2-135m-instruct"

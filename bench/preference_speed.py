@@ -25,13 +25,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-from talkalike.alignment.feedback_loop import FeedbackSettings, Objective, feedback_steps, make_optimizer
+from talkalike.alignment.feedback_loop import Objective, feedback_steps, make_optimizer
+from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.preference_objective import POLICY, LossSettings, PreferenceObjective, ReferenceLogprobs
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.values import Sample
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress, make_accelerator

@@ -41,7 +41,7 @@ from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 from talkalike.alignment.rollouts import RolloutSampling, draws, sample
 from talkalike.alignment.values import Sample
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator

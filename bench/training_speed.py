@@ -22,8 +22,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from opponents import Example, one_per_reply, trl_train
 from talkalike.examples.dataset import Documents
-from talkalike.models.adapters import AdapterSettings, make_trainable
-from talkalike.training.loop import LoopSettings, Progress, make_optimizer, training_steps
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import make_trainable
+from talkalike.training.loop import Progress, make_optimizer, training_steps
+from talkalike.training.values import LoopSettings
 
 VOCABULARY = 49_152
 

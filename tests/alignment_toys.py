@@ -13,7 +13,8 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from talkalike.alignment.feedback_loop import FeedbackSettings, Objective, feedback_steps, make_optimizer
+from talkalike.alignment.feedback_loop import Objective, feedback_steps, make_optimizer
+from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.learner import Learner
 from talkalike.alignment.preference_objective import LossSettings, PreferenceObjective, ReferenceLogprobs
@@ -21,10 +22,11 @@ from talkalike.alignment.prompts import Prompt
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.rl import Task, rl_steps
-from talkalike.alignment.rl_report import RLProgress, RLStep
+from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+from talkalike.alignment.rl_values import RLStep
 from talkalike.alignment.values import Sample
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress, make_accelerator

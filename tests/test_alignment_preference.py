@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, written
-from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, reply_rows
-from talkalike.alignment.feedback_recipe import FeedbackEvaluated
+from talkalike.alignment.feedback_loop import reply_rows
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
 from talkalike.alignment.judged import JudgedContext, Judgements, gather, read_judgements
 from talkalike.alignment.judged_parts import EncodedContext, encoded
 from talkalike.alignment.preference import dpo_losses, ipo_losses, kto_losses, mismatch_kl, simpo_losses
@@ -27,17 +27,16 @@ from talkalike.alignment.preference_objective import (
     reply_logprobs,
     with_opinions,
 )
-from talkalike.alignment.preference_training import (
+from talkalike.alignment.preference_training import PreferenceSources, align_preferences
+from talkalike.alignment.preference_values import (
     PreferenceConfig,
     PreferenceEvent,
     PreferenceFinished,
-    PreferenceSources,
     PreferenceStarted,
-    align_preferences,
 )
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import load_for_inference
 from talkalike.models.roles import Roles
 from talkalike.store.judging.judgement_values import Choice

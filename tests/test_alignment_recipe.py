@@ -16,9 +16,9 @@ from alignment_toys import Scored
 from talkalike.alignment import guard_rails, rl
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.prompts import prompts_in, reply_prompts
-from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished, RLSources, RLStarted, align
-from talkalike.alignment.rl_report import RLStep
-from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
+from talkalike.alignment.rl_recipe import RLSources, align
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
+from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
 from talkalike.alignment.values import Sample
 from talkalike.chat.scenarios import safety_cases
@@ -26,7 +26,7 @@ from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_replies
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import load_for_inference
 from talkalike.models.packed import target_logprobs
 from talkalike.models.roles import Roles

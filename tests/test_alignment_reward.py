@@ -13,17 +13,18 @@ import pytest
 import torch
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, soft, written
-from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, reply_rows
-from talkalike.alignment.feedback_recipe import FeedbackEvaluated
+from talkalike.alignment.feedback_loop import reply_rows
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
 from talkalike.alignment.judged import Judgements, gather, read_judgements
 from talkalike.alignment.judged_parts import encoded, reply_ids
 from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_objective import RewardObjective
-from talkalike.alignment.reward_training import RewardConfig, RewardEvent, RewardFinished, RewardStarted, train_reward
+from talkalike.alignment.reward_training import train_reward
+from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished, RewardStarted
 from talkalike.alignment.values import Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.roles import Roles
 from talkalike.store.judging.judgement_values import Choice, Kind, Scale

@@ -34,7 +34,7 @@ from talkalike.alignment.rl import _plan, measured, practise
 from talkalike.alignment.rl_settings import RewardShaping
 from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 
 ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
 

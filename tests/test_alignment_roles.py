@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from talkalike.errors import UserError
-from talkalike.models.adapters import AdapterSettings, make_trainable, save_trained
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import make_trainable, save_trained
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
 from talkalike.models.roles import Roles
 from talkalike.workspace.cards import Card, Catalog

@@ -23,7 +23,7 @@ from transformers import (
 from talkalike.alignment import rollouts as rollouts_module
 from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
 from talkalike.alignment.shared_prefix import SharedPrefix
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from talkalike.cli.chatting_screen import INDENT, MessageWriter, harmless
+from talkalike.cli.chatting_screen import INDENT, MessageWriter
+from talkalike.cli.output import harmless
 
 PROGRAM = r"""
 import asyncio, fcntl, sys, termios

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from talkalike.models import forward
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel
 from talkalike.models.packed import PACKED_ATTENTION

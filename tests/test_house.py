@@ -11,10 +11,12 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
+import grimp
 import pytest
 
 import talkalike
@@ -139,12 +141,55 @@ def test_every_module_imports(module: str) -> None:
         importlib.import_module(module)
 
 
-def test_the_command_line_starts_light() -> None:
-    heavy = ["torch", "transformers", "peft", "accelerate", "pyarrow", "matplotlib", "sklearn", "pydantic", "numpy"]
-    heavy += ["discord", "django", "aiohttp", "starlette"]
-    result = python("-c", f"import sys, talkalike.cli.main; print([name for name in {heavy} if name in sys.modules])")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "[]"
+def rings(needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """A way through the imports that comes back to where it began; nothing where there is none."""
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_imports_go_round_in_a_ring() -> None:
+    """Not even those that only a type checker follows: two modules that name each other are one."""
+    graph = grimp.build_graph("talkalike", "local_discord", cache_dir=None)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert needs["talkalike.cli.main"] >= {"talkalike.cli.lazy"}
+    assert rings(needs) == []
+    assert sorted(set(rings({"a": ["b"], "b": ["c"], "c": ["b"]}))) == ["b", "c"]
+
+
+def unexplained_imports(text: str) -> list[int]:
+    """The lines of imports inside functions that no comment explains: on the line, or above the imports it is among."""
+    lines, tree = text.split("\n"), ast.parse(text)
+    inside = {
+        node.lineno: node.end_lineno or node.lineno
+        for function in ast.walk(tree)
+        if isinstance(function, Function)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    ends = {end: start for start, end in inside.items()}
+
+    def explained(line: int) -> bool:
+        above = line - 1
+        while (before := next((at for at in range(above, 0, -1) if lines[at - 1].strip()), 0)) in ends:
+            above = ends[before] - 1
+        own = re.search(r"#(?! noqa: \w+$| type: )", lines[line - 1])
+        return own is not None or lines[above - 1].lstrip().startswith("#")
+
+    return [line for line in sorted(inside) if not explained(line)]
+
+
+def test_imports_inside_functions_say_why() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in SOURCES
+        for line in unexplained_imports(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+    planted = "def f():\n    import a\n\n    # why\n    import b\n\n    import c\n    x = 1\n    import d  # why\n"
+    assert unexplained_imports(f"{planted}    import e  # noqa: F401\n") == [2, 10]
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -15,14 +15,15 @@ from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.adapters import AdapterSettings, make_trainable
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import make_trainable
 from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
 from talkalike.models.packed import PACKED_ATTENTION, pack, target_logits, target_logprobs
 from talkalike.models.palm import PalmConfig, PalmForCausalLM, new_palm
-from talkalike.training.loop import LoopSettings
 from talkalike.training.losses import negative_log_likelihood
-from talkalike.training.sft import Finished, TrainConfig, train
+from talkalike.training.sft import train
+from talkalike.training.values import Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
 from test_examples import ANNA, BOB, Chats, evenings, prepared

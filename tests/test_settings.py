@@ -16,9 +16,9 @@ from talkalike.chats.values import Platform
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
 from talkalike.examples.prepare import PrepareSettings
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.settings import Settings, default_toml, environment_variables, load_settings
-from talkalike.training.loop import LoopSettings
+from talkalike.training.values import LoopSettings
 
 DEFAULTS = Settings()
 

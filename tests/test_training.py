@@ -18,14 +18,13 @@ from tokenizers import Tokenizer
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import METHODS, AdapterSettings, Trainable, make_trainable, save_trained
+from talkalike.models.adapter_settings import METHODS, AdapterSettings
+from talkalike.models.adapters import Trainable, make_trainable, save_trained
 from talkalike.models.load import adapter_base, load_for_inference, load_network
 from talkalike.models.packed import target_logprobs
 from talkalike.training.batches import epoch_batches
 from talkalike.training.loop import (
-    LoopSettings,
     Progress,
-    Step,
     accumulate,
     make_accelerator,
     make_optimizer,
@@ -35,7 +34,8 @@ from talkalike.training.loop import (
 )
 from talkalike.training.losses import clip_gradients, learning_rate_factor, log_likelihood, negative_log_likelihood
 from talkalike.training.memory import memory_told
-from talkalike.training.sft import Evaluated, Event, Finished, Started, TrainConfig, train
+from talkalike.training.sft import train
+from talkalike.training.values import Evaluated, Event, Finished, LoopSettings, Started, Step, TrainConfig
 from talkalike.workspace.cards import EMBEDDED_NAME, Card, Catalog
 from talkalike.workspace.run_folder import RunFolder, newest_unfinished, only_training
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared

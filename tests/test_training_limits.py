@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import load_for_inference
 from talkalike.models.packed import target_logprobs
 from talkalike.training import loop
 from talkalike.training.loop import Progress, make_accelerator, mean_loss
-from talkalike.training.sft import Evaluated, Finished, Started, train
+from talkalike.training.sft import train
+from talkalike.training.values import Evaluated, Finished, Started
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.run_folder import RunFolder
 from test_examples import ANNA, BOB, Chats, prepared

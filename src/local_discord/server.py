@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
+from local_discord import page
 from local_discord.gateway import Gateway
 from local_discord.keys import GATEWAY, WORLD
 from local_discord.rest import PREFIX, add_api, struck
@@ -107,8 +108,6 @@ async def _own_names_only(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _add_page(app: web.Application, world: World) -> None:
-    from local_discord import page
-
     page.add_routes(app, world)
 
 

@@ -19,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from talkalike.alignment.feedback_values import FeedbackSettings, FeedbackStep
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.rollouts import Rollout
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
@@ -29,37 +30,6 @@ from talkalike.training.losses import clip_gradients, learning_rate_factor
 
 _NO_LIMIT = 2**31
 _NOTHING = np.zeros(0, dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackSettings:
-    """What one step is made of."""
-
-    learning_rate: float
-    schedule: str = "linear"  # to 0; N-details
-    warmup: float = 0.05
-    epochs: float = 1.0  # more than one soon learns the judgements by heart; N-details
-    batch: int = 8  # contexts in a step
-    row_tokens: int = 2048  # of one forward pass; memory grows with it
-    max_grad_norm: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackStep:
-    """What happened in one step. `accuracy`: share of pairs in the right order before the update; NaN without pairs."""
-
-    index: int  # from 1
-    epoch: float
-    loss: float
-    accuracy: float
-    margin: float  # how far apart the two of a pair are, on average, in the method's own units
-    judgements: int
-    tokens: int
-    seconds: float
-    learning_rate: float
-    grad_norm: float
-    done: float
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,13 +8,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from talkalike.alignment.feedback_loop import FeedbackSettings, FeedbackStep, Objective, feedback_steps
+from talkalike.alignment.feedback_loop import Objective, feedback_steps
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.models.adapters import Trainable
 from talkalike.training import checkpoints
@@ -22,16 +22,6 @@ from talkalike.training.loop import Progress
 from talkalike.training.memory import memory_told
 from talkalike.workspace.cards import Card
 from talkalike.workspace.run_folder import RunFolder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackEvaluated:
-    """On the held-out judgements; NaN where there are none. `accuracy`: share of pairs in the right order."""
-
-    step: int
-    heldout_loss: float
-    accuracy: float
-    margin: float
 
 
 class FeedbackRecipe(ABC):

@@ -29,7 +29,8 @@ from talkalike.examples.copies import find_copies
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import Trainable
 from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 

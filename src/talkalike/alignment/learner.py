@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from talkalike.alignment.policy_losses import clipped_policy_losses, clipped_value_losses, kl_terms
 from talkalike.alignment.rl_settings import RLSettings
 from talkalike.alignment.shared_rows import SharedRow, target_logits, target_states
-from talkalike.models.adapters import AdapterSettings, Trainable
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import Trainable
 from talkalike.models.roles import Roles
 from talkalike.training.loop import trained_tensors
 from talkalike.training.losses import clip_gradients, log_likelihood, rows_at_once

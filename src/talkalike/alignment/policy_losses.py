@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
 _TINY = 1e-8
 
 

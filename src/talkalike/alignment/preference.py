@@ -10,9 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOSSES = ("dpo", "ipo", "simpo", "kto")
-BETAS = {"dpo": 0.1, "ipo": 0.1, "simpo": 2.0, "kto": 0.1}  # TRL's defaults; SimPO's from its paper
-
 
 def dpo_losses(better_P: Tensor, worse_P: Tensor, *, beta: float) -> Tensor:
     """-log sigmoid(beta * (better - worse)), (P,). Both are log-ratios to the reference. arXiv:2305.18290."""

@@ -27,7 +27,8 @@ from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings, disk_errors
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import disk_errors
 from talkalike.models.roles import Roles
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.files import write_atomically

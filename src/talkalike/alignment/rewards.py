@@ -49,7 +49,7 @@ def open_reward(
         return read_rule_reward(Path(spec))
     names = [card.name for card in catalog.cards() if card.kind == "reward"]
     if spec in names or (_is_name(spec) and catalog.exists(spec)):
-        from talkalike.alignment.reward_model import RewardModel
+        from talkalike.alignment.reward_model import RewardModel  # torch: other rewards do without
 
         return RewardModel.load(catalog, spec, roles=roles, device=device, dtype=dtype)
     if is_classifier(Path(spec)):

@@ -27,7 +27,8 @@ from talkalike.alignment.policy_losses import (
     whitened,
 )
 from talkalike.alignment.prompts import Prompt, prompts_of_step
-from talkalike.alignment.rl_report import RLProgress, RLStep, report, shown
+from talkalike.alignment.rl_report import RLProgress, report, shown
+from talkalike.alignment.rl_values import RLStep
 from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import Reward, Sample, checked_scores

@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from talkalike.alignment.feedback_recipe import lineage
@@ -18,15 +18,15 @@ from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.learner import POLICY, Learner
 from talkalike.alignment.prompts import reply_prompts
 from talkalike.alignment.rl import Task, rl_steps
-from talkalike.alignment.rl_report import RLProgress, RLStep
-from talkalike.alignment.rl_settings import RLSettings
+from talkalike.alignment.rl_report import RLProgress
+from talkalike.alignment.rl_settings import RLConfig
+from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
 from talkalike.alignment.values import Reward
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
-from talkalike.models.adapters import AdapterSettings
 from talkalike.models.roles import Roles
 from talkalike.training import checkpoints
 from talkalike.training.loop import make_accelerator
@@ -34,50 +34,6 @@ from talkalike.training.memory import memory_told
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RLConfig:
-    """One alignment by reinforcement learning."""
-
-    name: str  # of the model that comes out
-    double: str  # the model that is aligned
-    reward: str  # what the reward is, for the card
-    settings: RLSettings = field(default_factory=RLSettings)
-    policy: AdapterSettings = field(default_factory=AdapterSettings)
-    critic: AdapterSettings = field(default_factory=AdapterSettings)  # of PPO
-    dtype: str = "auto"
-    device: str = "auto"
-    prompt_tokens: int = 384  # of a context; older turns are left out
-    evaluations: int = 4  # of the likeness, over the training
-    checkpoint_minutes: float = 2.0
-    keep_rollouts: bool = False  # all replies of all steps stay on disk
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RLStarted:
-    """The run begins (or goes on after `step`). `nbytes`: weights in memory, of the base ("") and of each role."""
-
-    step: int
-    steps: int
-    prompts: int
-    nbytes: dict[str, int]
-    dtype: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RLFinished:
-    """The model is in the catalog.
-
-    `reason`: finished, minutes (they were over), stopped (resumable), kl or collapse (the last sound state).
-    """
-
-    reason: str
-    card: Card
-    seconds: float
-
-
-RLEvent = RLStarted | RLStep | RLFinished
 OpenReward = Callable[[Roles], Reward]
 """Opens a reward on the run's own roles, so that a reward model shares the base in memory."""
 

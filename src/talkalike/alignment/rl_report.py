@@ -11,6 +11,7 @@ import torch
 from talkalike.alignment.experience import Batch
 from talkalike.alignment.learner import Learner, UpdateStatistics
 from talkalike.alignment.policy_losses import kl_terms
+from talkalike.alignment.rl_values import RLStep, Shown
 from talkalike.alignment.values import Sample
 from talkalike.training.loop import Progress
 
@@ -24,45 +25,6 @@ class RLProgress(Progress):
     reward_deviation: float = 1.0
     first_reward: float = math.nan
     first_distinct: float = math.nan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A reply for people to read."""
-
-    prompt: str  # the last message before it
-    speaker: str
-    text: str
-    reward: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RLStep:
-    """What happened in one step, over all processes. KL is nats per reply, of the policy the step began with."""
-
-    index: int  # from 1
-    reward: float  # mean of the reward's own numbers
-    kl_k1: float
-    kl_k3: float
-    kl_coefficient: float
-    ratio_mean: float
-    ratio_min: float
-    ratio_max: float
-    first_ratio_off: float  # largest distance from 1 before anything changed; 0 in a correct run
-    clip_share: float
-    entropy: float  # nats per token
-    length: float
-    ended_share: float
-    distinct_2: float
-    flat_share: float  # prompts whose replies all got the same reward: they teach nothing
-    policy_loss: float
-    value_loss: float
-    grad_norm: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    shown: tuple[Shown, ...] = ()
-    stop: str = ""  # "kl" or "collapse": the run has to end, and this step changed nothing
 
 
 def report(

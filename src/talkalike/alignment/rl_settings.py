@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from talkalike.alignment.policy_losses import ALGORITHMS
 from talkalike.errors import UserError
+from talkalike.models.adapter_settings import AdapterSettings
+
+ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +91,21 @@ class RLSettings:
     def on_policy(self) -> bool:
         """Whether each batch is used for exactly one update, so that the ratio is 1 by construction."""
         return self.update.epochs * self.update.minibatches == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RLConfig:
+    """One alignment by reinforcement learning."""
+
+    name: str  # of the model that comes out
+    double: str  # the model that is aligned
+    reward: str  # what the reward is, for the card
+    settings: RLSettings = field(default_factory=RLSettings)
+    policy: AdapterSettings = field(default_factory=AdapterSettings)
+    critic: AdapterSettings = field(default_factory=AdapterSettings)  # of PPO
+    dtype: str = "auto"
+    device: str = "auto"
+    prompt_tokens: int = 384  # of a context; older turns are left out
+    evaluations: int = 4  # of the likeness, over the training
+    checkpoint_minutes: float = 2.0
+    keep_rollouts: bool = False  # all replies of all steps stay on disk

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
 from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
 
@@ -23,8 +25,6 @@ class SentimentReward:
     """
 
     def __init__(self) -> None:
-        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
         self._analyzer = SentimentIntensityAnalyzer()
 
     def score(self, samples: Sequence[Sample]) -> list[float]:
@@ -40,6 +40,7 @@ class ClassifierReward:
     """
 
     def __init__(self, name: str, *, label: str = "", device: str = "auto") -> None:
+        # only where a classifier is the reward; VADER does without
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -71,7 +72,7 @@ class ClassifierReward:
         return scores
 
     def _scored(self, texts: list[str]) -> list[float]:
-        import torch
+        import torch  # as above
 
         inputs = self._tokenizer(
             texts, return_tensors="pt", padding=True, truncation=True, max_length=self._longest

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import typer
 
-from talkalike.cli.aligning_dpo import align_dpo
-from talkalike.cli.aligning_judge import align_judge
-from talkalike.cli.aligning_loop import align_loop
-from talkalike.cli.aligning_reward import align_reward
-from talkalike.cli.aligning_rl import align_rl
+from talkalike.cli.lazy import Entry, LazyGroup
 
-app = typer.Typer(help="Make a double better by what people think of it.", rich_markup_mode=None, no_args_is_help=True)
-app.command("reward", short_help="Learn what people like from their judgements.")(align_reward)
-app.command("rl", short_help="Practise replies that a reward likes (RLOO, GRPO, PPO).")(align_rl)
-app.command("dpo", short_help="Move a double towards what people preferred, directly.")(align_dpo)
-app.command("judge", short_help="Let a model judge pairs by rules, kept apart from people's judgements.")(align_judge)
-app.command("loop", short_help="All of it: judgements, reward, practice, checks, a blind comparison.")(align_loop)
+
+class Commands(LazyGroup):
+    """Reward first, then what it is for, then all of it in one."""
+
+    table: ClassVar = {
+        "reward": Entry(
+            "talkalike.cli.aligning_reward", "align_reward", "Learn what people like from their judgements."
+        ),
+        "rl": Entry("talkalike.cli.aligning_rl", "align_rl", "Practise replies that a reward likes (RLOO, GRPO, PPO)."),
+        "dpo": Entry(
+            "talkalike.cli.aligning_dpo", "align_dpo", "Move a double towards what people preferred, directly."
+        ),
+        "judge": Entry(
+            "talkalike.cli.aligning_judge",
+            "align_judge",
+            "Let a model judge pairs by rules, kept apart from people's judgements.",
+        ),
+        "loop": Entry(
+            "talkalike.cli.aligning_loop",
+            "align_loop",
+            "All of it: judgements, reward, practice, checks, a blind comparison.",
+        ),
+    }
+
+
+app = typer.Typer(
+    cls=Commands, help="Make a double better by what people think of it.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 @app.callback()

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
+from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.judged import Judgements
+from talkalike.alignment.preference_values import (
+    LEARNING_RATES,
+    PreferenceConfig,
+    PreferenceEvent,
+    PreferenceFinished,
+    PreferenceStarted,
+)
 from talkalike.cli.aligning_runs import (
     FromOption,
     JudgedRun,
@@ -26,13 +36,8 @@ from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.alignment.judged import Judgements
-    from talkalike.alignment.preference_training import PreferenceConfig, PreferenceEvent, PreferenceFinished
-    from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.dataset import ExampleSet
+from talkalike.models.adapter_settings import AdapterSettings
 
 Loss = Literal["dpo", "ipo", "kto", "simpo"]
 _CACHE = Path("cache") / "reference-logprobs"  # in the workspace
@@ -58,14 +63,11 @@ def align_dpo(  # signature: typer
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move a double towards what people preferred. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    """Move a double towards what people preferred, directly. Ctrl-C saves and stops; --resume goes on from there."""
     opened = open_workspace(workspace)
     if resume:
         config, run = resumed(opened, "dpo", name, _rebuilt)
     else:
-        from talkalike.alignment.feedback_loop import FeedbackSettings
-        from talkalike.alignment.preference_training import LEARNING_RATES, PreferenceConfig
-
         double, aligned = chosen_names(opened, model, name, ending=loss)
         config = PreferenceConfig(
             name=aligned,
@@ -82,12 +84,8 @@ def align_dpo(  # signature: typer
 
 
 def _run(opened: Workspace, config: PreferenceConfig, asked: JudgedRun) -> PreferenceFinished:
-    from talkalike.alignment.preference_training import (
-        PreferenceFinished,
-        PreferenceSources,
-        PreferenceStarted,
-        align_preferences,
-    )
+    # torch: the help does not wait for it
+    from talkalike.alignment.preference_training import PreferenceSources, align_preferences
 
     def begin(judgements: Judgements, should_stop: Callable[[], bool]) -> Iterator[PreferenceEvent]:
         sources = PreferenceSources(
@@ -120,10 +118,6 @@ def _examples(opened: Workspace, config: PreferenceConfig) -> ExampleSet | None:
 
 
 def _rebuilt(fields: dict[str, Any]) -> PreferenceConfig:
-    from talkalike.alignment.feedback_loop import FeedbackSettings
-    from talkalike.alignment.preference_training import PreferenceConfig
-    from talkalike.models.adapters import AdapterSettings
-
     fields |= {"loop": FeedbackSettings(**fields["loop"]), "policy": AdapterSettings(**fields["policy"])}
     return PreferenceConfig(**{**fields, "weights": tuple(fields["weights"])})
 

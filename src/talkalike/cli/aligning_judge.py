@@ -11,26 +11,33 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from talkalike.alignment.critique import Revised, revisions
+from talkalike.alignment.judge import judge_name, scoring
+from talkalike.alignment.judge_agreement import judged_by_people
+from talkalike.alignment.judge_rules import Rule, read_rules
+from talkalike.alignment.judged import read_judgements
+from talkalike.alignment.judging import Measured, measure, new_pairs, verdicts_on
+from talkalike.alignment.prompts import reply_prompts
 from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.talking import chosen_model, load_engine, sampling_of
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.engine.protocol import Engine
+from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.alignment.judge_rules import Rule
-    from talkalike.alignment.judging import Measured
-    from talkalike.engine.protocol import Engine
-    from talkalike.store.judging.judgement_values import AnyRecord, JudgedReply
-    from talkalike.store.store import Store
-    from talkalike.workspace.cards import Card
+from talkalike.examples.render import Renderer
+from talkalike.models.tokenizer import load_tokenizer
+from talkalike.store.judging import ai_labels, exchange
+from talkalike.store.judging.judgement_values import AnyRecord, ComparisonRecord, JudgedReply, RefusedError
+from talkalike.store.judging.lines import from_line, to_line
+from talkalike.store.store import Store, open_store
+from talkalike.workspace.cards import Card
 
 _CONTEXT_TOKENS = 512  # of a context for new pairs
 _CRITIQUE_TOKENS = 128
@@ -88,10 +95,11 @@ def align_judge(  # signature: typer
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a model judge pairs by rules. Refused where it does not judge as people do."""
+    """Let a model judge pairs by rules, kept apart from people's judgements.
+
+    Refused where it does not judge as people do.
+    """
     opened = open_workspace(workspace)
-    from talkalike.alignment.judge_rules import read_rules
-    from talkalike.store.store import open_store
 
     if critique is not None and critique.exists():
         raise UserError(f"{critique} is there already.", hint="Choose another name.")
@@ -113,10 +121,6 @@ def align_judge(  # signature: typer
 
 
 async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
-    from talkalike.alignment.judge import scoring
-    from talkalike.alignment.judge_agreement import judged_by_people
-    from talkalike.alignment.judging import measure
-
     async with AsyncExitStack() as engines:
         engine = await _engine(opened, wish.engine)
         engines.push_async_callback(engine.close)
@@ -146,8 +150,6 @@ async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
 
 async def _engine(opened: Workspace, wanted: str | None) -> Engine:
     if wanted is not None and wanted.startswith(("http://", "https://")):
-        from talkalike.engine.remote import RemoteEngine
-
         return await RemoteEngine.connect(wanted, api_key=os.environ.get(opened.settings.serve.api_key_env, ""))
     card = chosen_model(opened, wanted or opened.settings.model.base)
     return await asyncio.to_thread(load_engine, opened, card)
@@ -156,14 +158,10 @@ async def _engine(opened: Workspace, wanted: str | None) -> Engine:
 async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
     """What was judged so far: in the file, else in the store (as an export would hold it)."""
     if file is not None:
-        from talkalike.alignment.judged import read_judgements
-
         judgements = read_judgements(file)
         for number, why in judgements.skipped:
             say(f"{file}, line {number} left out: {why}")
         return list(judgements.records)
-    from talkalike.store.judging import exchange
-    from talkalike.store.judging.lines import from_line
 
     records: list[AnyRecord] = []
     start: tuple[str, int] | None = ("judgements", 0)
@@ -175,12 +173,6 @@ async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
 
 
 async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Card, wish: _Wish, done: _Done) -> None:
-    from talkalike.alignment.judging import new_pairs
-    from talkalike.alignment.prompts import reply_prompts
-    from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import load_tokenizer
-    from talkalike.store.judging import ai_labels
-
     examples = opened.example_set(card.examples or None)
     folder = opened.catalog().path(card.name)
     if not (folder / "tokenizer.json").is_file():  # an adapter's is its base's
@@ -203,11 +195,6 @@ async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Ca
 
 
 async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish, done: _Done) -> None:
-    from talkalike.alignment.judge import judge_name
-    from talkalike.alignment.judging import verdicts_on
-    from talkalike.store.judging import ai_labels
-    from talkalike.store.judging.judgement_values import RefusedError
-
     names = {rule.id: judge_name(engine, rule) for rule in rules}
     pairs = await store.run(ai_labels.unlabelled, tuple(names.values()), limit=wish.limit + wish.new)
     with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:
@@ -234,10 +221,6 @@ async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish
 
 
 async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord], wish: _Wish, done: _Done) -> None:
-    from talkalike.alignment.critique import Revised, revisions
-    from talkalike.alignment.judge import scoring
-    from talkalike.store.judging.lines import to_line
-
     replies = _replies(records)[-wish.limit :] if wish.limit else []
     if not replies:
         raise UserError(
@@ -267,8 +250,6 @@ async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord]
 
 def _replies(records: list[AnyRecord]) -> list[JudgedReply]:
     """Every judged reply once."""
-    from talkalike.store.judging.judgement_values import ComparisonRecord
-
     found: dict[Any, JudgedReply] = {}
     for record in records:
         for reply in (record.a, record.b) if isinstance(record, ComparisonRecord) else (record.reply,):

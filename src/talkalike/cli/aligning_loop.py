@@ -8,11 +8,13 @@ import datetime
 import shutil
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
-from talkalike.cli.aligning_loop_checks import checked
+from talkalike.alignment.judged import Judgements, gather, nothing_to_learn
+from talkalike.alignment.loop_state import Round, fingerprints, rounds, unused
 from talkalike.cli.aligning_loop_parts import (
     Means,
     free_names,
@@ -28,16 +30,14 @@ from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.moments import choose_moments, examples_of
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, say, table
+from talkalike.cli.pairing import make_pairs
 from talkalike.cli.secrets import database_url
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.alignment.judged import Judgements
-    from talkalike.alignment.loop_state import Round
+from talkalike.examples.heldout import load_replies
+from talkalike.store.store import open_store
+from talkalike.workspace.run_folder import RunFolder, only_training
 
 Via = Literal["rl", "dpo"]
 
@@ -66,8 +66,9 @@ def align_loop(  # signature: typer
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a candidate from people's judgements, measured and ready to be judged blindly beside the present double.
+    """All of it: judgements, reward, practice, checks, a blind comparison.
 
+    What comes out is a candidate, measured and ready to be judged blindly beside the present double.
     The double that serves stays the one that serves. Ctrl-C keeps what is finished; the same command goes on.
     """
     opened = open_workspace(workspace)
@@ -107,9 +108,6 @@ def align_loop(  # signature: typer
 
 
 def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new: int, quiet: bool) -> Round:
-    from talkalike.examples.heldout import load_replies
-    from talkalike.workspace.run_folder import only_training
-
     present = present_double(opened, model)
     examples = examples_of(opened, present)  # before anything is learned: the candidate will be measured with them
     examples.verify()
@@ -135,6 +133,8 @@ def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new
             return saved(dataclasses.replace(this, state="stopped"))
         if not this.checks:
             start = time.monotonic()
+            from talkalike.cli.aligning_loop_checks import checked  # torch and scikit-learn: not for the help
+
             this = dataclasses.replace(this, checks=checked(opened, this, moments=options["pairs"], quiet=quiet))
             this = saved(_took(this, "checks", start))
         if this.batch is None:
@@ -147,10 +147,6 @@ def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new
 
 def _begun(opened: Workspace, options: dict[str, Any], *, present: str, new: int) -> tuple[Round, Judgements]:
     """A new round with the judgements as they are now, or the one that was cut off if it had the same."""
-    from talkalike.alignment.judged import gather, nothing_to_learn
-    from talkalike.alignment.loop_state import Round, fingerprints, rounds, unused
-    from talkalike.workspace.run_folder import RunFolder
-
     known = rounds(opened.runs)
     run = RunFolder(opened.runs / _new_id(opened))
     judgements = open_judgements(opened, run, source=None, judges=options["judges"], resume=False)
@@ -221,9 +217,6 @@ def _took(this: Round, part: str, start: float) -> Round:
 
 def _compared(opened: Workspace, this: Round, *, quiet: bool) -> tuple[int, int]:
     """A batch of blind pairs: the candidate and the present double in the same held-out moments."""
-    from talkalike.cli.pairing import make_pairs
-    from talkalike.store.store import open_store
-
     cards = (opened.catalog().card(this.candidate), opened.catalog().card(this.present))
     moments, seed = int(this.options["pairs"]), int(this.options["seed"])
     with open_store(database_url(opened)) as store:

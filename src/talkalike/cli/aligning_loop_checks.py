@@ -6,15 +6,20 @@ import asyncio
 import itertools
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from talkalike.alignment.loop_state import Round
+from talkalike.chat.scenario_scores import likeness, violations
+from talkalike.chat.scenarios import safety_cases
+from talkalike.chats.redaction import redact
 from talkalike.cli.moments import ModelArm, answers, choose_moments, examples_of
-
-if TYPE_CHECKING:
-    from talkalike.alignment.loop_state import Round
-    from talkalike.cli.workspace import Workspace
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.examples.heldout import Reply
+from talkalike.cli.scoring_run import material_of
+from talkalike.cli.workspace import Workspace
+from talkalike.evaluation.copying import compare_copying
+from talkalike.evaluation.likeness import LikenessSettings, compare_style
+from talkalike.evaluation.twosample import two_sample_auc
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import Reply, load_replies
 
 MOMENTS = 50  # held-out ones that are answered, where there are so many: likeness is measured on bundles of replies
 
@@ -26,8 +31,6 @@ def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dic
 
     What they say in the moments is kept, so that the blind pairs cost nothing more.
     """
-    from talkalike.examples.heldout import load_replies
-
     cards = [opened.catalog().card(name) for name in (this.candidate, this.present)]
     seed, speaker = int(this.options["seed"]), cards[0].speakers[0]
     examples = examples_of(opened, cards[0])
@@ -44,9 +47,6 @@ def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dic
 
 
 def _scenarios(speaker: str) -> tuple[list[Any], list[Reply]]:
-    from talkalike.chat.scenarios import safety_cases
-    from talkalike.examples.heldout import Reply
-
     cases = safety_cases()
     asked = [
         Reply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
@@ -61,11 +61,6 @@ def _likeness(examples: ExampleSet, moments: Sequence[Reply], arms: Sequence[Wri
 
     What the few moments do not allow to be measured is left out.
     """
-    from talkalike.cli.scoring import material_of
-    from talkalike.evaluation.copying import compare_copying
-    from talkalike.evaluation.likeness import LikenessSettings, compare_style
-    from talkalike.evaluation.twosample import two_sample_auc
-
     material = material_of(examples, moments[0].speaker)
     real = [list(moment.words) for moment in moments]
     candidate, present = ([list(messages) for messages in arm] for arm in arms)
@@ -90,9 +85,6 @@ def _likeness(examples: ExampleSet, moments: Sequence[Reply], arms: Sequence[Wri
 
 
 def _scores(moments: Sequence[Reply], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
-    from talkalike.chat.scenario_scores import likeness
-    from talkalike.chats.redaction import redact
-
     texts = ["\n".join(messages) for messages in written]
     pairs = [pair for text in texts for pair in itertools.pairwise(text.split())]
     real = ["\n".join(moment.words) for moment in moments]
@@ -107,7 +99,5 @@ def _scores(moments: Sequence[Reply], written: Sequence[tuple[str, ...]]) -> dic
 
 
 def _safety(cases: Sequence[Any], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
-    from talkalike.chat.scenario_scores import violations
-
     sound = [not violations("\n".join(messages), case) for case, messages in zip(cases, written, strict=True)]
     return {"safe_replies": statistics.fmean(sound)} if sound else {}

@@ -6,19 +6,30 @@ import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.judged import Judgements
+from talkalike.alignment.loop_state import Round
+from talkalike.alignment.preference_values import (
+    LEARNING_RATES,
+    PreferenceConfig,
+    PreferenceFinished,
+    PreferenceStarted,
+)
+from talkalike.alignment.reward_values import RewardConfig, RewardFinished, RewardStarted
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
+from talkalike.alignment.rl_values import RLFinished
+from talkalike.cli.aligning_rl import watched_steps
 from talkalike.cli.aligning_runs import told_start, watched
 from talkalike.cli.moments import examples_of
 from talkalike.cli.output import percent, say
+from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.alignment.judged import Judgements
-    from talkalike.alignment.loop_state import Round
-    from talkalike.cli.workspace import Workspace
-    from talkalike.models.adapters import AdapterSettings
-    from talkalike.workspace.cards import Card
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.workspace.cards import Card, check_name
+from talkalike.workspace.run_folder import RunFolder
+from talkalike.workspace.serving import promote, serving_model
 
 _PROMPT_TOKENS = 192  # of the contexts that are practised on: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
@@ -39,15 +50,11 @@ class Means:
     @property
     def adapter(self) -> AdapterSettings:
         """What is trained of a model."""
-        from talkalike.models.adapters import AdapterSettings
-
         return AdapterSettings(method="lora", rank=self.opened.settings.train.rank)
 
 
 def present_double(opened: Workspace, wanted: str | None) -> Card:
     """The double that is to be made better: the one that is named, else that serves, else made last."""
-    from talkalike.workspace.serving import serving_model
-
     catalog = opened.catalog()
     newest = catalog.newest_double()
     name = wanted or serving_model(opened.models) or (newest.name if newest else None)
@@ -61,8 +68,6 @@ def present_double(opened: Workspace, wanted: str | None) -> Card:
 
 def free_names(opened: Workspace, present: Card, wanted: str | None) -> tuple[str, str]:
     """Names for the candidate and its reward model."""
-    from talkalike.workspace.cards import check_name
-
     catalog = opened.catalog()
     if wanted is not None and catalog.exists(check_name(wanted)):
         raise UserError(f"There is a model '{wanted}' already.", hint="Choose another --name.")
@@ -77,8 +82,6 @@ def free_names(opened: Workspace, present: Card, wanted: str | None) -> tuple[st
 
 def keep_serving(opened: Workspace, present: Card) -> None:
     """Marks the present double as the one that serves where nothing is marked: the newest model would serve else."""
-    from talkalike.workspace.serving import promote, serving_model
-
     if serving_model(opened.models) is None:
         newest = opened.catalog().newest_double()
         promote(opened.models, newest.name if newest else present.name, "talkalike align loop")
@@ -95,9 +98,7 @@ def known_taste(opened: Workspace, present: Card, digest: str) -> str | None:
 
 def learn_taste(means: Means, this: Round) -> bool:
     """Trains the round's reward model; False where it was stopped (and can go on)."""
-    from talkalike.alignment.feedback_loop import FeedbackSettings
-    from talkalike.alignment.reward_training import RewardConfig, RewardFinished, RewardStarted, train_reward
-    from talkalike.workspace.run_folder import RunFolder
+    from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
 
     opened, options = means.opened, this.options
     config = RewardConfig(
@@ -132,11 +133,7 @@ def learn_taste(means: Means, this: Round) -> bool:
 
 def practise(means: Means, this: Round) -> Round:
     """Reinforcement learning with the reward model, within the minutes; `ended` is "" where Ctrl-C stopped it."""
-    from talkalike.alignment.rewards import open_reward
-    from talkalike.alignment.rl_recipe import RLConfig, RLFinished, RLSources, align
-    from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
-    from talkalike.cli.aligning_rl import watched_steps
-    from talkalike.workspace.run_folder import RunFolder
+    from talkalike.alignment.rl_recipe import RLSources, align  # torch: the help does not wait for it
 
     opened, options, catalog = means.opened, this.options, means.opened.catalog()
     settings = RLSettings(
@@ -186,16 +183,8 @@ def practise(means: Means, this: Round) -> Round:
 
 def prefer(means: Means, this: Round) -> Round:
     """DPO on the judgements; `ended` is "" where Ctrl-C stopped it."""
-    from talkalike.alignment.feedback_loop import FeedbackSettings
-    from talkalike.alignment.preference_training import (
-        LEARNING_RATES,
-        PreferenceConfig,
-        PreferenceFinished,
-        PreferenceSources,
-        PreferenceStarted,
-        align_preferences,
-    )
-    from talkalike.workspace.run_folder import RunFolder
+    # torch: the help does not wait for it
+    from talkalike.alignment.preference_training import PreferenceSources, align_preferences
 
     opened, options, adapter = means.opened, this.options, means.adapter
     rate = options["lr"] or LEARNING_RATES[adapter.method]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.judged import Judgements
+from talkalike.alignment.reward_report import RewardReport
+from talkalike.alignment.reward_values import LEARNING_RATES, RewardConfig, RewardEvent, RewardFinished, RewardStarted
 from talkalike.cli.aligning_runs import (
     FromOption,
     JudgedRun,
@@ -28,14 +33,10 @@ from talkalike.cli.output import JsonOption, counted, duration, emit, number, pe
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.alignment.judged import Judgements
-    from talkalike.alignment.reward_report import RewardReport
-    from talkalike.alignment.reward_training import RewardConfig, RewardEvent, RewardFinished
-    from talkalike.store.judging.statistics import Share
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.store.judging.judgement_values import Scale
+from talkalike.store.judging.statistics import Share
+from talkalike.store.store import open_store
 
 PLOT = "calibration.png"
 _LIKES = 6  # features told
@@ -64,10 +65,6 @@ def align_reward(  # signature: typer
     if resume:
         config, run = resumed(opened, "reward", name, _rebuilt)
     else:
-        from talkalike.alignment.feedback_loop import FeedbackSettings
-        from talkalike.alignment.reward_training import LEARNING_RATES, RewardConfig
-        from talkalike.store.judging.judgement_values import Scale
-
         if comparisons not in set(Scale):
             raise UserError(f"There is no scale '{comparisons}'.", hint=f"Choose one of {', '.join(Scale)}.")
         reference, taste = chosen_names(opened, model, name, ending="taste")
@@ -89,7 +86,7 @@ def align_reward(  # signature: typer
 
 
 def _run(opened: Workspace, config: RewardConfig, asked: JudgedRun) -> RewardFinished:
-    from talkalike.alignment.reward_training import RewardFinished, RewardStarted, train_reward
+    from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
 
     def begin(judgements: Judgements, should_stop: Callable[[], bool]) -> Iterator[RewardEvent]:
         how: dict[str, Any] = {"run": asked.run, "resume": asked.resume, "should_stop": should_stop}
@@ -106,7 +103,7 @@ def _run(opened: Workspace, config: RewardConfig, asked: JudgedRun) -> RewardFin
 
     last = learned(opened, asked, begin, told=told)
     assert isinstance(last, RewardFinished)
-    from talkalike.evaluation.curves import save_calibration_plot
+    from talkalike.evaluation.curves import save_calibration_plot  # matplotlib: only where something is drawn
 
     save_calibration_plot(last.report.calibration, asked.run.path / PLOT, title=f"{config.name}: held-out judgements")
     return last
@@ -116,7 +113,6 @@ def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
     """Lets several members decide what people are asked next; how many waiting pairs they looked at."""
     if finished.reason == "stopped" or finished.card.settings["members"] < 2:
         return 0
-    from talkalike.store.store import open_store
 
     with open_store(database_url(opened)) as store:
         count = sort_waiting(opened, store, finished.card.name, quiet=quiet)
@@ -126,10 +122,6 @@ def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
 
 
 def _rebuilt(fields: dict[str, Any]) -> RewardConfig:
-    from talkalike.alignment.feedback_loop import FeedbackSettings
-    from talkalike.alignment.reward_training import RewardConfig
-    from talkalike.models.adapters import AdapterSettings
-
     fields |= {"loop": FeedbackSettings(**fields["loop"]), "adapter": AdapterSettings(**fields["adapter"])}
     return RewardConfig(**fields)
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
+from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, new_run, result_of, resumed
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
@@ -16,12 +20,8 @@ from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.alignment.rl_recipe import RLConfig, RLEvent, RLFinished
-    from talkalike.workspace.run_folder import RunFolder
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.workspace.run_folder import RunFolder, only_training
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
 _LINE_EVERY = 30.0  # seconds between two lines
@@ -64,7 +64,7 @@ def align_rl(  # signature: typer
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move a double towards a reward, by its own replies. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    """Practise replies that a reward likes (RLOO, GRPO, PPO). Ctrl-C saves and stops; --resume goes on from there."""
     began = time.monotonic()
     opened = open_workspace(workspace)
     if resume:
@@ -74,8 +74,6 @@ def align_rl(  # signature: typer
             raise UserError(
                 "There is no reward.", hint="Name one: --reward sentiment, or a model made by `talkalike align reward`."
             )
-        from talkalike.alignment.rl_recipe import RLConfig
-        from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 
         update = PolicyUpdate(
             learning_rate=lr or _RATES[method],
@@ -109,9 +107,7 @@ def align_rl(  # signature: typer
 def _run(
     opened: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
 ) -> RLFinished:
-    from talkalike.alignment.rewards import open_reward
-    from talkalike.alignment.rl_recipe import RLFinished, RLSources, align
-    from talkalike.workspace.run_folder import only_training
+    from talkalike.alignment.rl_recipe import RLSources, align  # torch: the help does not wait for it
 
     catalog = opened.catalog()
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
@@ -136,9 +132,6 @@ def _run(
 
 def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
     """Runs through the events, tells of them on stderr now and then, and returns the last."""
-    from talkalike.alignment.rl_recipe import RLStarted
-    from talkalike.alignment.rl_report import RLStep
-
     last: RLEvent | None = None
     since = _LINE_EVERY
     for last in events:
@@ -159,10 +152,6 @@ def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
 
 
 def _rebuilt(fields: dict[str, Any]) -> RLConfig:
-    from talkalike.alignment.rl_recipe import RLConfig
-    from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
-    from talkalike.models.adapters import AdapterSettings
-
     settings = dict(fields["settings"])
     settings |= {"shaping": RewardShaping(**settings["shaping"]), "update": PolicyUpdate(**settings["update"])}
     fields |= {role: AdapterSettings(**fields[role]) for role in ("policy", "critic")}

@@ -7,19 +7,22 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackStep
+from talkalike.alignment.judged import KINDS, Judgements, read_judgements
 from talkalike.cli.output import counted, number, percent, say
 from talkalike.cli.secrets import database_url
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.alignment.judged import Judgements
-    from talkalike.workspace.run_folder import RunFolder
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.store.judging import exchange
+from talkalike.store.store import open_store
+from talkalike.workspace.cards import check_name
+from talkalike.workspace.run_folder import RunFolder, only_training
 
 RoleMethod = Literal["lora", "last-n", "full"]
 Judges = Literal["human", "ai", "all"]
@@ -56,8 +59,6 @@ def learned(
     `begin` gets the judgements and what asks whether to stop; `told` says of the first event how much there is to learn
     from, and nothing ("") of the others.
     """
-    from talkalike.workspace.run_folder import only_training
-
     judgements = open_judgements(opened, asked.run, source=asked.source, judges=asked.judges, resume=asked.resume)
     last: Event | None = None
     with only_training(opened.runs), polite_interrupt() as should_stop:
@@ -71,15 +72,9 @@ def learned(
 
 def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool) -> Judgements:
     """The judgements of a file, or of this workspace as they are now; a copy lies in the run's folder."""
-    from talkalike.alignment.judged import KINDS, read_judgements
-
     kept = run.path / FILE
     if source is None and not (resume and kept.is_file()):
-        from talkalike.store.store import open_store
-
         with open_store(database_url(opened)) as store:
-            from talkalike.store.judging import exchange
-
             run.path.mkdir(parents=True, exist_ok=True)
             with kept.open("w", encoding="utf-8", newline="") as stream:
                 done = store.call(exchange.export_jsonl, stream)
@@ -108,9 +103,6 @@ def _forget(run: RunFolder) -> None:
 
 def watched(events: Iterable[Event], run: RunFolder, *, quiet: bool) -> Iterable[Event]:
     """The events, told on stderr; a run that ends in an error is marked as failed."""
-    from talkalike.alignment.feedback_loop import FeedbackStep
-    from talkalike.alignment.feedback_recipe import FeedbackEvaluated
-
     try:
         for event in events:
             yield event
@@ -139,8 +131,6 @@ def told_start(left_out: dict[str, int], remarks: Iterable[str]) -> None:
 
 def new_run(opened: Workspace, name: str, run_id: str | None) -> RunFolder:
     """A folder for a run that begins now: `run_id` where a job has made it already."""
-    from talkalike.workspace.run_folder import RunFolder
-
     started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     return RunFolder(opened.runs / (run_id or f"{name}-{started}"))
 
@@ -149,8 +139,6 @@ def resumed(
     opened: Workspace, kind: str, name: str | None, rebuilt: Callable[[dict[str, Any]], Config]
 ) -> tuple[Config, RunFolder]:
     """The newest run of this kind (and model) that can be resumed, with its settings; UserError if there is none."""
-    from talkalike.workspace.run_folder import RunFolder
-
     runs = sorted(opened.runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for run in (RunFolder(file.parent) for file in runs):
         about = run.description()
@@ -167,8 +155,6 @@ def resumed(
 
 def chosen_names(opened: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
     """Which double is meant, and a free name for what is made from it. UserError: there is none, or it is taken."""
-    from talkalike.workspace.cards import check_name
-
     catalog = opened.catalog()
     source = catalog.card(model) if model is not None else catalog.newest_double()
     if source is None:
@@ -184,8 +170,6 @@ def chosen_names(opened: Workspace, model: str | None, name: str | None, *, endi
 
 def means_of(opened: Workspace, method: str, *roles: str) -> dict[str, Any]:
     """What every configuration takes from the settings: the same adapter for each role, and where it is computed."""
-    from talkalike.models.adapters import AdapterSettings
-
     train, model = opened.settings.train, opened.settings.model
     adapter = AdapterSettings(method=method, rank=train.rank, last_layers=train.last_layers)
     return {**dict.fromkeys(roles, adapter), "dtype": model.dtype, "device": model.device}

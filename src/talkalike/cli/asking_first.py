@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
+from talkalike.alignment.values import Sample
 from talkalike.cli.output import progress
 from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.alignment.values import Sample
-    from talkalike.store.judging.judgement_values import JudgedReply
-    from talkalike.store.store import Store
+from talkalike.examples.render import Turn
+from talkalike.store.judging.judgement_values import JudgedReply
+from talkalike.store.store import Store
 
 MOST = 500  # pairs looked at, those at the head of the queue; a model of 135M reads some three of them a second
 _AT_ONCE = 16
@@ -33,6 +31,7 @@ def sort_waiting(
 
     Raises UserError for a reward model with one member.
     """
+    # torch and Django: the help does not wait for them
     from talkalike.alignment.reward_model import RewardModel
     from talkalike.store.judging import pairs
 
@@ -55,9 +54,6 @@ def sort_waiting(
 
 def sample_of(reply: JudgedReply) -> Sample:
     """The reply as a reward model reads it, which puts it into its own tokens."""
-    from talkalike.alignment.values import Sample
-    from talkalike.examples.render import Turn
-
     return Sample(
         prompt_ids=(),
         reply_ids=(),

@@ -19,7 +19,8 @@ from rich.text import Text
 from talkalike.chat import pipeline as replies
 from talkalike.chat.conversation import Conversation
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting_screen import Lines, MessageWriter, harmless, name_style, seen_table
+from talkalike.cli.chatting_screen import Lines, MessageWriter, name_style, seen_table
+from talkalike.cli.output import harmless
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError, UserError
 

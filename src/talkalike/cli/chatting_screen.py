@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from talkalike.chat.context import Placed, Seen
+from talkalike.cli.output import harmless
 from talkalike.examples.reactions import readable
 
 NAME_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -24,14 +25,6 @@ INDENT = 2
 # A word, a run of blanks, a line break, or one character of a script that breaks lines anywhere.
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef"
 _TOKENS = re.compile(rf"\n|[^\S\n]+|[{_WIDE}]|[^\s{_WIDE}]+")
-# What a model writes must not steer the terminal: control characters are shown as their pictures.
-_CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
-_CONTROLS |= dict.fromkeys((*range(128, 160), *range(0xD800, 0xE000)), 0xFFFD)
-
-
-def harmless(text: str) -> str:
-    """The text with control characters and half surrogates made visible."""
-    return text.translate(_CONTROLS)
 
 
 def name_style(name: str) -> str:

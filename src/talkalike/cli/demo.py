@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from talkalike.chats.importing import import_paths
+from talkalike.cli.init import make_workspace
 from talkalike.cli.output import FICTIONAL, console, duration, number, shown, table
+from talkalike.cli.pairing import make_pairs
+from talkalike.cli.people import count_people
+from talkalike.cli.preparing import make_examples
+from talkalike.cli.scoring import score
+from talkalike.cli.serving_faces import Faces, serve_faces, site_settings
+from talkalike.cli.talking import load_engine, sampling_of
+from talkalike.cli.training import train
+from talkalike.cli.web_serving import site_store
+from talkalike.cli.workspace import FICTIONAL_FILE, Workspace, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console
-
-    from talkalike.cli.workspace import Workspace
-    from talkalike.evaluation.generate import Generated
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.examples.heldout import Reply
-    from talkalike.workspace.cards import Card
+from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.reactions import readable
+from talkalike.workspace.cards import Card
 
 _SPEAKER = "Juno Marwick"
 PAIRS = 20  # to judge on the website
@@ -40,10 +48,7 @@ def demo(
         bool, typer.Option("--chat/--no-chat", help="Open the website at the end (where this is a terminal).")
     ] = True,
 ) -> None:
-    """Try everything on bundled, invented chats: import, train for a few minutes, compare, score, talk."""
-    from talkalike.cli.init import make_workspace
-    from talkalike.cli.workspace import FICTIONAL_FILE, open_workspace
-
+    """Try everything on bundled, invented chats. Import, train for a few minutes, compare, score, talk."""
     screen = console()
     make_workspace(directory)
     (directory / FICTIONAL_FILE).write_text(f"{FICTIONAL}\n", encoding="utf-8")
@@ -60,10 +65,6 @@ def demo(
 
 def _website(opened: Workspace, card: Card) -> None:
     """Pairs to judge, and the website with a link that needs no account."""
-    from talkalike.cli.pairing import make_pairs
-    from talkalike.cli.serving_faces import Faces, serve_faces, site_settings
-    from talkalike.cli.web_serving import site_store
-
     with site_store(opened, site_settings(opened)) as store:
         base = opened.catalog().card(card.base)
         asyncio.run(make_pairs(opened, store, (card, base), moments=PAIRS))
@@ -83,10 +84,6 @@ def sample_folders() -> list[Path]:
 
 
 def _examples(opened: Workspace, screen: Console) -> ExampleSet:
-    from talkalike.chats.importing import import_paths
-    from talkalike.cli.people import count_people
-    from talkalike.cli.preparing import make_examples
-
     _step(screen, 1, "Import: two exports of the same friends, merged")
     archive = opened.archive()
     import_paths(sample_folders(), archive=archive)
@@ -104,8 +101,6 @@ def _examples(opened: Workspace, screen: Console) -> ExampleSet:
 
 
 def _double(opened: Workspace, examples: ExampleSet, screen: Console, minutes: float) -> Card:
-    from talkalike.cli.training import train
-
     _step(screen, 3, f"Train: about {duration(60 * minutes)} on this machine (Ctrl-C stops and keeps what was learned)")
     train(examples=examples.manifest.name, minutes=minutes, workspace=opened.root)
     card = opened.catalog().newest_double()
@@ -115,9 +110,7 @@ def _double(opened: Workspace, examples: ExampleSet, screen: Console, minutes: f
 
 
 def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
-    from talkalike.evaluation.likeness import choose
-    from talkalike.examples.heldout import load_replies
-    from talkalike.examples.reactions import readable
+    from talkalike.evaluation.likeness import choose  # torch: the help does not wait for it
 
     def line(messages: Iterable[str]) -> str:
         return " | ".join(map(readable, messages))
@@ -137,11 +130,6 @@ def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, scree
 
 
 async def _answers(opened: Workspace, card: Card, moments: list[Reply]) -> list[Generated]:
-    import dataclasses
-
-    from talkalike.cli.talking import load_engine, sampling_of
-    from talkalike.evaluation.generate import GenerationSettings, generate_replies
-
     engine = load_engine(opened, card)
     sampling = dataclasses.replace(sampling_of(opened), seed=0, max_tokens=60)
     try:
@@ -151,8 +139,6 @@ async def _answers(opened: Workspace, card: Card, moments: list[Reply]) -> list[
 
 
 def _score(opened: Workspace, card: Card, screen: Console, replies: int) -> None:
-    from talkalike.cli.scoring import score
-
     _step(screen, 5, "Score: how much does it write like her?")
     score(model=card.name, against="base", speaker=None, replies=replies, workspace=opened.root)
 

@@ -8,15 +8,15 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from talkalike.cli.output import JsonOption, emit, say, shown
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token, keep_token
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.workspace.files import write_atomically
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from talkalike.discord_bot.application import Application
 
 app = typer.Typer(help="Set up the double on Discord.", rich_markup_mode=None, no_args_is_help=True)
@@ -41,7 +41,7 @@ def setup(
     api: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Create the application step by step, check token and intents, get the invite link."""
-    from talkalike.discord_bot.application import API, PORTAL, check
+    from talkalike.discord_bot.application import API, PORTAL, check  # discord.py: the help does not wait for it
 
     opened = open_workspace(workspace)
     token = discord_token(opened)
@@ -95,8 +95,6 @@ def _ask(portal: str) -> str:
 
 def _write_owner(opened: Workspace, application: Application) -> bool:
     """Puts the application's owner into the settings where that line is still as `init` wrote it."""
-    from talkalike.workspace.files import write_atomically
-
     if application.owner_id is None or opened.settings.discord.owner_id is not None:
         return False
     text = opened.settings_file.read_text(encoding="utf-8")

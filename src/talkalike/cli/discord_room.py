@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
+from local_discord.world import World
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.store import rules
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local_discord.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
+from local_discord.server import LocalDiscord
+from local_discord.world import World
+from talkalike.chat.engines import Engines
 from talkalike.cli.discord_room import furnish
 from talkalike.cli.output import say
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token
 from talkalike.cli.talking import reply_options
+from talkalike.cli.workspace import Workspace
 from talkalike.discord_bot.running import run
 from talkalike.discord_bot.services import BotSettings, Services
+from talkalike.discord_bot.wire import point_at
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.chat.engines import Engines
-    from talkalike.cli.workspace import Workspace
-    from talkalike.store.store import Store
+from talkalike.store.store import Store
 
 
 async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
@@ -39,10 +39,6 @@ async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: 
 
 async def serve_offline(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int) -> None:
     """The bot at a Discord of our own, with a page to talk in."""
-    from local_discord.server import LocalDiscord
-    from local_discord.world import World
-    from talkalike.discord_bot.wire import point_at
-
     _quiet()
     world = World()
     room = furnish(world)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
+from talkalike.cli import doctor_checks, doctor_workspace
+from talkalike.cli.doctor_checks import Check
 from talkalike.cli.output import JsonOption, emit, shown, table
 from talkalike.cli.workspace import WorkspaceOption
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.cli.doctor_checks import Check
 
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -27,8 +24,6 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 def examine(workspace: Path | None) -> list[Check]:
     """Every check, in the order of a person's interest."""
-    from talkalike.cli import doctor_checks, doctor_workspace
-
     return [*doctor_checks.installation(), *doctor_checks.machine(), *doctor_workspace.workspace(workspace)]
 
 

@@ -110,6 +110,7 @@ def machine() -> Iterator[Check]:
 
 def _device() -> Iterator[Check]:
     try:
+        # torch: whether it can be loaded is what is asked here
         from talkalike.models.precision import bfloat16_gain, choose_device
     except ImportError as error:
         todo = "Install it again: pip install --force-reinstall torch"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from talkalike.cli.doctor_checks import Check
 from talkalike.cli.output import counted
 from talkalike.cli.secrets import DATABASE_VARIABLE, database_url, discord_token
+from talkalike.cli.workspace import Workspace
 from talkalike.errors import TalkalikeError, UserError
-
-if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
+from talkalike.store.store import open_store
 
 
 def faces(opened: Workspace) -> Iterator[Check]:
@@ -39,8 +37,7 @@ def _discord(opened: Workspace) -> Check:
 def _database(opened: Workspace) -> Check:
     if not os.environ.get(DATABASE_VARIABLE) and not (opened.root / "talkalike.db").exists():
         return Check(name="database", state="ok", found="none yet; `talkalike serve` makes it")
-    from talkalike.store.servers import all_servers
-    from talkalike.store.store import open_store
+    from talkalike.store.servers import all_servers  # Django: only where there is a database
 
     try:
         with open_store(database_url(opened)) as store:

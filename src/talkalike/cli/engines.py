@@ -6,22 +6,18 @@ import asyncio
 import math
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from talkalike.chat.engines import Health, Voice
 from talkalike.cli.talking import chosen_model
+from talkalike.cli.workspace import Workspace
 from talkalike.engine.process import ProcessEngine
+from talkalike.engine.protocol import Engine
 from talkalike.errors import UserError
+from talkalike.workspace.cards import Card
 from talkalike.workspace.serving import serving_model
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from talkalike.cli.workspace import Workspace
-    from talkalike.engine.protocol import Engine
-    from talkalike.workspace.cards import Card
 
 VOICES_SECONDS = 5.0  # how long a list of models read from the disk is believed
 MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first

@@ -5,20 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.text import Text
+from tokenizers import Tokenizer
 
 from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, number, shown, table
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, harmless, number, shown, table
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from tokenizers import Tokenizer
-
-    from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.prepare import tokenizer_hash
+from talkalike.examples.reactions import SIGN
+from talkalike.examples.render import Renderer
+from talkalike.models.tokenizer import load_tokenizer
 
 app = typer.Typer(help="List the example sets, show examples.", rich_markup_mode=None, invoke_without_command=True)
 
@@ -104,10 +106,6 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], mask: Sequence[bool]) -> lis
 
 
 def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
-    from talkalike.examples.prepare import tokenizer_hash
-    from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import load_tokenizer
-
     manifest, catalog = found.manifest, opened.catalog()
     if not catalog.exists(manifest.base):
         raise UserError(
@@ -125,11 +123,6 @@ def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
 
 def show_examples(screen: Console, found: ExampleSet, drawn: Sequence[dict[str, Any]], split: str) -> None:
     """Examples as text on `screen`; what is learned in colour, or between marks where there are no colours."""
-    from rich.text import Text
-
-    from talkalike.cli.chatting_screen import harmless
-    from talkalike.examples.reactions import SIGN
-
     coloured = screen.is_terminal and not screen.no_color
     manifest = found.manifest
     how = "coloured" if coloured else f"between {OPEN} and {CLOSE}"

@@ -11,9 +11,10 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
 from talkalike.cli.numbers import LARGEST_SEED
@@ -22,15 +23,14 @@ from talkalike.cli.secrets import database_url
 from talkalike.cli.talking import chosen_model
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.examples.heldout import Reply
-    from talkalike.examples.render import Turn
-    from talkalike.store.store import Store
-    from talkalike.workspace.cards import Card
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.reactions import readable
+from talkalike.examples.render import Turn
+from talkalike.store.judging import guesses
+from talkalike.store.judging.guesses import Writing
+from talkalike.store.store import Store, open_store
+from talkalike.workspace.cards import Card
 
 SAMPLES = 12  # of the person's messages that the prompted base is shown
 
@@ -74,8 +74,6 @@ def make(
     as_json: JsonOption = False,
 ) -> None:
     """Make a blind test from moments that were kept back from training."""
-    from talkalike.store.store import open_store
-
     opened = open_workspace(workspace)
     card = chosen_model(opened, model)
     if card.kind == "base":
@@ -97,12 +95,8 @@ def make(
 @app.command("results")
 def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show how often each model was taken for the real person."""
-    from talkalike.store.store import open_store
-
     opened = open_workspace(workspace)
     with open_store(database_url(opened)) as store:
-        from talkalike.store.judging import guesses
-
         found = store.call(guesses.results)
     rows = [
         {
@@ -136,8 +130,6 @@ async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted:
 
     Raises UserError where the examples changed since the double was trained, or hold no moment that can be asked about.
     """
-    from talkalike.examples.heldout import load_replies
-
     speaker, examples = card.speakers[0], examples_of(opened, card)
     chosen = choose_moments(load_replies(examples, "heldout"), speaker, wanted.moments, seed=wanted.seed)
     base = opened.catalog().card(card.base)
@@ -156,10 +148,6 @@ def store_round(
     people: Sequence[str],
 ) -> MadeRound:
     """Stores a blind test: a question for each moment and arm. Names of `people` are replaced wherever they stand."""
-    from talkalike.examples.reactions import readable
-    from talkalike.store.judging import guesses
-    from talkalike.store.judging.guesses import Writing
-
     round_id = guesses.make_round(name)
     left_out: Counter[str] = Counter()
     questions: set[int] = set()
@@ -184,8 +172,6 @@ def store_round(
 
 def _persona(training: Sequence[Reply], speaker: str, seed: int) -> tuple[Turn, ...]:
     """The prompted base's instructions: whom to be, and messages they wrote."""
-    from talkalike.examples.render import Turn
-
     written = [text for reply in training if reply.speaker == speaker for text in reply.words if text.strip()]
     samples = random.Random(seed).sample(written, min(SAMPLES, len(written)))
     lines = "\n".join(f"- {text}" for text in samples)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from talkalike.chats.importing import ImportReport, import_paths
 from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
 from talkalike.cli.platform_report import show_platform_lines
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.chats.importing import ImportReport
 
 _ROWS = 40  # conversations shown; an export can have thousands
 _FILES = 3  # named for each reason
@@ -45,7 +42,6 @@ def import_chats(
 ) -> None:
     """Import chat exports. Several parts of one export go together; doing it again adds nothing twice."""
     opened = open_workspace(workspace)
-    from talkalike.chats.importing import import_paths
 
     named = [path.expanduser() for path in paths]
     with progress("Importing", quiet=as_json, unit="bytes") as advance:

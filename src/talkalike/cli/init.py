@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from talkalike.cli.output import JsonOption, emit
 from talkalike.cli.privacy import close_folder
 from talkalike.cli.workspace import SETTINGS_FILE, WorkspaceOption, find_root
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from talkalike.settings import default_toml
+from talkalike.workspace.files import write_atomically
 
 
 def init(
@@ -42,9 +42,6 @@ def init(
 
 def make_workspace(root: Path) -> bool:
     """Makes `root` a workspace with the default settings; false if it is one. UserError where that cannot be."""
-    from talkalike.settings import default_toml
-    from talkalike.workspace.files import write_atomically
-
     if (root / SETTINGS_FILE).exists():
         return False
     try:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from talkalike.cli.asking_first import MOST, newest_ensemble, sort_waiting
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
+from talkalike.cli.pairing import make_pairs
 from talkalike.cli.secrets import database_url
+from talkalike.cli.talking import chosen_model
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.store.judging.statistics import Alpha, Share
+from talkalike.store.store import open_store
 from talkalike.workspace.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console
-
     from talkalike.store.judging.exchange import Exported, Imported
     from talkalike.store.judging.standings import Standing
-    from talkalike.store.judging.statistics import Alpha, Share
     from talkalike.store.judging.summaries import RatingSummary, Summary
 
 app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
@@ -32,12 +35,10 @@ NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the we
 @app.command("stats")
 def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show how models stand against each other, their ratings, and how far people agree."""
+    from talkalike.store.judging import summaries  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
-    from talkalike.store.store import open_store
-
     with open_store(database_url(opened)) as store:
-        from talkalike.store.judging import summaries
-
         summary = store.call(summaries.summary)
     emit(as_json, summary, lambda screen: _show(summary, screen))
 
@@ -50,20 +51,19 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the judgements of those who agreed to it, for training or another workspace."""
+    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     if file.exists() and not force:
         raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
-    from talkalike.store.store import open_store
 
-    with open_store(database_url(opened)) as store:
-        from talkalike.store.judging import exchange
-
-        with (
-            replacing(file) as beside,
-            beside.open("w", encoding="utf-8", newline="\n") as stream,
-            progress("Exporting", quiet=as_json, unit="judgements") as advance,
-        ):
-            done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
+    with (
+        open_store(database_url(opened)) as store,
+        replacing(file) as beside,
+        beside.open("w", encoding="utf-8", newline="\n") as stream,
+        progress("Exporting", quiet=as_json, unit="judgements") as advance,
+    ):
+        done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
 
     emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
 
@@ -75,19 +75,17 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take judgements from a file. Those that are here already are not taken twice."""
+    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     if not file.is_file():
         raise UserError(f"There is no file {file}.", hint="Name a file that 'talkalike judgements export' wrote.")
-    from talkalike.store.store import open_store
-
-    with open_store(database_url(opened)) as store:
-        from talkalike.store.judging import exchange
-
-        with (
-            file.open("rb") as stream,
-            progress("Importing", quiet=as_json, unit="lines") as advance,
-        ):
-            done = store.call(exchange.import_jsonl, stream, told=lambda read: advance(read, 0))
+    with (
+        open_store(database_url(opened)) as store,
+        file.open("rb") as stream,
+        progress("Importing", quiet=as_json, unit="lines") as advance,
+    ):
+        done = store.call(exchange.import_jsonl, stream, told=lambda read: advance(read, 0))
     emit(as_json, done, lambda _: _imported(done))
 
 
@@ -101,13 +99,6 @@ def pairs(
     as_json: JsonOption = False,
 ) -> None:
     """Make pairs to be judged on the website: two models in moments that nobody trained on."""
-    import asyncio
-    import dataclasses
-
-    from talkalike.cli.pairing import make_pairs
-    from talkalike.cli.talking import chosen_model
-    from talkalike.store.store import open_store
-
     opened = open_workspace(workspace)
     card = chosen_model(opened, model)
     if not card.speakers:
@@ -138,8 +129,6 @@ def sort(
     as_json: JsonOption = False,
 ) -> None:
     """Ask people first about the waiting pairs that a reward model's members disagree on."""
-    from talkalike.store.store import open_store
-
     opened = open_workspace(workspace)
     taste = reward or newest_ensemble(opened)
     if taste is None:

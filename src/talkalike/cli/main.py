@@ -1,6 +1,6 @@
 """The program `talkalike`: its commands, and the one place where an error becomes a sentence and an exit code.
 
-Nothing heavy is imported here: `--help` has to be quick. Every command imports what it needs when it runs.
+Nothing heavy is imported here: `--help` has to be quick. A command's module is imported when the command is wanted.
 """
 
 from __future__ import annotations
@@ -11,32 +11,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
 from talkalike import __version__
-from talkalike.cli import (
-    aligning,
-    demo,
-    discord,
-    doctor,
-    examples,
-    guessing,
-    importing,
-    init,
-    judgements,
-    models,
-    people,
-    preparing,
-    scoring,
-    serving,
-    talking,
-    training,
-    web_serving,
-)
-from talkalike.cli.numbers import finite_only
+from talkalike.cli.lazy import Entry, LazyGroup
 from talkalike.cli.privacy import owner_only
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
@@ -44,42 +24,40 @@ from talkalike.errors import TalkalikeError
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 INTERRUPTED = 130
 
-# As a person needs them; on its own, typer puts groups of commands last.
-ORDER = (
-    "init",
-    "import",
-    "people",
-    "prepare",
-    "examples",
-    "train",
-    "score",
-    "chat",
-    "judgements",
-    "guess",
-    "align",
-    "models",
-    "serve",
-    "discord",
-    "web",
-    "doctor",
-    "demo",
-)
 
+class Commands(LazyGroup):
+    """All of the program, in the order that a person needs it."""
 
-class _Commands(TyperGroup):
-    """All of the program: in the order that a person needs them, and taking no number that is none."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        finite_only(self)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+    table: ClassVar = {
+        "init": Entry("talkalike.cli.init", "init", "Make a workspace: a folder with a commented talkalike.toml."),
+        "import": Entry("talkalike.cli.importing", "import_chats", "Import chat exports."),
+        "people": Entry(
+            "talkalike.cli.people", "people", "List who speaks and how much, and guess whose export it is."
+        ),
+        "prepare": Entry(
+            "talkalike.cli.preparing", "prepare", "Turn the chats into training examples of one or more speakers."
+        ),
+        "examples": Entry("talkalike.cli.examples", "app", "List the example sets, show examples."),
+        "train": Entry("talkalike.cli.training", "train", "Train a model on the prepared examples."),
+        "score": Entry("talkalike.cli.scoring", "score", "Score a model's likeness on held-out sessions."),
+        "chat": Entry("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
+        "judgements": Entry(
+            "talkalike.cli.judgements", "app", "What people think of replies: numbers, export, import."
+        ),
+        "guess": Entry("talkalike.cli.guessing", "app", "The friends' blind test."),
+        "align": Entry("talkalike.cli.aligning", "app", "Make a double better by what people think of it."),
+        "models": Entry("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
+        "serve": Entry("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
+        "discord": Entry("talkalike.cli.discord", "app", "Set up the double on Discord."),
+        "web": Entry("talkalike.cli.web_serving", "app", "The website's owner."),
+        "doctor": Entry("talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."),
+        "demo": Entry("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
+    }
 
 
 app = typer.Typer(
     name="talkalike",
-    cls=_Commands,
+    cls=Commands,
     help="Train an AI that talks like you from your own chat exports, and talk to it.",
     epilog="Start with: talkalike init DIR, then import, people, prepare, train and chat inside it.",
     no_args_is_help=True,
@@ -87,23 +65,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # the plain help is read as well as the coloured one, at half the time
     pretty_exceptions_enable=False,
 )
-app.command("init")(init.init)
-app.command("import")(importing.import_chats)
-app.command("people")(people.people)
-app.command("prepare")(preparing.prepare)
-app.add_typer(examples.app, name="examples")
-app.command("train")(training.train)
-app.command("score", short_help="Score a model's likeness on held-out sessions.")(scoring.score)
-app.command("chat")(talking.chat)
-app.add_typer(judgements.app, name="judgements")
-app.add_typer(guessing.app, name="guess")
-app.add_typer(aligning.app, name="align")
-app.add_typer(models.app, name="models")
-app.command("serve", short_help="Serve models: API, Discord, website.")(serving.serve)
-app.add_typer(discord.app, name="discord")
-app.add_typer(web_serving.app, name="web")
-app.command("demo", short_help="Try everything on bundled, invented chats.")(demo.demo)
-app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
 
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
+from talkalike.cli.promoting import promoted
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.tree import Tree
-
-    from talkalike.workspace.cards import Card, Catalog
+from talkalike.examples.render import Renderer
+from talkalike.models.fetch import fetch_base, fresh_palm
+from talkalike.models.tokenizer import load_tokenizer
+from talkalike.workspace.cards import Card, Catalog
 
 app = typer.Typer(
     help="List, show, fetch, make and promote models.",
@@ -122,9 +124,6 @@ def new_palm(  # signature: typer
     opened = open_workspace(workspace)
     catalog = opened.catalog()
     like = ensure_base(opened, base or opened.settings.model.base)
-    from talkalike.examples.render import Renderer
-    from talkalike.models.fetch import fresh_palm
-    from talkalike.models.tokenizer import load_tokenizer
 
     renderer = Renderer(load_tokenizer(catalog.path(like.base if like.kind == "adapter" else like.name)))
     sizes = {"hidden_size": dim, "num_hidden_layers": depth, "num_attention_heads": heads, "head_dim": dim_head}
@@ -150,7 +149,6 @@ def promote(
 ) -> None:
     """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
     opened = open_workspace(workspace)
-    from talkalike.cli.promoting import promoted
 
     done = promoted(opened, name, anyway=anyway)
 
@@ -163,8 +161,6 @@ def promote(
 
 def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
     """The base in the workspace, fetched first where it is missing, which is said on stderr."""
-    from talkalike.models.fetch import fetch_base
-
     return fetch_base(wanted, opened.catalog(), say=say, source=source)
 
 
@@ -214,8 +210,6 @@ def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
 
 def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
     """From the base down to the model, the examples it was made of, and what was made from it."""
-    from rich.text import Text
-    from rich.tree import Tree
 
     def node(name: str) -> Text:
         return shown(name if catalog.exists(name) else f"{name} (gone)")

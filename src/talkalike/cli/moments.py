@@ -6,20 +6,18 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from talkalike.cli.output import progress
 from talkalike.cli.talking import load_engine, sampling_of
 from talkalike.cli.workspace import Workspace
+from talkalike.engine.protocol import Engine
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.engine.protocol import Engine
-    from talkalike.evaluation.generate import GenerationSettings
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.examples.heldout import Reply
-    from talkalike.examples.render import Turn
-    from talkalike.workspace.cards import Card
+from talkalike.evaluation.generate import GenerationSettings, generate_replies
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import Reply
+from talkalike.examples.reactions import words_of
+from talkalike.examples.render import Turn
+from talkalike.workspace.cards import Card
 
 TURNS = 12  # of each moment, for the models and for friends alike
 SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another
@@ -52,8 +50,6 @@ async def answers(
     opened: Workspace, arms: Sequence[ModelArm], moments: Sequence[Reply], *, seed: int, quiet: bool
 ) -> list[tuple[GuessArm, list[tuple[str, ...]]]]:
     """What each arm says in each moment. One model is in memory at a time; what was said before is not said again."""
-    from talkalike.evaluation.generate import GenerationSettings
-
     sampling = sampling_of(opened)
     found: list[tuple[GuessArm, list[tuple[str, ...]]]] = []
     for wanted in arms:
@@ -83,9 +79,6 @@ async def answer(
     arm: GuessArm, moments: Sequence[Reply], settings: GenerationSettings, *, told: Callable[[int, int], object]
 ) -> list[tuple[str, ...]]:
     """What the arm says in each moment: words only, without empty messages; () where it says nothing."""
-    from talkalike.evaluation.generate import generate_replies
-    from talkalike.examples.reactions import words_of
-
     asked = [replace(moment, context=(*arm.lead, *moment.context)) for moment in moments]
     written = await generate_replies(
         arm.engine,

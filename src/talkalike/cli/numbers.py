@@ -22,8 +22,9 @@ def finite_only(command: Any) -> None:
     """Lets no option of the command, or of any below it, take what Python reads as a number but is none: nan, inf."""
     for param in command.params:
         param.callback = _finite_before(param.callback)
-    for below in getattr(command, "commands", {}).values():
-        finite_only(below)
+    below = getattr(command, "commands", {})
+    for each in below.values() if isinstance(below, dict) else ():  # a lazy group's are seen to as they are loaded
+        finite_only(each)
 
 
 def _finite_before(callback: Any) -> Any:

@@ -1,7 +1,4 @@
-"""What commands print: one JSON document or tables for people on stdout; progress and remarks on stderr.
-
-Importing this is free; rich is loaded where something is shown.
-"""
+"""What commands print: one JSON document or tables for people on stdout; progress and remarks on stderr."""
 
 from __future__ import annotations
 
@@ -14,21 +11,24 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Advance = Callable[[int, int], None]
 """Told how much is done, and how much there is."""
 
 FICTIONAL = "fictional: people and words are invented for the bundled sample"
+# What a model writes must not steer the terminal: control characters are shown as their pictures.
+_CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
+_CONTROLS |= dict.fromkeys((*range(128, 160), *range(0xD800, 0xE000)), 0xFFFD)
 _PIPE_COLUMNS = 160  # where no terminal says how wide it is; narrower would break cells for nobody's benefit
 
 
@@ -49,17 +49,12 @@ def say(text: str) -> None:
 
 def console() -> Console:
     """Standard output: as wide as the terminal, or wide where there is none."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_COLUMNS
     return Console(highlight=False, width=width)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
     """A table; a column whose name starts with `>` is aligned right."""
-    from rich import box
-    from rich.table import Table
-
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", title_style="bold")
     for column in columns:
         name = column.removeprefix(">")
@@ -72,8 +67,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title
 
 def facts(rows: Iterable[Sequence[str]]) -> Table:
     """Names and values side by side."""
-    from rich.table import Table
-
     made = Table.grid(padding=(0, 3))
     for name, value in rows:
         made.add_row(shown(name, "dim"), shown(value))
@@ -82,11 +75,12 @@ def facts(rows: Iterable[Sequence[str]]) -> Table:
 
 def shown(text: str, style: str = "") -> Text:
     """Somebody's words on one line, with nothing in them that could steer the terminal."""
-    from rich.text import Text
-
-    from talkalike.cli.chatting_screen import harmless
-
     return Text(harmless(" ".join(text.split())), style=style)
+
+
+def harmless(text: str) -> str:
+    """The text with control characters and half surrogates made visible."""
+    return text.translate(_CONTROLS)
 
 
 # ------------------------------------------------------------------------------------------------------------ progress
@@ -99,9 +93,6 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
-
-if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
-    from talkalike.examples.heldout import Reply
-    from talkalike.store.store import Store
-    from talkalike.workspace.cards import Card
+from talkalike.cli.workspace import Workspace
+from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.reactions import readable
+from talkalike.store.judging.judgement_values import JudgedReply
+from talkalike.store.store import Store
+from talkalike.workspace.cards import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +30,6 @@ async def make_pairs(
 
     Raises UserError where the examples changed since the first was trained, or hold no fitting moment.
     """
-    from talkalike.examples.heldout import load_replies
-
     first, second = cards
     chosen = choose_moments(load_replies(examples_of(opened, first), "heldout"), first.speakers[0], moments, seed=seed)
     arms = [ModelArm(name="a", card=first), ModelArm(name="b", card=second)]
@@ -43,9 +40,7 @@ async def make_pairs(
 def _store(
     moments: Sequence[Reply], said: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]], seed: int
 ) -> MadeBatch:
-    from talkalike.examples.reactions import readable
-    from talkalike.store.judging import items, pairs
-    from talkalike.store.judging.judgement_values import JudgedReply
+    from talkalike.store.judging import items, pairs  # Django: the help does not wait for it
 
     # Judges read the name: it says what is compared, and not whom. The models are part of each pair's key.
     batch = pairs.make_batch(f"{len(moments)} held-out prompts", seed=seed)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from talkalike.chats.archive import Archive
+from talkalike.chats.bridges import Bridge, BridgeWatch
+from talkalike.chats.people import OwnerGuess, PersonRow, suggest_owner
+from talkalike.chats.people import people as everybody
+from talkalike.chats.values import Message
 from talkalike.cli.output import (
     FICTIONAL,
     Advance,
@@ -20,16 +27,6 @@ from talkalike.cli.output import (
     table,
 )
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from rich.console import Console
-
-    from talkalike.chats.archive import Archive
-    from talkalike.chats.bridges import Bridge, BridgeWatch
-    from talkalike.chats.people import OwnerGuess, PersonRow
-    from talkalike.chats.values import Message
 
 _ROWS = 20
 _BRIDGED = 5  # people named of those a bot speaks for
@@ -46,8 +43,6 @@ def people(
     """List who speaks and how much, and guess whose export it is."""
     opened = open_workspace(workspace)
     archive = opened.filled_archive()
-    from talkalike.chats.bridges import BridgeWatch
-    from talkalike.chats.people import suggest_owner
 
     watch = BridgeWatch()
     rows = count_people(archive, quiet=as_json, watch=watch)
@@ -83,8 +78,6 @@ def count_people(archive: Archive, *, quiet: bool, watch: BridgeWatch | None = N
 
     `watch` is shown each message as it passes.
     """
-    from talkalike.chats.people import people as everybody
-
     total = sum(summary.messages for summary in archive.summaries().values())
     done = 0
 

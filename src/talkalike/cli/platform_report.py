@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+
+from talkalike.chats.platform_lines import PlatformLine
 from talkalike.cli.output import counted, number, shown, table
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.chats.platform_lines import PlatformLine
 
 _ROWS = 8
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 
 from talkalike.cli.output import FICTIONAL, duration, number, percent, shown, table
-from talkalike.cli.preparing import Estimate, GapRow
 from talkalike.examples.dataset import Manifest, SplitCounts
 
 NOTHING_HELD_OUT = (
@@ -15,6 +15,28 @@ NOTHING_HELD_OUT = (
     "training keeps its last state, not its best, and `talkalike score` has nothing to compare with. Import more "
     "conversations to change that."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRow:
+    """What one silence would make of the conversations of one platform."""
+
+    platform: str
+    gap_hours: float
+    chosen: bool
+    sessions: int
+    median_messages: float
+    single_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How long a training with the settings' epochs takes here; `why` there is no number, where there is none."""
+
+    seconds: float | None
+    epochs: float
+    tokens_per_second: float | None = None
+    why: str = ""
 
 
 def show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: Estimate | None) -> None:

@@ -5,49 +5,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from talkalike.chats.cleaning import CleaningRules
+from talkalike.chats.people import PersonRow, find_person
+from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
+from talkalike.chats.sessions import HOUR_MS, MINUTE_MS, gap_effect
+from talkalike.chats.values import Person, Platform
+from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
 from talkalike.cli.output import JsonOption, emit, plain, progress, say
+from talkalike.cli.people import count_people
+from talkalike.cli.platform_report import show_platform_lines
+from talkalike.cli.prepare_report import Estimate, GapRow, show
+from talkalike.cli.speed import tokens_per_second
 from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
 from talkalike.errors import TalkalikeError, UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.chats.people import PersonRow
-    from talkalike.chats.platform_lines import PlatformLines
-    from talkalike.chats.values import Person
-    from talkalike.examples.dataset import Manifest
-    from talkalike.examples.prepare import Prepared, PrepareSettings
-    from talkalike.settings import Settings
+from talkalike.examples.dataset import ExampleSet, Manifest
+from talkalike.examples.prepare import Prepared, PrepareSettings, Target
+from talkalike.examples.prepare import prepare as prepare_examples
+from talkalike.examples.render import Renderer
+from talkalike.models.tokenizer import context_length, load_tokenizer
+from talkalike.settings import Settings
+from talkalike.workspace.cards import check_name
 
 _MESSENGER_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)
 _IRC_HOURS = (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GapRow:
-    """What one silence would make of the conversations of one platform."""
-
-    platform: str
-    gap_hours: float
-    chosen: bool
-    sessions: int
-    median_messages: float
-    single_share: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """How long a training with the settings' epochs takes here; `why` there is no number, where there is none."""
-
-    seconds: float | None
-    epochs: float
-    tokens_per_second: float | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +102,6 @@ def prepare(  # signature: typer
     made = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
     manifest, gaps = made.manifest, gap_rows(made.prepared)
     time = training_estimate(opened, manifest) if estimate else None
-    from talkalike.cli.platform_report import show_platform_lines
-    from talkalike.cli.prepare_report import show
 
     learned = _learned_share(manifest)
     data = {
@@ -148,14 +132,6 @@ def make_examples(
     quiet: bool = False,
 ) -> Made:
     """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
-    from talkalike.chats.platform_lines import find_platform_lines
-    from talkalike.cli.models import ensure_base
-    from talkalike.cli.people import count_people
-    from talkalike.examples.prepare import Target
-    from talkalike.examples.prepare import prepare as prepare_examples
-    from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import context_length, load_tokenizer
-
     archive = opened.filled_archive()
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
     wanted = name or _own_name(opened, chosen)
@@ -190,19 +166,12 @@ def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:
 
 def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Person]:
     """The people whom typed names mean, each once; UserError for a name that means nobody or several."""
-    from talkalike.chats.people import find_person
-
     found = {(person := find_person(rows, name)).id: person for name in names}
     return list(found.values())
 
 
 def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSettings:
     """What `prepare` needs, from the settings and the command line."""
-    from talkalike.chats.cleaning import CleaningRules
-    from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
-    from talkalike.chats.values import Platform
-    from talkalike.examples.prepare import PrepareSettings
-
     chats, examples = settings.chats, settings.examples
     gap_ms = {
         Platform.MESSENGER: round(chats.session_gap_hours * HOUR_MS),
@@ -222,8 +191,6 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
 
 def gap_rows(made: Prepared) -> list[GapRow]:
     """What other silences would make of the conversations that the examples come from, cleaned as they were."""
-    from talkalike.chats.sessions import HOUR_MS, gap_effect
-
     rows: list[GapRow] = []
     for platform, times in made.sent_ms.items():
         chosen_ms = int(made.manifest.settings["gap_ms"][platform.value])
@@ -245,8 +212,6 @@ def gap_rows(made: Prepared) -> list[GapRow]:
 
 def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:
     """The time that training on these examples takes here; examples are no worse where it cannot be measured."""
-    from talkalike.cli.speed import tokens_per_second
-
     train = opened.settings.train
     try:
         speed = tokens_per_second(opened, manifest.base)
@@ -265,8 +230,6 @@ def _learned_share(manifest: Manifest) -> float:
 
 def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
     """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
-    from talkalike.examples.dataset import ExampleSet
-
     plain = folder_name(person.name for person in chosen)
     ids = sorted(person.id for person in chosen)
     try:
@@ -277,8 +240,6 @@ def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
 
 
 def _checked(name: str) -> str:
-    from talkalike.workspace.cards import check_name
-
     try:
         return check_name(name)
     except UserError as error:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talkalike.cli.secrets import database_url
+from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
+from talkalike.store.store import open_store
+from talkalike.workspace.cards import Card
+from talkalike.workspace.serving import promote, serving_model
 
 if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
     from talkalike.store.judging.outcomes import Outcome
-    from talkalike.workspace.cards import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,7 @@ class Promoted:
 
 def promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
     """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
-    from talkalike.store.judging.promotion import doubt, told
-    from talkalike.workspace.serving import promote, serving_model
+    from talkalike.store.judging.promotion import doubt, told  # Django: `models` mostly does without
 
     found = _compared(opened, opened.catalog().card(name))
     doubts = doubt(name, found)
@@ -42,8 +43,7 @@ def promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
 
 def _compared(opened: Workspace, card: Card) -> Outcome | None:
     """How the candidate's blind comparison came out; None for a model that is no candidate of `align loop`."""
-    from talkalike.store.judging.promotion import batch_of, compared
-    from talkalike.store.store import open_store
+    from talkalike.store.judging.promotion import batch_of, compared  # Django: as above
 
     batch = batch_of(card.settings)
     if batch is None:

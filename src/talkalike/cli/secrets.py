@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
 from talkalike.workspace.files import write_atomically
-
-if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"
 DATABASE_VARIABLE = "DATABASE_URL"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from talkalike.cli.init import make_workspace
 from talkalike.cli.output import say
 from talkalike.cli.secrets import discord_token
-from talkalike.cli.talking import chosen_model, load_engine, sampling_of, with_reward
+from talkalike.cli.serving_api import api
+from talkalike.cli.serving_faces import Faces, serve_faces
+from talkalike.cli.talking import chosen_model, load_engine, with_reward
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
+from talkalike.engine.listening import address_of
+from talkalike.engine.server import create_app, listen
+from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from talkalike.engine.protocol import Engine
-    from talkalike.workspace.cards import Card
+from talkalike.settings import listed
+from talkalike.workspace.cards import Card
 
 
 def serve(  # signature: typer
@@ -40,7 +42,7 @@ def serve(  # signature: typer
     inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Serve models until Ctrl-C: the API, Discord, the website; without an option all of them."""
+    """Serve models: API, Discord, website. Without an option all of them, until Ctrl-C."""
     opened = _for_trying(workspace) if offline else open_workspace(workspace)
     if inherit is not None:
         asyncio.run(_serve_parent(opened, chosen_model(opened, model), inherit))
@@ -59,18 +61,12 @@ def serve(  # signature: typer
         port = settings.port if port is None else port
         asyncio.run(_serve(opened, chosen_model(opened, model), host=host or settings.host, port=port, key=key))
         return
-    from talkalike.cli.serving_faces import Faces, serve_faces
-
     faces = Faces(engine=engine, discord=discord, offline=offline, web=web, host=host, port=port)
     serve_faces(opened, faces, model=model)
 
 
 def _for_trying(workspace: object) -> Workspace:
     """The workspace; one that is named and not there yet is made, since there is nothing to prepare for a try."""
-    from pathlib import Path
-
-    from talkalike.cli.init import make_workspace
-
     if isinstance(workspace, Path):
         root = find_root(workspace)
         if not (root / SETTINGS_FILE).exists():
@@ -81,11 +77,6 @@ def _for_trying(workspace: object) -> Workspace:
 
 
 async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
-    from talkalike.engine.listening import address_of
-    from talkalike.engine.server import listen
-    from talkalike.engine.server import serve as serve_app
-    from talkalike.settings import listed
-
     listening = listen(host, port, api_key=key)
     engine = with_reward(opened, load_engine(opened, card))
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
@@ -99,9 +90,6 @@ async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: st
 
 async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
     """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
-    from talkalike.engine.server import create_app
-    from talkalike.engine.server import serve as serve_app
-
     key = sys.stdin.readline().strip()
     if not key:
         raise UserError("The process that wanted this model is gone.")
@@ -119,20 +107,6 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
         await engine.close()
-
-
-def api(opened: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
-    """The API as the settings have it: what a request leaves open is as [chat] says."""
-    from talkalike.engine.server import create_app
-
-    chat, pages = opened.settings.chat, opened.settings.serve.origins
-    return create_app(
-        engine,
-        speaker=speaker,
-        api_key=key,
-        defaults=dataclasses.replace(sampling_of(opened), best_of=chat.best_of),
-        origins=[page.strip() for page in pages.split(",") if page.strip()],
-    )
 
 
 def _speaker(card: Card) -> str:

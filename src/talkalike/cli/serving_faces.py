@@ -15,18 +15,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.secrets import database_url
+from talkalike.cli.serving_api import api
 from talkalike.cli.talking import reply_options
+from talkalike.cli.web_serving import site_store, web
+from talkalike.cli.workspace import Workspace
+from talkalike.engine.listening import address_of, open_socket
+from talkalike.engine.server import listen, serve
 from talkalike.settings import listed
+from talkalike.store.judging import judges
 from talkalike.store.store import Store, open_store
-
-if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
-    from talkalike.website.services import SiteSettings
+from talkalike.website.services import SiteSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,6 @@ async def _serve(opened: Workspace, faces: Faces, store: Store, model: str | Non
 
 
 async def _web(opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
-    from talkalike.cli.web_serving import web
-    from talkalike.engine.listening import open_socket
-
     settings = opened.settings.web
     listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
     if faces.invite:
@@ -83,8 +82,6 @@ async def _web(opened: Workspace, faces: Faces, store: Store, engines: Workspace
 
 
 def _invitation() -> str:
-    from talkalike.store.judging import judges
-
     token, _ = judges.invite(judges.Group.JUDGE, by=None, uses=10, days=1, note="talkalike demo")
     return token
 
@@ -92,7 +89,7 @@ def _invitation() -> str:
 async def _discord(
     opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
 ) -> None:
-    from talkalike.cli.discord_serving import serve_offline, serve_online
+    from talkalike.cli.discord_serving import serve_offline, serve_online  # discord.py: for this face alone
 
     if not faces.offline:
         await serve_online(opened, store, engines, stop)
@@ -103,10 +100,6 @@ async def _discord(
 
 async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     """The public API over the default model's process."""
-    from talkalike.cli.serving import api
-    from talkalike.engine.listening import address_of
-    from talkalike.engine.server import listen, serve
-
     settings = opened.settings.serve
     key = os.environ.get(settings.api_key_env, "")
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
@@ -120,8 +113,6 @@ async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop:
 def _store(opened: Workspace, faces: Faces) -> Iterator[Store]:
     """The workspace's database. What is said at the stand-in alone is forgotten when it ends."""
     if faces.web:
-        from talkalike.cli.web_serving import site_store
-
         with site_store(opened, site_settings(opened)) as store:
             yield store
     elif faces.offline:
@@ -147,8 +138,6 @@ async def _engines(opened: Workspace, model: str | None) -> AsyncIterator[Worksp
 
 def site_settings(opened: Workspace) -> SiteSettings:
     """The settings file's part for the website."""
-    from talkalike.website.services import SiteSettings
-
     web = opened.settings.web
     return SiteSettings(
         hosts=listed(web.names),

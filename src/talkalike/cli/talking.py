@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -11,18 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkalike.alignment.best_of import BestOfEngine
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.values import Reward
+from talkalike.chat.pipeline import Pipeline
+from talkalike.cli.chatting import ChatOptions, Opened
+from talkalike.cli.chatting import chat as chat_in_terminal
 from talkalike.cli.models import ensure_base
 from talkalike.cli.output import FICTIONAL, console, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.engine.protocol import Engine, Sampling
+from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
 from talkalike.options import BUDGET_TOKENS, REPLY, SAMPLING
+from talkalike.workspace.cards import Card
+from talkalike.workspace.serving import serving_model
 
 if TYPE_CHECKING:
-    from talkalike.alignment.values import Reward
-    from talkalike.cli.chatting import Opened
     from talkalike.engine.local import LocalEngine
-    from talkalike.engine.protocol import Engine, Sampling
-    from talkalike.workspace.cards import Card
 
 _PEOPLE = 12  # others offered as roles to play
 _NOBODY = "Friend"
@@ -89,11 +96,6 @@ def chat(  # signature: typer
 
 
 async def _chat(opened: Workspace, wish: _Wish) -> None:
-    from talkalike.alignment.best_of import BestOfEngine
-    from talkalike.chat.pipeline import Pipeline
-    from talkalike.cli.chatting import ChatOptions, Opened
-    from talkalike.cli.chatting import chat as chat_in_terminal
-
     judge = await asyncio.to_thread(reward_of, opened, wish.reward) if wish.sampling.best_of > 1 else None
 
     engines: list[Engine] = []
@@ -113,8 +115,6 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
     people: tuple[str, ...] = ()
     try:
         if wish.url:
-            from talkalike.engine.remote import RemoteEngine
-
             key = os.environ.get(opened.settings.serve.api_key_env, "")
             remote = await RemoteEngine.connect(wish.url, model=wish.model or "", api_key=key)
             first = await pipeline_of(remote, ())
@@ -144,8 +144,6 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
 
 def chosen_model(opened: Workspace, wanted: str | None) -> Card:
     """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
-    from talkalike.workspace.serving import serving_model
-
     catalog = opened.catalog()
     wanted = wanted or serving_model(opened.models)
     if wanted is not None:
@@ -155,6 +153,7 @@ def chosen_model(opened: Workspace, wanted: str | None) -> Card:
 
 def load_engine(opened: Workspace, card: Card) -> LocalEngine:
     """The model in memory, ready to reply."""
+    # torch: only where a model runs in this process
     from talkalike.engine.local import LocalEngine
     from talkalike.models.load import load_for_inference
 
@@ -165,8 +164,6 @@ def load_engine(opened: Workspace, card: Card) -> LocalEngine:
 
 def sampling_of(opened: Workspace) -> Sampling:
     """How one reply is sampled, by the settings; who wants the best of several says so."""
-    from talkalike.engine.protocol import Sampling
-
     return Sampling(**opened.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
 
 
@@ -185,8 +182,6 @@ def budget_of(opened: Workspace) -> int | None:
 
 def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
     """What judges replies: the reward that is named, else the settings'; None where neither names one."""
-    from talkalike.alignment.rewards import open_reward
-
     spec, settings = wanted or opened.settings.chat.reward, opened.settings.model
     if not spec:
         return None
@@ -197,8 +192,6 @@ def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
 
 def with_reward(opened: Workspace, engine: Engine) -> Engine:
     """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
-    from talkalike.alignment.best_of import BestOfEngine
-
     return BestOfEngine(engine, reward_of(opened))
 
 
@@ -213,8 +206,6 @@ def others(opened: Workspace, card: Card) -> tuple[str, ...]:
 
 def _sampling(opened: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
     """As the settings and options say; what choosing among several replies costs is told."""
-    import dataclasses
-
     settings = opened.settings.chat
     sampling = sampling_of(opened)
     count = given.get("best_of") or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)

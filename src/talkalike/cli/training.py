@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
 from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
+from talkalike.cli.training_screen import show_events
 from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
-from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.training.sft import Finished, TrainConfig
-    from talkalike.workspace.run_folder import RunFolder
+from talkalike.errors import MissingExtraError, UserError
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.prepare import tokenizer_hash
+from talkalike.examples.render import Renderer
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.tokenizer import load_tokenizer
+from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
+from talkalike.workspace.cards import check_name
+from talkalike.workspace.run_folder import RunFolder, newest_unfinished, only_training
 
 Method = Literal["lora", "dora", "full", "last-n", "prompt"]
 _TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -64,7 +68,6 @@ def train(  # signature: typer
         chosen = opened.example_set(examples)
         config = _config(opened, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
         started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        from talkalike.workspace.run_folder import RunFolder
 
         run = RunFolder(opened.runs / (run_id or f"{config.name}-{started}"))
     run.began = began
@@ -88,11 +91,9 @@ def run_training(
     opened: Workspace, config: TrainConfig, chosen: ExampleSet, run: RunFolder, *, resume: bool, quiet: bool
 ) -> Finished:
     """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
-    from talkalike.cli.training_screen import show_events
+    # matplotlib and torch: the help, and wrong options, do not wait for them
     from talkalike.evaluation.curves import save_loss_plot
-    from talkalike.training.sft import Finished
     from talkalike.training.sft import train as train_events
-    from talkalike.workspace.run_folder import only_training
 
     chosen.verify()
     if not chosen.manifest.heldout.learned:
@@ -121,10 +122,6 @@ def _config(
     base: str | None,
     trackers: tuple[str, ...],
 ) -> TrainConfig:
-    from talkalike.models.adapters import AdapterSettings
-    from talkalike.training.loop import LoopSettings
-    from talkalike.training.sft import LEARNING_RATES, TrainConfig
-
     settings, model = opened.settings.train, opened.settings.model
     method = given.get("method", settings.method)
     rate = given.get("lr", settings.lr)
@@ -154,11 +151,6 @@ def _config(
 
 
 def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
-    from talkalike.models.adapters import AdapterSettings
-    from talkalike.training.loop import LoopSettings
-    from talkalike.training.sft import TrainConfig
-    from talkalike.workspace.run_folder import newest_unfinished
-
     run = newest_unfinished(opened.runs, name)
     about = run.description()
     try:
@@ -181,8 +173,6 @@ def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleS
 
 
 def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str:
-    from talkalike.workspace.cards import check_name
-
     catalog = opened.catalog()
     if wanted is not None:
         if catalog.exists(check_name(wanted)):
@@ -194,17 +184,11 @@ def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str
 
 
 def _runs(opened: Workspace) -> Iterator[dict[str, Any]]:
-    from talkalike.workspace.run_folder import RunFolder
-
     return (RunFolder(file.parent).description() for file in opened.runs.glob("*/run.json"))
 
 
 def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
     """The base is here, and the examples are in its vocabulary."""
-    from talkalike.examples.prepare import tokenizer_hash
-    from talkalike.examples.render import Renderer
-    from talkalike.models.tokenizer import load_tokenizer
-
     card = ensure_base(opened, base)
     renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
     if tokenizer_hash(renderer) != chosen.manifest.tokenizer_hash:
@@ -215,10 +199,6 @@ def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
 
 
 def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
-    import importlib.util
-
-    from talkalike.errors import MissingExtraError
-
     for tracker in trackers:
         if tracker not in _TRACKERS:
             raise UserError(f"There is no tracker '{tracker}'.", hint=f"Choose from: {', '.join(_TRACKERS)}.")

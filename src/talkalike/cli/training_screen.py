@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
 
 from talkalike.cli.output import counted, duration, number, say
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from talkalike.training.sft import Event
+from talkalike.training.values import Evaluated, Event, Started, Step
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40  # of the sparkline
@@ -26,8 +26,6 @@ def show_events(events: Iterable[Event], *, quiet: bool) -> Event | None:
         return view.drain(events)
     if not sys.stderr.isatty():
         return view.drain(events, lines=True)
-    from rich.console import Console
-    from rich.live import Live
 
     with Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=view.render):
         return view.drain(events)
@@ -60,9 +58,6 @@ class _View:
         self._line_at = 0.0
 
     def drain(self, events: Iterable[Event], *, lines: bool = False) -> Event | None:
-        from talkalike.training.loop import Step
-        from talkalike.training.sft import Evaluated, Started
-
         last: Event | None = None
         for last in events:
             if isinstance(last, Started):
@@ -102,10 +97,6 @@ class _View:
         )
 
     def render(self) -> RenderableType:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
-
         lines: list[RenderableType] = [
             Text(self.about, style="dim"),
             ProgressBar(total=1.0, completed=self.done, width=60),

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from talkalike.cli.workspace import Workspace
+from talkalike.website.trainings.service import Alignment, Recipe
 from talkalike.workspace import serving
-
-if TYPE_CHECKING:
-    from talkalike.cli.workspace import Workspace
-    from talkalike.website.trainings.service import Alignment, Recipe
 
 
 class WorkspaceTrainings:

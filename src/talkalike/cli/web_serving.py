@@ -7,20 +7,21 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from talkalike.chat.engines import Engines
 from talkalike.cli.output import say
 from talkalike.cli.secrets import database_url
 from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.engine.listening import address_of
 from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
+from talkalike.website.configure import configure_site, secret_key
+from talkalike.website.proxy import checked_path, doubts
 from talkalike.website.services import Services, SiteSettings
-
-if TYPE_CHECKING:
-    from talkalike.chat.engines import Engines
 
 app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,7 +39,7 @@ def owner(
 ) -> None:
     """Make the account that may do everything on the website, or give it a new password."""
     with site_store(open_workspace(workspace), SiteSettings()) as store:
-        from talkalike.website.accounts import make_owner
+        from talkalike.website.accounts import make_owner  # Django's tables: once the site is configured
 
         fresh = store.call(make_owner, name, _password())
     say(
@@ -64,8 +65,6 @@ def _password() -> str:
 @contextmanager
 def site_store(opened: Workspace, settings: SiteSettings) -> Iterator[Store]:
     """The workspace's store, with the site's tables. The first store that the process opens."""
-    from talkalike.website.configure import configure_site, secret_key
-
     url = database_url(opened)
     configure_site(url, secret=secret_key(opened.root), settings=settings)
     with open_store(url) as store:
@@ -82,9 +81,8 @@ async def web(
     engines: Engines | None = None,
 ) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
-    from talkalike.engine.listening import address_of
+    # Django's tables: once the site is configured
     from talkalike.website.accounts import has_owner
-    from talkalike.website.proxy import checked_path, doubts
     from talkalike.website.site import run_site
 
     checked_path(settings.path)

@@ -16,13 +16,13 @@ import typer
 
 from talkalike.cli.privacy import close_folder
 from talkalike.errors import UserError
+from talkalike.workspace.cards import Catalog
 from talkalike.workspace.example_sets import example_names
 
 if TYPE_CHECKING:
     from talkalike.chats.archive import Archive
     from talkalike.examples.dataset import ExampleSet
     from talkalike.settings import Settings
-    from talkalike.workspace.cards import Catalog
 
 SETTINGS_FILE = "talkalike.toml"
 FICTIONAL_FILE = "FICTIONAL"
@@ -86,7 +86,7 @@ class Workspace:
 
     def archive(self) -> Archive:
         """The imported chats, possibly none."""
-        from talkalike.chats.archive import Archive
+        from talkalike.chats.archive import Archive  # pyarrow: few commands read the chats
 
         return Archive(self.chats)
 
@@ -99,8 +99,6 @@ class Workspace:
 
     def catalog(self) -> Catalog:
         """The models."""
-        from talkalike.workspace.cards import Catalog
-
         return Catalog(self.models)
 
     def example_names(self) -> list[str]:
@@ -109,7 +107,7 @@ class Workspace:
 
     def example_set(self, name: str | None = None) -> ExampleSet:
         """The named example set, or the one prepared last; UserError if there is none."""
-        from talkalike.examples.dataset import ExampleSet
+        from talkalike.examples.dataset import ExampleSet  # numpy: few commands read examples
 
         names = self.example_names()
         if name is None and not names:
@@ -136,6 +134,7 @@ def open_workspace(directory: Path | None = None) -> Workspace:
             f"{root} is not a workspace: it has no {SETTINGS_FILE}.",
             hint="Make one with `talkalike init DIR`, then work inside it or pass --workspace DIR.",
         )
+    # pydantic: the program itself reads this module for its `--workspace`
     from talkalike.settings import load_settings
 
     close_folder(root)  # workspaces of older versions were made open to others; `doctor` closes each file, too

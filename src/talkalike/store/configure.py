@@ -62,6 +62,7 @@ def configure(database: dict[str, Any]) -> None:
 
     A thread keeps the connection it has. Each `Store` has a thread of its own, and so its own database.
     """
+    # as above
     import django
     from django.conf import settings
     from django.db import connections

@@ -143,6 +143,7 @@ def described(database: dict[str, Any]) -> str:
 
 
 def _connect(database: dict[str, Any], name: str) -> None:
+    # Django here and below: a process that opens no store pays nothing for it
     from django.db import DatabaseError
 
     from talkalike.store.migrating import migrate
@@ -157,7 +158,7 @@ def _connect(database: dict[str, Any], name: str) -> None:
 
 
 def _disconnect() -> None:
-    from django.db import connections
+    from django.db import connections  # as above
 
     connections.close_all()
 
@@ -173,7 +174,7 @@ def _tried(name: str, jobs: Sequence[_Job]) -> list[_Told]:
 
 
 def _in_one_transaction(jobs: Sequence[_Job]) -> list[_Told]:
-    from django.db import transaction
+    from django.db import transaction  # as above
 
     by_function: dict[Any, list[_Job]] = {}
     for job in jobs:
@@ -198,6 +199,7 @@ def _tell(told: Sequence[_Told]) -> None:
 
 
 def _guarded(name: str, work: Callable[[], T]) -> T:
+    # as above
     from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, connection
 
     # A connection that broke earlier (Postgres was restarted) is replaced before anybody notices.

@@ -25,37 +25,7 @@ from talkalike.models.packed import Row, pack, target_logits
 from talkalike.training.batches import Rows, epoch_batches
 from talkalike.training.losses import clip_gradients, learning_rate_factor, negative_log_likelihood
 from talkalike.training.memory import keep_freed_memory
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopSettings:
-    """What one step is made of."""
-
-    learning_rate: float
-    schedule: str = "cosine"
-    warmup: float = 0.03  # share of the training
-    epochs: float = 3.0
-    minutes: float | None = None  # a budget: the schedule ends with whichever comes first
-    batch_tokens: int = 2048  # per optimiser step
-    row_tokens: int = 2048  # per forward pass; memory grows with it
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What happened in one optimiser step. `loss` is nats per loss token, `done` the share of the training so far."""
-
-    index: int  # from 1
-    epoch: float
-    loss: float
-    loss_tokens: int
-    tokens: int
-    seconds: float
-    learning_rate: float
-    grad_norm: float
-    done: float
+from talkalike.training.values import LoopSettings, Step
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import datetime
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,12 @@ from transformers import PreTrainedModel
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import Documents, ExampleSet
-from talkalike.models.adapters import AdapterSettings, Trainable, make_trainable, save_trained
+from talkalike.models.adapters import Trainable, make_trainable, save_trained
 from talkalike.models.load import load_network
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training import checkpoints
 from talkalike.training.loop import (
-    LoopSettings,
     Progress,
-    Step,
     make_accelerator,
     make_optimizer,
     mean_loss,
@@ -37,65 +35,11 @@ from talkalike.training.loop import (
     training_steps,
 )
 from talkalike.training.memory import memory_told
+from talkalike.training.values import Evaluated, Event, Finished, Started, Step, TrainConfig
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
 
 _LOOKS_AT_THE_END = 1.5  # of them as many seconds: one more look, and writing the model
-
-# Peak learning rates of AdamW; measured on small chats with a 135M base (docs/lab-notebook.md).
-LEARNING_RATES = {"lora": 1e-3, "dora": 1e-3, "full": 5e-5, "last-n": 2e-4, "prompt": 1e-2}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """One training. Everything else is derived from the examples and the base."""
-
-    name: str  # of the model that comes out
-    base: str
-    loop: LoopSettings
-    adapter: AdapterSettings = field(default_factory=AdapterSettings)
-    dtype: str = "auto"
-    device: str = "auto"
-    evaluations: int = 8  # of the held-out loss, over the training
-    evaluation_tokens: int = 8192  # held-out tokens used for one evaluation
-    patience: int = 3  # evaluations without a new best before it stops early; 0: never
-    checkpoint_minutes: float = 2.0
-    trackers: tuple[str, ...] = ()  # tensorboard, wandb, trackio
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """The training begins (or goes on at `step`)."""
-
-    step: int
-    steps_per_epoch: int
-    trained_parameters: int
-    dtype: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """A held-out loss in nats per loss token, and whether it is the lowest so far."""
-
-    step: int
-    heldout_loss: float
-    is_best: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """It is over. `reason`: finished, early (no progress any more) or stopped (resumable).
-
-    `card` is the model's in the catalog; None where it was stopped before it was better than what it began with.
-    """
-
-    reason: str
-    card: Card | None
-    seconds: float
-
-
-Event = Started | Step | Evaluated | Finished
 
 
 @dataclass(slots=True)

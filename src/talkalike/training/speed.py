@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from talkalike.models.adapters import AdapterSettings, make_trainable
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapters import make_trainable
 from talkalike.models.load import load_network
 from talkalike.models.packed import pack
 from talkalike.models.precision import choose_device, choose_dtype

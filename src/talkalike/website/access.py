@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -135,8 +136,6 @@ def to_login(request: HttpRequest) -> HttpResponse:
 
     That page's script keeps what they wrote there (`site.js`), so it goes to `X-Log-In` by itself.
     """
-    from urllib.parse import urlencode
-
     asked = {"next": page_of(request)} | ({} if _looks(request) else {"sent": "1"})
     to = f"{reverse('login')}?{urlencode({name: value for name, value in asked.items() if value})}".rstrip("?")
     if _by_htmx(request):
@@ -146,8 +145,6 @@ def to_login(request: HttpRequest) -> HttpResponse:
 
 def page_of(request: HttpRequest) -> str:
     """The page that somebody looked at when they sent this request, without the host; "" where that is not known."""
-    from urllib.parse import urlsplit, urlunsplit
-
     if _looks(request) and not _by_htmx(request):
         return request.get_full_path()
     told = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))

@@ -15,7 +15,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
@@ -61,8 +61,6 @@ class OwnersSite(admin.AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sends those who are unknown to our log-in; those who are known have no business here."""
-        from django.core.exceptions import PermissionDenied
-
         if visitor_of(request).known:
             raise PermissionDenied("Only the owner may administer.")
         return to_login(request)

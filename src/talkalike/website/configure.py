@@ -9,6 +9,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import django
+from django.conf import settings as django_settings
+
 from talkalike.errors import UserError
 from talkalike.store.configure import APPS, database_settings
 from talkalike.website.services import OWN_HOSTS, SiteSettings
@@ -45,9 +48,6 @@ def configure_site(database_url: str, *, secret: str, settings: SiteSettings) ->
 
     Raises UserError for a wrong address, RuntimeError in a process where Django was set up for the store alone.
     """
-    import django
-    from django.conf import settings as django_settings
-
     if django_settings.configured:
         if "talkalike.website.apps.WebsiteConfig" not in django_settings.INSTALLED_APPS:
             raise RuntimeError("call configure_site before the first open_store")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.db import connections
+
 from talkalike.store.store import Store
 
 if TYPE_CHECKING:
@@ -59,8 +61,6 @@ class Services:
         together = threading.Barrier(THREADS)  # each thread takes one
 
         def disconnect() -> None:
-            from django.db import connections
-
             connections.close_all()
             together.wait(10)
 

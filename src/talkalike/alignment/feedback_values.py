@@ -1,0 +1,46 @@
+"""A training on judgements in values: how it is to be, and what happens in it. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSettings:
+    """What one step is made of."""
+
+    learning_rate: float
+    schedule: str = "linear"  # to 0; N-details
+    warmup: float = 0.05
+    epochs: float = 1.0  # more than one soon learns the judgements by heart; N-details
+    batch: int = 8  # contexts in a step
+    row_tokens: int = 2048  # of one forward pass; memory grows with it
+    max_grad_norm: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackStep:
+    """What happened in one step. `accuracy`: share of pairs in the right order before the update; NaN without pairs."""
+
+    index: int  # from 1
+    epoch: float
+    loss: float
+    accuracy: float
+    margin: float  # how far apart the two of a pair are, on average, in the method's own units
+    judgements: int
+    tokens: int
+    seconds: float
+    learning_rate: float
+    grad_norm: float
+    done: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackEvaluated:
+    """On the held-out judgements; NaN where there are none. `accuracy`: share of pairs in the right order."""
+
+    step: int
+    heldout_loss: float
+    accuracy: float
+    margin: float
