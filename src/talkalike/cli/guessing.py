@@ -19,9 +19,8 @@ from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, e
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, emit, table
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_model
+from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
-from talkalike.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,9 +76,7 @@ def make(
     from talkalike.store.store import open_store
 
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if card.kind == "base":
-        raise UserError(f"'{card.name}' is a base model: it is nobody's double.", hint="Train one: talkalike train")
+    card = chosen_double(opened, model)
     with open_store(database_url(opened)) as store:
         made = asyncio.run(
             make_guess_rounds(

@@ -105,13 +105,11 @@ def pairs(
     import dataclasses
 
     from talkalike.cli.pairing import make_pairs
-    from talkalike.cli.talking import chosen_model
+    from talkalike.cli.talking import chosen_double
     from talkalike.store.store import open_store
 
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if not card.speakers:
-        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
+    card = chosen_double(opened, model)
     other = opened.catalog().card(against or card.base)
     taste = newest_ensemble(opened, {card.name, *card.parents})
     with open_store(database_url(opened)) as store:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, plain, progress, table
-from talkalike.cli.talking import chosen_model, sampling_of
+from talkalike.cli.talking import chosen_double, sampling_of
 from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
 from talkalike.errors import UserError
 
@@ -35,11 +35,7 @@ def score(
 ) -> None:
     """Score a model's likeness on held-out sessions, beside its base model."""
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if card.kind == "base":
-        raise UserError(
-            f"'{card.name}' is a base model: it was trained to be nobody.", hint="Train one with: talkalike train"
-        )
+    card = chosen_double(opened, model)
     other = opened.catalog().card(card.base if against == "base" else against)
     speakers = [_speaker(card, speaker)] if speaker else list(card.speakers)
     reports = score_model(opened, card, other, speakers, replies=replies, quiet=as_json)
