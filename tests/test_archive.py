@@ -125,6 +125,18 @@ def test_a_damaged_file_is_named(archive):
         Archive(archive.root).conversations()
 
 
+def test_a_file_whose_middle_is_damaged_is_named(archive):
+    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=at, text=f"word {at * at}") for at in range(1, 500)])
+    (path,) = archive.root.glob("*.parquet")
+    content = bytearray(path.read_bytes())
+    content[50:2000] = bytes(1950)
+    path.write_bytes(content)
+    assert Archive(archive.root).conversations(), "its summary can be read"
+    for read in (Archive(archive.root).table, lambda id_: list(Archive(archive.root).messages(id_))):
+        with pytest.raises(UserError, match=path.name):
+            read(PAIR.id)
+
+
 def test_two_writers_at_once_get_a_sentence(archive):
     with archive.writing():
         archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=1)])

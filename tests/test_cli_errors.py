@@ -134,6 +134,13 @@ def test_paths_that_hold_no_export(empty: Path, tmp_path: Path) -> None:
     assert "There is no export format 'fax'" in complaint("import", tmp_path, "--format", "fax", "-w", empty)
 
 
+def test_a_log_that_is_none_is_not_asked_for_as_json(empty: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("milk\nbread\n", encoding="utf-8")
+    done = talkalike("import", tmp_path / "notes.txt", "--format", "irc", "-w", empty)
+    assert (done.code, "JSON" in done.err) == (2, False)
+    assert "the first is: milk" in done.out
+
+
 def test_one_damaged_file_is_said_loudly_and_the_rest_is_imported(empty: Path, tmp_path: Path) -> None:
     export = tmp_path / "export"
     write_thread(export, thread([said("Anna", f"fine {n}", n) for n in range(3)], slug="whole_1"))
@@ -143,7 +150,8 @@ def test_one_damaged_file_is_said_loudly_and_the_rest_is_imported(empty: Path, t
     (export / "readme.docx").write_bytes(b"PK")
     done = succeed("import", export, "-w", empty)
     assert "DAMAGED: 1 file could not be read whole." in done.out
-    assert re.search(r"cut_2/message_1\.json: it ends in the middle", done.out)
+    assert re.search(r"cut_2/message_1\.json: it ends in the middle \(at position \d+; 1 message read\)", done.out)
+    assert "Everything else was imported." in done.out
     assert re.search(r"Not readable: 2 × not a message object \(such as in \S+/odd_3/message_1\.json\)\.", done.out)
     assert re.search(r"1 +not a chat export we know +.*readme\.docx", done.out)
     assert len(succeed("import", export, "-w", empty, "--json").json["damaged"]) == 1
@@ -157,7 +165,24 @@ def test_nothing_but_damage_is_an_error(empty: Path, tmp_path: Path) -> None:
         assert done.code == 2
         assert "Nothing was imported" in done.err
         assert "it ends in the middle" in done.out
+        assert "Everything else was imported" not in done.out
     assert len(done.json["damaged"]) == 1
+
+
+# -------------------------------------------------------------------------------------------------------------- models
+@pytest.mark.parametrize("command", [["score"], ["guess", "make"], ["judgements", "pairs"]])
+def test_without_a_double_nothing_is_fetched(command: list[str], empty: Path) -> None:
+    assert "There is no double in" in complaint(*command, "-w", empty)
+    assert not (empty / "models").exists()
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_model_is_no_fault_of_ours(file: str, imported: Path, tmp_path: Path) -> None:
+    shutil.copytree(imported / "models", tmp_path / "ws" / "models")
+    shutil.copy(imported / "talkalike.toml", tmp_path / "ws")
+    path = tmp_path / "ws" / "models" / "tiny" / file
+    path.write_bytes(path.read_bytes()[:100])
+    assert str(path.parent) in complaint("chat", "-w", tmp_path / "ws")
 
 
 # ------------------------------------------------------------------------------------------------------------ speakers

@@ -211,6 +211,16 @@ def test_the_doctor_finds_problems(tmp_path: Path) -> None:
     assert len(problems) == 2 and ("ok", "1 double, 1 reward model") in found["models"]
     assert any("torn" in text for text in problems)
     assert any("double needs the base gone" in text for text in problems)
+    for name in ("model.safetensors", "tokenizer.json", "adapter_config.json"):
+        (root / "models" / "double" / name).write_bytes(b"{")
+    (root / "examples" / "juno").mkdir(parents=True)
+    (root / "examples" / "juno" / "manifest.json").write_text("{}", encoding="utf-8")
+    found = checks("-w", root, code=1)
+    damaged = {
+        Path(text.removesuffix(" is damaged or cut off")).name for _, text in found["models"] if "cut off" in text
+    }
+    assert damaged == {"model.safetensors", "tokenizer.json", "adapter_config.json"}
+    assert [state for state, _ in found["examples"]] == ["problem"]
     (root / "talkalike.toml").write_text("[trian]\n", encoding="utf-8")
     assert checks("-w", root, code=1)["settings"][0][0] == "problem"
 

@@ -188,7 +188,7 @@ def test_score_writes_report_page_and_card(copy: Path) -> None:
 
 def test_scoring_what_cannot_be_scored(copy: Path) -> None:
     for options, told in (
-        (["--model", "tiny"], "is a base model"),
+        (["--model", "tiny"], "is nobody's double"),
         (["--model", "nobody"], "no model called 'nobody'"),
         (["--speaker", "Nobody"], "was not trained on 'Nobody'"),
     ):

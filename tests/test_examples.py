@@ -231,3 +231,8 @@ def test_damaged_sets_are_refused(tmp_path: Path, renderer: Renderer) -> None:
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "surprise": 1}))
     with pytest.raises(UserError, match="damaged"):
         ExampleSet(folder)
+    examples = prepared(Chats({"one": evenings(4)}), tmp_path / "cut", renderer)
+    texts = tmp_path / "cut" / "train.jsonl"
+    texts.write_bytes(texts.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"train\.jsonl is damaged"):
+        list(examples.documents("train"))

@@ -234,14 +234,15 @@ def _plain_words(folder: Path) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's own, not what Arrow says of the bytes
+            raise
         raise UserError(
             f"The archive's file {path} is damaged ({error}).",
             hint="Move it away and import that chat's export again.",
         ) from error
-    with file:
-        yield file
 
 
 def _table(path: Path) -> pa.Table:

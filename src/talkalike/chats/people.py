@@ -171,7 +171,8 @@ def _listing(rows: Sequence[PersonRow], *, ids: bool = False) -> str:
     shown = _talkative(rows)[:_SHOWN]
     names = Counter(row.person.name for row in shown)
     parts = [
-        f"{row.person.id if ids or names[row.person.name] > 1 else row.person.name} ({row.messages:,} messages)"
+        f"{row.person.id if ids or names[row.person.name] > 1 else row.person.name} "
+        f"({row.messages:,} message{'' if row.messages == 1 else 's'})"
         for row in shown
     ]
     more = len(rows) - len(shown)

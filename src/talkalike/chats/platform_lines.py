@@ -11,22 +11,21 @@ platform's when it has one form with different names or emoji in the same place,
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import pyarrow as pa
+
 from talkalike.chats.importers.messenger_sentences import forms_of, names_pattern, platform_sentence
+from talkalike.chats.platform_suspects import EMOJI, Suspect, suspects
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform
 
 KNOWN = "is one of its known sentences"
 _SENDER, _NAME, _EMOJI = "{sender}", "{name}", "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
-_EMOJI_RUN = re.compile("(?:[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001fbff][\u200d\ufe0f]*)+")
+_EMOJI_RUN = re.compile(f"(?:[{EMOJI}][\u200d\ufe0f]*)+")
 _LONGEST = 200  # characters; the platform's sentences are short
-_MESSAGES_BEFORE = 20  # among which a reaction's message is looked for
-_BESIDE_MS = 60_000
-_TELLING = (MessageKind.SYSTEM, MessageKind.CALL, MessageKind.POLL)
 
 
 class Chats(Protocol):
@@ -38,6 +37,10 @@ class Chats(Protocol):
 
     def messages(self, conversation_id: str) -> Iterable[Message]:
         """A conversation's messages, oldest first."""
+        ...
+
+    def table(self, conversation_id: str) -> pa.Table:
+        """The same as a table."""
         ...
 
 
@@ -104,19 +107,19 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     evidence: dict[str, _Evidence] = {}
     told: dict[str, _Evidence] = {}
     for chat in mixed:
-        for line in _lines_of(chat, chats.messages(chat.id)):
+        for line in _lines_of(chat, chats.table(chat.id)):
             if line.message.kind is not MessageKind.TEXT:
                 _count(told, line, chat)
-            elif line.is_evidence or line.shape in evidence:
+            elif line.is_evidence:
                 _count(evidence, line, chat)
-    suspects = {shape: _Evidence() for shape, seen in evidence.items() if seen.why(shape)}
-    if suspects:  # what was said of each before there was evidence counts, too
+    likely = {shape: _Evidence() for shape, seen in evidence.items() if seen.is_telling(shape)}
+    if likely:  # what was said of each without evidence counts, too
         for chat in mixed:
-            for line in _lines_of(chat, chats.messages(chat.id)):
-                if line.shape in suspects and line.message.kind is MessageKind.TEXT:
-                    _count(suspects, line, chat)
-    found = {shape: why for shape, seen in suspects.items() if (why := seen.why(shape))}
-    lines = [_line(shape, why, suspects[shape]) for shape, why in found.items()]
+            for line in _lines_of(chat, chats.table(chat.id), likely):
+                if line.shape in likely and line.message.kind is MessageKind.TEXT:
+                    _count(likely, line, chat)
+    found = {shape: why for shape, seen in likely.items() if (why := seen.why(shape))}
+    lines = [_line(shape, why, likely[shape]) for shape, why in found.items()]
     lines += [_line(shape, KNOWN, seen) for shape, seen in told.items()]
     return PlatformLines(
         lines=tuple(sorted(lines, key=lambda line: (-line.count, line.sentence))), found=frozenset(found)
@@ -160,43 +163,51 @@ class _Evidence:
 
     def why(self, shape: str) -> str:
         """How it is known that the platform writes it; "" where it is not."""
-        words = _words(shape)
         named = _SENDER in shape or _NAME in shape
         several = len(self.authors) > 1 and len(self.chats) > 1
-        reacting = self.after_reactions > 1 and 2 * self.after_reactions >= self.count
-        if reacting and words > 1 and (len(self.emoji) > 1 or (several and words > 3)):
+        if (
+            self.tells_of_reactions(shape)
+            and 2 * self.after_reactions >= self.count
+            and (several or len(self.emoji) > 1)
+        ):
             return "tells of a reaction just before"
-        calling = self.beside_calls > 1 and 5 * self.beside_calls >= 4 * self.count
-        if calling and ((named and words > 1) or (several and words > 2 and self.beside_calls > 2)):
+        if self.tells_of_calls(shape) and 5 * self.beside_calls >= 4 * self.count and (several or named):
             return "stands beside calls only"
-        many = len(self.authors) > 2 and len(self.chats) > 2
-        if many and _SENDER in shape and words > (1 if shape.startswith(_SENDER) else 2):
+        if self.names_authors(shape):
             return "names its author in many chats"
         return ""
 
+    def is_telling(self, shape: str) -> bool:
+        """Whether the platform may write it, as far as the evidence goes without what speaks against it."""
+        return self.tells_of_reactions(shape) or self.tells_of_calls(shape) or self.names_authors(shape)
 
-def _lines_of(chat: Conversation, messages: Iterable[Message]) -> Iterator[_Line]:
-    """What in a chat may be the platform's, in order."""
+    def tells_of_reactions(self, shape: str) -> bool:
+        """Whether it followed reactions, and is no cry such as "haha 😂"."""
+        return self.after_reactions > 1 and _words(shape) > (1 if len(self.emoji) > 1 else 3)
+
+    def tells_of_calls(self, shape: str) -> bool:
+        """Whether it stood beside calls, and is more than a word."""
+        if _SENDER in shape or _NAME in shape:
+            return self.beside_calls > 1 and _words(shape) > 1
+        return self.beside_calls > 2 and _words(shape) > 2
+
+    def names_authors(self, shape: str) -> bool:
+        """Whether many people named themselves so."""
+        many = len(self.authors) > 2 and len(self.chats) > 2
+        return many and _SENDER in shape and _words(shape) > (1 if shape.startswith(_SENDER) else 2)
+
+
+def _lines_of(chat: Conversation, table: pa.Table, forms: Collection[str] = ()) -> Iterator[_Line]:
+    """What in a chat may be the platform's, or of one of these forms, in order."""
     shapes = _Shapes(chat)
-    before: deque[Message] = deque(maxlen=_MESSAGES_BEFORE)
-    waiting: _Line | None = None  # whether it stands beside a call is only known from the next message
-    for message in messages:
-        is_call = message.kind is MessageKind.CALL
-        if waiting is not None:
-            if is_call and not waiting.beside_call and _near(waiting.message, message):
-                waiting = replace(waiting, beside_call=True)
-            yield waiting
-            waiting = None
-        shape = shapes.of(message) if message.text and not message.unsent else ""
-        if message.kind in _TELLING and message.text:
+    for suspect in suspects(table, names=shapes.names, wordings=[_SLOT.split(form) for form in forms]):
+        message = suspect.message
+        shape = "" if message.unsent else shapes.of(message)
+        if message.kind is not MessageKind.TEXT:
             yield _Line(message=message, shape=shape or message.text.strip().lower())
-        elif message.kind is MessageKind.TEXT and shape:
-            after_call = bool(before) and before[-1].kind is MessageKind.CALL and _near(before[-1], message)
-            reaction = _reaction_before(message, before) if _EMOJI in shape else ""
-            waiting = _Line(message=message, shape=shape, reaction=reaction, beside_call=after_call)
-        before.append(message)
-    if waiting is not None:
-        yield waiting
+        elif shape:
+            reaction = _reaction_before(suspect) if _EMOJI in shape else ""
+            yield _Line(message=message, shape=shape, reaction=reaction, beside_call=suspect.beside_call)
 
 
 def _count(seen: dict[str, _Evidence], line: _Line, chat: Conversation) -> None:
@@ -211,14 +222,11 @@ def _count(seen: dict[str, _Evidence], line: _Line, chat: Conversation) -> None:
         one.emoji.add(line.reaction)
 
 
-def _near(one: Message, other: Message) -> bool:
-    return abs(other.sent_ms - one.sent_ms) <= _BESIDE_MS
-
-
-def _reaction_before(message: Message, before: Iterable[Message]) -> str:
+def _reaction_before(suspect: Suspect) -> str:
     """The emoji in a text that its author put on one of the messages before."""
+    message = suspect.message
     emoji = {_bare(found) for found in _emoji_in(message.text)}
-    for earlier in before:
+    for earlier in suspect.messages_before:
         for reaction in earlier.reactions:
             if reaction.actor == message.author.name and _bare(reaction.emoji) in emoji:
                 return _bare(reaction.emoji)
@@ -229,8 +237,8 @@ class _Shapes:
     """The forms of one chat's sentences."""
 
     def __init__(self, chat: Conversation) -> None:
-        names = frozenset(form for person in chat.participants for form in forms_of(person.name))
-        self._names = names_pattern(names)
+        self.names = frozenset(form for person in chat.participants for form in forms_of(person.name))
+        self._named = names_pattern(self.names)
 
     def of(self, message: Message) -> str:
         """The text with places for names and emoji; "" where nothing tells that it is no person's."""
@@ -238,7 +246,7 @@ class _Shapes:
         if len(text) > _LONGEST or (" " not in text.strip() and text.isascii()):
             return ""
         own = forms_of(message.author.name)
-        shape = self._names.sub(lambda found: _SENDER if found[0] in own else _NAME, text) if self._names else text
+        shape = self._named.sub(lambda found: _SENDER if found[0] in own else _NAME, text) if self._named else text
         if not shape.isascii():
             shape = _EMOJI_RUN.sub(_EMOJI, shape)
         return " ".join(shape.split()).rstrip(" .!。…").lower()

@@ -42,6 +42,7 @@ def workspace(directory: Path | None) -> Iterator[Check]:
     yield privacy
     yield Check(name="settings", state="ok", found=str(opened.settings_file))
     yield from _chats(opened)
+    yield from _examples(opened)
     yield from _models(opened)
     yield from _trainings(opened)
     yield from faces(opened)
@@ -91,7 +92,18 @@ def _chats(opened: Workspace) -> Iterator[Check]:
     yield Check(name="chats", state="ok", found=found)
 
 
+def _examples(opened: Workspace) -> Iterator[Check]:
+    """The sets that cannot be read; how many there are says `talkalike examples`."""
+    for name in opened.example_names():
+        try:
+            opened.example_set(name)
+        except UserError as error:
+            yield Check(name="examples", state="problem", found=error.what, todo=error.hint)
+
+
 def _models(opened: Workspace) -> Iterator[Check]:
+    from talkalike.models.damage import damaged_files
+
     catalog = opened.catalog()
     cards = catalog.cards()
     made = [card for card in cards if card.kind != "base"]
@@ -108,6 +120,11 @@ def _models(opened: Workspace) -> Iterator[Check]:
         found = f"The card of {catalog.path(folder)} cannot be read"
         todo = "Move that folder away, or fetch or train the model again."
         yield Check(name="models", state="problem", found=found, todo=todo)
+    for card in cards:
+        for file in damaged_files(catalog.path(card.name)):
+            found = f"{catalog.path(card.name) / file} is damaged or cut off"
+            todo = "Delete that model's folder, then fetch or train it again."
+            yield Check(name="models", state="problem", found=found, todo=todo)
     for card in made:
         if not catalog.exists(card.base):
             found = f"{card.name} needs the base {card.base}, which is gone"

@@ -20,9 +20,8 @@ from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, e
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, emit, table
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_model
+from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
-from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import Reply, load_replies
 from talkalike.examples.reactions import readable
@@ -75,9 +74,7 @@ def make(
 ) -> None:
     """Make a blind test from moments that were kept back from training."""
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if card.kind == "base":
-        raise UserError(f"'{card.name}' is a base model: it is nobody's double.", hint="Train one: talkalike train")
+    card = chosen_double(opened, model)
     with open_store(database_url(opened)) as store:
         made = asyncio.run(
             make_guess_rounds(

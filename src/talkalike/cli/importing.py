@@ -58,7 +58,7 @@ def import_chats(
     if not report.conversations:
         raise UserError(
             "Nothing was imported: no file held a message that can be read.",
-            hint="Download the export again, as JSON, and give the whole folder or zip.",
+            hint="Download the export again if it is damaged, and give the whole folder or zip.",
         )
 
 
@@ -135,6 +135,7 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
         for damaged in report.damaged:
             text = f"  {damaged.file}: {damaged.reason}"
             if damaged.messages_read or damaged.position:
-                text += f" (at position {damaged.position:,}; {counted(damaged.messages_read, 'message')} were read)"
+                text += f" (at position {damaged.position:,}; {counted(damaged.messages_read, 'message')} read)"
             screen.print(shown(text, style="red"))
-        screen.print("  Everything else was imported. Download these again and import them; nothing is doubled.")
+        rest = "Everything else was imported. " if report.conversations else ""
+        screen.print(f"  {rest}Download these again and import them; nothing is doubled.")

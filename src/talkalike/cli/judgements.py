@@ -16,7 +16,7 @@ from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
 from talkalike.cli.pairing import make_pairs
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_model
+from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.statistics import Alpha, Share
@@ -100,9 +100,7 @@ def pairs(
 ) -> None:
     """Make pairs to be judged on the website: two models in moments that nobody trained on."""
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if not card.speakers:
-        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
+    card = chosen_double(opened, model)
     other = opened.catalog().card(against or card.base)
     taste = newest_ensemble(opened, {card.name, *card.parents})
     with open_store(database_url(opened)) as store:

@@ -68,7 +68,8 @@ def people(
             screen.print(f"({FICTIONAL})")
         for bridge in watch.suspects():
             _advise_bridge(bridge, screen)
-        _advise(guess, rows, screen)
+        carriers = {bridge.name for bridge in watch.suspects()}
+        _advise(guess, [row for row in rows if row.person.name not in carriers] or rows, screen)
 
     emit(as_json, data, render)
 

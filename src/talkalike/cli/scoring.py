@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from talkalike.cli.output import JsonOption, emit
-from talkalike.cli.talking import chosen_model
+from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 from talkalike.workspace.cards import Card
@@ -23,11 +23,7 @@ def score(
 ) -> None:
     """Score a model's likeness on held-out sessions. Its base model, or another model, is scored beside it."""
     opened = open_workspace(workspace)
-    card = chosen_model(opened, model)
-    if card.kind == "base":
-        raise UserError(
-            f"'{card.name}' is a base model: it was trained to be nobody.", hint="Train one with: talkalike train"
-        )
+    card = chosen_double(opened, model)
     other = opened.catalog().card(card.base if against == "base" else against)
     speakers = [_speaker(card, speaker)] if speaker else list(card.speakers)
     # torch and scikit-learn: the help, and a wrong name, do not wait for them

@@ -151,6 +151,20 @@ def chosen_model(opened: Workspace, wanted: str | None) -> Card:
     return catalog.newest_double() or ensure_base(opened, opened.settings.model.base)
 
 
+def chosen_double(opened: Workspace, wanted: str | None) -> Card:
+    """The same of somebody's doubles alone. Raises UserError where it is none; nothing is fetched for that."""
+    from talkalike.workspace.serving import serving_model
+
+    catalog = opened.catalog()
+    name = wanted or serving_model(opened.models)
+    card = catalog.card(name) if name else catalog.newest_double()
+    if card is None:
+        raise UserError(f"There is no double in {opened.models} yet.", hint="Train one: talkalike train")
+    if not card.is_double:
+        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
+    return card
+
+
 def load_engine(opened: Workspace, card: Card) -> LocalEngine:
     """The model in memory, ready to reply."""
     # torch: only where a model runs in this process

@@ -87,7 +87,8 @@ def check_fields(
             )
         values, why = neutral[field]
         if given not in values:
-            raise ApiError(400, f"'{field}' cannot be what was sent. {why}", code="unsupported_value", param=field)
+            what = f"'{field}' has a value that is not offered. {why}"
+            raise ApiError(400, what, code="unsupported_value", param=field)
 
 
 def value(body: Mapping[str, Any], field: str, kind: type) -> Any:

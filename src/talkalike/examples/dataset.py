@@ -141,17 +141,26 @@ class ExampleSet:
 
     def documents(self, split: str) -> Iterator[Document]:
         """The same documents as turns with their texts."""
-        with (self.folder / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        path = self.folder / f"{split}.jsonl"
+        with path.open(encoding="utf-8") as lines:
             for line in lines:
-                raw = json.loads(line)
-                raw["turns"] = tuple(Turn(speaker, text) for speaker, text in raw["turns"])
-                raw["learn"], raw["sent_ms"] = tuple(raw["learn"]), tuple(raw["sent_ms"])
-                yield Document(**raw)
+                try:
+                    document = _read_document(line)
+                except (ValueError, TypeError, KeyError) as problem:
+                    raise UserError(f"{path} is damaged: {problem}.", hint="Run `talkalike prepare` again.") from None
+                yield document
 
     def verify(self) -> None:
         """Reads every token file and compares with the manifest's hash; raises UserError on a difference."""
         if files_hash(self.folder) != self.manifest.hash:
             raise UserError(f"The examples in {self.folder} changed on disk.", hint="Run `talkalike prepare` again.")
+
+
+def _read_document(line: str) -> Document:
+    raw = json.loads(line)
+    raw["turns"] = tuple(Turn(speaker, text) for speaker, text in raw["turns"])
+    raw["learn"], raw["sent_ms"] = tuple(raw["learn"]), tuple(raw["sent_ms"])
+    return Document(**raw)
 
 
 def write_examples(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -45,19 +48,32 @@ class LoadedModel:
 
 def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """The plain network of a base or whole model, in eval mode. Raises UserError if the folder holds none."""
-    try:
+    with _in_plain_words(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         network = loader.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True, attn_implementation="sdpa"
         )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as problem:
+    return cast(PreTrainedModel, network.to(device).eval())
+
+
+@contextmanager
+def _in_plain_words(folder: Path) -> Iterator[None]:
+    """Turns what the libraries raise over a folder that is incomplete or damaged into a UserError."""
+    try:
+        yield
+    except SafetensorError as problem:
+        raise UserError(
+            f"The weights in {folder} are damaged or cut off ({problem}).",
+            hint="Delete that folder, then fetch or train the model again.",
+        ) from None
+    except (OSError, ValueError, KeyError) as problem:
         first_line = str(problem).strip().split("\n")[0][:200]
         raise UserError(
             f"{folder} is not a model that can be loaded: {first_line}",
-            hint="A model folder holds config.json, tokenizer.json and weights as *.safetensors.",
+            hint="A model folder holds config.json, tokenizer.json and weights as *.safetensors; an adapter's folder, "
+            f"{ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}.",
         ) from None
-    return cast(PreTrainedModel, network.to(device).eval())
 
 
 def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", device: str = "auto") -> LoadedModel:
@@ -71,7 +87,8 @@ def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", d
     network = load_network(base_folder, dtype=torch.float32 if is_adapter else chosen_dtype, device=chosen_device)
     soft_prompt_PD = None
     if is_adapter:
-        network, soft_prompt_PD = _apply_adapter(network, folder)
+        with _in_plain_words(folder):
+            network, soft_prompt_PD = _apply_adapter(network, folder)
         network = cast(PreTrainedModel, network.to(dtype=chosen_dtype).eval())
         soft_prompt_PD = None if soft_prompt_PD is None else soft_prompt_PD.to(chosen_device, chosen_dtype)
     config = cast(Any, network.config)

@@ -15,7 +15,12 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The folder's tokenizer; one in an older format is converted by transformers. UserError if there is none."""
     file = folder / "tokenizer.json"
     if file.is_file():
-        return Tokenizer.from_file(str(file))
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception as problem:  # noqa: BLE001  # the library raises no narrower one
+            raise UserError(
+                f"{file} cannot be read: {problem}.", hint="Delete that model's folder, then fetch or train it again."
+            ) from None
     from transformers import AutoTokenizer  # only here: it takes a second that the usual format does not need
 
     try:

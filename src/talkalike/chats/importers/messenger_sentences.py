@@ -19,6 +19,7 @@ _TABLE = Path(__file__).with_name("messenger_sentences.toml")
 _LONGEST = 400
 _FEW = 4
 _BEGINNING = 16  # characters looked at first, blanks counted
+_HEAD = 5  # the first of these, by which most texts are known to be no sentence
 _SHORT = 3  # letters of a name that tell of most texts that they do not begin with it
 _KINDS = {
     "media": MessageKind.MEDIA,
@@ -40,7 +41,10 @@ def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> Mes
     """
     if len(text) > _LONGEST:
         return None
-    names, beginnings = _names_of(sender, tuple(others))
+    others = tuple(others)
+    if not _may_begin(text[:_HEAD], sender, others):
+        return None
+    names, beginnings = _names_of(sender, others)
     start = " ".join(text[:_BEGINNING].split())
     if not beginnings.fit(start.lower()) and not _table().begins(start):
         return None
@@ -74,6 +78,15 @@ def _may_be_typed(marked: str) -> bool:
 @cache
 def _table() -> SentenceTable:
     return SentenceTable(_TABLE)
+
+
+@lru_cache(maxsize=65536)
+def _may_begin(head: str, sender: str, others: tuple[str, ...]) -> bool:
+    """Whether a text may be a sentence by its first characters, of which a chat knows only so many."""
+    start = " ".join(head.split()) + (" " if head[-1:].isspace() else "")
+    if len(start) < len(head):  # several blanks count for one, so more has to be looked at
+        return True
+    return _names_of(sender, others)[1].fit(start.lower()) or _table().begins(start)
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 WHO, NAME = "\0", "\1"  # what stands in a text for its sender's name, and for another person's
@@ -67,7 +68,7 @@ class SentenceTable:
     """The sentences of a table by how they begin."""
 
     def __init__(self, path: Path) -> None:
-        self._by_head: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+        self._by_head: dict[str, list[tuple[str, str]]] = defaultdict(list)
         beginnings: set[str] = set()  # of those that do not begin with a name
         for language in tomllib.loads(path.read_text(encoding="utf-8")).values():
             you = [word.lower() for word in language.pop("you")]
@@ -86,23 +87,29 @@ class SentenceTable:
     def kind_of(self, text: str) -> str | None:
         """The kind of sentence that a text is; names in it are `WHO` and `NAME`, its letters are as written."""
         folded = text.lower()
-        found: list[tuple[re.Pattern[str], str]] = []
+        found: list[tuple[str, str]] = []
         for length in range(1, _HEAD + 1):
             found += self._by_head.get(folded[:length], ())
         for pattern, kind in found:
-            if pattern.fullmatch(text):
+            if _compiled(pattern).fullmatch(text):
                 return kind
         return None
 
     def _add(self, nodes: Sequence[_Node], kind: str, you: Sequence[str]) -> set[str]:
         """Takes up a sentence and returns how it can begin."""
-        pattern = re.compile(_pattern(nodes, you), re.IGNORECASE)
+        pattern = _pattern(nodes, you)
         heads = set(_heads(nodes, you))
         if "" in heads:
             raise ValueError("a sentence must begin with words or a name")
         for head in heads:
             self._by_head[head].append((pattern, kind))
         return heads
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Most sentences are of languages that a chat does not speak: each is made ready once it may be met."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _parsed(sentence: str) -> tuple[_Node, ...]:
