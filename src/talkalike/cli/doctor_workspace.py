@@ -16,6 +16,7 @@ from talkalike.cli.output import FICTIONAL, counted, number, size
 from talkalike.cli.privacy import close_to_others, open_to_others
 from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
 from talkalike.errors import UserError
+from talkalike.models.damage import damaged_files
 
 _LITTLE_SPACE = 2e9  # a base and a training's checkpoints
 _OLD_SECONDS = 3600.0
@@ -102,8 +103,6 @@ def _examples(opened: Workspace) -> Iterator[Check]:
 
 
 def _models(opened: Workspace) -> Iterator[Check]:
-    from talkalike.models.damage import damaged_files
-
     catalog = opened.catalog()
     cards = catalog.cards()
     made = [card for card in cards if card.kind != "base"]

@@ -153,8 +153,6 @@ def chosen_model(opened: Workspace, wanted: str | None) -> Card:
 
 def chosen_double(opened: Workspace, wanted: str | None) -> Card:
     """The same of somebody's doubles alone. Raises UserError where it is none; nothing is fetched for that."""
-    from talkalike.workspace.serving import serving_model
-
     catalog = opened.catalog()
     name = wanted or serving_model(opened.models)
     card = catalog.card(name) if name else catalog.newest_double()
