@@ -17,12 +17,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from talkalike.chats.importers.messenger_sentences import forms_of, names_pattern, platform_sentence
+from talkalike.chats.importers.messenger_sentences import OTHER, SENDER, forms_of, names_pattern, platform_sentence
 from talkalike.chats.platform_suspects import EMOJI, Suspect, suspects
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform
 
 KNOWN = "is one of its known sentences"
-_SENDER, _NAME, _EMOJI = "{sender}", "{name}", "{emoji}"
+_SENDER, _NAME, _EMOJI = SENDER, OTHER, "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
 _EMOJI_RUN = re.compile(f"(?:[{EMOJI}][\u200d\ufe0f]*)+")
 _LONGEST = 200  # characters; the platform's sentences are short
@@ -126,11 +126,11 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     )
 
 
-def placeholder_lines(sentences: Mapping[str, int]) -> list[PlatformLine]:
-    """Sentences that stood for something attached, as they were read and how often."""
+def placeholder_lines(forms: Mapping[str, int], samples: Mapping[str, str]) -> list[PlatformLine]:
+    """Sentences that stood for something attached: how often each form was read, and a sample of it."""
     return [
-        PlatformLine(sentence=sentence, why="stands for something attached", count=count, sample=sentence)
-        for sentence, count in sentences.items()
+        PlatformLine(sentence=form, why="stands for something attached", count=count, sample=samples[form])
+        for form, count in forms.items()
     ]
 
 
