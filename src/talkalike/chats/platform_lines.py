@@ -39,8 +39,8 @@ class Chats(Protocol):
         """A conversation's messages, oldest first."""
         ...
 
-    def table(self, conversation_id: str) -> pa.Table:
-        """The same as a table."""
+    def batches(self, conversation_id: str) -> Iterable[pa.RecordBatch]:
+        """The same as columns, piece by piece."""
         ...
 
 
@@ -107,7 +107,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     evidence: dict[str, _Evidence] = {}
     told: dict[str, _Evidence] = {}
     for chat in mixed:
-        for line in _lines_of(chat, chats.table(chat.id)):
+        for line in _lines_of(chat, chats.batches(chat.id)):
             if line.message.kind is not MessageKind.TEXT:
                 _count(told, line, chat)
             elif line.is_evidence:
@@ -115,7 +115,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     likely = {shape: _Evidence() for shape, seen in evidence.items() if seen.is_telling(shape)}
     if likely:  # what was said of each without evidence counts, too
         for chat in mixed:
-            for line in _lines_of(chat, chats.table(chat.id), likely):
+            for line in _lines_of(chat, chats.batches(chat.id), likely):
                 if line.shape in likely and line.message.kind is MessageKind.TEXT:
                     _count(likely, line, chat)
     found = {shape: why for shape, seen in likely.items() if (why := seen.why(shape))}
@@ -197,10 +197,10 @@ class _Evidence:
         return many and _SENDER in shape and _words(shape) > (1 if shape.startswith(_SENDER) else 2)
 
 
-def _lines_of(chat: Conversation, table: pa.Table, forms: Collection[str] = ()) -> Iterator[_Line]:
+def _lines_of(chat: Conversation, batches: Iterable[pa.RecordBatch], forms: Collection[str] = ()) -> Iterator[_Line]:
     """What in a chat may be the platform's, or of one of these forms, in order."""
     shapes = _Shapes(chat)
-    for suspect in suspects(table, names=shapes.names, wordings=[_SLOT.split(form) for form in forms]):
+    for suspect in suspects(batches, names=shapes.names, wordings=[_SLOT.split(form) for form in forms]):
         message = suspect.message
         shape = "" if message.unsent else shapes.of(message)
         if message.kind is not MessageKind.TEXT:
