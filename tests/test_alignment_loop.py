@@ -231,8 +231,8 @@ def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:
     assert "0 new judgements" in short
     shutil.rmtree(done["folder"])  # forgotten: all are new again
     before = [card.name for card in Catalog(copy / "models").cards() if card.kind != "reward"]
-    short = loop(copy, "--minutes", 0.01, "--steps", 4000, "--pairs", 1, expect=2)
-    assert "0.01 minutes are over before the first step" in short
+    short = loop(copy, "--minutes", 0.0001, "--steps", 4000, "--pairs", 1, expect=2)
+    assert "0.0001 minutes are over before the first step" in short
     assert [card.name for card in Catalog(copy / "models").cards() if card.kind != "reward"] == before
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from talkalike.chats.columns import SCHEMA, batches
+from talkalike.chats.columns import batches
 from talkalike.chats.platform_lines import KNOWN, find_platform_lines
 from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform, Reaction
 
@@ -44,8 +45,8 @@ class Chats:
     def messages(self, conversation_id: str) -> list[Message]:
         return self.said[conversation_id.removeprefix("messenger:")]
 
-    def table(self, conversation_id: str) -> pa.Table:
-        return pa.Table.from_batches(batches(self.messages(conversation_id), origin="messenger"), SCHEMA)
+    def batches(self, conversation_id: str) -> Iterator[pa.RecordBatch]:
+        return batches(self.messages(conversation_id), origin="messenger")
 
 
 def person(name: str) -> Person:

@@ -150,6 +150,7 @@ def test_an_export_with_reaction_lines_keeps_only_what_people_wrote(tmp_path):
         said(BEN, "Zareagoval 😂 na vaši zprávu ", 3),
         said(ANNA, "Anna sent an attachment. ", 4),
         said(ANNA, "haha", 5),
+        said(BEN, "Ben sent an attachment.", 6),
     ]
     write_thread(tmp_path / "export", thread(written))
     archive = Archive(tmp_path / "chats")
@@ -160,5 +161,5 @@ def test_an_export_with_reaction_lines_keeps_only_what_people_wrote(tmp_path):
     assert lines == {
         "Reacted 😂 to your message": (1, KNOWN),
         "Zareagoval 😂 na vaši zprávu": (1, KNOWN),
-        "Anna sent an attachment.": (1, "stands for something attached"),
+        "Ben sent an attachment.": (2, "stands for something attached"),  # one form, whoever sent it
     }

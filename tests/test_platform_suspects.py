@@ -25,9 +25,12 @@ moments = st.builds(
 )
 
 
-def picked(messages: list[Message], names: list[str], *wordings: list[str]) -> dict[str, tuple[bool, tuple[str, ...]]]:
-    table = pa.Table.from_batches(batches(messages, origin="messenger"), SCHEMA)
-    found = suspects(table, names=names, wordings=wordings)
+def picked(
+    messages: list[Message], names: list[str], *wordings: list[str], piece: int = 1000
+) -> dict[str, tuple[bool, tuple[str, ...]]]:
+    one = pa.Table.from_batches(batches(messages, origin="messenger"), SCHEMA)
+    pieces = one.to_batches(max_chunksize=piece)
+    found = suspects(pieces, names=names, wordings=wordings)
     return {each.message.id: (each.beside_call, tuple(m.id for m in each.messages_before)) for each in found}
 
 
@@ -37,9 +40,9 @@ def beside_call(messages: list[Message], at: int) -> bool:
 
 
 @settings(max_examples=150, deadline=None)
-@given(said=st.lists(moments, max_size=60))
-def test_columns_tell_what_a_slow_reading_tells(said: list[Message]) -> None:
-    found = picked(said, ["Anna", "Ben"])
+@given(said=st.lists(moments, max_size=60), piece=st.integers(1, 40))
+def test_columns_tell_what_a_slow_reading_tells(said: list[Message], piece: int) -> None:
+    found = picked(said, ["Anna", "Ben"], piece=piece)
     expected = {}
     for at, message in enumerate(said):
         told = message.kind in (MessageKind.SYSTEM, MessageKind.CALL)
@@ -93,4 +96,5 @@ def test_blanks_at_the_beginning_hide_no_sentence(blanks: list[str], sentence: s
 def test_a_reaction_counts_for_the_twenty_messages_after_it() -> None:
     said = [Message(id=str(at), author=BEN, sent_ms=at + 1, text="no 😂" if at > 18 else "no") for at in range(24)]
     said[1] = Message(id="1", author=ANNA, sent_ms=2, text="no", reactions=(Reaction(actor="Ben", emoji="😂"),))
-    assert picked(said, []) == {str(at): (False, ("1",)) for at in (19, 20, 21)}
+    for piece in (1, 7, 24):
+        assert picked(said, [], piece=piece) == {str(at): (False, ("1",)) for at in (19, 20, 21)}

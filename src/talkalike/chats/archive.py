@@ -82,12 +82,16 @@ class Archive:
 
     def messages(self, conversation_id: str) -> Iterator[Message]:
         """The messages of one conversation, oldest first, read piece by piece."""
+        for batch in self.batches(conversation_id):
+            yield from messages_of(batch)
+
+    def batches(self, conversation_id: str) -> Iterator[pa.RecordBatch]:
+        """The same as columns."""
         path = self._path(conversation_id)
         if not path.exists():
             raise UserError(f"There is no conversation {conversation_id} in {self.root}.", hint="Import it first.")
         with _opened(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH):
-                yield from messages_of(batch)
+            yield from file.iter_batches(batch_size=BATCH)
 
     def table(self, conversation_id: str) -> pa.Table:
         """The messages of one stored conversation as a table, oldest first."""

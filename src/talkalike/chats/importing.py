@@ -152,7 +152,7 @@ def _platform_lines(
     """What the platform said itself; nothing where only chats were read in which that cannot be mistaken."""
     if not any(row.platform == Platform.MESSENGER for row in rows.values()):
         return ()
-    attached = placeholder_lines(findings.placeholders)
+    attached = placeholder_lines(findings.placeholders, findings.placeholder_samples)
     return tuple(sorted((*find_platform_lines(archive).lines, *attached), key=lambda line: -line.count))
 
 

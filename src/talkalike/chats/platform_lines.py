@@ -17,12 +17,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from talkalike.chats.importers.messenger_sentences import forms_of, names_pattern, platform_sentence
+from talkalike.chats.importers.messenger_sentences import OTHER, SENDER, forms_of, names_pattern, platform_sentence
 from talkalike.chats.platform_suspects import EMOJI, Suspect, suspects
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform
 
 KNOWN = "is one of its known sentences"
-_SENDER, _NAME, _EMOJI = "{sender}", "{name}", "{emoji}"
+_SENDER, _NAME, _EMOJI = SENDER, OTHER, "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
 _EMOJI_RUN = re.compile(f"(?:[{EMOJI}][\u200d\ufe0f]*)+")
 _LONGEST = 200  # characters; the platform's sentences are short
@@ -39,8 +39,8 @@ class Chats(Protocol):
         """A conversation's messages, oldest first."""
         ...
 
-    def table(self, conversation_id: str) -> pa.Table:
-        """The same as a table."""
+    def batches(self, conversation_id: str) -> Iterable[pa.RecordBatch]:
+        """The same as columns, piece by piece."""
         ...
 
 
@@ -107,7 +107,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     evidence: dict[str, _Evidence] = {}
     told: dict[str, _Evidence] = {}
     for chat in mixed:
-        for line in _lines_of(chat, chats.table(chat.id)):
+        for line in _lines_of(chat, chats.batches(chat.id)):
             if line.message.kind is not MessageKind.TEXT:
                 _count(told, line, chat)
             elif line.is_evidence:
@@ -115,7 +115,7 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     likely = {shape: _Evidence() for shape, seen in evidence.items() if seen.is_telling(shape)}
     if likely:  # what was said of each without evidence counts, too
         for chat in mixed:
-            for line in _lines_of(chat, chats.table(chat.id), likely):
+            for line in _lines_of(chat, chats.batches(chat.id), likely):
                 if line.shape in likely and line.message.kind is MessageKind.TEXT:
                     _count(likely, line, chat)
     found = {shape: why for shape, seen in likely.items() if (why := seen.why(shape))}
@@ -126,11 +126,11 @@ def find_platform_lines(chats: Chats) -> PlatformLines:
     )
 
 
-def placeholder_lines(sentences: Mapping[str, int]) -> list[PlatformLine]:
-    """Sentences that stood for something attached, as they were read and how often."""
+def placeholder_lines(forms: Mapping[str, int], samples: Mapping[str, str]) -> list[PlatformLine]:
+    """Sentences that stood for something attached: how often each form was read, and a sample of it."""
     return [
-        PlatformLine(sentence=sentence, why="stands for something attached", count=count, sample=sentence)
-        for sentence, count in sentences.items()
+        PlatformLine(sentence=form, why="stands for something attached", count=count, sample=samples[form])
+        for form, count in forms.items()
     ]
 
 
@@ -197,10 +197,10 @@ class _Evidence:
         return many and _SENDER in shape and _words(shape) > (1 if shape.startswith(_SENDER) else 2)
 
 
-def _lines_of(chat: Conversation, table: pa.Table, forms: Collection[str] = ()) -> Iterator[_Line]:
+def _lines_of(chat: Conversation, batches: Iterable[pa.RecordBatch], forms: Collection[str] = ()) -> Iterator[_Line]:
     """What in a chat may be the platform's, or of one of these forms, in order."""
     shapes = _Shapes(chat)
-    for suspect in suspects(table, names=shapes.names, wordings=[_SLOT.split(form) for form in forms]):
+    for suspect in suspects(batches, names=shapes.names, wordings=[_SLOT.split(form) for form in forms]):
         message = suspect.message
         shape = "" if message.unsent else shapes.of(message)
         if message.kind is not MessageKind.TEXT:

@@ -7,7 +7,7 @@ it, its author's name in it) can be looked for in whole columns at once; only wh
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from talkalike.chats.columns import messages_of
+from talkalike.chats.columns import SCHEMA, messages_of
 from talkalike.chats.values import Message, MessageKind
 
 EMOJI = "\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001fbff"  # of a character class
@@ -36,11 +36,33 @@ class Suspect:
     messages_before: tuple[Message, ...]  # those with reactions among the last ones
 
 
-def suspects(table: pa.Table, *, names: Collection[str], wordings: Collection[Sequence[str]]) -> Iterator[Suspect]:
+def suspects(
+    batches: Iterable[pa.RecordBatch], *, names: Collection[str], wordings: Collection[Sequence[str]]
+) -> Iterator[Suspect]:
     """What has words and was told by the platform, stands beside a call, holds one of the names, has an emoji after a
     reaction, or is worded like one of `wordings`: parts in small letters with anything between them. In order; some
     more may be among them.
     """
+    for table, new in _windows(batches):
+        yield from _suspects_in(table, new, names, wordings)
+
+
+def _windows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.Table, range]]:
+    """Each piece of a chat with the messages just before it, and its rows that are new; a piece's last message waits
+    for the one after it.
+    """
+    held = SCHEMA.empty_table()  # the messages just before, and the one that waits
+    waiting = 0
+    for batch in batches:
+        table = pa.concat_tables([held, pa.Table.from_batches([batch], SCHEMA)]).unify_dictionaries()
+        yield table, range(len(held) - waiting, len(table) - 1)
+        held, waiting = table.slice(max(0, len(table) - _MESSAGES_BEFORE - 1)), min(1, len(table))
+    yield held, range(len(held) - waiting, len(held))
+
+
+def _suspects_in(
+    table: pa.Table, new: range, names: Collection[str], wordings: Collection[Sequence[str]]
+) -> Iterator[Suspect]:
     kind, text = table["kind"].cast(pa.string()), table["text"]
     is_call = _flags(pc.equal(kind, MessageKind.CALL.value))
     telling = _flags(pc.is_in(kind, value_set=pa.array(_TELLING)))
@@ -53,6 +75,7 @@ def suspects(table: pa.Table, *, names: Collection[str], wordings: Collection[Se
         reacting &= _matching(text, f"[{EMOJI}]")
     alike = _worded(text, wordings)
     picked = np.flatnonzero((telling | (said & (beside | named | reacting | alike))) & _flags(pc.not_equal(text, "")))
+    picked = picked[(picked >= new.start) & (picked < new.stop)]
     context = np.flatnonzero(reacted)
     earlier = list(messages_of(table.take(context)))
     first = np.searchsorted(context, picked - _MESSAGES_BEFORE)

@@ -46,7 +46,7 @@ def align_loop(  # signature: typer
     via: Annotated[Via, typer.Option(help="Practise with a reward model, or learn from the pairs directly.")] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Fewest new judgements since the last time.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Of practice (rl).")] = 18,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of practice at most (rl).")] = 6.0,
+    minutes: Annotated[float, typer.Option(min=0.0001, help="Of practice at most (rl).")] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
     kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.15,

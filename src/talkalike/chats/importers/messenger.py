@@ -208,6 +208,7 @@ def read_file(
         findings.skipped.append((entry.path, "holds no messages"))
     findings.replaced_characters += repair.replaced - replaced
     findings.placeholders.update(people.placeholders)
+    findings.placeholder_samples = {**people.placeholder_samples, **findings.placeholder_samples}
     people.placeholders.clear()
     if repair.unmended > unmended:
         findings.unmended[entry.path] = repair.unmended - unmended

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from talkalike.chats.importers.json_stream import JsonThread
-from talkalike.chats.importers.messenger_sentences import platform_sentence
+from talkalike.chats.importers.messenger_sentences import platform_sentence, sentence_form
 from talkalike.chats.importers.messenger_text import TextRepair, is_deleted_account
 from talkalike.chats.sources import READ_ERRORS, Entry
 from talkalike.chats.values import MessageKind, Person, Platform
@@ -23,7 +23,9 @@ class People:
     def __init__(self) -> None:
         self.repair = TextRepair()
         self.listed: tuple[str, ...] = ()  # as far as the files read tell
-        self.placeholders = Counter[str]()  # sentences that stood for something attached; their words are not kept
+        # Sentences that stood for something attached (their words are not kept), by form, and a sample of each.
+        self.placeholders = Counter[str]()
+        self.placeholder_samples: dict[str, str] = {}
         self._by_raw_name: dict[str, Person] = {}
         self._by_name: dict[str, Person] = {}
 
@@ -50,7 +52,9 @@ class People:
         """The kind of message if the platform wrote this text, not its author."""
         kind = platform_sentence(text, author.name, self.listed) if text else None
         if kind is MessageKind.MEDIA:
-            self.placeholders[text.strip()] += 1
+            form = sentence_form(text, author.name, self.listed)
+            self.placeholders[form] += 1
+            self.placeholder_samples.setdefault(form, text.strip())
         return kind
 
     def everybody(self) -> tuple[Person, ...]:

@@ -96,6 +96,17 @@ def _names_of(sender: str, others: tuple[str, ...]) -> tuple[re.Pattern[str] | N
     return names_pattern(known, re.IGNORECASE), Beginnings(name[:_SHORT].lower() for name in known)
 
 
+SENDER, OTHER = "{sender}", "{name}"  # places in a form of a sentence
+
+
+def sentence_form(text: str, sender: str, others: Iterable[str]) -> str:
+    """The sentence in small letters, with places for the people's names."""
+    names = names_pattern(frozenset(form for name in (sender, *others) for form in forms_of(name)))
+    own = forms_of(sender)
+    named = names.sub(lambda found: SENDER if found[0] in own else OTHER, text) if names else text
+    return " ".join(named.split()).rstrip(_END).lower()
+
+
 @lru_cache(maxsize=4096)
 def names_pattern(names: frozenset[str], flags: int = 0) -> re.Pattern[str] | None:
     """Finds any of these names in a text, the longest first, as words of their own; None for no names."""

@@ -34,7 +34,8 @@ class Findings:
     unreadable: dict[str, int] = field(default_factory=dict)  # messages or lines dropped, by reason
     unreadable_in: dict[str, list[str]] = field(default_factory=dict)  # the files they are in, by reason
     unmended: dict[str, int] = field(default_factory=dict)  # characters left as another encoding's bytes, by file
-    placeholders: Counter[str] = field(default_factory=Counter)  # "Anna sent a photo.", and how often
+    placeholders: Counter[str] = field(default_factory=Counter)  # "{sender} sent a photo", and how often
+    placeholder_samples: dict[str, str] = field(default_factory=dict)  # the same -> "Anna sent a photo."
     replaced_characters: int = 0  # what no encoding could express, now U+FFFD
 
     def drop(self, reason: str, count: int = 1, *, file: str = "") -> None:
