@@ -148,6 +148,20 @@ def test_one_session_is_cut_by_time(speakers: tuple[Person, ...], count: int, tm
     assert heldout[0].speaker == speakers[0].name, "what is held out begins with what is answered"
 
 
+def test_a_diary_whose_lines_differ_in_their_numbers_is_learned_and_held_out(tmp_path: Path) -> None:
+    """Alike but for a number, nothing of it is pasted again; and where all is alike, the newest of it is measured."""
+    diary = [(ANNA, n / 60, f"line {n} of what happened to me that day") for n in range(300)]
+    manifest = prepared(Chats({"one": diary}), tmp_path / "anna", RENDERER).manifest
+    assert manifest.train.learned + manifest.heldout.learned == 300
+    assert 30 <= manifest.heldout.learned <= 60
+    run = "ran {} km by the river before work today"
+    mixed = [*evenings(12), (BOB, 24 * 20.0, "and?"), (ANNA, 24 * 20.01, run.format(12))]
+    mixed[2:2] = [(BOB, 12.0, "so?"), (ANNA, 12.01, run.format(9))]
+    strict = prepared(Chats({"one": mixed}), tmp_path / "mixed", RENDERER).manifest
+    assert strict.left_out["held-out messages that repeat training ones"] == 1
+    assert strict.heldout.learned >= 1, "something else is measured"
+
+
 def test_it_is_cut_at_its_longest_silence(tmp_path: Path) -> None:
     said = [(who, hours + (0.5 if hours * 60 >= 50 else 0), text) for who, hours, text in one_session(60, BOB, ANNA)]
     examples = prepared(Chats({"one": said}), tmp_path / "anna", RENDERER)

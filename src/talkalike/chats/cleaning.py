@@ -132,7 +132,7 @@ class _Floods:
             return True
         if text.count(" ") + 1 >= MIN_WORDS:
             said = self._long.setdefault(author, NearDuplicates())
-            if said.count(text) >= self._max_copies:
+            if said.count(text, with_numbers=True) >= self._max_copies:
                 return True
             said.add(text)
         self._last[author] = (text, in_a_row, message.sent_ms)

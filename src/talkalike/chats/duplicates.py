@@ -25,6 +25,8 @@ _HASH_RANGE = 1 << 64
 # Scripts without spaces between words (kana, Chinese, Thai) are compared by characters.
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W\d_]+")
 
+_NUMBER = re.compile(r"\d+")
+
 
 # Lowest hashes of words and word pairs; lowest hashes of word triples. Both ascending.
 _Sketch = tuple[list[int], list[int]]
@@ -55,6 +57,7 @@ class NearDuplicates:
     def __init__(self) -> None:
         self._exact: dict[int, int] = {}  # hash of the text -> how often it was added
         self._sketches: list[array[int]] = []
+        self._figures = array("q")  # of each of these texts a hash of the numbers in it, 0 where there are none
         self._buckets: dict[int, list[int]] = {}  # hash of a word triple -> numbers of the texts that have it
         self._latest: tuple[str, _Sketch | None] = ("", None)  # asking about a text and adding it costs one sketch
 
@@ -62,8 +65,11 @@ class NearDuplicates:
         """Whether this text, or one nearly like it, was added before."""
         return self.count(text) > 0
 
-    def count(self, text: str) -> int:
-        """How many of the added texts are this one, or nearly like it."""
+    def count(self, text: str, *, with_numbers: bool = False) -> int:
+        """How many of the added texts are this one, or nearly like it.
+
+        `with_numbers`: texts that both have numbers in them, and other ones, are not alike ("9 km" and "10 km").
+        """
         exact = self._exact.get(_same(text), 0)
         found = self._sketch(text) if self._sketches else None
         if found is None:
@@ -73,6 +79,8 @@ class NearDuplicates:
         for key in keys:
             candidates.update(self._buckets.get(key, ()))
         lowest = set(sketch)
+        if with_numbers and (own := _figures(text)):
+            candidates = {number for number in candidates if self._figures[number] in (0, own)}
         near = sum(_similar(lowest, self._sketches[number]) for number in candidates)
         return max(exact, near)
 
@@ -86,6 +94,7 @@ class NearDuplicates:
         sketch, keys = found
         number = len(self._sketches)
         self._sketches.append(array("Q", sketch))
+        self._figures.append(_figures(text))
         for key in keys:
             bucket = self._buckets.setdefault(key, [])
             bucket.append(number)
@@ -115,6 +124,11 @@ def _lowest(hashes: set[int], count: int) -> list[int]:
         if len(few) >= count:
             return sorted(few)[:count]
     return sorted(hashes)[:count]
+
+
+def _figures(text: str) -> int:
+    found = _NUMBER.findall(text)
+    return hash(tuple(found)) if found else 0
 
 
 def _same(text: str) -> int:

@@ -42,19 +42,19 @@ class Parts:
 def hold_out(train: Sequence[Piece], heldout: Sequence[Piece], share: float) -> Parts:
     """The parts as they are if the held-out one has something to measure; else a larger, newest part of everything.
 
-    Nothing is held out where that does not help: all that is new was said before, or it is a single message.
+    A text with another number in it was said before, too, unless nothing else is left to measure. Nothing is held out
+    where that does not help: all that is new was said before, or it is a single message.
     """
-    parts = _without_repeats(train, heldout)
-    if _learned(parts.heldout):
-        return parts
     pieces = sorted([*train, *heldout], key=lambda piece: piece.document.sent_ms[-1])
     most = _learned(pieces) // 2
-    wanted = min(most, math.ceil(share * _learned(pieces)))
-    while wanted:
-        parts = _without_repeats(*_newest(pieces, wanted, most))
+    for with_numbers in (False, True):
+        parts = _without_repeats(train, heldout, with_numbers=with_numbers)
+        wanted = min(most, math.ceil(share * _learned(pieces)))
+        while not _learned(parts.heldout) and wanted:
+            parts = _without_repeats(*_newest(pieces, wanted, most), with_numbers=with_numbers)
+            wanted = min(most, 2 * wanted) if wanted < most else 0
         if _learned(parts.heldout):
             return parts
-        wanted = min(most, 2 * wanted) if wanted < most else 0
     return Parts(train=pieces, heldout=[])
 
 
@@ -93,7 +93,7 @@ def _cut(document: Document, index: int) -> tuple[Document, Document]:
     return before, after
 
 
-def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece]) -> Parts:
+def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece], *, with_numbers: bool) -> Parts:
     known = NearDuplicates()
     for piece in train:
         for turn in piece.document.turns:
@@ -104,7 +104,7 @@ def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece]) -> Parts:
     for piece in heldout:
         document = piece.document
         learn = tuple(
-            learn and not (len(turn.text.split()) >= MIN_WORDS and known.seen(turn.text))
+            learn and not (len(turn.text.split()) >= MIN_WORDS and known.count(turn.text, with_numbers=with_numbers))
             for learn, turn in zip(document.learn, document.turns, strict=True)
         )
         repeats += sum(document.learn) - sum(learn)
