@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -149,7 +150,7 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
     # Marks on a server's messages stay, or dropped ones would come back: the id of a message, not whose it was.
     left = everything(filled, without="ContextMark")
     for trace in (str(ANNA), "Anna", "answer in 70", "1001", "1101"):
-        assert trace not in left, trace
+        assert not re.search(rf"(?<!\d){re.escape(trace)}(?!\d)", left), trace  # in a moment's digits they may stand
     assert str(ANNA) not in everything(filled)
     assert filled.call(people.export_about, BEN) == before
     assert set(filled.call(people.kept_about, ANNA).values()) == {0}

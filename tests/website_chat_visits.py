@@ -80,7 +80,7 @@ async def open_site(services: Services, client: Any) -> AsyncIterator[Browser]:
         async with aiohttp.ClientSession(cookie_jar=jar, cookies=cookies) as session:
             yield Browser(session, base)
     finally:
-        for live in list(LIVE.session.replies):
+        for live in [*LIVE.session.replies, *LIVE.session.ending]:
             await LIVE.stop(live)
         stop.set()
         await running

@@ -126,7 +126,8 @@ class Session(Generic[FaceT]):
 
     def __init__(self, line: Line) -> None:
         self.line = line
-        self.replies: set[Reply[FaceT]] = set()
+        self.replies: set[Reply[FaceT]] = set()  # on their way
+        self.ending: set[Reply[FaceT]] = set()  # nothing is written any more; their end is on its way into the store
         self._ended: OrderedDict[Hashable, tuple[Reply[FaceT], float]] = OrderedDict()
 
     def start(self, reply: Reply[FaceT]) -> asyncio.Task[None]:
@@ -134,13 +135,14 @@ class Session(Generic[FaceT]):
         task = asyncio.get_running_loop().create_task(self._run(reply))
         reply.task = task
         self.replies.add(reply)
-        task.add_done_callback(lambda _: self.replies.discard(reply))  # its end is stored, or it never ran
+        task.add_done_callback(lambda _: self._let_go(reply))  # its end is stored, or it never ran
         task.add_done_callback(_log_failure)
         return task
 
     async def stop(self, reply: Reply[FaceT], why: ReplyState) -> None:
         """Stops a reply, and waits until it has let go of everything."""
-        reply.stop(why)
+        if reply not in self.ending:
+            reply.stop(why)
         if reply.task is not asyncio.current_task():
             await reply.wait()
 
@@ -169,6 +171,10 @@ class Session(Generic[FaceT]):
         for reply in tuple(self.replies):
             if reply.journal is not None:
                 await reply.journal.settle()
+
+    def _let_go(self, reply: Reply[FaceT]) -> None:
+        self.replies.discard(reply)
+        self.ending.discard(reply)
 
     async def _run(self, reply: Reply[FaceT]) -> None:
         """One reply from beginning to end. However it ends, its place is freed and its end is in the store."""
@@ -242,6 +248,8 @@ class Session(Generic[FaceT]):
 
     async def _account(self, reply: Reply[FaceT], reply_id: int) -> None:
         """The end of a reply that was begun, in the store."""
+        self.replies.discard(reply)
+        self.ending.add(reply)
         self._ended[reply.face.answers] = (reply, time.monotonic())
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)

@@ -28,16 +28,16 @@ class Live:
 
     def get(self, reply_id: int) -> Reply[WebReply] | None:
         """The reply, while it is being written."""
-        return self.session.by_id(reply_id)
+        return next((one for one in self._all() if one.id == reply_id), None)
 
     def of_conversation(self, conversation_id: int) -> list[Reply[WebReply]]:
         """Those that are written or wait, in order."""
-        found = [one for one in self.session.replies if one.face.conversation_id == conversation_id]
+        found = [one for one in self._all() if one.face.conversation_id == conversation_id]
         return sorted(found, key=lambda one: one.face.reply_id)
 
     def count(self, owner: str) -> int:
         """How many replies to somebody are written or wait."""
-        return sum(one.face.owner == owner for one in self.session.replies)
+        return sum(one.face.owner == owner for one in self._all())
 
     def require_room(self, owner: str) -> None:
         """Raises UserError where somebody has as many replies under way as one may."""
@@ -52,6 +52,10 @@ class Live:
         reply = Reply(face=face, id=face.reply_id)
         self.session.start(reply)
         return reply
+
+    def _all(self) -> list[Reply[WebReply]]:
+        """Until their end is in the store."""
+        return [*self.session.replies, *self.session.ending]
 
     async def stop(self, reply: Reply[WebReply]) -> None:
         """Ends it; what was written stays. Returns when its end is in the store."""
