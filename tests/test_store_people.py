@@ -149,8 +149,10 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
     }
     # Marks on a server's messages stay, or dropped ones would come back: the id of a message, not whose it was.
     left = everything(filled, without="ContextMark")
-    for trace in (str(ANNA), "Anna", "answer in 70", "1001", "1101"):
-        assert not re.search(rf"(?<!\d){re.escape(trace)}(?!\d)", left), trace  # in a moment's digits they may stand
+    for trace in (str(ANNA), "Anna", "answer in 70"):
+        assert trace not in left, trace
+    for message_id in ("1001", "1101"):  # the digits of a moment may hold them, too
+        assert not re.search(rf"(?<!\d){message_id}(?!\d)", left), message_id
     assert str(ANNA) not in everything(filled)
     assert filled.call(people.export_about, BEN) == before
     assert set(filled.call(people.kept_about, ANNA).values()) == {0}

@@ -1,1 +1,1 @@
-"""What we own: the catalog of models with their cards, fetching and loading bases, adapters, packed forward passes."""
+"""What we own: fetching and loading bases, adapters, one way to attend, packed forward passes."""
