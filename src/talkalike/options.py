@@ -6,7 +6,7 @@ A value outside its bounds is refused where it is written, in a sentence that na
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from talkalike.errors import UserError
@@ -20,7 +20,7 @@ _EMPTY = frozenset({"none", "off", ""})
 _KINDS = {bool: "a switch", int: "a whole number", float: "a number", str: "a text"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Option:
     """One option. `low` and `high` bound a number, or the length of a text; `unit` is what is counted.
 
@@ -32,6 +32,7 @@ class Option:
     type: type[bool] | type[int] | type[float] | type[str]
     default: Any
     description: str
+    _: KW_ONLY
     low: float = 0
     high: float = math.inf
     unit: str = ""
@@ -105,89 +106,56 @@ def by_key(*options: Option) -> dict[str, Option]:
 
 
 SAMPLING = by_key(
+    Option("temperature", float, 0.8, "How freely words are chosen. 0: always the likeliest.", high=5),
     Option(
-        key="temperature",
-        type=float,
-        default=0.8,
-        high=5,
-        description="How freely words are chosen. 0: always the likeliest.",
-    ),
-    Option(
-        key="top_p",
-        type=float,
-        default=0.95,
+        "top_p",
+        float,
+        0.95,
+        "Choose among the likeliest words with this much probability together. 1: all; 0: the first.",
         high=1,
-        description="Choose among the likeliest words with this much probability together. 1: all; 0: the first.",
     ),
+    Option("top_k", int, 0, "Choose among this many of the likeliest words. 0: all.", high=1_000_000),
+    Option("min_p", float, 0.0, "Leave out words less likely than this share of the likeliest one. 0: none.", high=1),
+    Option("repetition_penalty", float, 1.0, "Above 1: words that occurred become less likely.", low=0.5, high=5),
     Option(
-        key="top_k",
-        type=int,
-        default=0,
-        high=1_000_000,
-        description="Choose among this many of the likeliest words. 0: all.",
-    ),
-    Option(
-        key="min_p",
-        type=float,
-        default=0.0,
-        high=1,
-        description="Leave out words less likely than this share of the likeliest one. 0: none.",
-    ),
-    Option(
-        key="repetition_penalty",
-        type=float,
-        default=1.0,
-        low=0.5,
-        high=5,
-        description="Above 1: words that occurred become less likely.",
-    ),
-    Option(
-        key="seed",
-        type=int,
-        default=None,
+        "seed",
+        int,
+        None,
+        "The same seed and the same context give the same reply. None: different every time.",
         high=2**53,  # what JSON keeps exactly everywhere
         none="none",
-        description="The same seed and the same context give the same reply. None: different every time.",
     ),
     Option(
-        key="max_tokens",
-        type=int,
-        default=256,
+        "max_tokens",
+        int,
+        256,
+        "The longest reply, all its messages together, in tokens.",
         low=1,
         high=131_072,
         unit="tokens",
-        description="The longest reply, all its messages together, in tokens.",
     ),
+    Option("max_messages", int, 8, "The most messages in one reply.", low=1, high=64, unit="messages"),
     Option(
-        key="max_messages",
-        type=int,
-        default=8,
-        low=1,
-        high=64,
-        unit="messages",
-        description="The most messages in one reply.",
-    ),
-    Option(
-        key="best_of",
-        type=int,
-        default=1,
+        "best_of",
+        int,
+        1,
+        "Write this many replies, send the best by the reward. Costs so many times as much.",
         low=1,
         high=32,
         unit="replies",
-        description="Write this many replies, send the best by the reward. Costs so many times as much.",
     ),
 )
 """How a reply is sampled: the fields of `engine.protocol.Sampling`."""
 
 BUDGET_TOKENS = Option(
-    key="budget_tokens",
-    type=int,
-    default=1500,
+    "budget_tokens",
+    int,
+    1500,
+    "How much of the conversation the model sees, in tokens. auto: all that fits.",
     low=64,
     high=1_000_000,
     unit="tokens",
     none="auto",
-    description="How much of the conversation the model sees, in tokens. auto: all that fits.",
 )
 REPLY = by_key(*SAMPLING.values(), BUDGET_TOKENS)
 """What can be set for replies in every face."""

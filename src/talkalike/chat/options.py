@@ -14,110 +14,75 @@ from typing import Any
 from talkalike.chat.limits import Budget
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
-from talkalike.options import REPLY, SAMPLING, Option, by_key
+from talkalike.options import REPLY, SAMPLING, SCOPES, Option, by_key
 
-WIDE = ("bot", "server")
+WIDE, NEAR = SCOPES[:2], SCOPES[2:]
 DEFAULT = "default"
-
-
-def _daily(key: str, what: str) -> Option:
-    return Option(
-        key=key,
-        type=int,
-        default=0,
-        high=10**9,
-        strictest=True,
-        scopes=WIDE,
-        description=f"{what} a day (until midnight UTC); 0 = no limit.",
-    )
-
+_A_DAY = "a day (until midnight UTC); 0 = no limit."
+_DAILY: Mapping[str, Any] = {"high": 10**9, "strictest": True, "scopes": WIDE}
 
 OPTIONS = REPLY | by_key(
+    Option("persona", str, "", "A text that stands before the conversation; empty = none.", high=2000),
     Option(
-        key="persona",
-        type=str,
-        default="",
-        high=2000,
-        description="A text that stands before the conversation; empty = none.",
-    ),
-    Option(
-        key="side_talk",
-        type=str,
-        default="!",
+        "side_talk",
+        str,
+        "!",
+        "Messages that begin with this sign are invisible to the double; empty = none are.",
         high=5,
-        description="Messages that begin with this sign are invisible to the double; empty = none are.",
     ),
     Option(
-        key="wait_seconds",
-        type=float,
-        default=2.5,
+        "wait_seconds",
+        float,
+        2.5,
+        "How long to wait for the end of somebody's burst of messages before answering.",
         high=60,
         unit="seconds",
-        description="How long to wait for the end of somebody's burst of messages before answering.",
     ),
     Option(
-        key="replies_per_minute",
-        type=int,
-        default=12,
-        low=1,
-        high=600,
-        unit="replies",
-        description="The most replies in a channel within a minute.",
+        "replies_per_minute", int, 12, "The most replies in a channel within a minute.", low=1, high=600, unit="replies"
     ),
+    Option("stream", bool, True, "Show a message that takes longer than three seconds while it is written."),
+    Option("reactions", bool, True, "The double may react with an emoji."),
     Option(
-        key="stream",
-        type=bool,
-        default=True,
-        description="Show a message that takes longer than three seconds while it is written.",
+        "proxied",
+        bool,
+        True,
+        "Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored.",
     ),
-    Option(key="reactions", type=bool, default=True, description="The double may react with an emoji."),
+    Option("judging", bool, True, "Buttons under a reply to say how good it is."),
     Option(
-        key="proxied",
-        type=bool,
-        default=True,
-        description="Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored.",
-    ),
-    Option(key="judging", type=bool, default=True, description="Buttons under a reply to say how good it is."),
-    Option(
-        key="compare_models",
-        type=str,
-        default="",
+        "compare_models",
+        str,
+        "",
+        "Two models, as first|second, whose answers people compare blindly; empty = none.",
         high=200,
-        scopes=("channel", "thread"),
-        description="Two models, as first|second, whose answers people compare blindly; empty = none.",
+        scopes=NEAR,
     ),
     Option(
-        key="compare_every",
-        type=int,
-        default=5,
+        "compare_every",
+        int,
+        5,
+        "After how many replies two answers are offered for comparison.",
         low=1,
         high=1000,
         unit="replies",
-        scopes=("channel", "thread"),
-        description="After how many replies two answers are offered for comparison.",
+        scopes=NEAR,
     ),
+    Option("model", str, "", "The model that answers; empty = the bot's default.", high=200, scopes=SCOPES[1:]),
+    Option("daily_replies_user", int, 0, f"Replies for one person {_A_DAY}", **_DAILY),
+    Option("daily_tokens_user", int, 0, f"Tokens written for one person {_A_DAY}", **_DAILY),
+    Option("daily_replies_server", int, 0, f"Replies on one server {_A_DAY}", **_DAILY),
+    Option("daily_tokens_server", int, 0, f"Tokens written on one server {_A_DAY}", **_DAILY),
     Option(
-        key="model",
-        type=str,
-        default="",
-        high=200,
-        scopes=("server", "channel", "thread"),
-        description="The model that answers; empty = the bot's default.",
-    ),
-    _daily("daily_replies_user", "Replies for one person"),
-    _daily("daily_tokens_user", "Tokens written for one person"),
-    _daily("daily_replies_server", "Replies on one server"),
-    _daily("daily_tokens_server", "Tokens written on one server"),
-    Option(
-        key="retention_days",
-        type=int,
-        default=30,
+        "retention_days",
+        int,
+        30,
+        "How many days the records of replies are kept.",
         low=1,
         high=3650,
         unit="days",
         strictest=True,
         scopes=WIDE,
-        description="How many days the records of replies are kept.",
     ),
 )
 
