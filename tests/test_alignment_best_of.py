@@ -20,7 +20,7 @@ from talkalike.chat.conversation import Conversation
 from talkalike.chat.options import resolve
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
-from talkalike.engine.remote import RemoteEngine, Server
+from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.engine.server import create_app
 from talkalike.errors import TalkalikeError, UserError
@@ -147,7 +147,7 @@ def test_it_is_an_option_with_its_cost_told() -> None:
 async def test_through_the_api() -> None:
     """As Discord and the website reach a model's process: number there, tokens back."""
     app = create_app(BestOfEngine(ScriptedWords(*BURSTS), Length()), speaker="anna")
-    server = Server(base_url="http://model/v1", model="scripted", is_ours=True, retries=0)
+    server = RemoteServer(base_url="http://model/v1", model="scripted", is_ours=True, retries=0)
     engine = RemoteEngine(server)
     await engine.close()
     engine._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model/v1/")
@@ -159,7 +159,7 @@ async def test_through_the_api() -> None:
     refused = await engine._client.post("chat/completions", json=body | {"best_of": 1000})
     assert refused.status_code == 400 and "best_of" in refused.text
     await engine.close()
-    foreign = RemoteEngine(Server(base_url="http://other/v1", model="m"))
+    foreign = RemoteEngine(RemoteServer(base_url="http://other/v1", model="m"))
     with pytest.raises(UserError, match="does not choose the best"):
         await said(foreign, Sampling(best_of=2))
     await foreign.close()

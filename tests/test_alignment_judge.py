@@ -23,7 +23,7 @@ from talkalike.alignment.judge_rules import Rule, read_rules
 from talkalike.alignment.judging import measure, new_pairs, verdicts_on
 from talkalike.alignment.prompts import Prompt as Wanted
 from talkalike.engine.protocol import ContextTooLongError, Sampling
-from talkalike.engine.remote import RemoteEngine, Server
+from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
@@ -105,7 +105,7 @@ def test_old_messages_are_left_out_and_too_long_replies_refused() -> None:
 
 
 def test_engines_that_tell_no_probabilities_cannot_judge() -> None:
-    remote = RemoteEngine(Server(base_url="http://127.0.0.1:9/v1", model="far"))
+    remote = RemoteEngine(RemoteServer(base_url="http://127.0.0.1:9/v1", model="far"))
     for engine in (remote, ScriptedEngine([["1"]])):
         with pytest.raises(UserError, match="cannot judge"):
             scoring(engine)

@@ -25,13 +25,13 @@ from talkalike.chats.values import (
     Conversation,
     Message,
     MessageKind,
-    Person,
     Platform,
     Reaction,
+    Speaker,
 )
 from talkalike.errors import UserError
 
-ANNA, BEN = Person(id="messenger:Anna", name="Anna"), Person(id="messenger:Ben", name="Ben")
+ANNA, BEN = Speaker(id="messenger:Anna", name="Anna"), Speaker(id="messenger:Ben", name="Ben")
 PAIR = Conversation(
     id="messenger:pair_1", platform=Platform.MESSENGER, title="Ben", is_group=False, participants=(ANNA, BEN)
 )

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkalike.chats.cleaning import Cleaned, CleaningRules, clean
-from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Person, Reaction
+from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Reaction, Speaker
 
-ANNA, BOB = Person(id="messenger:anna", name="Anna"), Person(id="messenger:bob", name="Bob")
-NICK, OTHER = Person(id="irc:c3po", name="c3po"), Person(id="irc:yes", name="yes")
-UBOTTU = Person(id="irc:ubottu", name="Ubottu")
+ANNA, BOB = Speaker(id="messenger:anna", name="Anna"), Speaker(id="messenger:bob", name="Bob")
+NICK, OTHER = Speaker(id="irc:c3po", name="c3po"), Speaker(id="irc:yes", name="yes")
+UBOTTU = Speaker(id="irc:ubottu", name="Ubottu")
 RULES = CleaningRules()
 
 
-def message(text: str = "", author: Person = ANNA, at: int = 0, **more: object) -> Message:
+def message(text: str = "", author: Speaker = ANNA, at: int = 0, **more: object) -> Message:
     return Message(id=f"{author.id}-{at}-{text}", author=author, sent_ms=at, text=text, **more)  # type: ignore[arg-type]  # fields by name
 
 

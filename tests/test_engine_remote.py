@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chat_script import ScriptedWords
 from loopback_server import answering, serving
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
-from talkalike.engine.remote import RemoteEngine, Server, api_names
+from talkalike.engine.remote import RemoteEngine, RemoteServer, api_names
 from talkalike.engine.remote_reply import Lines
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.engine.server import create_app
@@ -38,7 +38,7 @@ def ask(
 
 
 def ask_at(url: str, sampling: Sampling | None = None, **known) -> list[Piece]:
-    return ask(RemoteEngine(Server(base_url=url, model="m", retry_delay=0.01, **known)), sampling)
+    return ask(RemoteEngine(RemoteServer(base_url=url, model="m", retry_delay=0.01, **known)), sampling)
 
 
 def messages(pieces: list[Piece]) -> list[str]:
@@ -141,7 +141,7 @@ def test_a_text_is_continued_by_any_server_as_one_message():
     answer = http(b"".join(b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in chunks))
     for raw in ("a text", (3, 4, 5)):
         with answering([answer]) as (url, requests):
-            pieces = ask(RemoteEngine(Server(base_url=url, model="m")), prompt=Prompt(raw=raw))
+            pieces = ask(RemoteEngine(RemoteServer(base_url=url, model="m")), prompt=Prompt(raw=raw))
         assert (messages(pieces), pieces[-1].finish) == (["one\n two"], Finish.LENGTH)
         head, _, body = requests[0].partition(b"\r\n\r\n")
         assert head.startswith(b"POST /v1/completions ")
@@ -214,7 +214,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_request():
     torn = Prompt(turns=(Turn("A\ud800", "x \ud83d"),), speaker="Bob")
 
     async def run(url: str) -> list[Piece]:
-        engine = RemoteEngine(Server(base_url=url, model="m"))
+        engine = RemoteEngine(RemoteServer(base_url=url, model="m"))
         return [piece async for piece in engine.stream(torn, Sampling())]
 
     with answering([GOOD]) as (url, requests):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkalike.chats.values import Conversation, Message, Person, Platform
+from talkalike.chats.values import Conversation, Message, Platform, Speaker
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages, load_replies
@@ -22,14 +22,14 @@ from talkalike.examples.windows import heldout_start, worthwhile
 from tiny_model import byte_level_tokenizer
 
 HOUR = 3_600_000
-ANNA, BOB, CYRIL = (Person(id=f"messenger:{name}", name=name) for name in ("Anna", "Bob", "Cyril"))
-OTHER_ANNA = Person(id="messenger:Anna#2", name="Anna")
+ANNA, BOB, CYRIL = (Speaker(id=f"messenger:{name}", name=name) for name in ("Anna", "Bob", "Cyril"))
+OTHER_ANNA = Speaker(id="messenger:Anna#2", name="Anna")
 
 
 class Chats:
     """Conversations in memory, as the archive would give them."""
 
-    def __init__(self, said: dict[str, list[tuple[Person, float, str]]]) -> None:
+    def __init__(self, said: dict[str, list[tuple[Speaker, float, str]]]) -> None:
         self._said = said
 
     def conversations(self) -> Sequence[Conversation]:
@@ -53,8 +53,8 @@ def sentence(day: int, place: int) -> str:
 
 
 def evenings(
-    count: int, speakers: tuple[Person, ...] = (BOB, ANNA), *, start: int = 0
-) -> list[tuple[Person, float, str]]:
+    count: int, speakers: tuple[Speaker, ...] = (BOB, ANNA), *, start: int = 0
+) -> list[tuple[Speaker, float, str]]:
     """`count` sessions a day apart in which each says something of their own."""
     return [
         (who, 24 * (start + day) + 0.01 * place, sentence(start + day, place))
@@ -69,7 +69,7 @@ def renderer() -> Renderer:
 
 
 def prepared(
-    chats: Chats, folder: Path, renderer: Renderer, chosen: Sequence[Person] = (ANNA,), **settings: object
+    chats: Chats, folder: Path, renderer: Renderer, chosen: Sequence[Speaker] = (ANNA,), **settings: object
 ) -> ExampleSet:
     prepare(
         chats,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkalike.chat.context import Item, select
-from talkalike.chats.values import Person
+from talkalike.chats.values import Speaker
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.fitting import MARK, cut_apart, newest_that_fit, shorten
 from talkalike.examples.heldout import load_messages, load_replies
@@ -21,7 +21,7 @@ from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared, sentence
 from tiny_model import byte_level_tokenizer
 
 RENDERER = Renderer(byte_level_tokenizer())
-Said = list[tuple[Person, float, str]]
+Said = list[tuple[Speaker, float, str]]
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 
 
@@ -112,7 +112,7 @@ sizes = st.lists(
 
 
 @given(sizes)
-def test_documents_fit_and_answers_stand_with_what_they_answer(said: list[tuple[Person, int, int]]) -> None:
+def test_documents_fit_and_answers_stand_with_what_they_answer(said: list[tuple[Speaker, int, int]]) -> None:
     minutes, chat = 0, list(evenings(3, start=30))
     session: Said = []
     for number, (who, words, pause) in enumerate(said):
@@ -128,13 +128,13 @@ def test_documents_fit_and_answers_stand_with_what_they_answer(said: list[tuple[
 
 
 # ------------------------------------------------------------------------------------------------------------- held out
-def one_session(count: int, *speakers: Person, start: int = 0) -> Said:
+def one_session(count: int, *speakers: Speaker, start: int = 0) -> Said:
     return [(speakers[n % len(speakers)], 24 * start + n / 60, sentence(700 + start, n)) for n in range(count)]
 
 
 @pytest.mark.parametrize("speakers", [(BOB, ANNA), (ANNA,)])
 @pytest.mark.parametrize("count", [4, 60, 300])
-def test_one_session_is_cut_by_time(speakers: tuple[Person, ...], count: int, tmp_path: Path) -> None:
+def test_one_session_is_cut_by_time(speakers: tuple[Speaker, ...], count: int, tmp_path: Path) -> None:
     examples = prepared(Chats({"one": one_session(count, *speakers)}), tmp_path / "anna", RENDERER)
     learned = count // len(speakers)
     manifest = examples.manifest

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from talkalike.chats.people import PersonRow, find_person, people, suggest_owner
-from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform
+from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Speaker
 from talkalike.errors import UserError
 
 
-def person(name: str, platform: str = "messenger", slug: str = "") -> Person:
-    return Person(id=f"{platform}:{slug or name.casefold()}", name=name)
+def person(name: str, platform: str = "messenger", slug: str = "") -> Speaker:
+    return Speaker(id=f"{platform}:{slug or name.casefold()}", name=name)
 
 
 ANNA, BOB, CYRIL, DANA = map(person, ("Anna Nová", "Bob", "Cyril", "Dana"))
 
 
-def chat(name: str, *participants: Person, platform: Platform = Platform.MESSENGER) -> Conversation:
+def chat(name: str, *participants: Speaker, platform: Platform = Platform.MESSENGER) -> Conversation:
     return Conversation(
         id=f"{platform}:{name}",
         platform=platform,
@@ -29,7 +29,7 @@ def chat(name: str, *participants: Person, platform: Platform = Platform.MESSENG
     )
 
 
-def said(author: Person, text: str, at: int, kind: MessageKind = MessageKind.TEXT) -> Message:
+def said(author: Speaker, text: str, at: int, kind: MessageKind = MessageKind.TEXT) -> Message:
     return Message(id=f"{author.id}{at}", author=author, sent_ms=at, text=text, kind=kind)
 
 
@@ -99,7 +99,7 @@ def test_the_platform_with_most_conversations_decides() -> None:
     assert suggest_owner(chats).person == ANNA
 
 
-def rows(*wanted: tuple[Person, int]) -> list[PersonRow]:
+def rows(*wanted: tuple[Speaker, int]) -> list[PersonRow]:
     return [
         PersonRow(person=who, conversations=1, messages=count, words=count, first_ms=1, last_ms=2, share=0.1)
         for who, count in wanted
@@ -122,7 +122,7 @@ SOME = rows((JAN, 3), (JANA, 20), (MARTIN, 500), (DANA, 0))
         ("mart", MARTIN),
     ],
 )
-def test_names_are_understood(typed: str, meant: Person) -> None:
+def test_names_are_understood(typed: str, meant: Speaker) -> None:
     assert find_person(SOME, typed) == meant
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from talkalike.chats.columns import batches
 from talkalike.chats.platform_lines import KNOWN, find_platform_lines
-from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform, Reaction
+from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Reaction, Speaker
 
 ME = "Anna Nová"
 FRIENDS = ("Ben Říha", "Cilka Šťastná", "Dan Malý", "Eva Krátká")
@@ -49,8 +49,8 @@ class Chats:
         return batches(self.messages(conversation_id), origin="messenger")
 
 
-def person(name: str) -> Person:
-    return Person(id=f"messenger:{name}", name=name)
+def person(name: str) -> Speaker:
+    return Speaker(id=f"messenger:{name}", name=name)
 
 
 def reacted_to(author: str, text: str, actor: str, emoji: str, at: int) -> Message:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from talkalike.chats.columns import SCHEMA, batches
 from talkalike.chats.importers.messenger_sentences import platform_sentence
 from talkalike.chats.platform_suspects import suspects
-from talkalike.chats.values import Message, MessageKind, Person, Reaction
+from talkalike.chats.values import Message, MessageKind, Reaction, Speaker
 
-ANNA, BEN = Person(id="messenger:Anna", name="Anna"), Person(id="messenger:Ben", name="Ben")
+ANNA, BEN = Speaker(id="messenger:Anna", name="Anna"), Speaker(id="messenger:Ben", name="Ben")
 TEXTS = ["ahoj", "Anna volá", "to víš", "haha 😂", "❤️", "", "Vokado.", "benzín"]
 moments = st.builds(
     Message,

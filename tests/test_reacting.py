@@ -20,7 +20,7 @@ from talkalike.chat.conversation import Conversation
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, Silence, Text
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
-from talkalike.engine.remote import RemoteEngine, Server
+from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.engine.server import create_app
 from talkalike.errors import TalkalikeError
@@ -175,7 +175,7 @@ def test_a_foreign_server_is_sent_the_emoji() -> None:
     body = b"data: " + json.dumps(chunk).encode() + b"\n\n"
     head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     with answering([head.encode() + body]) as (url, requests):
-        assert asyncio.run(ask(RemoteEngine(Server(base_url=url, model="m")))) == ["fine"]
+        assert asyncio.run(ask(RemoteEngine(RemoteServer(base_url=url, model="m")))) == ["fine"]
     sent = json.loads(requests[0].partition(b"\r\n\r\n")[2])
     assert [message["content"] for message in sent["messages"]] == ["hi", "❤", "so?"]
     assert "reactions" not in sent

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from talkalike.chat.conversation import Conversation
-from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Person, Platform, Reaction
+from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Platform, Reaction, Speaker
 from talkalike.chats.values import Conversation as Chat
 from talkalike.engine.burst import banned_in_text
 from talkalike.evaluation.reacting import compare_reactions
@@ -33,7 +33,7 @@ from talkalike.examples.render import Renderer, Turn
 from tiny_model import byte_level_tokenizer, unigram_tokenizer
 
 HOUR = 3_600_000
-ANNA, BOB, CYRIL = (Person(id=f"messenger:{name}", name=name) for name in ("Anna", "Bob", "Cyril"))
+ANNA, BOB, CYRIL = (Speaker(id=f"messenger:{name}", name=name) for name in ("Anna", "Bob", "Cyril"))
 EMOJI = ["👍", "❤", "❤️", "😂", "👍🏽", "👩‍👩‍👧‍👦", "👩🏽‍❤️‍💋‍👨🏿", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "🇨🇿", "‼️", "ℹ️", "㊗️", "↔️", "🫩"]
 NO_EMOJI = ["", "a", "é", "👍 👎", "👍\n", SIGN, f"👍{SIGN}", ":)", "ok 👍", "\ud800", "👍" * (LONGEST + 1)]
 RENDERER = Renderer(byte_level_tokenizer())
@@ -114,7 +114,7 @@ class Chats:
         return self._messages
 
 
-def sent(author: Person, hours: float, text: str, *reactions: tuple[str, str], **fields: object) -> Message:
+def sent(author: Speaker, hours: float, text: str, *reactions: tuple[str, str], **fields: object) -> Message:
     stored = tuple(Reaction(actor=actor, emoji=emoji) for actor, emoji in reactions)
     return Message(
         id=f"{author.name}-{hours}",
@@ -206,7 +206,7 @@ def test_examples_without_reactions(tmp_path: Path, renderer: Renderer, settings
 
 
 def test_a_name_that_two_people_bear_says_nobody() -> None:
-    other = Person(id="messenger:Anna#2", name="Anna")
+    other = Speaker(id="messenger:Anna#2", name="Anna")
     assert people_by_name([ANNA, BOB, ANNA]) == {"Anna": ANNA, "Bob": BOB}
     assert people_by_name([ANNA, other, ANNA])["Anna"] is None
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkalike.chats.sessions import DEFAULT_GAP_MS, HOUR_MS, MINUTE_MS, GapEffect, gap_effect, split_sessions
-from talkalike.chats.values import Conversation, Message, Person, Platform
+from talkalike.chats.values import Conversation, Message, Platform, Speaker
 
-ANNA, BOB = Person(id="messenger:anna", name="Anna"), Person(id="messenger:bob", name="Bob")
+ANNA, BOB = Speaker(id="messenger:anna", name="Anna"), Speaker(id="messenger:bob", name="Bob")
 CHAT = Conversation(
     id="messenger:anna-bob", platform=Platform.MESSENGER, title="Bob", is_group=False, participants=(ANNA, BOB)
 )
@@ -39,7 +39,7 @@ def test_a_silence_as_long_as_the_gap_ends_a_session_and_a_shorter_one_does_not(
 
 def test_sessions_know_their_conversation_and_start() -> None:
     sessions = list(split_sessions(CHAT, talk(7, HOUR_MS), gap_ms=HOUR_MS, weight=lambda m: 1, max_weight=5))
-    assert [session.started_ms for session in sessions] == [7, 7 + HOUR_MS]
+    assert [session.messages[0].sent_ms for session in sessions] == [7, 7 + HOUR_MS]
     assert all(session.conversation is CHAT for session in sessions)
 
 

@@ -16,7 +16,7 @@ from talkalike.chats.archive import Archive
 from talkalike.chats.importers.messenger_text import is_deleted_account, sent_ms
 from talkalike.chats.importers.protocol import Part
 from talkalike.chats.merging import collect
-from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform
+from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Speaker
 
 ANNA, BEN, CILKA = "Anna Nová", "Ben Říha", "Cilka Šťastná"
 
@@ -169,7 +169,7 @@ def test_every_chat_keeps_its_own_messages_whatever_its_files_are_called(groups,
 
 def test_an_archive_of_an_earlier_version_takes_an_export_again_without_doubling(archive, tmp_path):
     """Encrypted chats were called by their people or their file, some texts were left encoded, sentences were words."""
-    people = tuple(Person(id=f"messenger:{name}", name=name) for name in (ANNA, BEN))
+    people = tuple(Speaker(id=f"messenger:{name}", name=name) for name in (ANNA, BEN))
 
     def message(text: str, at: int, kind: MessageKind = MessageKind.TEXT) -> Message:
         return Message(id="", author=people[1], sent_ms=NOON + at, text=text, kind=kind)
@@ -202,7 +202,7 @@ def test_an_archive_of_an_earlier_version_takes_an_export_again_without_doubling
 
 
 def test_an_archive_into_which_chats_were_mixed_says_so(archive, tmp_path):
-    people = tuple(Person(id=f"messenger:{name}", name=name) for name in ("Ben", ANNA, "Cilka"))
+    people = tuple(Speaker(id=f"messenger:{name}", name=name) for name in ("Ben", ANNA, "Cilka"))
     chat = Conversation(
         id="messenger:ben_1", platform=Platform.MESSENGER, title="Ben", is_group=True, participants=people
     )

@@ -27,7 +27,7 @@ from talkalike.chats.bridges import speakers, unbridged
 from talkalike.chats.columns import BATCH, SCHEMA, messages_of
 from talkalike.chats.importers.protocol import Part
 from talkalike.chats.merging import MergeReport, collect, identified, merge
-from talkalike.chats.values import Conversation, Message, Person, Platform
+from talkalike.chats.values import Conversation, Message, Platform, Speaker
 from talkalike.errors import UserError
 from talkalike.workspace.files import replacing
 
@@ -283,7 +283,7 @@ def _joined(stored: Conversation, new: Conversation) -> Conversation:
 
 
 def _unbridged(
-    conversation: Conversation, carried: Iterable[Person], bridges: Collection[str], speaking: Collection[str]
+    conversation: Conversation, carried: Iterable[Speaker], bridges: Collection[str], speaking: Collection[str]
 ) -> Conversation:
     """The conversation with those whom bridges spoke for, and without bridges that said nothing of their own."""
     names = {name.casefold() for name in bridges}
@@ -294,7 +294,7 @@ def _unbridged(
 
 def _summary_of(stored: dict[str, Any]) -> Summary:
     raw = stored["conversation"]
-    people = tuple(Person(**person) for person in raw["participants"])
+    people = tuple(Speaker(**person) for person in raw["participants"])
     conversation = Conversation(**{**raw, "platform": Platform(raw["platform"]), "participants": people})
     lists = {name: tuple(stored.get(name, ())) for name in ("origins", "aliases", "bridges")}
     return Summary(**{**stored, **lists, "conversation": conversation})

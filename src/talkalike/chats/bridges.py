@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from talkalike.chats.columns import with_column
-from talkalike.chats.values import Message, MessageKind, Person, Platform
+from talkalike.chats.values import Message, MessageKind, Platform, Speaker
 
 _RELAYED = re.compile(
     r"(?:\[[^\]\s]{1,20}\] ?)?<([^<>\n]{1,40})>:? (.*)"  # <alice> hello · [discord] <alice> hello
@@ -66,7 +66,7 @@ class BridgeWatch:
         return sorted(found, key=lambda bridge: -bridge.messages)
 
 
-def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list[Person], int]:
+def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list[Speaker], int]:
     """A table with the bridges' messages given to those who wrote them; who these are; how many messages it were."""
     wanted = {name.casefold() for name in bridges}
     if not wanted:
@@ -77,14 +77,14 @@ def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list
         return table, [], 0
     columns = {name: table[name].to_pylist() for name in ("author_id", "text", "reply_to", "kind", "origin", "is_bot")}
     known = {name.casefold(): name for name in names}
-    people: dict[str, Person] = {}
+    people: dict[str, Speaker] = {}
     changed = 0
     for at in rows:
         if columns["kind"][at] != MessageKind.TEXT or columns["origin"][at] != Platform.IRC:
             continue
         if carried := _carried(columns["text"][at]):
             name, text = carried
-            person = people.setdefault(name.casefold(), Person(id=f"{Platform.IRC}:{name.lower()}", name=name))
+            person = people.setdefault(name.casefold(), Speaker(id=f"{Platform.IRC}:{name.lower()}", name=name))
             known.setdefault(name.casefold(), name)
             addressed = _ADDRESSED.match(text)
             names[at], columns["author_id"][at], columns["text"][at] = name, person.id, text

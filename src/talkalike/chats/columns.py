@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Person, Reaction
+from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Reaction, Speaker
 
 BATCH = 16_384
 
@@ -79,13 +79,13 @@ def reaction_rows(reactions: Iterable[Reaction]) -> list[dict[str, str]]:
 
 def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
     """The rows of a stored batch as values."""
-    people: dict[tuple[str, str], Person] = {}
+    people: dict[tuple[str, str], Speaker] = {}
     names = [name for name in SCHEMA.names if name != "origin"]
     for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
         id_, author_id, name, sent_ms, kind, text, reply_to, reactions, attachments, unsent, is_bot, source = row
         author = people.get((author_id, name))
         if author is None:
-            author = people[author_id, name] = Person(id=author_id, name=name)
+            author = people[author_id, name] = Speaker(id=author_id, name=name)
         yield Message(
             id=id_,
             author=author,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from talkalike.chats.values import Conversation, Message, MessageKind, Person
+from talkalike.chats.values import Conversation, Message, MessageKind, Speaker
 from talkalike.errors import UserError
 
 _SHOWN = 8  # candidates named in an error
@@ -18,7 +18,7 @@ _NEARLY_ALL = 0.9  # an owner left a few of their groups, or a thread lost its p
 class PersonRow:
     """What one person said in words. Photos, calls, unsent and bots' messages do not count."""
 
-    person: Person
+    person: Speaker
     conversations: int  # in which the person takes part
     messages: int
     words: int
@@ -31,13 +31,13 @@ class PersonRow:
 class OwnerGuess:
     """Whose export this seems to be, and why; `person` is None where it cannot be told."""
 
-    person: Person | None
+    person: Speaker | None
     reason: str
 
 
 @dataclass(slots=True)
 class _Count:
-    person: Person
+    person: Speaker
     conversations: int = 0
     messages: int = 0
     words: int = 0
@@ -109,7 +109,7 @@ def suggest_owner(conversations: Iterable[Conversation]) -> OwnerGuess:
     )
 
 
-def find_person(rows: Sequence[PersonRow], wanted: str) -> Person:
+def find_person(rows: Sequence[PersonRow], wanted: str) -> Speaker:
     """Whom a typed name means: an id, a name, a name in other case, or the only name that starts with or contains it.
 
     Raises UserError with candidates, most talkative first, when nobody or several match, and when the person never

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from talkalike.chats.importers.messenger_sentences import OTHER, SENDER, forms_of, names_pattern, platform_sentence
 from talkalike.chats.platform_suspects import EMOJI, Suspect, suspects
-from talkalike.chats.values import Conversation, Message, MessageKind, Platform
+from talkalike.chats.values import Chats, Conversation, Message, MessageKind, Platform
 
 KNOWN = "is one of its known sentences"
 _SENDER, _NAME, _EMOJI = SENDER, OTHER, "{emoji}"
@@ -28,19 +28,11 @@ _EMOJI_RUN = re.compile(f"(?:[{EMOJI}][\u200d\ufe0f]*)+")
 _LONGEST = 200  # characters; the platform's sentences are short
 
 
-class Chats(Protocol):
-    """What is needed of an archive."""
-
-    def conversations(self) -> Sequence[Conversation]:
-        """Every conversation."""
-        ...
-
-    def messages(self, conversation_id: str) -> Iterable[Message]:
-        """A conversation's messages, oldest first."""
-        ...
+class ChatColumns(Chats, Protocol):
+    """Chats whose messages can be read as columns too."""
 
     def batches(self, conversation_id: str) -> Iterable[pa.RecordBatch]:
-        """The same as columns, piece by piece."""
+        """A conversation's messages, oldest first, piece by piece."""
         ...
 
 
@@ -101,7 +93,7 @@ class Sifted:
                 yield message
 
 
-def find_platform_lines(chats: Chats) -> PlatformLines:
+def find_platform_lines(chats: ChatColumns) -> PlatformLines:
     """Reads all chats of platforms whose own sentences stand among people's words."""
     mixed = [chat for chat in chats.conversations() if chat.platform is Platform.MESSENGER]
     evidence: dict[str, _Evidence] = {}

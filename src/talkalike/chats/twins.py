@@ -21,7 +21,7 @@ from talkalike.chats.importers.messenger_text import is_deleted_account
 from talkalike.chats.importers.protocol import Draft
 from talkalike.chats.merging import TOLERANCE_MS
 from talkalike.chats.read_anew import with_author_ids
-from talkalike.chats.values import Conversation, Person, Platform
+from talkalike.chats.values import Conversation, Platform, Speaker
 
 _LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER})
 _WITHOUT_THREAD_IDS = frozenset({"messenger-e2ee"})
@@ -107,7 +107,7 @@ def with_deleted_accounts(
     }
     if not ids:
         return conversation, table
-    people = tuple(Person(id=ids.get(p.id, p.id), name=p.name) for p in conversation.participants)
+    people = tuple(Speaker(id=ids.get(p.id, p.id), name=p.name) for p in conversation.participants)
     return replace(conversation, participants=people), with_author_ids(table, ids)
 
 

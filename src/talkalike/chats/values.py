@@ -7,8 +7,10 @@ training signal.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class Platform(StrEnum):
@@ -60,7 +62,7 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class Speaker:
     """Somebody who speaks. `id` is stable within the archive (`platform:name`), `name` is what others see."""
 
     id: str
@@ -72,7 +74,7 @@ class Message:
     """One message as it was sent. `id` is unique within its conversation and the same on every import."""
 
     id: str
-    author: Person
+    author: Speaker
     sent_ms: int
     kind: MessageKind = MessageKind.TEXT
     text: str = ""
@@ -92,7 +94,7 @@ class Conversation:
     platform: Platform
     title: str
     is_group: bool
-    participants: tuple[Person, ...]
+    participants: tuple[Speaker, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,14 @@ class Session:
     conversation: Conversation
     messages: tuple[Message, ...]
 
-    @property
-    def started_ms(self) -> int:
-        """When its first message was sent."""
-        return self.messages[0].sent_ms
+
+class Chats(Protocol):
+    """Conversations with their messages, wherever they are kept."""
+
+    def conversations(self) -> Sequence[Conversation]:
+        """Every conversation."""
+        ...
+
+    def messages(self, conversation_id: str) -> Iterable[Message]:
+        """A conversation's messages, oldest first."""
+        ...

@@ -14,7 +14,7 @@ from talkalike.chats.cleaning import CleaningRules
 from talkalike.chats.people import PersonRow, find_person
 from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
 from talkalike.chats.sessions import HOUR_MS, MINUTE_MS, gap_effect
-from talkalike.chats.values import Person, Platform
+from talkalike.chats.values import Platform, Speaker
 from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
 from talkalike.cli.output import JsonOption, emit, plain, progress, say
@@ -164,7 +164,7 @@ def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:
     return settings.chats.platform_lines if given is None else given
 
 
-def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Person]:
+def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Speaker]:
     """The people whom typed names mean, each once; UserError for a name that means nobody or several."""
     found = {(person := find_person(rows, name)).id: person for name in names}
     return list(found.values())
@@ -228,7 +228,7 @@ def _learned_share(manifest: Manifest) -> float:
     return (manifest.train.loss_tokens + manifest.heldout.loss_tokens) / tokens if tokens else 0.0
 
 
-def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
+def _own_name(opened: Workspace, chosen: Sequence[Speaker]) -> str:
     """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
     plain = folder_name(person.name for person in chosen)
     ids = sorted(person.id for person in chosen)

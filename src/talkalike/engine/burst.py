@@ -96,7 +96,7 @@ class Burst:
 
     def write(self, context: Context) -> Generator[Piece | Pass, Tensor | None, None]:
         """The reply's pieces, the last with `finish`, and between them the passes it needs the logits of."""
-        message = Message(text_decoder(self._renderer.tokenizer), number=0)
+        message = GrowingMessage(text_decoder(self._renderer.tokenizer), number=0)
         logits_V = (yield from context.prefill(self._reading.prompt_ids))[-1]
         for closed in range(1, self._sampling.max_messages + 1):
             finish = yield from self._write_message(context, logits_V, message)
@@ -109,11 +109,11 @@ class Burst:
             if following_V is None:
                 break
             logits_V = following_V
-            message = Message(text_decoder(self._renderer.tokenizer), number=message.number + message.shown)
+            message = GrowingMessage(text_decoder(self._renderer.tokenizer), number=message.number + message.shown)
         yield message.end(Finish.STOP)
 
     def _write_message(
-        self, context: Context, logits_V: Tensor, message: Message
+        self, context: Context, logits_V: Tensor, message: GrowingMessage
     ) -> Generator[Piece | Pass, Tensor | None, Finish | None]:
         """One message; None when the model closed it, LENGTH when there was no room for more."""
         while True:
@@ -164,7 +164,7 @@ class Burst:
         return None
 
 
-class Message:
+class GrowingMessage:
     """The message being written. `number` counts the burst's messages that have text; a message shows once it has."""
 
     def __init__(self, decoder: TextDecoder, *, number: int) -> None:

@@ -35,7 +35,7 @@ _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class RemoteServer:
     """What is known of a server. `is_ours`: it understands talkalike's extensions. `names_in_text`: put the speaker's
     name before each text, for servers that ignore the field `name`. `retries` and `retry_delay`: how often, and how
     many seconds at first, to wait after a failure that may pass.
@@ -53,7 +53,7 @@ class Server:
 class RemoteEngine:
     """An `Engine` over a server. The key is sent with each request and shown nowhere."""
 
-    def __init__(self, server: Server, *, api_key: str = "") -> None:
+    def __init__(self, server: RemoteServer, *, api_key: str = "") -> None:
         self._server = server
         self._client = _client(server.base_url, api_key)
 
@@ -75,7 +75,7 @@ class RemoteEngine:
         card = _pick_card(response, model, base_url)
         facts = card.get("talkalike") or {}
         length = facts.get("context_length") or card.get("max_model_len") or _DEFAULT_CONTEXT
-        server = Server(
+        server = RemoteServer(
             base_url=base_url,
             model=str(card["id"]),
             context_length=int(length),

@@ -17,7 +17,7 @@ from talkalike.examples.windows import heldout_cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class SessionDocument:
     """A document, and which session (by a number) it is from."""
 
     document: Document
@@ -31,15 +31,15 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Split:
     """The two parts. `repeats`: how many held-out messages are no longer learned, as training texts say them too."""
 
-    train: list[Piece]
-    heldout: list[Piece]
+    train: list[SessionDocument]
+    heldout: list[SessionDocument]
     repeats: int = 0
 
 
-def hold_out(train: Sequence[Piece], heldout: Sequence[Piece], share: float) -> Parts:
+def hold_out(train: Sequence[SessionDocument], heldout: Sequence[SessionDocument], share: float) -> Split:
     """The parts as they are if the held-out one has something to measure; else a larger, newest part of everything.
 
     A text with another number in it was said before, too, unless nothing else is left to measure. Nothing is held out
@@ -55,12 +55,14 @@ def hold_out(train: Sequence[Piece], heldout: Sequence[Piece], share: float) -> 
             wanted = min(most, 2 * wanted) if wanted < most else 0
         if _learned(parts.heldout):
             return parts
-    return Parts(train=pieces, heldout=[])
+    return Split(train=pieces, heldout=[])
 
 
-def _newest(pieces: Sequence[Piece], wanted: int, most: int) -> tuple[list[Piece], list[Piece]]:
+def _newest(
+    pieces: Sequence[SessionDocument], wanted: int, most: int
+) -> tuple[list[SessionDocument], list[SessionDocument]]:
     """Older and newer pieces, the newer with `wanted` to `most` learned messages; one piece may be cut for that."""
-    older, newer, held = list(pieces), list[Piece](), 0
+    older, newer, held = list(pieces), list[SessionDocument](), 0
     while older and held < wanted:
         last = older.pop()
         if held + sum(last.learned) <= most:
@@ -93,13 +95,15 @@ def _cut(document: Document, index: int) -> tuple[Document, Document]:
     return before, after
 
 
-def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece], *, with_numbers: bool) -> Parts:
+def _without_repeats(
+    train: Sequence[SessionDocument], heldout: Sequence[SessionDocument], *, with_numbers: bool
+) -> Split:
     known = NearDuplicates()
     for piece in train:
         for turn in piece.document.turns:
             if len(turn.text.split()) >= MIN_WORDS:
                 known.add(turn.text)
-    kept: list[Piece] = []
+    kept: list[SessionDocument] = []
     repeats = 0
     for piece in heldout:
         document = piece.document
@@ -109,8 +113,8 @@ def _without_repeats(train: Sequence[Piece], heldout: Sequence[Piece], *, with_n
         )
         repeats += sum(document.learn) - sum(learn)
         kept.append(piece if learn == document.learn else replace(piece, document=replace(document, learn=learn)))
-    return Parts(train=list(train), heldout=kept, repeats=repeats)
+    return Split(train=list(train), heldout=kept, repeats=repeats)
 
 
-def _learned(pieces: Sequence[Piece]) -> int:
+def _learned(pieces: Sequence[SessionDocument]) -> int:
     return sum(sum(piece.learned) for piece in pieces)

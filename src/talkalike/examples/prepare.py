@@ -9,15 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from talkalike.chats.cleaning import CleaningRules, clean
 from talkalike.chats.sessions import DEFAULT_GAP_MS, split_sessions
-from talkalike.chats.values import Conversation, Message, Person, Platform, Session
+from talkalike.chats.values import Chats, Conversation, Message, Platform, Session, Speaker
 from talkalike.errors import UserError
 from talkalike.examples.dataset import SPLITS, Document, Manifest, SplitCounts, write_examples
 from talkalike.examples.fitting import cut_apart, shorten
-from talkalike.examples.holding_out import Piece, hold_out
+from talkalike.examples.holding_out import SessionDocument, hold_out
 from talkalike.examples.reactions import emoji_of, has_sign, people_by_name, plain, with_reactions
 from talkalike.examples.render import Rendered, Renderer, Turn, speaker_name
 from talkalike.examples.windows import heldout_cut, heldout_start, worthwhile
@@ -26,18 +25,6 @@ _ENDLESS = 1 << 62  # a gap or a weight that is never reached
 _SMALLEST = 32  # tokens of a document, whatever is asked for
 _FEWEST = 2  # learned messages, of which one can be held out
 _WORTH_CUTTING = 20  # learned messages of a conversation that is one long session
-
-
-class Archive(Protocol):
-    """What prepare needs of the imported archive."""
-
-    def conversations(self) -> Sequence[Conversation]:
-        """Every conversation."""
-        ...
-
-    def messages(self, conversation_id: str) -> Iterable[Message]:
-        """A conversation's messages, oldest first."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +60,7 @@ class Prepared:
 class _Example:
     """A document and its tokens, rendered at once while the tokens of its texts are at hand."""
 
-    piece: Piece
+    piece: SessionDocument
     rendered: Rendered
 
     @property
@@ -94,11 +81,11 @@ class _Tally:
 class _Names:
     """One name in the headers for each person; two people never share one, except chosen ones of the same name."""
 
-    def __init__(self, chosen: Sequence[Person]) -> None:
+    def __init__(self, chosen: Sequence[Speaker]) -> None:
         self._by_id = {person.id: speaker_name(person.name) for person in chosen}
         self._taken = set(self._by_id.values())
 
-    def of(self, person: Person) -> str:
+    def of(self, person: Speaker) -> str:
         if person.id not in self._by_id:
             plain = name = speaker_name(person.name)
             number = 2
@@ -112,7 +99,7 @@ class _Names:
 class _Preparation:
     """The work of one `prepare`: conversation by conversation, so that memory holds only what is kept."""
 
-    def __init__(self, chosen: Sequence[Person], renderer: Renderer, settings: PrepareSettings) -> None:
+    def __init__(self, chosen: Sequence[Speaker], renderer: Renderer, settings: PrepareSettings) -> None:
         self.renderer = renderer
         self.settings = settings
         self.names = _Names(chosen)
@@ -224,7 +211,7 @@ class _Preparation:
                 if any(document.learn):
                     tokens = [self._tokens[message.id] for message in piece.messages]
                     rendered = render_document(self.renderer, document, encoded=tokens)
-                    numbered = Piece(document=document, session=self.tally.sessions)
+                    numbered = SessionDocument(document=document, session=self.tally.sessions)
                     examples.append(_Example(piece=numbered, rendered=rendered))
                 start = end
         return examples
@@ -312,8 +299,8 @@ class _Preparation:
 
 
 def prepare(
-    archive: Archive,
-    chosen: Sequence[Person],
+    chats: Chats,
+    chosen: Sequence[Speaker],
     *,
     renderer: Renderer,
     settings: PrepareSettings,
@@ -325,11 +312,11 @@ def prepare(
     Raises UserError when the chosen speakers said too little to learn from and to hold something out.
     """
     work = _Preparation(chosen, renderer, settings)
-    conversations = archive.conversations()
+    conversations = chats.conversations()
     for done, conversation in enumerate(conversations):
         if progress:
             progress(done, len(conversations))
-        work.add(conversation, archive.messages(conversation.id))
+        work.add(conversation, chats.messages(conversation.id))
     work.separate()
     names = tuple(dict.fromkeys(work.names.of(person) for person in chosen))
     learned = sum(sum(example.document.learn) for split in SPLITS for example in work.examples[split])

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from talkalike.chats.values import Conversation, Message, Person
+from talkalike.chats.values import Conversation, Message, Speaker
 from talkalike.examples.render import Renderer, Turn
 
 SIGN = "\x10"
@@ -65,7 +65,7 @@ def has_sign(renderer: Renderer) -> bool:
 
 
 def with_reactions(
-    messages: Sequence[Message], people: Mapping[str, Person | None], conversation: Conversation
+    messages: Sequence[Message], people: Mapping[str, Speaker | None], conversation: Conversation
 ) -> tuple[list[Message], Counter[str]]:
     """Each message followed by the reactions to it as messages of their own, in the order they are stored.
 
@@ -76,7 +76,7 @@ def with_reactions(
     for message in messages:
         turns.append(message)
         for number, reaction in enumerate(message.reactions):
-            unknown = Person(id=f"{conversation.platform}:{reaction.actor}", name=reaction.actor)
+            unknown = Speaker(id=f"{conversation.platform}:{reaction.actor}", name=reaction.actor)
             actor = people.get(reaction.actor, unknown)
             if actor is None:
                 left_out["reactions by one of two people of the same name"] += 1
@@ -89,9 +89,9 @@ def with_reactions(
     return turns, left_out
 
 
-def people_by_name(people: Iterable[Person]) -> dict[str, Person | None]:
+def people_by_name(people: Iterable[Speaker]) -> dict[str, Speaker | None]:
     """Who bears each display name (all that a stored reaction tells); None where several people do."""
-    named: dict[str, Person | None] = {}
+    named: dict[str, Speaker | None] = {}
     for person in people:
         named[person.name] = person if named.get(person.name, person) == person else None
     return named

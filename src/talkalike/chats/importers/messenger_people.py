@@ -9,7 +9,7 @@ from talkalike.chats.importers.json_stream import JsonThread
 from talkalike.chats.importers.messenger_sentences import platform_sentence, sentence_form
 from talkalike.chats.importers.messenger_text import TextRepair, is_deleted_account
 from talkalike.chats.sources import READ_ERRORS, Entry
-from talkalike.chats.values import MessageKind, Person, Platform
+from talkalike.chats.values import MessageKind, Platform, Speaker
 
 _PAIR = 2
 
@@ -26,21 +26,21 @@ class People:
         # Sentences that stood for something attached (their words are not kept), by form, and a sample of each.
         self.placeholders = Counter[str]()
         self.placeholder_samples: dict[str, str] = {}
-        self._by_raw_name: dict[str, Person] = {}
-        self._by_name: dict[str, Person] = {}
+        self._by_raw_name: dict[str, Speaker] = {}
+        self._by_name: dict[str, Speaker] = {}
 
-    def by_raw_name(self, raw: str) -> Person:
+    def by_raw_name(self, raw: str) -> Speaker:
         """The person an export's field names, in the export's encoding."""
         person = self._by_raw_name.get(raw)
         if person is None:
             person = self._by_raw_name[raw] = self.get(self.repair(raw))
         return person
 
-    def get(self, name: str) -> Person:
+    def get(self, name: str) -> Speaker:
         """The person of this name."""
         person = self._by_name.get(name)
         if person is None:
-            person = Person(id=f"{Platform.MESSENGER}:{name}", name=name or "Facebook user")
+            person = Speaker(id=f"{Platform.MESSENGER}:{name}", name=name or "Facebook user")
             self._by_name[name] = person
         return person
 
@@ -48,7 +48,7 @@ class People:
         """Learns whom a file lists."""
         self.listed = tuple(dict.fromkeys([*self.listed, *map(self.repair, names_in(header))]))
 
-    def platform_sentence(self, text: str, author: Person) -> MessageKind | None:
+    def platform_sentence(self, text: str, author: Speaker) -> MessageKind | None:
         """The kind of message if the platform wrote this text, not its author."""
         kind = platform_sentence(text, author.name, self.listed) if text else None
         if kind is MessageKind.MEDIA:
@@ -57,7 +57,7 @@ class People:
             self.placeholder_samples.setdefault(form, text.strip())
         return kind
 
-    def everybody(self) -> tuple[Person, ...]:
+    def everybody(self) -> tuple[Speaker, ...]:
         """Everybody met so far, in order."""
         return tuple(self._by_name.values())
 

@@ -12,7 +12,7 @@ from talkalike.chats.importers.irc.paths import CHANNEL_SIGNS
 from talkalike.chats.importers.irc.survey import Survey
 from talkalike.chats.importers.irc.text import lines_of
 from talkalike.chats.importers.protocol import Findings, Part
-from talkalike.chats.values import Conversation, Message, MessageKind, Person, Platform
+from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Speaker
 
 BOTS = frozenset(
     {"ubotu", "ubottu", "ubot3", "ubot2", "ubot5", "ubot93", "lubotu", "lubottu", "ubotwo", "meetingology", "supybot"}
@@ -35,7 +35,7 @@ class IrcChannel:
         self._window = window
         self._files = files
         self._findings = findings
-        self._speakers: dict[str, Person] = {}
+        self._speakers: dict[str, Speaker] = {}
 
     def parts(self) -> Iterator[Part]:
         """One part per file, oldest first."""

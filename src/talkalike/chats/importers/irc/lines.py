@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from talkalike.chats.importers.irc.months import Day, day_in
-from talkalike.chats.importers.irc.stamps import COLUMNS, STAMPS, Moment, Stamp, Time
+from talkalike.chats.importers.irc.stamps import COLUMNS, STAMPS, LineTime, Stamp, Time
 
 
 class LineKind(Enum):
@@ -113,7 +113,7 @@ def parser(stamp: Stamp) -> Parse:
     match, read = stamp.pattern.match, stamp.read
     columns = stamp is COLUMNS
     of_rest = _columns if columns else _rest
-    moments: dict[str, Moment | None] = {}  # most lines have the time of the one before, or of one of another day
+    moments: dict[str, LineTime | None] = {}  # most lines have the time of the one before, or of one of another day
 
     def parse(line: str) -> Line | None:
         found = match(line)
@@ -149,7 +149,7 @@ def best_stamp(lines: Sequence[str]) -> tuple[Stamp, int]:
     return best, most
 
 
-def _event(text: str, moment: Moment | None, patterns: tuple[re.Pattern[str], ...]) -> Line | None:
+def _event(text: str, moment: LineTime | None, patterns: tuple[re.Pattern[str], ...]) -> Line | None:
     clock, date = moment or (None, None)
     renamed = _RENAME.fullmatch(text)
     if renamed:
@@ -162,7 +162,7 @@ def _event(text: str, moment: Moment | None, patterns: tuple[re.Pattern[str], ..
     return None
 
 
-def _remark(text: str, moment: Moment) -> Line:
+def _remark(text: str, moment: LineTime) -> Line:
     """A sentence of the client's that is surely an event, whatever its words."""
     known = _event(text, moment, _CLIENT_EVENTS)
     return known or Line(LineKind.EVENT, moment.time, "", text, channel_in(text), moment.day)
@@ -185,7 +185,7 @@ def _header(line: str) -> Line | None:
     return None
 
 
-def _rest(rest: str, moment: Moment) -> Line | None:
+def _rest(rest: str, moment: LineTime) -> Line | None:
     """What follows the time of a line that is no message, in every client but WeeChat."""
     clock, date = moment
     if found := _CLIENT.fullmatch(rest):
@@ -218,7 +218,7 @@ _COLUMN = re.compile(r"\t([^\t]*)\t(.*)", re.DOTALL)
 _COLUMN_EVENTS = frozenset({"-->", "<--", "--", "=!=", ""})
 
 
-def _columns(rest: str, moment: Moment) -> Line | None:
+def _columns(rest: str, moment: LineTime) -> Line | None:
     """WeeChat: columns by tabs, told apart by the first one, as event texts follow the client's language."""
     found = _COLUMN.fullmatch(rest)
     if not found:

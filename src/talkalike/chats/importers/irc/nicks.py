@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from talkalike.chats.values import Person, Platform
+from talkalike.chats.values import Platform, Speaker
 
 _MAKESHIFT = re.compile(r"guest\d+|.+(?:_|\|\w*|[-_^](?:off|away|afk|brb|gone|sleep|work))")
 """A nick given by the server, or one's own with a sign of being away or connected twice."""
@@ -32,14 +32,14 @@ class Nicks:
         for nick, count in spoken.items():
             self._spoken[nick.lower()] += count
         self._slots: dict[str, _Slot] = {}
-        self._people: dict[str, Person] = {}
+        self._people: dict[str, Speaker] = {}
 
-    def person(self, nick: str) -> Person:
+    def person(self, nick: str) -> Speaker:
         """Who is called `nick` at this point of the log."""
         found = self._people.get(nick)
         if found is None:
             best = max(self._slot(nick).nicks, key=lambda n: (not _MAKESHIFT.fullmatch(n), self._spoken[n]))
-            found = self._people[nick] = Person(id=f"{Platform.IRC}:{best}", name=nick)
+            found = self._people[nick] = Speaker(id=f"{Platform.IRC}:{best}", name=nick)
         return found
 
     def rename(self, old: str, new: str) -> None:

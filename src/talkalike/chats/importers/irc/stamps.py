@@ -16,7 +16,7 @@ Time = tuple[int, int, int]
 """Hour, minute and second."""
 
 
-class Moment(NamedTuple):
+class LineTime(NamedTuple):
     """When a line was written, as far as it says so itself."""
 
     time: Time
@@ -28,7 +28,7 @@ class Stamp(NamedTuple):
 
     name: str
     pattern: re.Pattern[str]
-    read: Callable[[re.Match[str]], Moment | None]
+    read: Callable[[re.Match[str]], LineTime | None]
 
 
 _TIME = r"(\d\d):(\d\d)(?::(\d\d))?"
@@ -39,19 +39,19 @@ def _time(hour: str, minute: str, second: str | None) -> Time | None:
     return time if time[0] < 25 and time[1] < 60 and time[2] < 61 else None
 
 
-def _clock(found: re.Match[str]) -> Moment | None:
+def _clock(found: re.Match[str]) -> LineTime | None:
     time = _time(found[1], found[2], found[3])
-    return Moment(time) if time else None
+    return LineTime(time) if time else None
 
 
-def _half_days(found: re.Match[str]) -> Moment | None:
+def _half_days(found: re.Match[str]) -> LineTime | None:
     time = _time(found[1], found[2], found[3])
     if time is None or not 1 <= time[0] <= 12:
         return None
-    return Moment((time[0] % 12 + (12 if found[4] in "pP" else 0), time[1], time[2]))
+    return LineTime((time[0] % 12 + (12 if found[4] in "pP" else 0), time[1], time[2]))
 
 
-def _dated(found: re.Match[str]) -> Moment | None:
+def _dated(found: re.Match[str]) -> LineTime | None:
     """Year first. A zone at the end is the one case in which a log tells the time everywhere."""
     time = _time(found[4], found[5], found[6])
     day = _day(int(found[1]), int(found[2]), int(found[3]))
@@ -65,8 +65,8 @@ def _dated(found: re.Match[str]) -> Moment | None:
             here = there - ahead
         except OverflowError:
             return None
-        return Moment((here.hour, here.minute, here.second), (here.year, here.month, here.day))
-    return Moment(time, day)
+        return LineTime((here.hour, here.minute, here.second), (here.year, here.month, here.day))
+    return LineTime(time, day)
 
 
 def _day(year: int, month: int, day: int) -> Day | None:
@@ -77,8 +77,8 @@ def _day(year: int, month: int, day: int) -> Day | None:
     return year, month, day
 
 
-def _numbers(day_first: bool) -> Callable[[re.Match[str]], Moment | None]:
-    def read(found: re.Match[str]) -> Moment | None:
+def _numbers(day_first: bool) -> Callable[[re.Match[str]], LineTime | None]:
+    def read(found: re.Match[str]) -> LineTime | None:
         first, second, year = int(found[1]), int(found[2]), int(found[3])
         day, month = (first, second) if day_first else (second, first)
         half = found[7]
@@ -86,21 +86,21 @@ def _numbers(day_first: bool) -> Callable[[re.Match[str]], Moment | None]:
         if half and time:
             time = (time[0] % 12 + (12 if half in "pP" else 0), time[1], time[2])
         date = _day(year + 2000 if year < 100 else year, month, day)
-        return Moment(time, date) if time and date else None
+        return LineTime(time, date) if time and date else None
 
     return read
 
 
-def _month_and_day(found: re.Match[str]) -> Moment | None:
+def _month_and_day(found: re.Match[str]) -> LineTime | None:
     """XChat names the day of each line but not its year, which the header has."""
     month, time = month_of(found[1]), _time(found[3], found[4], found[5])
     day = _day(0, month, int(found[2])) if month else None
-    return Moment(time, day) if time and day else None
+    return LineTime(time, day) if time and day else None
 
 
-def _in_words(found: re.Match[str]) -> Moment | None:
+def _in_words(found: re.Match[str]) -> LineTime | None:
     day, time = day_in(found[1]), _time(found[2], found[3], found[4])
-    return Moment(time, day) if time and day else None
+    return LineTime(time, day) if time and day else None
 
 
 _NUMERIC = re.compile(r"\[?(\d\d?)[/.-](\d\d?)[/.-](\d{4}|\d\d),? (\d?\d):(\d\d)(?::(\d\d))?(?: ?([AaPp])[Mm])?\]?")
