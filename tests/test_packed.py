@@ -16,7 +16,7 @@ from talkalike.models.forward import attention
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import (
     PACKED_ATTENTION,
-    _attend_within_documents,
+    attend_within_documents,
     pack,
     target_logits,
     target_logprobs,
@@ -178,9 +178,7 @@ def test_under_autocast_float32_weights_attend_in_bfloat16(tiny: LoadedModel) ->
     torch.manual_seed(0)
     query_BHTD, key_BHTD, value_BHTD = (torch.randn(1, 2, 40, 16, requires_grad=True) for _ in range(3))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found_BTHD, _ = _attend_within_documents(
-            tiny.model, query_BHTD, key_BHTD, value_BHTD, None, document_lengths=(25, 15)
-        )
+        found_BTHD = attend_within_documents(query_BHTD, key_BHTD, value_BHTD, 0, {"document_lengths": (25, 15)})
     halves = [
         _attend_in_blocks(
             query_BHTD[:, :, part].bfloat16(),

@@ -8,15 +8,14 @@ with two calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import AttentionInterface
+from torch import Tensor
 
-from talkalike.models.attention import Limits, attend
-from talkalike.models.packed import PACKED_ATTENTION
+from talkalike.models.attention import Limits, attend, registered
+from talkalike.models.packed import attend_within_documents
 
 SHARED_PREFIX_ATTENTION = "talkalike_shared_prefix"
 
@@ -92,28 +91,18 @@ class SharedPrefix:
         return mask_P1QC
 
 
-def _attend_to_both(  # signature: transformers
-    module: nn.Module,
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    dropout: float = 0.0,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """Reads the prompts while nothing is written, then one token of every running reply."""
-    memory: SharedPrefix = options.pop("memory")
-    layer: Any = module.layer_idx
+@registered(SHARED_PREFIX_ATTENTION)
+def _attend_to_both(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, options: Mapping[str, Any]
+) -> Tensor:
+    """Reads the prompts while nothing is written, then one token of every running reply. No dropout."""
+    memory: SharedPrefix = options["memory"]
     if memory.written == 0:
         memory.keep_prompts(layer, key_BHTD, value_BHTD)
-        packed = AttentionInterface()[PACKED_ATTENTION]
-        attended: tuple[Tensor, None] = packed(
-            module, query_BHTD, key_BHTD, value_BHTD, None, document_lengths=memory.lengths, **options
-        )
-        return attended
+        documents = {**options, "document_lengths": memory.lengths, "dropout": 0.0}
+        return attend_within_documents(query_BHTD, key_BHTD, value_BHTD, layer, documents)
     key_PGCD, value_PGCD = memory.append(layer, key_BHTD, value_BHTD)
-    return _step(memory, key_PGCD, value_PGCD, query_BHTD, Limits.of(query_BHTD, options)), None
+    return _step(memory, key_PGCD, value_PGCD, query_BHTD, Limits.of(query_BHTD, options))
 
 
 def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND: Tensor, limits: Limits) -> Tensor:
@@ -132,6 +121,3 @@ def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND
     attended = attended.view(prompts, groups, sharing, samples, width).permute(0, 3, 1, 2, 4)
     attended_NHD = attended.reshape(prompts * samples, heads, width)
     return attended_NHD[memory.running_N][None] if not memory.everybody else attended_NHD[None]
-
-
-AttentionInterface.register(SHARED_PREFIX_ATTENTION, _attend_to_both)

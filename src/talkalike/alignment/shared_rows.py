@@ -7,7 +7,7 @@ Source of the idea: Prefix Grouper (arXiv:2506.05433), there with two attention 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
 from talkalike.alignment.rollouts import Rollout
-from talkalike.models.attention import Limits, attend_apart, within
+from talkalike.models.attention import Limits, attend_apart, registered, within
 from talkalike.models.forward import attention, logits, states
 
 SHARED_ROW_ATTENTION = "talkalike_shared_row"
@@ -122,15 +122,11 @@ def _row(rollouts: Sequence[Rollout], pieces: Sequence[Sequence[int]], width: in
     )
 
 
-def _attend_to_prompt_and_self(  # signature: transformers
-    module: nn.Module,
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    attention_mask: Tensor | None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """Attention of each prompt with its replies, in transformers' attention interface. No dropout."""
+@registered(SHARED_ROW_ATTENTION)
+def _attend_to_prompt_and_self(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, _layer: int, options: Mapping[str, Any]
+) -> Tensor:
+    """Attention of each prompt with its replies. No dropout."""
     row: SharedRow = options["row"]
     # the same arithmetic with and without gradients, so that the first update's ratio is exactly 1
     limits = Limits.of(query_BHTD, options, differentiable=True)
@@ -138,8 +134,4 @@ def _attend_to_prompt_and_self(  # signature: transformers
     if limits.window is not None:
         positions = row.positions_T.split(list(row.lengths))
         visible = [seen & within(place, limits.window) for seen, place in zip(row.visible, positions, strict=True)]
-    attended = attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=row.lengths, visible=visible, limits=limits)
-    return attended, None
-
-
-AttentionInterface.register(SHARED_ROW_ATTENTION, _attend_to_prompt_and_self)
+    return attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=row.lengths, visible=visible, limits=limits)

@@ -6,16 +6,15 @@ written at the same time share their passes. Positions and keys are each convers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import AttentionInterface
+from torch import Tensor
 
 from talkalike.engine.cache import PrefixCache
-from talkalike.models.attention import Limits, attend
+from talkalike.models.attention import Limits, attend, registered
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
@@ -81,24 +80,16 @@ class Shared:
     lengths: tuple[int, ...]
 
 
-def _attend_apart(  # signature: transformers
-    module: nn.Module,
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    attention_mask: Tensor | None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """Causal attention of each stretch to its conversation's memory, in transformers' attention interface."""
+@registered(SHARED_ATTENTION)
+def _attend_to_own_memory(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, options: Mapping[str, Any]
+) -> Tensor:
+    """Causal attention of each stretch to its conversation's memory."""
     shared: Shared = options["shared"]
-    layer: Any = module.layer_idx
     limits = Limits.of(query_BHTD, options)
     stretches = [states.split(list(shared.lengths), dim=2) for states in (query_BHTD, key_BHTD, value_BHTD)]
     attended = [
         attend(query, *cache.append(layer, key, value), limits=limits)
         for cache, query, key, value in zip(shared.caches, *stretches, strict=True)
     ]
-    return torch.cat(attended, dim=2).transpose(1, 2), None
-
-
-AttentionInterface.register(SHARED_ATTENTION, _attend_apart)
+    return torch.cat(attended, dim=2).transpose(1, 2)

@@ -1,37 +1,32 @@
 """One way to attend, for training rows, rollouts and replies: causal or by a mask, grouped heads, windows, soft caps.
 
-The rooms above differ only in whose keys a query may see. They register a function of transformers' attention
-interface each, which finds the keys and the mask and calls `attend` here.
+The rooms above differ only in whose keys a query may see. Each registers a function of its own with transformers, which
+finds the keys and the mask and calls `attend` here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import AttentionInterface
 
 _BLOCK = 256  # queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an architecture does to its attention scores.
-
-    `as_products`: plain matrix products, because on a CPU in bfloat16 the fused kernel's backward pass takes up to
-    twice as long.
-    """
+    """What an architecture does to its attention scores."""
 
     scale: float
     window: int | None = None  # how many tokens back a query sees, itself counted
     softcap: float | None = None
     dropout: float = 0.0
-    as_products: bool = (
-        False  # plain matrix products: on a CPU in bfloat16 the fused kernel's backward takes twice as long
-    )
+    as_products: bool = False  # plain ones: on a CPU in bfloat16 the fused kernel's backward pass takes twice as long
 
     @classmethod
     def of(
@@ -46,6 +41,30 @@ class Limits:
             dropout=dropout,
             as_products=differentiable and query_BHTD.dtype is torch.bfloat16 and query_BHTD.device.type == "cpu",
         )
+
+
+Attention = Callable[[Tensor, Tensor, Tensor, Any, Mapping[str, Any]], Tensor]
+"""New queries (B, H, T, D), keys and values, the layer's number and the options of a forward pass: (B, T, H, D)."""
+
+
+def registered(name: str) -> Callable[[Attention], Attention]:
+    """Lets models attend in the decorated way where they are told its name (`models.forward`)."""
+
+    def register(attention: Attention) -> Attention:
+        def attend(  # signature: transformers
+            module: nn.Module,
+            query_BHTD: Tensor,
+            key_BGTD: Tensor,
+            value_BGTD: Tensor,
+            _mask: Tensor | None = None,
+            **options: Any,
+        ) -> tuple[Tensor, None]:
+            return attention(query_BHTD, key_BGTD, value_BGTD, getattr(module, "layer_idx", None), options), None
+
+        AttentionInterface.register(name, attend)
+        return attention
+
+    return register
 
 
 def attend(

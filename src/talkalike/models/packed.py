@@ -7,7 +7,7 @@ Equal to running each document alone; `tests/test_packed.py` holds that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from talkalike.models.attention import Limits, attend_apart
+from talkalike.models.attention import Limits, attend_apart, registered
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
@@ -120,23 +120,14 @@ def _with_soft_prompt(
     return torch.cat(pieces), positions, lengths, before_L
 
 
-def _attend_within_documents(  # signature: transformers
-    module: nn.Module,
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    dropout: float = 0.0,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """Causal attention inside each document of the row, in transformers' attention interface."""
+@registered(PACKED_ATTENTION)
+def attend_within_documents(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, _layer: Any, options: Mapping[str, Any]
+) -> Tensor:
+    """Causal attention inside each document of the row."""
     if torch.is_autocast_enabled(query_BHTD.device.type):  # rotation has made queries and keys float32
         dtype = torch.get_autocast_dtype(query_BHTD.device.type)
         query_BHTD, key_BHTD, value_BHTD = query_BHTD.to(dtype), key_BHTD.to(dtype), value_BHTD.to(dtype)
+    dropout = options.get("dropout", 0.0)
     limits = Limits.of(query_BHTD, options, dropout=dropout, differentiable=query_BHTD.requires_grad)
-    lengths = options["document_lengths"]
-    return attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=lengths, limits=limits), None
-
-
-AttentionInterface.register(PACKED_ATTENTION, _attend_within_documents)
+    return attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=options["document_lengths"], limits=limits)
