@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from openai.types import completion_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
-from talkalike.engine.api_completion import parse_completion_request
 from talkalike.engine.api_fields import HARMLESS, NEUTRAL, ApiError
-from talkalike.engine.api_request import ReplyRequest, parse_chat_request
+from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.options import SAMPLING
 

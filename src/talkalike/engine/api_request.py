@@ -1,15 +1,17 @@
-"""What a client of the API asks for: OpenAI's chat completion request, checked and turned into a prompt.
+"""What a client of the API asks for: OpenAI's requests, for a chat or for a text, checked and turned into a prompt.
 
 Extensions: the options of `talkalike.options` that OpenAI lacks, `speaker` (who answers), `conversation` (names the
 cache to reuse; `prompt_cache_key` and `user` do the same), `reactions` (the client knows the sign that makes a text a
 reaction; otherwise the sign means nothing, and the answer shows a reaction as its emoji alone). `api_fields` says what
 becomes of every other field.
+
+A text (or token ids) goes on as it is: markers in it are markers, for whoever asks has rendered it by themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from talkalike.engine.api_fields import (
@@ -28,10 +30,18 @@ from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 from talkalike.options import SAMPLING
 
-_HONOURED = frozenset(
-    {"model", "messages", "stream", "stream_options", "stop", "logprobs", "max_completion_tokens", *SAMPLING}
-    | {"speaker", "reactions", "conversation", "prompt_cache_key", "user"}
+_ALWAYS = frozenset(
+    {"model", "stream", "stream_options", "stop", "logprobs", "max_completion_tokens"}
+    | {"conversation", "prompt_cache_key", "user"}
 )
+_OF_A_CHAT = _ALWAYS | {"messages", "speaker", "reactions", *SAMPLING}
+_OF_A_TEXT = _ALWAYS | {"prompt", *SAMPLING} - {"max_messages", "best_of"}
+_NEUTRAL_OF_A_TEXT = {
+    **{field: NEUTRAL[field] for field in ("n", "frequency_penalty", "presence_penalty", "logit_bias", "store")},
+    "best_of": ((1,), "Only one continuation is written here."),
+    "echo": ((False,), "The prompt is not sent back; put it before the answer yourself."),
+    "suffix": (("",), "A text is continued at its end, never filled in before a suffix."),
+}
 _OF_A_MESSAGE = frozenset({"role", "name", "content", "refusal", "id", "annotations"})
 
 
@@ -44,27 +54,60 @@ class ReplyRequest:
     stop: tuple[str, ...]
     stream: bool
     include_usage: bool
-    logprobs: bool
+    logprobs: bool = False
     reactions: bool = False
 
 
 def parse_chat_request(body: Any, *, model: str, speaker: str, defaults: Sampling) -> ReplyRequest:
     """Raises ApiError (400, or 404 for a model that is not `model`). `speaker` answers unless the request says who."""
-    check_fields(body, honoured=_HONOURED, neutral=NEUTRAL, model=model)
+    check_fields(body, honoured=_OF_A_CHAT, neutral=NEUTRAL, model=model)
     answering = value(body, "speaker", str) or speaker
     reactions = bool(value(body, "reactions", bool))
     turns = _turns(body.get("messages"), answering)
     if not reactions:
         turns = tuple(Turn(turn.speaker, plain(turn.text)) for turn in turns)
+    prompt = Prompt(turns=turns, speaker=whole(answering), conversation=conversation_of(body) or _opening(turns))
+    request = _request(body, prompt, sampling_of(body, defaults))
+    return replace(request, logprobs=bool(value(body, "logprobs", bool)), reactions=reactions)
+
+
+def parse_completion_request(body: Any, *, model: str, defaults: Sampling) -> ReplyRequest:
+    """OpenAI's older request, without a chat. Raises ApiError (400, or 404 for a model that is not `model`)."""
+    check_fields(body, honoured=_OF_A_TEXT, neutral=_NEUTRAL_OF_A_TEXT, model=model)
+    alternatives = value(body, "logprobs", int)
+    if alternatives:
+        raise ApiError(
+            400,
+            "Only the written tokens' own probabilities are offered (logprobs = 0), no alternatives.",
+            code="unsupported_value",
+            param="logprobs",
+        )
+    prompt = Prompt(raw=_raw(body.get("prompt")), conversation=conversation_of(body))
+    request = _request(body, prompt, replace(sampling_of(body, defaults), max_messages=1, best_of=1))
+    return replace(request, logprobs=alternatives is not None, reactions=True)  # a text is a text
+
+
+def _request(body: dict[str, Any], prompt: Prompt, sampling: Sampling) -> ReplyRequest:
     return ReplyRequest(
-        prompt=Prompt(turns=turns, speaker=whole(answering), conversation=conversation_of(body) or _opening(turns)),
-        sampling=sampling_of(body, defaults),
+        prompt=prompt,
+        sampling=sampling,
         stop=stops_of(body),
         stream=bool(value(body, "stream", bool)),
         include_usage=wants_usage(body),
-        logprobs=bool(value(body, "logprobs", bool)),
-        reactions=reactions,
     )
+
+
+def _raw(prompt: Any) -> str | tuple[int, ...]:
+    """The one prompt; left out, a new text begins."""
+    several = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list)
+    if several and len(prompt) > 1:
+        raise ApiError(400, "Only one prompt a request is offered.", param="prompt")
+    one = prompt[0] if several else prompt
+    if one is None or isinstance(one, str):
+        return whole(one or "")
+    if isinstance(one, list) and one and all(type(token) is int and 0 <= token < 2**31 for token in one):
+        return tuple(one)
+    raise ApiError(400, "'prompt' must be a text or a list of token ids.", param="prompt")
 
 
 def _turns(messages: Any, answering: str) -> tuple[Turn, ...]:

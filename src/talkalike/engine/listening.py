@@ -1,11 +1,17 @@
-"""The socket on which something is served."""
+"""The socket on which something is served, and serving on it until it is to end."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from talkalike.errors import UserError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -32,3 +38,28 @@ def address_of(listening: socket.socket) -> str:
     """The address that a browser or a client is given."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+async def serve_until(
+    stop: asyncio.Event | None,
+    server: uvicorn.Server,
+    listening: socket.socket,
+    *,
+    when_ready: Callable[[], object] = lambda: None,
+) -> None:
+    """Serves until `stop` is set, if there is one, or the server ends by itself. Closes the socket."""
+
+    async def end() -> None:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        when_ready()
+        if stop is not None:
+            await stop.wait()
+            server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        with listening:
+            await server.serve(sockets=[listening])
+    finally:
+        ending.cancel()

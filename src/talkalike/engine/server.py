@@ -27,10 +27,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Send
 
 from talkalike.engine.api_answer import ChatAnswer, TextAnswer, api_error
-from talkalike.engine.api_completion import parse_completion_request
 from talkalike.engine.api_fields import ApiError
-from talkalike.engine.api_request import ReplyRequest, parse_chat_request
-from talkalike.engine.listening import open_socket
+from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
+from talkalike.engine.listening import open_socket, serve_until
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
@@ -116,19 +115,7 @@ async def serve(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=10
     )
-    server = uvicorn.Server(config)
-
-    async def end() -> None:
-        if stop:
-            await stop.wait()
-            server.should_exit = True
-
-    ending = asyncio.create_task(end())
-    try:
-        with listening:
-            await server.serve(sockets=[listening])
-    finally:
-        ending.cancel()
+    await serve_until(stop, uvicorn.Server(config), listening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

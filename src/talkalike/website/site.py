@@ -14,6 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 
+from talkalike.engine.listening import serve_until
 from talkalike.website.accounts import make_groups
 from talkalike.website.body_cap import BodyCap
 from talkalike.website.proxy import Proxied
@@ -78,20 +79,8 @@ async def run_site(
         proxy_headers=False,  # `Proxied` does that, and needs to know who opened the connection
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config)
-
-    async def end() -> None:
-        while not server.started:
-            await asyncio.sleep(0.01)
-        when_ready()
-        await stop.wait()
-        server.should_exit = True
-
-    ending = asyncio.create_task(end())
     try:
-        with listening:
-            await server.serve(sockets=[listening])
+        await serve_until(stop, _Server(config), listening, when_ready=when_ready)
     finally:
-        ending.cancel()
         await asyncio.to_thread(services.close)
         provide(None)
