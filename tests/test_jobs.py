@@ -16,10 +16,11 @@ import pytest
 
 from talkalike.errors import UserError
 from talkalike.jobs import job, process, runs
-from talkalike.jobs.job import Job, State
+from talkalike.jobs.job import Job
 from talkalike.workspace import curves as metrics
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.example_sets import example_sets
+from talkalike.workspace.run_folder import RunState
 from trainings_workspace import add_card, add_examples, add_run, write
 
 WAIT = "import time; print('ready', flush=True); time.sleep(600)"
@@ -70,18 +71,18 @@ def test_a_job_ends_and_says_how(folder: Path) -> None:
     began = job.start(python("print('hello'); print('oops', file=__import__('sys').stderr)"), folder, by="anna")
     assert began.by == "anna"
     done = ended(folder)
-    assert (done.state, done.exit_code) == (State.FINISHED, 0)
+    assert (done.state, done.exit_code) == (RunState.FINISHED, 0)
     assert done.ended is not None and done.began is not None and done.ended >= done.began
     assert sorted(job.log_tail(folder).text.split("\n")) == ["hello", "oops"]
     other = folder.parent / "two"
     job.start(python("raise SystemExit(3)"), other, title="second")
-    assert (ended(other).state, ended(other).exit_code) == (State.FAILED, 3)
-    assert {found.id: found.title for found in job.jobs(folder.parent)} == {"one": "", "two": "second"}
+    assert (ended(other).state, ended(other).exit_code) == (RunState.FAILED, 3)
+    assert [job.status(each).title for each in (folder, other)] == ["", "second"]
 
 
 def test_a_program_that_is_not_there_failed_with_a_sentence(folder: Path) -> None:
     found = job.start(["/nowhere/to/be/found"], folder)
-    assert found.state is State.FAILED
+    assert found.state is RunState.FAILED
     assert "could not be started: No such file" in found.problem
 
 
@@ -111,7 +112,7 @@ def test_stopping_lets_it_save_first(folder: Path) -> None:
     until(lambda: said(folder, "ready"))
     assert job.stop(folder)
     done = ended(folder)
-    assert (done.state, done.exit_code) == (State.STOPPED, 0)
+    assert (done.state, done.exit_code) == (RunState.STOPPED, 0)
     assert said(folder, "saved")
     assert not job.stop(folder)
 
@@ -137,7 +138,7 @@ def test_patience_follows_how_long_the_job_s_steps_take(folder: Path) -> None:
     assert patience(years + 500, years, 2, 1) == 60.0  # before this job began
     assert not said(folder, "no\nno")
     job.stop(folder, patience=(0.1, 0.1))
-    assert ended(folder).state is State.STOPPED
+    assert ended(folder).state is RunState.STOPPED
 
 
 def test_who_does_not_listen_is_killed_with_its_children(folder: Path) -> None:
@@ -151,7 +152,7 @@ def test_who_does_not_listen_is_killed_with_its_children(folder: Path) -> None:
     assert process.identity(child) is not None
     job.stop(folder, patience=(0.3, 0.3))
     done = ended(folder)
-    assert (done.state, done.exit_code) == (State.STOPPED, -signal.SIGKILL)
+    assert (done.state, done.exit_code) == (RunState.STOPPED, -signal.SIGKILL)
     assert job.log_tail(folder).text.count("no") == 2  # Ctrl-C and SIGTERM were tried before
     until(lambda: process.identity(child) is None)
 
@@ -163,7 +164,7 @@ def test_it_outlives_who_started_it(folder: Path) -> None:
     found = job.status(folder)
     assert found is not None and found.running
     job.stop(folder)
-    assert ended(folder).state is State.STOPPED
+    assert ended(folder).state is RunState.STOPPED
 
 
 def test_a_job_that_vanished_is_lost_and_can_be_started_again(folder: Path) -> None:
@@ -174,9 +175,9 @@ def test_a_job_that_vanished_is_lost_and_can_be_started_again(folder: Path) -> N
     still = job.status(folder)
     assert still is not None and still.running  # its program goes on
     os.kill(described["pid"], signal.SIGKILL)
-    assert ended(folder).state is State.LOST
+    assert ended(folder).state is RunState.LOST
     assert job.start(python("print('again')"), folder).folder == folder
-    assert ended(folder).state is State.FINISHED
+    assert ended(folder).state is RunState.FINISHED
 
 
 def test_without_its_keeper_a_job_can_still_be_stopped(folder: Path) -> None:
@@ -198,7 +199,7 @@ def test_another_process_with_the_same_number_is_not_taken_for_it(folder: Path) 
         old = f"{mine.rpartition('+')[0]}+1"  # the number was somebody else's, early after the start
         write(folder / "job.json", {"state": "running", "pid": other.pid, "process": old, "argv": ["x"], "began": ""})
         found = job.status(folder)
-        assert found is not None and found.state is State.LOST
+        assert found is not None and found.state is RunState.LOST
         assert not job.stop(folder)
         assert other.poll() is None
         write(folder / "job.json", {"state": "running", "pid": other.pid, "process": mine, "argv": ["x"]})
@@ -208,7 +209,7 @@ def test_another_process_with_the_same_number_is_not_taken_for_it(folder: Path) 
         other.kill()
         other.wait()
     found = job.status(folder)
-    assert found is not None and found.state is State.LOST
+    assert found is not None and found.state is RunState.LOST
 
 
 def test_two_who_start_at_once_get_one_job(folder: Path) -> None:
@@ -228,11 +229,11 @@ def test_a_damaged_description_is_lost_not_hidden(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "job.json").write_text("{not json")
     found = job.status(folder)
-    assert found is not None and found.state is State.LOST and found.problem
+    assert found is not None and found.state is RunState.LOST and found.problem
     assert job.status(folder.parent / "nothing") is None
     (folder.parent / "list").mkdir()
     (folder.parent / "list" / "job.json").write_text("[1]")
-    assert len(job.jobs(folder.parent)) == 2
+    assert [found.id for found in runs.runs(folder.parent)] == ["one", "list"]
 
 
 def test_the_tail_of_a_log_is_bounded_and_plain(folder: Path) -> None:
@@ -280,8 +281,8 @@ def test_runs_are_read_from_their_folders(tmp_path: Path) -> None:
     (tmp_path / "runs" / ".training.lock").write_text("1")
     found = {run.model: run for run in runs.runs(tmp_path / "runs")}
     assert list(found) == ["mira-2", "mira-1", "mira-3", "mira-4"]
-    assert found["mira-1"].state is State.FINISHED and not found["mira-1"].resumable
-    assert found["mira-2"].state is State.STOPPED and found["mira-2"].resumable
+    assert found["mira-1"].state is RunState.FINISHED and not found["mira-1"].resumable
+    assert found["mira-2"].state is RunState.STOPPED and found["mira-2"].resumable
     assert found["mira-4"].state is None
     assert (found["mira-1"].base, found["mira-1"].method, found["mira-1"].minutes) == ("tiny", "lora", 9.0)
     for name in ("..", "../runs", "mira-1-20261101-100000/..", "", "serving", "link", ".training.lock", "x\0y"):
@@ -292,17 +293,17 @@ def test_a_run_that_says_it_runs_has_to(tmp_path: Path) -> None:
     add_run(tmp_path, "mira-1-20261101-100000", state="running")
     lock = tmp_path / "runs" / ".training.lock"
 
-    def state() -> State | None:
+    def state() -> RunState | None:
         return runs.runs(tmp_path / "runs")[0].state
 
-    assert state() is State.LOST
+    assert state() is RunState.LOST
     lock.write_text(str(os.getpid()))
-    assert state() is State.RUNNING
+    assert state() is RunState.RUNNING
     os.utime(lock, (1, 1))  # taken long before this process began: the number was another's
-    assert state() is State.LOST
+    assert state() is RunState.LOST
     for nonsense in ("", "-5", "9" * 30, "four"):
         lock.write_text(nonsense)
-        assert state() is State.LOST
+        assert state() is RunState.LOST
 
 
 def test_cards_and_examples_are_read_and_damaged_ones_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from talkalike.website.trainings.service import Alignment
 from talkalike.workspace import files
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.serving import promote, serving_model
-from trainings_workspace import FakeTrainings, add_card, add_examples, add_run, fill
+from trainings_workspace import FakeTrainings, add_card, add_examples, add_run, fill, jobs_in
 from website_judging import MODELS, make_batch, vote
 
 pytest_plugins = ("website_site",)
@@ -40,7 +40,7 @@ def workspace(services: Services) -> Iterator[FakeTrainings]:
     fill(services.root)
     services.trainings = FakeTrainings(services.root)
     yield services.trainings
-    for one in job.jobs(services.root / "runs"):
+    for one in jobs_in(services.root / "runs"):
         if job.stop(one.folder, patience=(2.0, 1.0)):
             wait_for(lambda folder=one.folder: not job.status(folder).running)  # type: ignore[misc, union-attr]
 
@@ -180,7 +180,7 @@ def test_a_stop_that_takes_long_is_explained_meanwhile(person: Callable[..., Any
     wait_for(lambda: ">up" in owner.get(address).content.decode())
     page = owner.post(f"{address}stop/", follow=True).content.decode()
     assert "stopping" in page and "If that takes longer than 1 min 0 s, it is ended as it is" in page
-    (one,) = job.jobs(services.root / "runs")
+    (one,) = jobs_in(services.root / "runs")
     job.stop(one.folder, patience=(0.1, 0.1))
     page = wait_for(lambda: "stopping" not in (text := owner.get(address).content.decode()) and text)
     assert "If that takes longer" not in page
@@ -243,7 +243,7 @@ def test_only_the_owner_changes_things(
     owner = person("owner", name="second")
     assert [owner.get(f"/trainings/{path}").status_code for path in paths] == [200, 200, 405, 405, 405]
     assert workspace.chosen is None and not workspace.asked
-    assert not job.jobs(services.root / "runs")
+    assert not jobs_in(services.root / "runs")
     assert person("judge", name="j2").get("/trainings/").status_code == 403
 
 

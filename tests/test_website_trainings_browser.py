@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from pictures import picture
 from talkalike.jobs import job
 from talkalike.store.store import Store
-from trainings_workspace import fill
+from trainings_workspace import fill, jobs_in
 from website_owner import fits, owner_visits
 
 pytest_plugins = ("website_site",)
@@ -52,7 +52,7 @@ async def test_a_training_is_watched_while_it_runs(site_store: Store, tmp_path: 
             assert await page.locator("#run[hx-trigger]").count() == 0
             assert ["400" in problem for problem in site.problems] == [True]  # the name that was taken, and no more
         finally:
-            for one in job.jobs(tmp_path / "runs"):
+            for one in jobs_in(tmp_path / "runs"):
                 job.stop(one.folder, patience=(0.5, 0.5))
 
 

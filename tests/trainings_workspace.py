@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.errors import UserError
+from talkalike.jobs import job
+from talkalike.jobs.job import Job
 from talkalike.website.trainings.service import Alignment, Recipe
 
 TRAINER = """
@@ -169,3 +171,8 @@ def fill(root: Path) -> None:
     add_run(root, "mira-3-20261103-090000", state="stopped", steps=33, start=4.0)
     reward = add_run(root, "mira-2-aligned-20261104-090000", kind="rl", steps=20)
     add_practice(reward, steps=20)
+
+
+def jobs_in(runs: Path) -> list[Job]:
+    """The jobs in the folders right below this one."""
+    return [found for path in runs.glob("*/job.json") if (found := job.status(path.parent))]

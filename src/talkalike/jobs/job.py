@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -22,23 +21,14 @@ from talkalike.errors import TalkalikeError, UserError
 from talkalike.jobs.keeper import JOB, LEAST_PATIENCE, LOG, STOP, patience_asked
 from talkalike.jobs.process import environment, runs
 from talkalike.workspace.curves import longest_wait
-from talkalike.workspace.files import mapping_of, read_json, text_of, write_json
+from talkalike.workspace.files import mapping_of, now, read_json, text_of, time_of, write_json
+from talkalike.workspace.run_folder import RunState
 
 START_SECONDS = 20.0  # a keeper that has not spoken by then is gone
 STEPS_TO_SAVE = 3  # of the longest there were: the one it is in, a look at what was held out, and writing
 TAIL_BYTES = 16_384
 TAIL_LINES = 200
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-class State(StrEnum):
-    """How a job stands. Stopped: it ended after somebody asked it to. Lost: it ended and nobody saw how."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +39,7 @@ class Job:
     """
 
     folder: Path
-    state: State
+    state: RunState
     argv: tuple[str, ...] = ()
     title: str = ""
     by: str = ""
@@ -69,7 +59,7 @@ class Job:
     @property
     def running(self) -> bool:
         """Whether it still runs."""
-        return self.state is State.RUNNING
+        return self.state is RunState.RUNNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +98,7 @@ def start(
             "argv": list(argv),
             "cwd": str(cwd) if cwd else "",
             "about": dict(about or {}),
-            "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "began": now(),
             "state": "starting",
         }
         write_json(folder / JOB, described)
@@ -132,17 +122,10 @@ def status(folder: Path) -> Job | None:
         return None
     described = read_json(folder / JOB)
     if described is None:
-        return Job(folder=folder, state=State.LOST, problem="Its description cannot be read.")
+        return Job(folder=folder, state=RunState.LOST, problem="Its description cannot be read.")
     if not _is_over(described) and not _is_alive(described):
         described = read_json(folder / JOB) or described  # it may have ended, and been noted, just now
     return _job(folder, described)
-
-
-def jobs(folder: Path) -> tuple[Job, ...]:
-    """The jobs in the folders right below this one, the newest first."""
-    found = (status(path.parent) for path in folder.glob(f"*/{JOB}"))
-    never = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    return tuple(sorted(filter(None, found), key=lambda job: (job.began or never, job.id), reverse=True))
 
 
 def stop(folder: Path, *, patience: tuple[float, float] | None = None) -> bool:
@@ -182,19 +165,21 @@ def log_tail(folder: Path, *, most_bytes: int = TAIL_BYTES, lines: int = TAIL_LI
 
 
 def _job(folder: Path, described: dict[str, Any]) -> Job:
-    argv, code, state = described.get("argv"), described.get("exit_code"), text_of(described, "state")
-    if not _is_over(described):
-        state = "running" if _is_alive(described) else "lost"
-    stopping = state == "running" and (folder / STOP).exists()
+    argv, code = described.get("argv"), described.get("exit_code")
+    if _is_over(described):
+        state = RunState(text_of(described, "state"))
+    else:
+        state = RunState.RUNNING if _is_alive(described) else RunState.LOST
+    stopping = state is RunState.RUNNING and (folder / STOP).exists()
     return Job(
         folder=folder,
-        state=State(state),
+        state=state,
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
         title=text_of(described, "title"),
         by=text_of(described, "by"),
         about=mapping_of(described, "about"),
-        began=_moment(described, "began"),
-        ended=_moment(described, "ended"),
+        began=time_of(described, "began"),
+        ended=time_of(described, "ended"),
         exit_code=code if isinstance(code, int) else None,
         stopping=stopping,
         patience=patience_asked(folder)[0] if stopping else 0.0,
@@ -203,7 +188,7 @@ def _job(folder: Path, described: dict[str, Any]) -> Job:
 
 
 def _is_over(described: dict[str, Any]) -> bool:
-    return text_of(described, "state") in ("finished", "failed", "stopped")
+    return text_of(described, "state") in (RunState.FINISHED, RunState.FAILED, RunState.STOPPED)
 
 
 def _is_alive(described: dict[str, Any]) -> bool:
@@ -212,17 +197,9 @@ def _is_alive(described: dict[str, Any]) -> bool:
         described.get("keeper_pid"), described.get("keeper")
     ):
         return True
-    began = _moment(described, "began")
+    began = time_of(described, "began")
     waited = (datetime.datetime.now(datetime.UTC) - began).total_seconds() if began else START_SECONDS
     return text_of(described, "state") == "starting" and waited < START_SECONDS
-
-
-def _moment(described: Mapping[str, Any], key: str) -> datetime.datetime | None:
-    try:
-        found = datetime.datetime.fromisoformat(text_of(described, key))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def _once_started(folder: Path) -> Job:
@@ -233,7 +210,7 @@ def _once_started(folder: Path) -> Job:
             break
         time.sleep(0.02)
     job = status(folder)
-    if job is None or (job.state is State.LOST and job.exit_code is None and "pid" not in described):
+    if job is None or (job.state is RunState.LOST and job.exit_code is None and "pid" not in described):
         raise TalkalikeError("The job could not be started.", hint=f"What is known stands in {folder / LOG}.")
     return job
 

@@ -6,7 +6,6 @@ leaves the process that started it at once.
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import subprocess
@@ -18,7 +17,8 @@ from types import FrameType
 from typing import Any
 
 from talkalike.jobs.process import identity
-from talkalike.workspace.files import read_json, write_json
+from talkalike.workspace.files import now, read_json, write_json
+from talkalike.workspace.run_folder import RunState
 
 JOB, LOG, STOP = "job.json", "log.txt", "stop.json"
 _TICK = 0.1
@@ -44,15 +44,15 @@ class Keeper:
             process = self._start()
         except OSError as problem:
             words = f"The program could not be started: {os.strerror(problem.errno or 0)}."
-            self._note(state="failed", ended=_now(), problem=words)
+            self._note(state=RunState.FAILED, ended=now(), problem=words)
             return
-        self._note(state="running", pid=process.pid, process=identity(process.pid))
+        self._note(state=RunState.RUNNING, pid=process.pid, process=identity(process.pid))
         while not self._has_ended(process):
             self._signal_if_asked(process)
         self._sweep(process.pid)
         code = process.wait()
-        state = "stopped" if self._sent else "finished" if code == 0 else "failed"
-        self._note(state=state, exit_code=code, ended=_now())
+        state = RunState.STOPPED if self._sent else RunState.FINISHED if code == 0 else RunState.FAILED
+        self._note(state=state, exit_code=code, ended=now())
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / LOG).open("ab") as log:
@@ -116,10 +116,6 @@ def _listen_again() -> None:
     """What the keeper ignores, its child must hear."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def main(folder: Path) -> None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talkalike.jobs.job import Job, State, status
+from talkalike.jobs.job import Job, status
 from talkalike.jobs.keeper import JOB
 from talkalike.jobs.process import started_before
 from talkalike.workspace.curves import METRICS, Curves, curves
 from talkalike.workspace.files import mapping_of, number_of, read_json, text_of
-from talkalike.workspace.run_folder import LOCK, RUN, UNFINISHED
+from talkalike.workspace.run_folder import LOCK, RUN, RunState, can_be_resumed, told_state
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -29,7 +29,7 @@ class Run:
     folder: Path
     model: str
     kind: str
-    state: State | None
+    state: RunState | None
     examples: str = ""
     base: str = ""
     method: str = ""
@@ -46,7 +46,7 @@ class Run:
     @property
     def running(self) -> bool:
         """Whether it trains right now."""
-        return self.state is State.RUNNING
+        return self.state is RunState.RUNNING
 
     @property
     def minutes(self) -> float | None:
@@ -78,12 +78,11 @@ def run(folder: Path, name: str) -> Run | None:
     described = described or {}
     wanted = job.about if job else {}
     settings = mapping_of(described, "settings")
-    state = _state(folder, text_of(described, "state"), job)
-    kind = text_of(described, "kind") or text_of(wanted, "kind") or "sft"
+    state = _state(folder, told_state(described), job)
     return Run(
         folder=path,
         model=text_of(described, "model") or text_of(wanted, "name") or name,
-        kind=kind,
+        kind=text_of(described, "kind") or text_of(wanted, "kind") or "sft",
         state=state,
         examples=text_of(described, "examples") or text_of(wanted, "examples"),
         base=text_of(settings, "base") or text_of(wanted, "base"),
@@ -91,22 +90,17 @@ def run(folder: Path, name: str) -> Run | None:
         began=_began(path, job),
         settings=settings,
         job=job,
-        resumable=kind == "sft" and state is not State.RUNNING and text_of(described, "state") in UNFINISHED,
+        resumable=state is not RunState.RUNNING and can_be_resumed(described),
     )
 
 
-def _state(folder: Path, told: str, job: Job | None) -> State | None:
-    """The job knows best while it runs or where it broke off; else the run's own word; "running" has to be true."""
-    if job is not None and job.running:
-        return State.RUNNING
-    if told == "running":
-        if _somebody_trains(folder):
-            return State.RUNNING
-        return job.state if job is not None and job.state is not State.FINISHED else State.LOST
-    try:
-        return State(told)
-    except ValueError:
-        return job.state if job is not None else None
+def _state(folder: Path, told: RunState | None, job: Job | None) -> RunState | None:
+    """The job knows best while it runs or where it broke off; else the run's own word; RUNNING has to be true."""
+    if (job is not None and job.running) or (told is RunState.RUNNING and _somebody_trains(folder)):
+        return RunState.RUNNING
+    if told is RunState.RUNNING:
+        return job.state if job is not None and job.state is not RunState.FINISHED else RunState.LOST
+    return told or (job.state if job is not None else None)
 
 
 def _somebody_trains(folder: Path) -> bool:

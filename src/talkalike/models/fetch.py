@@ -7,7 +7,6 @@ plain safetensors, because transformers trains packed GGUF weights several times
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
 from talkalike.workspace.cards import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
-from talkalike.workspace.files import replacing_folder
+from talkalike.workspace.files import now, replacing_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -195,8 +194,7 @@ def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **a
     """Fills a scratch folder beside its place and moves it there; the card is written last and makes it a model."""
     with replacing_folder(catalog.path(name)) as scratch:
         fill(scratch)
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    card = Card(name=name, kind="base", created=created, **about)
+    card = Card(name=name, kind="base", created=now(), **about)
     catalog.save_card(card)
     return card
 

@@ -6,7 +6,6 @@ Knows nothing of torch, so that listing models is instant.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import difflib
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.errors import UserError
-from talkalike.workspace.files import mapping_of, number_of, read_json, text_of, texts_of, write_json
+from talkalike.workspace.files import mapping_of, number_of, read_json, text_of, texts_of, time_of, write_json
 
 CARD_FILE = "card.json"
 EMBEDDED_NAME = "smollm2-135m-instruct"
@@ -86,11 +85,6 @@ class Card:
     def heldout(self) -> float | None:
         """Its held-out loss after training."""
         return number_of(self.scores, "heldout_loss")
-
-    @property
-    def heldout_before(self) -> float | None:
-        """The held-out loss before training."""
-        return number_of(self.scores, "heldout_loss_before")
 
 
 def check_name(name: str) -> str:
@@ -172,8 +166,7 @@ class Catalog:
 def read_card(path: Path) -> Card | None:
     """The card in this file; None where it cannot be read, or belongs to a folder of another name.
 
-    Values of a wrong kind are left out. A moment that cannot be read counts as 1970, so that the model sorts as the
-    oldest.
+    Values of a wrong kind are left out. A time that cannot be read counts as 1970: the model sorts as the oldest.
     """
     values = read_json(path)
     if values is None or text_of(values, "name") != path.parent.name:
@@ -182,7 +175,7 @@ def read_card(path: Path) -> Card | None:
     return Card(
         name=path.parent.name,
         kind=text_of(values, "kind"),
-        created=_moment(text_of(values, "created")),
+        created=text_of(values, "created") if time_of(values, "created") else _NEVER,
         method=text_of(values, "method"),
         source=text_of(values, "source"),
         parents=texts_of(values, "parents"),
@@ -194,11 +187,3 @@ def read_card(path: Path) -> Card | None:
         scores=mapping_of(values, "scores"),
         fictional=values.get("fictional") is True,
     )
-
-
-def _moment(told: str) -> str:
-    try:
-        datetime.datetime.fromisoformat(told)
-    except ValueError:
-        return _NEVER
-    return told

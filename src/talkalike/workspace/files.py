@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import secrets
@@ -95,6 +96,20 @@ def mapping_of(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """An object; an empty one where there is none."""
     found = values.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def time_of(values: Mapping[str, Any], key: str) -> datetime.datetime | None:
+    """A time as ISO 8601 writes it, in UTC where it names no zone; None where there is none."""
+    try:
+        found = datetime.datetime.fromisoformat(text_of(values, key))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+
+
+def now() -> str:
+    """The time, as files have it: ISO 8601, in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def texts_of(values: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -13,18 +13,40 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from talkalike.errors import UserError
 from talkalike.workspace.curves import METRICS
-from talkalike.workspace.files import read_json, write_atomically, write_json
+from talkalike.workspace.files import read_json, text_of, write_atomically, write_json
 from talkalike.workspace.replies import REPLIES
 
 RUN = "run.json"
 LOCK = ".training.lock"
-UNFINISHED = frozenset({"running", "stopped", "failed"})  # states from which a training can go on
 _STATE = "state.json"
+
+
+class RunState(StrEnum):
+    """How a run stands. Stopped: it ended after somebody asked it to. Lost: it ended and nobody saw how."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+def told_state(description: Mapping[str, Any]) -> RunState | None:
+    """How a run last said itself that it stands; RUNNING may have ceased to be true."""
+    told = text_of(description, "state")
+    return RunState(told) if told in list(RunState) else None
+
+
+def can_be_resumed(description: Mapping[str, Any]) -> bool:
+    """Whether `train --resume` goes on with this run, unless it runs; other kinds have commands of their own."""
+    unfinished = told_state(description) in (RunState.RUNNING, RunState.STOPPED, RunState.FAILED)
+    return unfinished and "kind" not in description
 
 
 class RunFolder:
@@ -121,15 +143,11 @@ class RunFolder:
 
 
 def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
-    """The training to resume: the newest unfinished one (of this model). UserError if there is none.
-
-    Runs of other kinds (`kind` in their description) are resumed by the commands that began them.
-    """
+    """The training to resume: the newest unfinished one (of this model). UserError if there is none."""
     for path in sorted(runs.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True):
         run = RunFolder(path.parent)
         about = run.description()
-        unfinished = about.get("state") in UNFINISHED and "kind" not in about
-        if unfinished and model in {None, about.get("model")}:
+        if can_be_resumed(about) and model in {None, about.get("model")}:
             return run
     what = f"of '{model}' " if model else ""
     raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")

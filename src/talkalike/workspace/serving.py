@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from talkalike.errors import UserError
 from talkalike.workspace.cards import Catalog
-from talkalike.workspace.files import read_json, write_json
+from talkalike.workspace.files import now, read_json, write_json
 
 SERVING_FILE = "serving.json"
 
@@ -27,6 +26,4 @@ def promote(root: Path, name: str, by: str) -> None:
         raise UserError(
             f"'{name}' stands on '{card.base}', which is not here.", hint="Fetch its base first: talkalike models fetch"
         )
-    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    marked = {"model": name, "by": by, "at": at, "before": serving_model(root)}
-    write_json(root / SERVING_FILE, marked)
+    write_json(root / SERVING_FILE, {"model": name, "by": by, "at": now(), "before": serving_model(root)})

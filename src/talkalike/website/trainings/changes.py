@@ -23,6 +23,7 @@ from talkalike.website.trainings.forms import AlignmentForm, RecipeForm, doubles
 from talkalike.website.trainings.service import Alignment, Recipe, Trainings
 from talkalike.workspace.cards import Card
 from talkalike.workspace.example_sets import example_sets
+from talkalike.workspace.run_folder import RunState
 
 
 @needs(Role.OWNER)
@@ -139,7 +140,7 @@ def _form(request: HttpRequest, form: RecipeForm | AlignmentForm, template: str,
 
 
 def _tell(request: HttpRequest, started: job.Job, words: str) -> None:
-    if started.state is job.State.FAILED and started.problem:
+    if started.state is RunState.FAILED and started.problem:
         messages.error(request, started.problem)
     else:
         messages.success(request, words)

@@ -10,20 +10,21 @@ from typing import Any
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from talkalike.jobs.job import LogTail, State, log_tail
+from talkalike.jobs.job import LogTail, log_tail
 from talkalike.jobs.runs import Run
 from talkalike.website.insights.charts import SERIES, Line, lines
 from talkalike.website.insights.tables import Column, Table, count, decimal
 from talkalike.website.trainings.lineage import METHODS
 from talkalike.workspace.curves import thinned
 from talkalike.workspace.replies import SideBySide
+from talkalike.workspace.run_folder import RunState
 
 STATES = {
-    State.RUNNING: ("running", "good"),
-    State.FINISHED: ("finished", ""),
-    State.STOPPED: ("stopped", ""),
-    State.FAILED: ("failed", "bad"),
-    State.LOST: ("broke off", "bad"),
+    RunState.RUNNING: ("running", "good"),
+    RunState.FINISHED: ("finished", ""),
+    RunState.STOPPED: ("stopped", ""),
+    RunState.FAILED: ("failed", "bad"),
+    RunState.LOST: ("broke off", "bad"),
 }
 KINDS = {"rl": "reinforcement learning", "dpo": "preferences", "reward": "reward model"}
 _OTHERS = {
