@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from exports import imported, said, stored, thread, write_thread
 from talkalike.chats.archive import Archive
+from talkalike.chats.importers.protocol import Part
+from talkalike.chats.merging import MergeReport, collect
 from talkalike.chats.values import (
     Attachment,
     AttachmentKind,
@@ -60,14 +63,18 @@ def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path / "workspace" / "chats")
 
 
+def merge(archive: Archive, conversation: Conversation, told: Sequence[Message]) -> MergeReport:
+    return archive.merge(conversation, collect([Part(messages=told)], origin=""))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(messages, max_size=20), st.integers(0, 20))
 def test_what_goes_in_comes_out_in_order_however_it_was_cut(told, cut):
     told.sort(key=lambda message: message.sent_ms)
     with TemporaryDirectory() as folder:
         archive = Archive(Path(folder))
-        first = archive.merge(PAIR, told[:cut])
-        overlapping = archive.merge(PAIR, told)
+        first = merge(archive, PAIR, told[:cut])
+        overlapping = merge(archive, PAIR, told)
         assert first.added + overlapping.added == len(told)
         assert overlapping.already_there == len(told[:cut])
         if told:
@@ -79,8 +86,8 @@ def test_what_goes_in_comes_out_in_order_however_it_was_cut(told, cut):
 
 def test_conversations_do_not_mix(archive):
     assert archive.is_empty and archive.conversations() == ()
-    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=1, text="one")])
-    archive.merge(OTHER, [Message(id="", author=ANNA, sent_ms=1, text="one"), Message(id="", author=BEN, sent_ms=2)])
+    merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=1, text="one")])
+    merge(archive, OTHER, [Message(id="", author=ANNA, sent_ms=1, text="one"), Message(id="", author=BEN, sent_ms=2)])
     assert {i: [m.text for m in found] for i, found in stored(archive).items()} == {
         PAIR.id: ["one"],
         OTHER.id: ["one", ""],
@@ -95,21 +102,21 @@ def test_conversations_do_not_mix(archive):
 
 def test_ids_of_the_platform_are_kept(archive):
     told = [Message(id=f"n{n}", author=ANNA, sent_ms=5, text="same") for n in (2, 1)]
-    archive.merge(PAIR, told)
-    assert archive.merge(PAIR, told[1:]).added == 0
+    merge(archive, PAIR, told)
+    assert merge(archive, PAIR, told[1:]).added == 0
     assert [m.id for m in archive.messages(PAIR.id)] == ["n2", "n1"]
 
 
 def test_people_who_come_later_are_added(archive):
-    archive.merge(replace(PAIR, participants=(ANNA,)), [Message(id="", author=ANNA, sent_ms=1)])
-    archive.merge(replace(PAIR, participants=(BEN,)), [Message(id="", author=BEN, sent_ms=2)])
+    merge(archive, replace(PAIR, participants=(ANNA,)), [Message(id="", author=ANNA, sent_ms=1)])
+    merge(archive, replace(PAIR, participants=(BEN,)), [Message(id="", author=BEN, sent_ms=2)])
     assert Archive(archive.root).conversations()[0].participants == (ANNA, BEN)
 
 
 def test_a_stale_broken_or_missing_index_is_only_slower(archive):
-    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=1)])
+    merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=1)])
     old = (archive.root / "index.json").read_bytes()
-    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=2)])
+    merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=2)])
     for content in (old, b"{broken", b"[]", b'{"x": 1}'):
         (archive.root / "index.json").write_bytes(content)
         assert Archive(archive.root).summaries()[PAIR.id].messages == 2
@@ -118,7 +125,7 @@ def test_a_stale_broken_or_missing_index_is_only_slower(archive):
 
 
 def test_a_damaged_file_is_named(archive):
-    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=1)])
+    merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=1)])
     (path,) = archive.root.glob("*.parquet")
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(UserError, match=path.name):
@@ -126,7 +133,7 @@ def test_a_damaged_file_is_named(archive):
 
 
 def test_a_file_whose_middle_is_damaged_is_named(archive):
-    archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=at, text=f"word {at * at}") for at in range(1, 500)])
+    merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=at, text=f"word {at * at}") for at in range(1, 500)])
     (path,) = archive.root.glob("*.parquet")
     content = bytearray(path.read_bytes())
     content[50:2000] = bytes(1950)
@@ -139,10 +146,10 @@ def test_a_file_whose_middle_is_damaged_is_named(archive):
 
 def test_two_writers_at_once_get_a_sentence(archive):
     with archive.writing():
-        archive.merge(PAIR, [Message(id="", author=ANNA, sent_ms=1)])
+        merge(archive, PAIR, [Message(id="", author=ANNA, sent_ms=1)])
         with pytest.raises(UserError, match="Another import"):
-            Archive(archive.root).merge(PAIR, [Message(id="", author=BEN, sent_ms=2)])
-    assert Archive(archive.root).merge(PAIR, [Message(id="", author=BEN, sent_ms=2)]).added == 1
+            merge(Archive(archive.root), PAIR, [Message(id="", author=BEN, sent_ms=2)])
+    assert merge(Archive(archive.root), PAIR, [Message(id="", author=BEN, sent_ms=2)]).added == 1
 
 
 CHILD = textwrap.dedent(

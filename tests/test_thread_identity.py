@@ -177,7 +177,7 @@ def test_an_archive_of_an_earlier_version_takes_an_export_again_without_doubling
     def put(id_: str, messages: list[Message], origin: str) -> None:
         chat = Conversation(id=id_, platform=Platform.MESSENGER, title=BEN, is_group=False, participants=people)
         table = collect([Part(messages=messages)], origin=origin)
-        archive.merge_table(chat, table, twin_key="\n".join(["", *sorted((ANNA, BEN))]))
+        archive.merge(chat, table, twin_key="\n".join(["", *sorted((ANNA, BEN))]))
 
     put(
         "messenger:e2ee-0123456789abcdef", [message("jedna", 0), message("dvě", 5), message("tři", 9)], "messenger-e2ee"
@@ -207,7 +207,7 @@ def test_an_archive_into_which_chats_were_mixed_says_so(archive, tmp_path):
         id="messenger:ben_1", platform=Platform.MESSENGER, title="Ben", is_group=True, participants=people
     )
     mixed = [Message(id="", author=people[n], sent_ms=NOON + n // 2, text=f"{n}") for n in (0, 2)]
-    archive.merge_table(chat, collect([Part(messages=mixed)], origin="messenger"))
+    archive.merge(chat, collect([Part(messages=mixed)], origin="messenger"))
     write_as(tmp_path / "messages" / "ben_1" / "message.json", pair("Ben", "0", path="ben_1"))
     report = imported(tmp_path / "messages", archive=archive)
     assert report.new == 0

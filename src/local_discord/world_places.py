@@ -78,14 +78,6 @@ class Places(State):
         role.permissions = int(permissions)
         self.emit_on("GUILD_ROLE_UPDATE", {"guild_id": str(server.id), "role": payloads.role(role)}, server)
 
-    def delete_role(self, server: Server, role: Role) -> None:
-        del server.roles[role.id]
-        self.emit_on("GUILD_ROLE_DELETE", {"guild_id": str(server.id), "role_id": str(role.id)}, server)
-        for member in server.members.values():
-            if role.id in member.role_ids:
-                member.role_ids.discard(role.id)
-                self._member_changed(server, member)
-
     def add_member(self, server: Server, user: User, roles: Iterable[Role] = ()) -> Member:
         made = Member(user_id=user.id, joined=self.clock.now(), role_ids={r.id for r in roles})
         server.members[user.id] = made

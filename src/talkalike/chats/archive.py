@@ -25,8 +25,7 @@ import pyarrow.parquet as pq
 
 from talkalike.chats.bridges import speakers, unbridged
 from talkalike.chats.columns import BATCH, SCHEMA, messages_of
-from talkalike.chats.importers.protocol import Part
-from talkalike.chats.merging import MergeReport, collect, identified, merge
+from talkalike.chats.merging import MergeReport, identified, merge
 from talkalike.chats.values import Conversation, Message, Platform, Speaker
 from talkalike.errors import UserError
 from talkalike.workspace.files import replacing
@@ -97,11 +96,7 @@ class Archive:
         """The messages of one stored conversation as a table, oldest first."""
         return _table(self._path(conversation_id))
 
-    def merge(self, conversation: Conversation, messages: Iterable[Message], *, origin: str = "") -> MergeReport:
-        """Store what is new among `messages` (one telling, oldest first); see `merge_table`."""
-        return self.merge_table(conversation, collect([Part(messages=messages)], origin=origin))
-
-    def merge_table(
+    def merge(
         self,
         conversation: Conversation,
         table: pa.Table,

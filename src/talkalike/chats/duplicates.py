@@ -61,10 +61,6 @@ class NearDuplicates:
         self._buckets: dict[int, list[int]] = {}  # hash of a word triple -> numbers of the texts that have it
         self._latest: tuple[str, _Sketch | None] = ("", None)  # asking about a text and adding it costs one sketch
 
-    def seen(self, text: str) -> bool:
-        """Whether this text, or one nearly like it, was added before."""
-        return self.count(text) > 0
-
     def count(self, text: str, *, with_numbers: bool = False) -> int:
         """How many of the added texts are this one, or nearly like it.
 

@@ -175,7 +175,7 @@ def _store(
         replace(own, id=place.conversation_id), table, archive.summaries().get(place.conversation_id)
     )
     told = len(table)
-    report = archive.merge_table(conversation, table, twin_key=draft.twin_key(), alias=place.alias, bridges=bridges)
+    report = archive.merge(conversation, table, twin_key=draft.twin_key(), alias=place.alias, bridges=bridges)
     summary = archive.summaries()[conversation.id]
     before = rows.get(conversation.id)
     rows[conversation.id] = ConversationRow(

@@ -16,11 +16,6 @@ class Slots:
         self._limit = waiting
         self._line: deque[asyncio.Future[None]] = deque()
 
-    @property
-    def free(self) -> int:
-        """Slots that nobody holds."""
-        return self._free
-
     async def acquire(self) -> None:
         """Waits for a slot. Raises EngineBusyError at once when the line is full."""
         if self._free and not self._line:
