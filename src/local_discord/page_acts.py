@@ -25,9 +25,9 @@ class Call:
     files: tuple[tuple[str, bytes], ...] = ()
 
     def id(self, key: str) -> int:
-        value = self.args.get(key)
-        if not isinstance(value, str) or not (value.isascii() and value.isdigit() and len(value) <= 20):
-            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
+        value = self.text(key)
+        if not (value.isascii() and value.isdigit() and len(value) <= 20):
+            raise _unusable(key)
         return int(value)
 
     def optional_id(self, key: str) -> int | None:
@@ -36,20 +36,20 @@ class Call:
     def text(self, key: str) -> str:
         value = self.args.get(key)
         if not isinstance(value, str):
-            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
+            raise _unusable(key)
         return value
 
     def values(self, key: str = "values") -> dict[str, Any]:
         value = self.args.get(key)
         if not isinstance(value, dict):
-            raise PageError(f"The page sent no usable {key}.", hint="Reload the page.")
+            raise _unusable(key)
         return value
 
     def options(self) -> dict[str, Any]:
         """Typed values under the path of subcommands; a file's place in `files` instead of `{"file": place}`."""
         path = self.args.get("path") or []
         if not isinstance(path, list) or len(path) > _MOST_NESTED or not all(isinstance(p, str) for p in path):
-            raise PageError("The page sent no usable subcommand.", hint="Reload the page.")
+            raise _unusable("subcommand")
         made: dict[str, Any] = {
             name: value["file"] if isinstance(value, dict) and "file" in value else value
             for name, value in self.values().items()
@@ -57,6 +57,10 @@ class Call:
         for name in reversed(path):
             made = {name: made}
         return made
+
+
+def _unusable(what: str) -> PageError:
+    return PageError(f"The page sent no usable {what}.", hint="Reload the page.")
 
 
 def send(call: Call) -> Answer:
@@ -150,7 +154,7 @@ async def click(call: Call) -> Answer:
 async def choose(call: Call) -> Answer:
     values = call.args.get("values")
     if not isinstance(values, list):
-        raise PageError("The page sent no chosen values.", hint="Reload the page.")
+        raise _unusable("choice of values")
     interaction_id = call.world.choose(
         call.user_id, call.id("message_id"), call.text("custom_id"), [str(v) for v in values]
     )

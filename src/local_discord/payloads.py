@@ -205,6 +205,17 @@ def _thread_fields(it: Channel, viewer_id: int | None) -> Payload:
     return made
 
 
+def thread_members(thread: Channel, *, joined: int | None = None, left: int | None = None) -> Payload:
+    """That somebody joined or left."""
+    return {
+        "id": str(thread.id),
+        "guild_id": str(thread.server_id),
+        "member_count": len(thread.member_ids),
+        "added_members": [] if joined is None else [thread_member(thread, joined)],
+        "removed_member_ids": [] if left is None else [str(left)],
+    }
+
+
 def thread_member(thread: Channel, user_id: int) -> Payload:
     return {
         "id": str(thread.id),

@@ -97,53 +97,37 @@ async def delete(request: web.Request) -> web.Response:
 
 
 @routes.put(_CHANNEL + "/permissions/{target_id}")
-async def put_overwrite(request: web.Request) -> web.Response:
-    world, bot, channel = _channel(request)
-    world.allowed(bot.id, channel.id, Permission.MANAGE_ROLES)
-    body = await read_object(request)
-    made = _overwrite({**body, "id": path_id(request, "target_id")})
-    channel.overwrites[made.target_id] = made
-    world.channel_changed(channel)
-    return nothing()
-
-
 @routes.delete(_CHANNEL + "/permissions/{target_id}")
-async def delete_overwrite(request: web.Request) -> web.Response:
+async def overwrite(request: web.Request) -> web.Response:
     world, bot, channel = _channel(request)
     world.allowed(bot.id, channel.id, Permission.MANAGE_ROLES)
-    channel.overwrites.pop(path_id(request, "target_id"), None)
+    target_id = path_id(request, "target_id")
+    if request.method == "PUT":
+        channel.overwrites[target_id] = _overwrite({**await read_object(request), "id": target_id})
+    else:
+        channel.overwrites.pop(target_id, None)
     world.channel_changed(channel)
     return nothing()
 
 
 # ---------------------------------------------------------------------------------------------------------- threads
 @routes.post(_CHANNEL + "/messages/{message_id}/threads")
-async def thread_from_message(request: web.Request) -> web.Response:
+@routes.post(_CHANNEL + "/threads")
+async def start_thread(request: web.Request) -> web.Response:
     world, bot, channel = _channel(request)
     body = await read_object(request)
-    message = world.message_in(channel.id, path_id(request, "message_id"))
+    message = None
+    if "message_id" in request.match_info:
+        message = world.message_in(channel.id, path_id(request, "message_id"))
     made = world.start_thread(
         bot.id,
         channel.id,
         body.get("name", ""),
         message=message,
+        private=message is None and body.get("type", ChannelType.PRIVATE_THREAD) == ChannelType.PRIVATE_THREAD,
         auto_archive_minutes=body.get("auto_archive_duration") or 4320,
     )
-    return answer(payloads.channel(world, made, viewer_id=bot.id), status=201)
-
-
-@routes.post(_CHANNEL + "/threads")
-async def thread_alone(request: web.Request) -> web.Response:
-    world, bot, channel = _channel(request)
-    body = await read_object(request)
-    made = world.start_thread(
-        bot.id,
-        channel.id,
-        body.get("name", ""),
-        private=body.get("type", ChannelType.PRIVATE_THREAD) == ChannelType.PRIVATE_THREAD,
-        auto_archive_minutes=body.get("auto_archive_duration") or 4320,
-    )
-    made.invitable = bool(body.get("invitable", True))
+    made.invitable = message is not None or bool(body.get("invitable", True))
     return answer(payloads.channel(world, made, viewer_id=bot.id), status=201)
 
 

@@ -10,7 +10,7 @@ from local_discord import payloads
 from local_discord.errors import invalid_form, missing_access, missing_permissions, unknown
 from local_discord.forms import answer, limit_of, nothing, number, path_id, read_object
 from local_discord.keys import asking
-from local_discord.model import Bot, Member, Role, Server
+from local_discord.model import Bot, Member, Server
 from local_discord.permissions import Permission, top_position
 from local_discord.validation import check_length
 from local_discord.world import World
@@ -34,15 +34,10 @@ def _check_right(world: World, bot: Bot, server: Server, needed: Permission) -> 
 
 # ------------------------------------------------------------------------------------------------------------ users
 @routes.get("/users/@me")
+@routes.patch("/users/@me")
 async def me(request: web.Request) -> web.Response:
     _, bot = asking(request)
-    return answer(payloads.user(bot) | {"verified": True, "mfa_enabled": False, "email": None, "flags": 0})
-
-
-@routes.patch("/users/@me")
-async def rename(request: web.Request) -> web.Response:
-    _, bot = asking(request)
-    body = await read_object(request)
+    body = await read_object(request) if request.method == "PATCH" else {}
     if "username" in body:
         check_length("username", body["username"], 32, 2)
         bot.name = body["username"]
@@ -70,8 +65,7 @@ async def open_dm(request: web.Request) -> web.Response:
     recipient = body.get("recipient_id") or next(iter(body.get("recipients") or []), None)
     if recipient is None:
         raise invalid_form("recipient_id", "BASE_TYPE_REQUIRED", "This field is required")
-    known = int(recipient) in world.users
-    if not known:
+    if int(recipient) not in world.users:
         raise invalid_form("recipient_id", "CANNOT_MESSAGE_USER", "There is no such user.")
     channel = world.dm_between(bot.id, int(recipient))
     return answer(payloads.channel(world, channel, viewer_id=bot.id))
@@ -161,31 +155,23 @@ async def edit_member(request: web.Request) -> web.Response:
     return answer(payloads.member(world, found))
 
 
-def _check_role(world: World, bot: Bot, server: Server, role_id: int) -> Role:
-    """A role that the bot may give and take: below its own highest one."""
+def _check_role(world: World, bot: Bot, server: Server, role_id: int) -> None:
+    """That the bot may give and take the role: it is below its own highest one."""
     if (role := server.roles.get(role_id)) is None:
         raise unknown("Role")
     _check_right(world, bot, server, Permission.MANAGE_ROLES)
     if role.position >= top_position(server, server.members[bot.id]):
         raise missing_permissions()
-    return role
 
 
 @routes.put(_GUILD + "/members/{user_id}/roles/{role_id}")
-async def give_role(request: web.Request) -> web.Response:
-    world, bot, server, found = _member(request)
-    role = _check_role(world, bot, server, path_id(request, "role_id"))
-    roles = [server.roles[i] for i in found.role_ids | {role.id}]
-    world.set_member_roles(server, world.user(found.user_id), roles)
-    return nothing()
-
-
 @routes.delete(_GUILD + "/members/{user_id}/roles/{role_id}")
-async def take_role(request: web.Request) -> web.Response:
+async def give_or_take_role(request: web.Request) -> web.Response:
     world, bot, server, found = _member(request)
-    role = _check_role(world, bot, server, path_id(request, "role_id"))
-    roles = [server.roles[i] for i in found.role_ids - {role.id}]
-    world.set_member_roles(server, world.user(found.user_id), roles)
+    role_id = path_id(request, "role_id")
+    _check_role(world, bot, server, role_id)
+    wanted = found.role_ids | {role_id} if request.method == "PUT" else found.role_ids - {role_id}
+    world.set_member_roles(server, world.user(found.user_id), [server.roles[i] for i in wanted])
     return nothing()
 
 

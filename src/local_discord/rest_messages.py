@@ -126,31 +126,19 @@ async def reactors(request: web.Request) -> web.Response:
 
 
 @routes.delete(_REACTIONS)
+@routes.delete(_REACTIONS + "/{emoji}")
 async def clear_reactions(request: web.Request) -> web.Response:
     world, bot, message = _named(request)
-    world.clear_reactions(bot.id, message)
-    return nothing()
-
-
-@routes.delete(_REACTIONS + "/{emoji}")
-async def clear_one(request: web.Request) -> web.Response:
-    world, bot, message = _named(request)
-    world.clear_reactions(bot.id, message, request.match_info["emoji"])
+    world.clear_reactions(bot.id, message, request.match_info.get("emoji"))
     return nothing()
 
 
 # --------------------------------------------------------------------------------------------------- pins and typing
 @routes.put(_MESSAGES + "/pins/{message_id}")
+@routes.delete(_MESSAGES + "/pins/{message_id}")
 async def pin(request: web.Request) -> web.Response:
     world, bot, message = _named(request)
-    world.pin(bot.id, message, pinned=True)
-    return nothing()
-
-
-@routes.delete(_MESSAGES + "/pins/{message_id}")
-async def unpin(request: web.Request) -> web.Response:
-    world, bot, message = _named(request)
-    world.pin(bot.id, message, pinned=False)
+    world.pin(bot.id, message, pinned=request.method == "PUT")
     return nothing()
 
 

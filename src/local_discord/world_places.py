@@ -81,8 +81,7 @@ class Places(State):
     def add_member(self, server: Server, user: User, roles: Iterable[Role] = ()) -> Member:
         made = Member(user_id=user.id, joined=self.clock.now(), role_ids={r.id for r in roles})
         server.members[user.id] = made
-        payload = payloads.member(self, made) | {"guild_id": str(server.id)}
-        self.emit_on("GUILD_MEMBER_ADD", payload, server)
+        self._member_changed(server, made, "GUILD_MEMBER_ADD")
         return made
 
     def set_member_roles(self, server: Server, user: User, roles: Iterable[Role]) -> None:
@@ -93,9 +92,8 @@ class Places(State):
         server.members[user.id].nick = nick or None
         self._member_changed(server, server.members[user.id])
 
-    def _member_changed(self, server: Server, member: Member) -> None:
-        payload = payloads.member(self, member) | {"guild_id": str(server.id)}
-        self.emit_on("GUILD_MEMBER_UPDATE", payload, server)
+    def _member_changed(self, server: Server, member: Member, event: str = "GUILD_MEMBER_UPDATE") -> None:
+        self.emit_on(event, payloads.member(self, member) | {"guild_id": str(server.id)}, server)
 
     def invite(self, server: Server, bot: Bot, permissions: int = 0) -> Member:
         """Puts a bot on a server. With `permissions` it gets a managed role of its own, as from an invite link."""

@@ -245,14 +245,7 @@ class Posting(Places):
         if thread.type == ChannelType.PRIVATE_THREAD and self.permissions(user_id, thread):
             shown = payloads.channel(self, thread, viewer_id=user_id)
             self.emit(Event(name="THREAD_CREATE", payload=shown, server_id=thread.server_id, only=frozenset({user_id})))
-        payload = {
-            "id": str(thread.id),
-            "guild_id": str(thread.server_id),
-            "member_count": len(thread.member_ids),
-            "added_members": [payloads.thread_member(thread, user_id)],
-            "removed_member_ids": [],
-        }
-        self.emit_in("THREAD_MEMBERS_UPDATE", payload, thread)
+        self.emit_in("THREAD_MEMBERS_UPDATE", payloads.thread_members(thread, joined=user_id), thread)
 
 
 def numbered(components: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 from local_discord.clock import Clock, Snowflakes
 from local_discord.errors import missing_access, missing_permissions, unknown
@@ -12,6 +13,8 @@ from local_discord.faults import Faults
 from local_discord.files import FileStore
 from local_discord.model import Bot, Channel, ChannelType, Interaction, Message, Server, User
 from local_discord.permissions import DM_PERMISSIONS, Permission, base_permissions, channel_permissions
+
+_T = TypeVar("_T")
 
 
 class State:
@@ -46,32 +49,23 @@ class State:
 
     # ------------------------------------------------------------------------------------------------ looking up
     def user(self, user_id: int) -> User:
-        if (found := self.users.get(user_id)) is None:
-            raise unknown("User")
-        return found
+        return _there(self.users.get(user_id), "User")
 
     def bot(self, bot_id: int) -> Bot:
-        if not isinstance(found := self.users.get(bot_id), Bot):
-            raise unknown("Application")
-        return found
+        found = self.users.get(bot_id)
+        return _there(found if isinstance(found, Bot) else None, "Application")
 
     def bot_by_token(self, token: str) -> Bot | None:
         return next((u for u in self.users.values() if isinstance(u, Bot) and u.token == token), None)
 
     def server(self, server_id: int) -> Server:
-        if (found := self.servers.get(server_id)) is None:
-            raise unknown("Guild")
-        return found
+        return _there(self.servers.get(server_id), "Guild")
 
     def channel(self, channel_id: int) -> Channel:
-        if (found := self.channels.get(channel_id)) is None:
-            raise unknown("Channel")
-        return found
+        return _there(self.channels.get(channel_id), "Channel")
 
     def message(self, message_id: int) -> Message:
-        if (found := self.find_message(message_id)) is None:
-            raise unknown("Message")
-        return found
+        return _there(self.find_message(message_id), "Message")
 
     def find_message(self, message_id: int) -> Message | None:
         """A message of any channel, None when there is none (any more)."""
@@ -167,3 +161,9 @@ class State:
         """The keys that say where an event happened."""
         place = {"channel_id": str(channel.id)}
         return place if channel.server_id is None else place | {"guild_id": str(channel.server_id)}
+
+
+def _there(found: _T | None, what: str) -> _T:
+    if found is None:
+        raise unknown(what)
+    return found

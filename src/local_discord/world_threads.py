@@ -73,13 +73,7 @@ class Threads(Messages):
     def leave_thread(self, thread: Channel, user_id: int) -> None:
         if thread.member_ids.pop(user_id, None) is None:
             return
-        payload = {
-            "id": str(thread.id),
-            "guild_id": str(thread.server_id),
-            "member_count": len(thread.member_ids),
-            "added_members": [],
-            "removed_member_ids": [str(user_id)],
-        }
+        payload = payloads.thread_members(thread, left=user_id)
         reached = frozenset(u for u in self.server(thread.server_id or 0).members if self.permissions(u, thread))
         event = Event(
             name="THREAD_MEMBERS_UPDATE", payload=payload, server_id=thread.server_id, only=reached | {user_id}
