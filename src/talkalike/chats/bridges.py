@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from talkalike.chats.columns import with_column
+from talkalike.chats.importers.irc.nicks import addressed
 from talkalike.chats.values import Message, MessageKind, Platform, Speaker
 
 _RELAYED = re.compile(
@@ -25,7 +26,6 @@ _RELAYED = re.compile(
     re.DOTALL,
 )
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")  # put into nicks so that nobody is called by them
-_ADDRESSED = re.compile(r"([^\s:,]{1,32})[:,](?:\s|$)")
 _ENOUGH, _OTHERS, _SHARE = 3, 2, 0.5  # messages for others, how many others, and of all that the bot said
 
 
@@ -86,15 +86,14 @@ def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list
             name, text = carried
             person = people.setdefault(name.casefold(), Speaker(id=f"{Platform.IRC}:{name.lower()}", name=name))
             known.setdefault(name.casefold(), name)
-            addressed = _ADDRESSED.match(text)
             names[at], columns["author_id"][at], columns["text"][at] = name, person.id, text
-            columns["reply_to"][at] = known.get(addressed[1].casefold()) if addressed else None
+            called = addressed(text)
+            columns["reply_to"][at] = known.get(called.casefold()) if called else None
             columns["is_bot"][at] = False
             changed += 1
     for at, text in enumerate(columns["text"] if people else ()):
-        addressed = None if columns["reply_to"][at] else _ADDRESSED.match(text)
-        if addressed and addressed[1].casefold() in people:
-            columns["reply_to"][at] = people[addressed[1].casefold()].name
+        if not columns["reply_to"][at] and (whom := people.get(addressed(text).casefold())):
+            columns["reply_to"][at] = whom.name
     for name, values in {**columns, "author_name": names}.items():
         table = with_column(table, name, values)
     return table, list(people.values()), changed

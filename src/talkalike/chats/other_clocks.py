@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from talkalike.chats.columns import with_column
+
 _ORIGINS = ("irc",)  # formats whose times are some computer's own
 _SPOKEN = ("text", "action")
 _MINUTE_MS = 60_000
@@ -142,5 +144,4 @@ def _moved(incoming: pa.Table, same: Sequence[int | None], offsets: dict[int, in
             sent += offsets[sent // _DAY_MS]
             sent = before if sent < before <= sent + _MINUTE_MS + _APART_MS else sent
         moved.append(sent)
-    column = incoming.schema.get_field_index("sent_ms")
-    return incoming.set_column(column, incoming.schema.field(column), pa.array(moved, pa.int64()))
+    return with_column(incoming, "sent_ms", moved)

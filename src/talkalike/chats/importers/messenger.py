@@ -13,15 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from talkalike.chats.importers.json_stream import JsonThread
-from talkalike.chats.importers.messenger_people import (
-    People,
-    listed_names,
-    names_in,
-    notes_on_names,
-    pair_of,
-    same_people,
-    twin_key,
-)
+from talkalike.chats.importers.messenger_people import People, listed_names, names_in, pair_of, same_people
 from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account, sent_ms
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Part
 from talkalike.chats.sources import READ_ERRORS, Entry
@@ -119,7 +111,6 @@ class MessengerThread:
         self._entries = entries
         self._findings = findings
         self._people = People()
-        self._headers: list[Mapping[str, object]] = []
 
     def parts(self) -> Iterator[Part]:
         """The files as one part, newest message first."""
@@ -127,40 +118,32 @@ class MessengerThread:
 
     def _messages(self) -> Iterator[Message]:
         for entry in self._entries:
-            yield from read_file(entry, self._findings, self._people, convert=_message, headers=self._headers)
+            yield from read_file(entry, self._findings, self._people, convert=_message)
 
     def conversation(self) -> Conversation:
         """The thread with everybody its headers list or who spoke."""
-        repair = self._people.repair
-        header = next((h for h in self._headers if h.get("participants")), {})
-        names = [repair(name) for h in self._headers for name in names_in(h)]
-        people = dict.fromkeys([*(self._people.get(n) for n in dict.fromkeys(names)), *self._people.everybody()])
+        repair, headers, people = self._people.repair, self._people.headers, self._people.everybody()
+        header = next((h for h in headers if h.get("participants")), {})
         title = header.get("title")
         kind = str(header.get("thread_type", ""))
-        path = next((str(h["thread_path"]) for h in self._headers if h.get("thread_path")), "")
+        path = next((str(h["thread_path"]) for h in headers if h.get("thread_path")), "")
         slug = repair(path).rpartition("/")[2] or self._slug  # the same however the folder was renamed
         others = ", ".join(person.name for person in people)
         return Conversation(
             id=f"{Platform.MESSENGER}:{slug}",
             platform=Platform.MESSENGER,
             title=repair(title) if isinstance(title, str) and title else others or slug,
-            is_group=any(len(names_in(h)) > 2 for h in self._headers)
-            or "joinable_mode" in header
-            or kind.endswith("Group"),
-            participants=tuple(people),
+            is_group=any(len(names_in(h)) > 2 for h in headers) or "joinable_mode" in header or kind.endswith("Group"),
+            participants=people,
         )
 
     def twin_key(self) -> str:
         """The listed people (and the title, for a group)."""
-        header = next((h for h in self._headers if h.get("participants")), {})
-        names = [self._people.repair(name) for name in names_in(header)]
-        group = self.conversation()
-        return twin_key(names, group.title if group.is_group else "")
+        return self._people.twin_key(self.conversation())
 
     def notes(self) -> list[str]:
         """What should be known about people of one name in this thread."""
-        header = next((h for h in self._headers if h.get("participants")), {})
-        return notes_on_names(self.conversation().title, [*map(self._people.repair, names_in(header))])
+        return self._people.notes(self.conversation().title)
 
 
 class Convert(Protocol):
@@ -169,14 +152,7 @@ class Convert(Protocol):
     def __call__(self, raw: Mapping[str, object], people: People, source: str) -> Message | str: ...
 
 
-def read_file(
-    entry: Entry,
-    findings: Findings,
-    people: People,
-    *,
-    convert: Convert,
-    headers: list[Mapping[str, object]],
-) -> Iterator[Message]:
+def read_file(entry: Entry, findings: Findings, people: People, *, convert: Convert) -> Iterator[Message]:
     """One file's messages in file order; damage, unreadable messages and replaced characters go to `findings`."""
     repair = people.repair
     replaced, unmended = repair.replaced, repair.unmended
@@ -188,7 +164,7 @@ def read_file(
         return
     with stream:
         thread = JsonThread(stream)
-        headers.append(thread.header)
+        people.headers.append(thread.header)
         for raw in thread.items():
             if thread.count == 1:
                 people.meet(thread.header)

@@ -11,14 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from talkalike.chats.importers.messenger import finished, read_file
-from talkalike.chats.importers.messenger_people import (
-    People,
-    listed_names,
-    names_in,
-    notes_on_names,
-    pair_of,
-    twin_key,
-)
+from talkalike.chats.importers.messenger_people import People, listed_names, pair_of
 from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
 from talkalike.chats.importers.protocol import Draft, Findings, Part
 from talkalike.chats.sources import Entry
@@ -65,7 +58,6 @@ class E2EEThread:
         self._entry = entry
         self._findings = findings
         self._people = People()
-        self._headers: list[Mapping[str, object]] = []
         self._oldest = (0, "", "")
 
     def parts(self) -> Iterator[Part]:
@@ -74,36 +66,33 @@ class E2EEThread:
         yield Part(messages=self._messages(), newest_first=_newest_first(self._entry))
 
     def _messages(self) -> Iterator[Message]:
-        for message in read_file(self._entry, self._findings, self._people, convert=_message, headers=self._headers):
+        for message in read_file(self._entry, self._findings, self._people, convert=_message):
             told = (message.sent_ms, message.author.name, message.text)
             self._oldest = min(self._oldest, told) if self._oldest[0] else told
             yield message
 
     def conversation(self) -> Conversation:
         """The thread, named by its people and how it begins."""
-        names = self._names()
-        people = dict.fromkeys([*(self._people.get(name) for name in names), *self._people.everybody()])
-        title = self._people.repair(next((str(h["threadName"]) for h in self._headers if h.get("threadName")), ""))
+        names, people = self._people.first_list(), self._people.everybody()
+        title = self._people.repair(
+            next((str(h["threadName"]) for h in self._people.headers if h.get("threadName")), "")
+        )
         identity = "\n".join([*sorted(names), *map(str, self._oldest)])
         return Conversation(
             id=f"{Platform.MESSENGER}:e2ee-{hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()}",
             platform=Platform.MESSENGER,
             title=title or ", ".join(p.name for p in people) or self._entry.name.removesuffix(".json"),
             is_group=len(names) > 2,
-            participants=tuple(people),
+            participants=people,
         )
 
     def twin_key(self) -> str:
         """The listed people (and the title, for a group)."""
-        group = self.conversation()
-        return twin_key(self._names(), group.title if group.is_group else "")
+        return self._people.twin_key(self.conversation())
 
     def notes(self) -> list[str]:
         """What should be known about people of one name in this thread."""
-        return notes_on_names(self.conversation().title, self._names())
-
-    def _names(self) -> list[str]:
-        return [self._people.repair(name) for header in self._headers[:1] for name in names_in(header)]
+        return self._people.notes(self.conversation().title)
 
 
 _TIMES = re.compile(rb'"timestamp"\s*:\s*(\d+)')

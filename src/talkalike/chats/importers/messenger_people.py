@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from talkalike.chats.importers.json_stream import JsonThread
 from talkalike.chats.importers.messenger_sentences import platform_sentence, sentence_form
 from talkalike.chats.importers.messenger_text import TextRepair, is_deleted_account
 from talkalike.chats.sources import READ_ERRORS, Entry
-from talkalike.chats.values import MessageKind, Platform, Speaker
+from talkalike.chats.values import Conversation, MessageKind, Platform, Speaker
 
 _PAIR = 2
 
@@ -22,7 +22,8 @@ class People:
 
     def __init__(self) -> None:
         self.repair = TextRepair()
-        self.listed: tuple[str, ...] = ()  # as far as the files read tell
+        self.headers: list[Mapping[str, object]] = []  # of the files read so far
+        self.listed: tuple[str, ...] = ()  # as far as these tell
         # Sentences that stood for something attached (their words are not kept), by form, and a sample of each.
         self.placeholders = Counter[str]()
         self.placeholder_samples: dict[str, str] = {}
@@ -58,8 +59,30 @@ class People:
         return kind
 
     def everybody(self) -> tuple[Speaker, ...]:
-        """Everybody met so far, in order."""
-        return tuple(self._by_name.values())
+        """Everybody whom the headers list or who spoke, in order."""
+        listed = dict.fromkeys(self.repair(name) for header in self.headers for name in names_in(header))
+        return tuple(dict.fromkeys([*map(self.get, listed), *self._by_name.values()]))
+
+    def first_list(self) -> list[str]:
+        """The first list of participants, in which two people of one name stand twice; empty where there is none."""
+        header = next((header for header in self.headers if header.get("participants")), {})
+        return [self.repair(name) for name in names_in(header)]
+
+    def twin_key(self, chat: Conversation) -> str:
+        """Equal for threads of the same people (and title, for a group); "" if the names do not tell people apart."""
+        names = self.first_list()
+        if len(names) < _PAIR or len(set(names)) < len(names) or any(map(is_deleted_account, names)):
+            return ""
+        return "\n".join([chat.title if chat.is_group else "", *sorted(names)])
+
+    def notes(self, title: str) -> list[str]:
+        """What should be known about people of one name in a chat."""
+        return [
+            f"{title}: {count} people in it are called {name}. An export knows people by their names only, so they are "
+            "taken for one."
+            for name, count in Counter(self.first_list()).items()
+            if count > 1 and not is_deleted_account(name)
+        ]
 
 
 def names_in(header: Mapping[str, object]) -> list[str]:
@@ -80,16 +103,6 @@ def listed_names(entry: Entry) -> tuple[str, ...]:
         return ()
     repair = TextRepair()
     return tuple(repair(name) for name in names_in(thread.header))
-
-
-def notes_on_names(title: str, names: Collection[str]) -> list[str]:
-    """What should be known about people of one name in a chat."""
-    return [
-        f"{title}: {count} people in it are called {name}. An export knows people by their names only, so they are "
-        "taken for one."
-        for name, count in Counter(names).items()
-        if count > 1 and not is_deleted_account(name)
-    ]
 
 
 def pair_of(names: Collection[str]) -> frozenset[str]:
@@ -114,10 +127,3 @@ def may_be_one(some: Collection[str], others: Collection[str]) -> bool:
 
 def _living(names: Collection[str]) -> set[str]:
     return {name for name in names if not is_deleted_account(name)}
-
-
-def twin_key(names: Sequence[str], title: str) -> str:
-    """Equal for threads of the same people; "" if the names do not tell people apart."""
-    if len(names) < _PAIR or len(set(names)) < len(names) or any(map(is_deleted_account, names)):
-        return ""
-    return "\n".join([title, *sorted(names)])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from talkalike.chats.importers.irc.clock import Clock
 from talkalike.chats.importers.irc.lines import Line, LineKind
-from talkalike.chats.importers.irc.nicks import Nicks
+from talkalike.chats.importers.irc.nicks import Nicks, addressed
 from talkalike.chats.importers.irc.paths import CHANNEL_SIGNS
 from talkalike.chats.importers.irc.survey import Survey
 from talkalike.chats.importers.irc.text import lines_of
@@ -18,7 +17,6 @@ BOTS = frozenset(
     {"ubotu", "ubottu", "ubot3", "ubot2", "ubot5", "ubot93", "lubotu", "lubottu", "ubotwo", "meetingology", "supybot"}
     | {"chanserv", "nickserv", "memoserv", "floodbot1", "floodbot2", "floodbot3", "floodbot4", "floodbotk1"}
 )
-_ADDRESSED = re.compile(r"([^\s:,]{1,32})[:,](?:\s|$)")
 _SPOKEN = {LineKind.MESSAGE: MessageKind.TEXT, LineKind.ACTION: MessageKind.ACTION}
 _UNKNOWN = "IRC: a line in no known form"
 _SHOWN = 3  # such lines shown in the report
@@ -74,14 +72,14 @@ class IrcChannel:
                 text = f"{line.nick} is now known as {line.text}"
             elif kind is not MessageKind.SYSTEM:
                 self._speakers.setdefault(author.id, author)
-            addressed = _ADDRESSED.match(text) if kind is MessageKind.TEXT else None
+            called = addressed(text) if kind is MessageKind.TEXT else ""
             yield Message(
                 id="",
                 author=author,
                 sent_ms=sent_ms,
                 kind=kind,
                 text=text,
-                reply_to=known.get(addressed[1].lower()) if addressed else None,
+                reply_to=known.get(called.lower()) if called else None,
                 is_bot=line.nick.lower() in BOTS,
                 source=survey.entry.path,
             )

@@ -113,8 +113,8 @@ def day_in(text: str) -> Day | None:
         parts = found.groupdict()
         year, day = int(parts["year"]), int(parts["day"])
         month = int(parts["number"]) if "number" in parts else _month_on(parts, year, day)
-        if month and (valid := _valid(year, month, day)):
-            return valid
+        if month and real_date(year, month, day):
+            return year, month, day
     return None
 
 
@@ -124,14 +124,14 @@ def _month_on(parts: dict[str, str | None], year: int, day: int) -> int | None:
     other = _CROATIAN.get(_folded(word)[:3])
     weekday = _SLAVIC_WEEKDAYS.get(_folded(parts["weekday"] or "")[:2])
     if month and other and other != month and weekday is not None:
-        named = [m for m in (month, other) if (d := _valid(year, m, day)) and date(*d).weekday() == weekday]
+        named = [m for m in (month, other) if (d := real_date(year, m, day)) and d.weekday() == weekday]
         month = named[0] if named else month
     return month
 
 
-def _valid(year: int, month: int, day: int) -> Day | None:
+def real_date(year: int, month: int, day: int) -> date | None:
+    """The date; None where there is none such."""
     try:
-        date(year, month, day)
+        return date(year, month, day)
     except ValueError:
         return None
-    return year, month, day

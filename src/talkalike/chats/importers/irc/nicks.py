@@ -9,6 +9,13 @@ from talkalike.chats.values import Platform, Speaker
 
 _MAKESHIFT = re.compile(r"guest\d+|.+(?:_|\|\w*|[-_^](?:off|away|afk|brb|gone|sleep|work))")
 """A nick given by the server, or one's own with a sign of being away or connected twice."""
+_ADDRESSED = re.compile(r"([^\s:,]{1,32})[:,](?:\s|$)")
+
+
+def addressed(text: str) -> str:
+    """The nick that a message begins with, as in `bob: hello`; "" where it calls nobody."""
+    found = _ADDRESSED.match(text)
+    return found[1] if found else ""
 
 
 class _Slot:

@@ -14,7 +14,7 @@ from datetime import date
 from functools import lru_cache
 from urllib.parse import unquote
 
-from talkalike.chats.importers.irc.months import month_of
+from talkalike.chats.importers.irc.months import month_of, real_date
 
 CHANNEL_SIGNS = ("#", "&", "+", "!")
 SUFFIXES = (".log", ".txt", ".weechatlog", ".irc", ".xchatlog", ".chat")
@@ -125,7 +125,7 @@ class _Days:
             return self._full
         if self._year is None or self._month is None:
             return date(self._year, 1, 1) if self._year is not None else None
-        return _valid(self._year, self._month, self._number or 1)
+        return real_date(self._year, self._month, self._number or 1)
 
     def take(self, name: str, *, whole: bool) -> str:
         """`name` without its date. A folder (`whole`) may be nothing but a year, a month or a day's number."""
@@ -155,13 +155,13 @@ class _Days:
                 self._year, self._month = int(found["y"]), int(found["m"])
                 return _cut(name, found)
         found = _SHORT_DAY.search(name)
-        if found and (day := _valid(2000 + int(found["y"]), int(found["m"]), int(found["d"]))):
+        if found and (day := real_date(2000 + int(found["y"]), int(found["m"]), int(found["d"]))):
             self._full = day
             return _cut(name, found)
         if self._year is None or not name:
             return name
         found = _MONTH_DAY.search(name)
-        if self._month is None and found and (day := _valid(self._year, int(found["m"]), int(found["d"]))):
+        if self._month is None and found and (day := real_date(self._year, int(found["m"]), int(found["d"]))):
             self._full = day
             return _cut(name, found)
         found = _NUMBER.search(name)
@@ -178,14 +178,7 @@ class _Days:
 def _as_day(found: re.Match[str]) -> date | None:
     parts = found.groupdict()
     month = month_of(parts["mon"]) if parts.get("mon") else int(parts["m"])
-    return _valid(int(parts["y"]), month or 0, int(parts["d"]))
-
-
-def _valid(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
+    return real_date(int(parts["y"]), month or 0, int(parts["d"]))
 
 
 def _cut(name: str, found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from talkalike.chats.importers.irc.months import Day, day_in, month_of
+from talkalike.chats.importers.irc.months import Day, day_in, month_of, real_date
 
 Time = tuple[int, int, int]
 """Hour, minute and second."""
@@ -70,11 +70,7 @@ def _dated(found: re.Match[str]) -> LineTime | None:
 
 
 def _day(year: int, month: int, day: int) -> Day | None:
-    try:
-        datetime(year or 2000, month, day, tzinfo=UTC)
-    except ValueError:
-        return None
-    return year, month, day
+    return (year, month, day) if real_date(year or 2000, month, day) else None
 
 
 def _numbers(day_first: bool) -> Callable[[re.Match[str]], LineTime | None]:
