@@ -14,14 +14,7 @@ from dataclasses import dataclass, field, replace
 from talkalike.chats.duplicates import MIN_WORDS, NearDuplicates
 from talkalike.chats.phones import DEFAULT_REGIONS
 from talkalike.chats.redaction import redact
-from talkalike.chats.values import Message, MessageKind
-
-# Bots of IRC channels. Exports with a mark for bots need no names.
-_BOT_NAMES = (
-    "ubotu ubottu ubot2 ubot3 ubot4 ubot5 ubot9 ubotwo ubot93 lubotu1 lubotu2 lubotu3 kubotu ubuntulog chanserv "
-    "nickserv memoserv floodbot1 floodbot2 floodbot3 floodbot4 floodbotk1 floodbotk2"
-)
-KNOWN_BOTS = frozenset(_BOT_NAMES.split())
+from talkalike.chats.values import KNOWN_BOTS, Message, MessageKind
 
 _PLAIN_WORD = re.compile(r"[a-z]+")
 _ACTION = "/me "

@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+_BOTS = (
+    "ubotu ubottu ubot2 ubot3 ubot4 ubot5 ubot9 ubotwo ubot93 lubotu lubottu lubotu1 lubotu2 lubotu3 kubotu ubuntulog "
+    "meetingology supybot chanserv nickserv memoserv floodbot1 floodbot2 floodbot3 floodbot4 floodbotk1 floodbotk2"
+)
+KNOWN_BOTS = frozenset(_BOTS.split())
+"""Nicks of IRC channels' bots, in small letters. Exports with a mark for bots need no names."""
+
 
 class Platform(StrEnum):
     """Where a conversation was exported from; part of a person's and a conversation's identity."""

@@ -11,12 +11,8 @@ from talkalike.chats.importers.irc.paths import CHANNEL_SIGNS
 from talkalike.chats.importers.irc.survey import Survey
 from talkalike.chats.importers.irc.text import lines_of
 from talkalike.chats.importers.protocol import Findings, Part
-from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Speaker
+from talkalike.chats.values import KNOWN_BOTS, Conversation, Message, MessageKind, Platform, Speaker
 
-BOTS = frozenset(
-    {"ubotu", "ubottu", "ubot3", "ubot2", "ubot5", "ubot93", "lubotu", "lubottu", "ubotwo", "meetingology", "supybot"}
-    | {"chanserv", "nickserv", "memoserv", "floodbot1", "floodbot2", "floodbot3", "floodbot4", "floodbotk1"}
-)
 _SPOKEN = {LineKind.MESSAGE: MessageKind.TEXT, LineKind.ACTION: MessageKind.ACTION}
 _UNKNOWN = "IRC: a line in no known form"
 _SHOWN = 3  # such lines shown in the report
@@ -80,7 +76,7 @@ class IrcChannel:
                 kind=kind,
                 text=text,
                 reply_to=known.get(called.lower()) if called else None,
-                is_bot=line.nick.lower() in BOTS,
+                is_bot=line.nick.lower() in KNOWN_BOTS,
                 source=survey.entry.path,
             )
 
