@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from talkalike.errors import UserError
 from talkalike.examples.render import Mask, Rendered, TokenIds, Turn
 from talkalike.workspace.files import replacing_folder, write_json
+from talkalike.workspace.rebuilding import read_as
 
 SPLITS = ("train", "heldout")
 MANIFEST = "manifest.json"
@@ -121,14 +122,7 @@ class ExampleSet:
         path = folder / MANIFEST
         if not path.is_file():
             raise UserError(f"There are no examples in {folder}.", hint="Make them with `talkalike prepare`.")
-        try:
-            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            counts = {split: SplitCounts(**raw.pop(split)) for split in SPLITS}
-            lists = {key: tuple(raw.pop(key)) for key in ("speakers", "speaker_ids")}
-            raw |= {**counts, **lists}
-            self.manifest = Manifest(**raw)
-        except (ValueError, TypeError, KeyError) as problem:
-            raise UserError(f"{path} is damaged: {problem}.", hint="Run `talkalike prepare` again.") from None
+        self.manifest = read_as(Manifest, path, hint="Run `talkalike prepare` again.")
 
     def split(self, split: str) -> Documents:
         """The documents of "train" or "heldout"."""

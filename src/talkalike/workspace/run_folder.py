@@ -43,10 +43,10 @@ def told_state(description: Mapping[str, Any]) -> RunState | None:
     return RunState(told) if told in list(RunState) else None
 
 
-def can_be_resumed(description: Mapping[str, Any]) -> bool:
-    """Whether `train --resume` goes on with this run, unless it runs; other kinds have commands of their own."""
+def can_be_resumed(description: Mapping[str, Any], kind: str | None = None) -> bool:
+    """Whether a training can go on with this run, unless it runs. `kind`: None for a training on examples."""
     unfinished = told_state(description) in (RunState.RUNNING, RunState.STOPPED, RunState.FAILED)
-    return unfinished and "kind" not in description
+    return unfinished and description.get("kind") == kind
 
 
 class RunFolder:
