@@ -101,7 +101,6 @@ def _number(value: float) -> str:
 
 
 def by_key(*options: Option) -> dict[str, Option]:
-    """These options by their names."""
     return {option.key: option for option in options}
 
 

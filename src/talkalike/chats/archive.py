@@ -66,7 +66,6 @@ class Archive:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was imported yet."""
         return not self.summaries()
 
     def conversations(self) -> tuple[Conversation, ...]:

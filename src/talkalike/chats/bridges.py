@@ -47,7 +47,6 @@ class BridgeWatch:
         self._for: dict[str, Counter[str]] = defaultdict(Counter)
 
     def see(self, message: Message) -> None:
-        """Take note of one message."""
         author = message.author
         if message.kind is not MessageKind.TEXT or not author.id.startswith(f"{Platform.IRC}:"):
             return

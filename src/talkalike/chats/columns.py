@@ -73,7 +73,6 @@ def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
 
 
 def reaction_rows(reactions: Iterable[Reaction]) -> list[dict[str, str]]:
-    """Reactions as the rows of their column."""
     return [{"actor": r.actor, "emoji": r.emoji} for r in reactions]
 
 

@@ -81,7 +81,6 @@ class NearDuplicates:
         return max(exact, near)
 
     def add(self, text: str) -> None:
-        """Remembers a text."""
         same = _same(text)
         self._exact[same] = self._exact.get(same, 0) + 1
         found = self._sketch(text)

@@ -55,7 +55,6 @@ class PlatformLines:
 
     @property
     def count(self) -> int:
-        """How many messages these are."""
         return sum(line.count for line in self.lines)
 
     def sift(self, chats: Chats, *, learn: bool) -> Sifted:
@@ -73,11 +72,9 @@ class Sifted:
         self._learn = learn
 
     def conversations(self) -> Sequence[Conversation]:
-        """Every conversation."""
         return tuple(self._by_id.values())
 
     def messages(self, conversation_id: str) -> Iterator[Message]:
-        """A conversation's messages, oldest first."""
         read = self._chats.messages(conversation_id)
         if not conversation_id.startswith(f"{Platform.MESSENGER}:") or not (self._learn or self._found):
             yield from read
@@ -253,7 +250,6 @@ def _told_by_wording(message: Message, chat: Conversation) -> bool:
 
 
 def _emoji_in(text: str) -> list[str]:
-    """The runs of emoji in a text."""
     return [] if text.isascii() else _EMOJI_RUN.findall(text)
 
 

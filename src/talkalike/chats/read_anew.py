@@ -66,7 +66,6 @@ def _words(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def with_author_ids(table: pa.Table, ids: Mapping[str, str]) -> pa.Table:
-    """The table with authors' ids exchanged."""
     return with_column(table, "author_id", [ids.get(id_, id_) for id_ in table["author_id"].to_pylist()])
 
 

@@ -45,7 +45,6 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The file's own name."""
         return self.path.rpartition("/")[2]
 
     @property

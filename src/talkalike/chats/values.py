@@ -41,8 +41,6 @@ class MessageKind(StrEnum):
 
 
 class AttachmentKind(StrEnum):
-    """What an attachment is."""
-
     PHOTO = "photo"
     VIDEO = "video"
     GIF = "gif"

@@ -33,7 +33,6 @@ class ChatAnswer:
         self._base = {"id": f"{self.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
     def whole(self, pieces: list[Piece]) -> dict[str, Any]:
-        """The answer to a request without streaming."""
         for piece in pieces:
             self._count(piece)
         choice = {
@@ -45,7 +44,6 @@ class ChatAnswer:
         return {**self._base, "object": self.kind, "choices": [choice], "usage": self._usage()}
 
     async def events(self, first: Piece, others: AsyncGenerator[Piece, None]) -> AsyncIterator[bytes]:
-        """The answer as server-sent events."""
         async with aclosing(others):
             for choice in self.opening:
                 yield self._event([choice])

@@ -123,7 +123,6 @@ class CacheStore:
             total -= oldest.nbytes
 
     def clear(self) -> None:
-        """Forgets everything."""
         self._idle.clear()
 
     def __len__(self) -> int:

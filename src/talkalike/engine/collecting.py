@@ -25,7 +25,6 @@ class Collected:
 
     @property
     def finish(self) -> Finish:
-        """Why it ended."""
         finish = self.pieces[-1].finish
         assert finish is not None
         return finish

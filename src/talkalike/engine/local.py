@@ -50,7 +50,6 @@ class LocalEngine:
 
     @property
     def name(self) -> str:
-        """The model's name."""
         return self._loaded.name
 
     @property
@@ -64,7 +63,6 @@ class LocalEngine:
         return self._loaded.context_length - self._soft_prompt_length
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
-        """Tokens each turn costs in a prompt."""
         return self._renderer.count_tokens(turns)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:

@@ -43,7 +43,6 @@ class OwnNamesOnly:
         self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
         ours = len(hosts) == 1 and self._is_ours(hosts[0])
         if not ours and hosts and (found := _HOST.fullmatch(hosts[0])):

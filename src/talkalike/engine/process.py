@@ -60,7 +60,6 @@ class ProcessEngine:
 
     @property
     def name(self) -> str:
-        """The model's name."""
         return self.model
 
     @property
@@ -82,7 +81,6 @@ class ProcessEngine:
             return 0
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
-        """As the remote engine estimates it."""
         return self._client().count_tokens(turns)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:

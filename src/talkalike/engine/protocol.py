@@ -61,8 +61,6 @@ class Prompt:
 
 
 class Finish(StrEnum):
-    """Why a reply ended."""
-
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"

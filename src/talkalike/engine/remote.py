@@ -86,7 +86,6 @@ class RemoteEngine:
 
     @property
     def name(self) -> str:
-        """The model's name at the server."""
         return self._server.model
 
     @property
@@ -126,7 +125,6 @@ class RemoteEngine:
             await asyncio.sleep(wait)
 
     async def close(self) -> None:
-        """Closes the connections."""
         await self._client.aclose()
 
     async def _attempt(self, prompt: Prompt, body: bytes, sampling: Sampling) -> AsyncGenerator[Piece, None]:

@@ -40,12 +40,10 @@ class ScriptedEngine:
 
     @property
     def name(self) -> str:
-        """The name it was given."""
         return self._name
 
     @property
     def context_length(self) -> int:
-        """The length it was given."""
         return self._context_length
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:

@@ -56,7 +56,6 @@ class Worker:
         return work
 
     def next(self, work: Work) -> Future[Any]:
-        """The work's next result."""
         answer: Future[Any] = Future()
         with self._changed:
             if self._closed:

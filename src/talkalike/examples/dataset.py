@@ -40,8 +40,6 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCounts:
-    """How much one split holds."""
-
     sessions: int
     documents: int
     tokens: int
@@ -95,12 +93,10 @@ class Documents:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each document."""
         return np.diff(self._offsets)
 
     @property
     def tokens(self) -> int:
-        """Tokens of all documents."""
         return int(self._offsets[-1])
 
     @property

@@ -149,7 +149,6 @@ class Renderer:
         return len(self.header(speaker)) + text_tokens + len(self.closing_ids)
 
     def count_tokens(self, turns: Sequence[Turn]) -> list[int]:
-        """Tokens that each turn takes up."""
         texts = self.encode_texts([turn.text for turn in turns])
         return [self.turn_cost(turn.speaker, len(ids)) for turn, ids in zip(turns, texts, strict=True)]
 

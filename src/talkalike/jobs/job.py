@@ -53,12 +53,10 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The folder's name."""
         return self.folder.name
 
     @property
     def running(self) -> bool:
-        """Whether it still runs."""
         return self.state is RunState.RUNNING
 
 

@@ -26,8 +26,6 @@ LEAST_PATIENCE = (60.0, 10.0)  # seconds from SIGINT to SIGTERM, and from there 
 
 
 class Keeper:
-    """One job's."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about: dict[str, Any] = read_json(folder / JOB) or {}
@@ -36,7 +34,6 @@ class Keeper:
         self._told_to_end = False
 
     def run(self) -> None:
-        """From the start to the end."""
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._end)  # the computer shuts down: the job may save its work

@@ -40,12 +40,10 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The folder's name."""
         return self.folder.name
 
     @property
     def running(self) -> bool:
-        """Whether it trains right now."""
         return self.state is RunState.RUNNING
 
     @property
@@ -55,7 +53,6 @@ class Run:
 
     @property
     def curves(self) -> Curves:
-        """What it measured so far."""
         return curves(self.folder)
 
 

@@ -36,7 +36,6 @@ class Trainable:
 
     @property
     def trained(self) -> int:
-        """How many numbers are trained."""
         return sum(parameter.numel() for parameter in self.parameters.values())
 
 

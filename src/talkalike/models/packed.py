@@ -36,7 +36,6 @@ class Row:
 
     @property
     def loss_tokens(self) -> int:
-        """How many tokens are predicted."""
         return len(self.targets_L)
 
 

@@ -43,7 +43,6 @@ class LoraPairs:
     scale: float
 
     def named(self) -> dict[str, Tensor]:
-        """All tensors by name."""
         return {f"{layer}.{part}": pair[layer] for layer in self.down for part, pair in self._parts()}
 
     def update(self, layer: str) -> Tensor:

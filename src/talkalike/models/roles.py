@@ -73,7 +73,6 @@ class Roles:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
         return next(self.network.parameters()).device
 
     @property
@@ -117,7 +116,6 @@ class Roles:
         self._pairs[name].scale = pairs.scale
 
     def remove(self, name: str) -> None:
-        """Forgets a role."""
         del self._settings[name]
         for kept in (self._pairs, self._blocks, self._copies):
             cast(dict[str, Any], kept).pop(name, None)

@@ -58,7 +58,6 @@ def as_toml(value: str | bool | int | float) -> str:
 
 
 def variable_name(section: str, key: str) -> str:
-    """The environment variable of a setting."""
     return f"{ENV_PREFIX}{section}_{key}".upper()
 
 

@@ -149,7 +149,6 @@ class Catalog:
         return doubles[-1] if doubles else None
 
     def size_bytes(self, name: str) -> int:
-        """What the model takes up on disk."""
         return sum(file.stat().st_size for file in self.path(name).rglob("*") if file.is_file())
 
     def _files(self) -> Iterator[Path]:

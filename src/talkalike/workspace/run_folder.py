@@ -58,7 +58,6 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The run's id."""
         return self.path.name
 
     @property

@@ -29,8 +29,6 @@ _LINKS = ("http://", "https://")
 
 
 class MessengerE2EE:
-    """The end-to-end encrypted export."""
-
     name = "messenger-e2ee"
     described = "Facebook Messenger, end-to-end encrypted chats (JSON)"
 

@@ -38,7 +38,6 @@ class People:
         return person
 
     def get(self, name: str) -> Speaker:
-        """The person of this name."""
         person = self._by_name.get(name)
         if person is None:
             person = Speaker(id=f"{Platform.MESSENGER}:{name}", name=name or "Facebook user")
@@ -46,7 +45,6 @@ class People:
         return person
 
     def meet(self, header: Mapping[str, object]) -> None:
-        """Learns whom a file lists."""
         self.listed = tuple(dict.fromkeys([*self.listed, *map(self.repair, names_in(header))]))
 
     def platform_sentence(self, text: str, author: Speaker) -> MessageKind | None:

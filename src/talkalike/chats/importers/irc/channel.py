@@ -32,7 +32,6 @@ class IrcChannel:
         self._speakers: dict[str, Speaker] = {}
 
     def parts(self) -> Iterator[Part]:
-        """One part per file, oldest first."""
         for survey in self._files:
             yield Part(messages=self._messages(survey))
 

@@ -17,8 +17,6 @@ from talkalike.chats.importers.irc.stamps import COLUMNS, STAMPS, LineTime, Stam
 
 
 class LineKind(Enum):
-    """What a line of a log is."""
-
     MESSAGE = auto()
     ACTION = auto()
     EVENT = auto()  # joins, parts, modes, topics, notices

@@ -42,7 +42,6 @@ class Survey:
 
     @property
     def parse(self) -> Parse:
-        """Reads this file's lines."""
         return parser(self.stamp)
 
 
