@@ -7,14 +7,7 @@ from typing import Any
 
 from local_discord import validation
 from local_discord.errors import DiscordError, invalid_form, unknown
-from local_discord.model import (
-    CallbackType,
-    Interaction,
-    InteractionType,
-    Message,
-    MessageFlag,
-    MessageType,
-)
+from local_discord.model import CallbackType, Interaction, InteractionType, Message, MessageFlag, MessageType
 from local_discord.world import World
 from local_discord.world_interactions import FIRST_ANSWER_SECONDS, TOKEN_SECONDS
 from local_discord.world_posting import Draft, Upload

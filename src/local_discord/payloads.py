@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from local_discord.clock import iso
 from local_discord.events import Payload
-from local_discord.model import (
-    Attachment,
-    Bot,
-    Channel,
-    ChannelType,
-    Member,
-    Message,
-    Role,
-    Server,
-    User,
-)
+from local_discord.model import Attachment, Bot, Channel, ChannelType, Member, Message, Role, Server, User
 from local_discord.world_state import State
 
 

@@ -11,12 +11,7 @@ from local_discord import payloads, validation
 from local_discord.command_options import Options
 from local_discord.errors import DiscordError, invalid_form, unknown
 from local_discord.events import Event
-from local_discord.model import (
-    Bot,
-    Interaction,
-    InteractionType,
-    Message,
-)
+from local_discord.model import Bot, Interaction, InteractionType, Message
 from local_discord.permissions import ALL
 from local_discord.world_commands import Commands
 from local_discord.world_posting import Upload

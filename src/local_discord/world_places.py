@@ -8,17 +8,7 @@ from collections.abc import Iterable
 from local_discord import payloads
 from local_discord.errors import unknown
 from local_discord.events import Event
-from local_discord.model import (
-    PRIVILEGED,
-    Bot,
-    Channel,
-    ChannelType,
-    Member,
-    Overwrite,
-    Role,
-    Server,
-    User,
-)
+from local_discord.model import PRIVILEGED, Bot, Channel, ChannelType, Member, Overwrite, Role, Server, User
 from local_discord.permissions import EVERYONE_DEFAULT, Permission
 from local_discord.world_state import State
 

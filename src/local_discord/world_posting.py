@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_discord import mentions, payloads, validation
-from local_discord.errors import (
-    DiscordError,
-    invalid_form,
-    missing_permissions,
-    too_large,
-    unknown,
-)
+from local_discord.errors import DiscordError, invalid_form, missing_permissions, too_large, unknown
 from local_discord.events import Event
 from local_discord.files import describe, safe_name
 from local_discord.model import Attachment, Channel, ChannelType, Message, MessageFlag, MessageType

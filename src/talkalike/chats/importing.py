@@ -26,24 +26,14 @@ Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes there are to read."""
 
 _MEDIA = frozenset(
-    [
-        *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".webm", ".mkv", ".mp3", ".m4a", ".aac"),
-        *(".ogg", ".opus", ".wav", ".pdf", ".svg", ".ico", ".css", ".js"),
-    ]
+    {".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".webm", ".mkv", ".mp3", ".m4a", ".aac"}
+    | {".ogg", ".opus", ".wav", ".pdf", ".svg", ".ico", ".css", ".js"}
 )
 _METADATA = frozenset(
-    {
-        "autofill_information.json",
-        "messaging_settings.json",
-        "secret_conversations.json",
-        "secret_groups.json",
-        "support_messages.json",
-        "your_cross-app_messaging_settings.json",
-        "messenger_active_status_settings.json",
-        "community_chats_settings.json",
-        "end-to-end_encryption_enabled_devices.json",
-        "information_about_your_devices.json",
-    }
+    {"autofill_information.json", "messaging_settings.json", "secret_conversations.json", "secret_groups.json"}
+    | {"support_messages.json", "your_cross-app_messaging_settings.json", "messenger_active_status_settings.json"}
+    | {"community_chats_settings.json", "end-to-end_encryption_enabled_devices.json"}
+    | {"information_about_your_devices.json"}
 )
 _HTML_HINT = "Request the export again and choose the format JSON instead of HTML."
 _MOST_NAMED = 20

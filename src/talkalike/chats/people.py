@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 
 from talkalike.chats.values import Conversation, Message, MessageKind, Speaker
@@ -45,15 +45,8 @@ class _Count:
     last_ms: int | None = None
 
     def row(self, total: int) -> PersonRow:
-        return PersonRow(
-            person=self.person,
-            conversations=self.conversations,
-            messages=self.messages,
-            words=self.words,
-            first_ms=self.first_ms,
-            last_ms=self.last_ms,
-            share=self.messages / total if total else 0.0,
-        )
+        counted = {counted.name: getattr(self, counted.name) for counted in fields(self)}
+        return PersonRow(**counted, share=self.messages / total if total else 0.0)
 
 
 def people(conversations: Iterable[tuple[Conversation, Iterable[Message]]]) -> list[PersonRow]:
@@ -78,8 +71,7 @@ def people(conversations: Iterable[tuple[Conversation, Iterable[Message]]]) -> l
         for identity in present:
             counts[identity].conversations += 1
     total = sum(count.messages for count in counts.values())
-    rows = [count.row(total) for count in counts.values()]
-    return sorted(rows, key=lambda row: (-row.messages, -row.words, row.person.id))
+    return _talkative([count.row(total) for count in counts.values()])
 
 
 def suggest_owner(conversations: Iterable[Conversation]) -> OwnerGuess:

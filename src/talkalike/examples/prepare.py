@@ -325,6 +325,8 @@ def prepare(
             f"{' and '.join(names)} said too little: there {'is one message' if learned else 'is nothing'} to learn.",
             hint="Import more conversations, or choose a speaker from `talkalike people`.",
         )
+    kept = asdict(settings)
+    kept["cleaning"]["bots"] = sorted(settings.cleaning.bots)
     about = Manifest(
         name=target.folder.name,
         speakers=names,
@@ -332,16 +334,7 @@ def prepare(
         base=target.base,
         form=renderer.form.name,
         tokenizer_hash=tokenizer_hash(renderer),
-        settings={
-            "gap_ms": {str(platform): gap for platform, gap in settings.gap_ms.items()},
-            "max_tokens": settings.max_tokens,
-            "context_tokens": settings.context_tokens,
-            "heldout_share": settings.heldout_share,
-            "reactions": settings.reactions,
-            "cleaning": {
-                key: sorted(v) if isinstance(v, frozenset) else v for key, v in asdict(settings.cleaning).items()
-            },
-        },
+        settings=kept,
         sources=work.tally.sources,
         train=work.counts("train"),
         heldout=work.counts("heldout"),

@@ -13,28 +13,9 @@ _STARTED_FIELD = 19  # of /proc/PID/stat, counted from the state behind the name
 _ENDED = ("Z", "X")  # a zombie runs no longer, it only waits to be noticed
 
 ALLOWED = frozenset(
-    (
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "LD_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "XDG_CACHE_HOME",
-        "XDG_CONFIG_HOME",
-        "SSL_CERT_FILE",
-        "HF_HOME",
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-    )
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "XDG_CACHE_HOME"}
+    | {"XDG_CONFIG_HOME", "SSL_CERT_FILE", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}
 )
 """Variables that a job gets; whatever else there is may be a secret."""
 ALLOWED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "TALKALIKE_MODEL_", "TALKALIKE_TRAIN_")

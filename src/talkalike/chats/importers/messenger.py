@@ -17,15 +17,7 @@ from talkalike.chats.importers.messenger_people import People, listed_names, nam
 from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account, sent_ms
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Part
 from talkalike.chats.sources import READ_ERRORS, Entry
-from talkalike.chats.values import (
-    Attachment,
-    AttachmentKind,
-    Conversation,
-    Message,
-    MessageKind,
-    Platform,
-    Reaction,
-)
+from talkalike.chats.values import Attachment, AttachmentKind, Conversation, Message, MessageKind, Platform, Reaction
 
 MEDIA_FIELDS = (
     ("photos", AttachmentKind.PHOTO),
