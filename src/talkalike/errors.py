@@ -6,6 +6,9 @@ Every room may raise these; only the edges (the command line, each face's error 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class TalkalikeError(Exception):
     """A failure with a sentence for a person. `what` happened, `hint` what to do next; `str()` joins both."""
@@ -35,3 +38,9 @@ class MissingExtraError(UserError):
             f"{purpose} needs the library '{library}', which is not installed.",
             hint=f"Install it with: pip install 'talkalike[{extra}]'",
         )
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str) -> str:
+    """A hint for a name that is not there: the known one nearest to it, or `otherwise` where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean '{near[0]}'?" if near else otherwise

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from talkalike.errors import UserError
+from talkalike.errors import UserError, did_you_mean
 
 _LARGEST = 2**20  # bytes
 
@@ -47,11 +46,8 @@ def known_keys(entry: Mapping[Any, Any], known: Collection[str], where: str) -> 
     """Raises UserError for a key that nothing reads."""
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise UserError(
-                f"{where} has '{key}', which means nothing here.",
-                hint=f"Did you mean '{near[0]}'?" if near else f"It may have: {', '.join(known)}.",
-            )
+            hint = did_you_mean(str(key), known, otherwise=f"It may have: {', '.join(known)}.")
+            raise UserError(f"{where} has '{key}', which means nothing here.", hint=hint)
 
 
 def text_of(entry: Mapping[str, Any], key: str, where: str) -> str:

@@ -6,14 +6,13 @@ the other way round: a nearer value can only be stricter, so that no server give
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from talkalike.chat.limits import Budget
 from talkalike.engine.protocol import Sampling
-from talkalike.errors import UserError
+from talkalike.errors import UserError, did_you_mean
 from talkalike.options import REPLY, SAMPLING, SCOPES, Option, by_key
 
 WIDE, NEAR = SCOPES[:2], SCOPES[2:]
@@ -91,8 +90,7 @@ def option(key: str) -> Option:
     """The option of this name. Raises UserError with the nearest name where there is none."""
     if key in OPTIONS:
         return OPTIONS[key]
-    near = difflib.get_close_matches(key, OPTIONS, n=1)
-    hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(OPTIONS)}."
+    hint = did_you_mean(key, OPTIONS, otherwise=f"There are: {', '.join(OPTIONS)}.")
     raise UserError(f"There is no option '{key}'.", hint=hint)
 
 

@@ -5,12 +5,11 @@ A field that would change the reply and is not honoured is refused, never passed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from talkalike.engine.protocol import Sampling
-from talkalike.errors import UserError
+from talkalike.errors import UserError, did_you_mean
 from talkalike.options import SAMPLING
 
 _MAX_STOPS = 16
@@ -79,8 +78,7 @@ def check_fields(
         if given is None or field in honoured or field in HARMLESS:
             continue
         if field not in known:
-            near = difflib.get_close_matches(field, known, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else "Leave it out."
+            hint = did_you_mean(field, known, otherwise="Leave it out.")
             raise ApiError(
                 400, f"There is no field '{field[:80]}' here. {hint}", code="unknown_parameter", param=field[:80]
             )

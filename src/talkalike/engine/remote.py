@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from talkalike.engine.api_fields import whole
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Piece, Prompt, Sampling
 from talkalike.engine.remote_reply import BrokenOffError, Lines, marked_pieces, server_events
 from talkalike.errors import TalkalikeError, UserError
@@ -136,8 +137,8 @@ class RemoteEngine:
                     text = (await response.aread()).decode("utf-8", "replace")
                     raise _failed(response, text, self._server.base_url)
                 events = server_events(response.aiter_bytes())
-                whole = self._server.is_ours or prompt.raw is not None  # else each line is a message
-                pieces = marked_pieces(events) if whole else Lines(sampling).pieces(events)
+                marked = self._server.is_ours or prompt.raw is not None  # else each line is a message
+                pieces = marked_pieces(events) if marked else Lines(sampling).pieces(events)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         yield piece
@@ -157,7 +158,7 @@ class RemoteEngine:
             body["conversation"] = prompt.conversation
         if prompt.raw is not None:
             raw = prompt.raw
-            return body | {"prompt": _sendable(raw) if isinstance(raw, str) else list(raw)}
+            return body | {"prompt": whole(raw) if isinstance(raw, str) else list(raw)}
         names = {} if self._server.is_ours else api_names([turn.speaker for turn in prompt.turns])
         body["messages"] = [self._message(turn, prompt.speaker, names) for turn in prompt.turns]
         return body | ({"speaker": prompt.speaker, "reactions": True} if self._server.is_ours else {})
@@ -178,7 +179,7 @@ class RemoteEngine:
         if not self._server.is_ours:  # to others a reaction is its emoji
             turn = Turn(turn.speaker, plain(turn.text))
         message = self._addressed(turn, speaker, names)
-        return {field: _sendable(value) for field, value in message.items()}
+        return {field: whole(value) for field, value in message.items()}
 
     def _addressed(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if turn.speaker == speaker:
@@ -205,11 +206,6 @@ def api_names(speakers: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[speaker] = name
     return names
-
-
-def _sendable(text: str) -> str:
-    """Half a surrogate pair cannot be sent; it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
 
 
 class _MayPassError(Exception):

@@ -6,14 +6,13 @@ Knows nothing of torch, so that listing models is instant.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talkalike.errors import UserError
+from talkalike.errors import UserError, did_you_mean
 from talkalike.workspace.files import mapping_of, number_of, read_json, text_of, texts_of, time_of, write_json
 
 CARD_FILE = "card.json"
@@ -156,10 +155,8 @@ class Catalog:
 
     def _suggestion(self, name: str) -> str:
         names = [card.name for card in self.cards()]
-        near = difflib.get_close_matches(name, names, n=1)
-        if near:
-            return f"Did you mean '{near[0]}'?"
-        return f"Known models: {', '.join(names)}." if names else "Run `talkalike models fetch` first."
+        listed = f"Known models: {', '.join(names)}." if names else "Run `talkalike models fetch` first."
+        return did_you_mean(name, names, otherwise=listed)
 
 
 def read_card(path: Path) -> Card | None:
