@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from talkalike.evaluation.bits import BitsReport, BitsSettings, compare_bits, with_wrong_context, with_wrong_speaker
 from talkalike.evaluation.intervals import Estimate
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.workspace.cards import Catalog
@@ -42,9 +42,9 @@ def session(answer: Answer, rng: random.Random, *, exchanges: int = 3) -> list[T
     return turns
 
 
-def replies_of(sessions: list[list[Turn]], conversation: str = "irc:a") -> list[Reply]:
+def replies_of(sessions: list[list[Turn]], conversation: str = "irc:a") -> list[ReferenceReply]:
     return [
-        Reply(
+        ReferenceReply(
             conversation=conversation,
             context=tuple(turns[:index]),
             speaker=turns[index].speaker,
@@ -144,8 +144,10 @@ def test_a_wrong_context_is_of_another_session_and_of_as_many_turns(
 
 
 def test_another_learned_name_is_taken_before_one_of_the_context() -> None:
-    def asked_by(name: str) -> Reply:
-        return Reply(conversation="c", context=(Turn(name, "plan"),), speaker="Lena", messages=("ok",), sent_ms=0)
+    def asked_by(name: str) -> ReferenceReply:
+        return ReferenceReply(
+            conversation="c", context=(Turn(name, "plan"),), speaker="Lena", messages=("ok",), sent_ms=0
+        )
 
     def names(asker: str, learned: tuple[str, ...]) -> list[str | None]:
         return [reply and reply.speaker for reply in with_wrong_speaker([asked_by(asker)], learned, 0)]

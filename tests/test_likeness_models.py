@@ -21,7 +21,7 @@ from talkalike.evaluation.bits import (
     with_wrong_speaker,
 )
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import reaction_turn
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -29,9 +29,9 @@ from talkalike.workspace.cards import Catalog
 from tiny_model import build_tiny_llama
 
 
-def reply(index: int, *, conversation: str = "irc:a", context: tuple[Turn, ...] | None = None) -> Reply:
+def reply(index: int, *, conversation: str = "irc:a", context: tuple[Turn, ...] | None = None) -> ReferenceReply:
     before = (Turn("Ruben", f"hello there {index}"), Turn("Lena", "i am fine"), Turn("Mia", "ok, see you"))
-    return Reply(
+    return ReferenceReply(
         conversation=conversation,
         context=before if context is None else context,
         speaker="Lena",
@@ -121,7 +121,7 @@ def test_lifts_are_differences_over_the_same_replies(models: tuple[LoadedModel, 
     assert seen[-1] == (50, 50)  # of each model: nine as they are, eight under another name and after another context
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
-    def total(model: LoadedModel, cases: list[Reply | None]) -> float:
+    def total(model: LoadedModel, cases: list[ReferenceReply | None]) -> float:
         found = reply_bits(model, cases, context_tokens=300)
         return sum(sum(one.bits) for one in found if one is not None)
 

@@ -29,7 +29,7 @@ from talkalike.evaluation.likeness import (
 from talkalike.evaluation.report_html import report_html
 from talkalike.evaluation.words import headline, reasons, remarks, show, summary_table
 from talkalike.examples.copies import Copy
-from talkalike.examples.heldout import Reply, Said
+from talkalike.examples.heldout import ReferenceReply, Said
 from talkalike.examples.reactions import SIGN, emoji_of, reaction_turn
 from talkalike.examples.render import Turn
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -43,15 +43,15 @@ ATTACK = "<script>alert('x')</script> & \"$x^{$ ]]> <b>"
 
 
 def material(*, replies: int = 50) -> Material:
-    def talk(count: int, seed: int) -> tuple[list[Reply], list[Said]]:
-        answered: list[Reply] = []
+    def talk(count: int, seed: int) -> tuple[list[ReferenceReply], list[Said]]:
+        answered: list[ReferenceReply] = []
         said: list[Said] = []
         for index, (asks, says) in enumerate(
             zip(bursts(ruben, count, seed=seed), bursts(lena, count, seed=seed + 1), strict=True)
         ):
             context = tuple(Turn("Ruben", text) for text in asks)
             answered.append(
-                Reply(conversation="c", context=context, speaker="Lena", messages=tuple(says), sent_ms=index)
+                ReferenceReply(conversation="c", context=context, speaker="Lena", messages=tuple(says), sent_ms=index)
             )
             for speaker, texts in (("Ruben", asks), ("Lena", says)):
                 said += [
@@ -193,7 +193,7 @@ async def test_reactions_are_counted_and_change_no_measure_of_words() -> None:
     words = material(replies=44)
     thumb, heart = (reaction_turn("Lena", emoji).text for emoji in "👍❤")
 
-    def reacting(replies: Sequence[Reply]) -> list[Reply]:
+    def reacting(replies: Sequence[ReferenceReply]) -> list[ReferenceReply]:
         """Every fourth reply of hers gets a reaction, in front or behind."""
         return [
             replace(

@@ -13,7 +13,7 @@ from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import UserError
 from talkalike.evaluation.generate import GenerationSettings
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store.store import Store
@@ -21,10 +21,10 @@ from talkalike.store.store import Store
 pytest_plugins = ("website_site",)
 
 
-def moment(number: int, *, said: tuple[str, ...] = (), speaker: str = "Anna", turns: int = 3) -> Reply:
+def moment(number: int, *, said: tuple[str, ...] = (), speaker: str = "Anna", turns: int = 3) -> ReferenceReply:
     context = tuple(Turn(("Ben", "Cleo")[i % 2], f"moment {number} turn {i}, Dora") for i in range(turns))
     said = said or (f"a real reply {number}", SIGN + "👍")
-    return Reply(conversation=f"c{number}", context=context, speaker=speaker, messages=said, sent_ms=number)
+    return ReferenceReply(conversation=f"c{number}", context=context, speaker=speaker, messages=said, sent_ms=number)
 
 
 def arm(name: str, engine: ScriptedEngine, *, lead: tuple[Turn, ...] = ()) -> GuessArm:

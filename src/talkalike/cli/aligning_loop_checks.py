@@ -19,7 +19,7 @@ from talkalike.evaluation.copying import compare_copying
 from talkalike.evaluation.likeness import LikenessSettings, compare_style
 from talkalike.evaluation.twosample import two_sample_auc
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.heldout import ReferenceReply, load_replies
 
 MOMENTS = 50  # held-out ones that are answered, where there are so many: likeness is measured on bundles of replies
 
@@ -46,16 +46,18 @@ def checked(opened: Workspace, this: Round, *, moments: int, quiet: bool) -> dic
     return {name: round(value, 4) for name, value in scores.items()}
 
 
-def _scenarios(speaker: str) -> tuple[list[Any], list[Reply]]:
+def _scenarios(speaker: str) -> tuple[list[Any], list[ReferenceReply]]:
     cases = safety_cases()
     asked = [
-        Reply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
+        ReferenceReply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
         for case in cases
     ]
     return cases, asked
 
 
-def _likeness(examples: ExampleSet, moments: Sequence[Reply], arms: Sequence[Written], seed: int) -> dict[str, float]:
+def _likeness(
+    examples: ExampleSet, moments: Sequence[ReferenceReply], arms: Sequence[Written], seed: int
+) -> dict[str, float]:
     """Of both arms: how often a classifier takes a bundle of replies for the owner's (`likeness`), how well one tells
     single replies from the real ones (`told_apart`, 0.5 is ideal), and how many repeat a training message (`copied`).
 
@@ -84,7 +86,7 @@ def _likeness(examples: ExampleSet, moments: Sequence[Reply], arms: Sequence[Wri
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _scores(moments: Sequence[Reply], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
+def _scores(moments: Sequence[ReferenceReply], written: Sequence[tuple[str, ...]]) -> dict[str, float]:
     texts = ["\n".join(messages) for messages in written]
     pairs = [pair for text in texts for pair in itertools.pairwise(text.split())]
     real = ["\n".join(moment.words) for moment in moments]

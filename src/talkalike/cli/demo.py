@@ -27,7 +27,7 @@ from talkalike.cli.workspace import FICTIONAL_FILE, Workspace, open_workspace
 from talkalike.errors import UserError
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.reactions import readable
 from talkalike.workspace.cards import Card
 
@@ -129,7 +129,7 @@ def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, scree
         screen.print()
 
 
-async def _answers(opened: Workspace, card: Card, moments: list[Reply]) -> list[Generated]:
+async def _answers(opened: Workspace, card: Card, moments: list[ReferenceReply]) -> list[Generated]:
     engine = load_engine(opened, card)
     sampling = dataclasses.replace(sampling_of(opened), seed=0, max_tokens=60)
     try:

@@ -23,7 +23,7 @@ from talkalike.cli.secrets import database_url
 from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.reactions import readable
 from talkalike.examples.render import Turn
 from talkalike.store.judging import guesses
@@ -140,7 +140,7 @@ async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted:
 
 def store_round(
     name: str,
-    moments: Sequence[Reply],
+    moments: Sequence[ReferenceReply],
     answers: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]],
     people: Sequence[str],
 ) -> MadeRound:
@@ -167,7 +167,7 @@ def store_round(
     return MadeRound(id=round_id, moments=len(moments), questions=len(questions), left_out=dict(left_out))
 
 
-def _persona(training: Sequence[Reply], speaker: str, seed: int) -> tuple[Turn, ...]:
+def _persona(training: Sequence[ReferenceReply], speaker: str, seed: int) -> tuple[Turn, ...]:
     """The prompted base's instructions: whom to be, and messages they wrote."""
     written = [text for reply in training if reply.speaker == speaker for text in reply.words if text.strip()]
     samples = random.Random(seed).sample(written, min(SAMPLES, len(written)))

@@ -14,7 +14,7 @@ from talkalike.engine.protocol import Engine
 from talkalike.errors import UserError
 from talkalike.evaluation.generate import GenerationSettings, generate_replies
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
 from talkalike.workspace.cards import Card
@@ -47,7 +47,7 @@ class GuessArm:
 
 
 async def answers(
-    opened: Workspace, arms: Sequence[ModelArm], moments: Sequence[Reply], *, seed: int, quiet: bool
+    opened: Workspace, arms: Sequence[ModelArm], moments: Sequence[ReferenceReply], *, seed: int, quiet: bool
 ) -> list[tuple[GuessArm, list[tuple[str, ...]]]]:
     """What each arm says in each moment. One model is in memory at a time; what was said before is not said again."""
     sampling = sampling_of(opened)
@@ -76,7 +76,11 @@ async def answers(
 
 
 async def answer(
-    arm: GuessArm, moments: Sequence[Reply], settings: GenerationSettings, *, told: Callable[[int, int], object]
+    arm: GuessArm,
+    moments: Sequence[ReferenceReply],
+    settings: GenerationSettings,
+    *,
+    told: Callable[[int, int], object],
 ) -> list[tuple[str, ...]]:
     """What the arm says in each moment: words only, without empty messages; () where it says nothing."""
     asked = [replace(moment, context=(*arm.lead, *moment.context)) for moment in moments]
@@ -90,7 +94,7 @@ async def answer(
     return [tuple(text.strip() for text in words_of(reply.messages) if text.strip()) for reply in written]
 
 
-def choose_moments(replies: Sequence[Reply], speaker: str, count: int, *, seed: int) -> list[Reply]:
+def choose_moments(replies: Sequence[ReferenceReply], speaker: str, count: int, *, seed: int) -> list[ReferenceReply]:
     """`count` moments of the speaker with a real reply of some length, each with the end of its context.
 
     A smaller `count` takes the first of them. Raises UserError where there is none.

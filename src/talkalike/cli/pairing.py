@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
 from talkalike.cli.workspace import Workspace
-from talkalike.examples.heldout import Reply, load_replies
+from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.reactions import readable
 from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.store import Store
@@ -38,7 +38,7 @@ async def make_pairs(
 
 
 def _store(
-    moments: Sequence[Reply], said: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]], seed: int
+    moments: Sequence[ReferenceReply], said: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]], seed: int
 ) -> MadeBatch:
     from talkalike.store.judging import items, pairs  # Django: the help does not wait for it
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from talkalike.evaluation.intervals import Estimate, Floats, ratio_estimate, undefined, weights
 from talkalike.examples.fitting import newest_that_fit
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import emoji_of
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel
@@ -73,17 +73,17 @@ class BitsReport:
 class _Variants:
     """The replies as they are and as they are compared, by index; None where a comparison is not possible."""
 
-    true: Sequence[Reply | None]
-    wrong_speaker: Sequence[Reply | None]
-    own_context: Sequence[Reply | None]
-    wrong_context: Sequence[Reply | None]
+    true: Sequence[ReferenceReply | None]
+    wrong_speaker: Sequence[ReferenceReply | None]
+    own_context: Sequence[ReferenceReply | None]
+    wrong_context: Sequence[ReferenceReply | None]
 
 
 def compare_bits(
     double: LoadedModel,
     base: LoadedModel,
-    replies: Sequence[Reply],
-    heldout: Sequence[Reply],
+    replies: Sequence[ReferenceReply],
+    heldout: Sequence[ReferenceReply],
     settings: BitsSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BitsReport:
@@ -100,7 +100,7 @@ def compare_bits(
     )
     every = (variants.true, variants.wrong_speaker, variants.own_context, variants.wrong_context)
     distinct = list(dict.fromkeys(reply for variant in every for reply in variant if reply is not None))
-    of_model: list[dict[Reply, ReplyBits | None]] = []
+    of_model: list[dict[ReferenceReply, ReplyBits | None]] = []
 
     def ahead(done: int) -> None:
         progress(len(of_model) * len(distinct) + done, 2 * len(distinct))
@@ -124,7 +124,7 @@ def compare_bits(
 
 def reply_bits(
     loaded: LoadedModel,
-    replies: Sequence[Reply | None],
+    replies: Sequence[ReferenceReply | None],
     *,
     context_tokens: int,
     progress: Callable[[int], None] = lambda done: None,
@@ -151,14 +151,16 @@ def reply_bits(
     return results
 
 
-def with_wrong_speaker(replies: Sequence[Reply], learned: Sequence[str], seed: int) -> list[Reply | None]:
+def with_wrong_speaker(
+    replies: Sequence[ReferenceReply], learned: Sequence[str], seed: int
+) -> list[ReferenceReply | None]:
     """The same replies under the name of another learned speaker, or else of somebody in their context.
 
     A name that was learned comes first: the question is whether the model tells apart those whom it knows. None where
     there is neither.
     """
     rng = random.Random(seed)
-    relabelled: list[Reply | None] = []
+    relabelled: list[ReferenceReply | None] = []
     for reply in replies:
         others = sorted(set(learned) - {reply.speaker}) or sorted(set(reply.others_in_context) - {reply.speaker})
         relabelled.append(replace(reply, speaker=rng.choice(others)) if others else None)
@@ -166,8 +168,8 @@ def with_wrong_speaker(replies: Sequence[Reply], learned: Sequence[str], seed: i
 
 
 def with_wrong_context(
-    replies: Sequence[Reply], heldout: Sequence[Reply], seed: int
-) -> tuple[list[Reply | None], list[Reply | None]]:
+    replies: Sequence[ReferenceReply], heldout: Sequence[ReferenceReply], seed: int
+) -> tuple[list[ReferenceReply | None], list[ReferenceReply | None]]:
     """The same replies twice: after their own context, and after that of another session of their conversation.
 
     Never of the same session: what was said later there contains the very reply, what was said before is true in part.
@@ -175,11 +177,11 @@ def with_wrong_context(
     None where the speaker has no reply in another session of the conversation.
     """
     rng = random.Random(seed)
-    by_place: dict[tuple[str, str], list[Reply]] = defaultdict(list)
+    by_place: dict[tuple[str, str], list[ReferenceReply]] = defaultdict(list)
     for reply in heldout:
         by_place[reply.conversation, reply.speaker].append(reply)
-    own: list[Reply | None] = []
-    wrong: list[Reply | None] = []
+    own: list[ReferenceReply | None] = []
+    wrong: list[ReferenceReply | None] = []
     for reply in replies:
         elsewhere = [
             other.context
@@ -209,7 +211,7 @@ class _Document:
     counts: tuple[int, ...]  # masked tokens of each message
 
 
-def _document(renderer: Renderer, reply: Reply, *, context_tokens: int, room: int) -> _Document | None:
+def _document(renderer: Renderer, reply: ReferenceReply, *, context_tokens: int, room: int) -> _Document | None:
     burst = [Turn(reply.speaker, text) for text in reply.messages]
     left = room - len(renderer.begin_ids) - sum(renderer.count_tokens(burst))
     if left < 0:
@@ -227,11 +229,15 @@ def _document(renderer: Renderer, reply: Reply, *, context_tokens: int, room: in
     return _Document(ids_T=rendered.ids_T, mask_T=mask_T, counts=tuple(stop + 1 - start for start, stop in spans))
 
 
-def _look_up(scored: Mapping[Reply, ReplyBits | None], replies: Sequence[Reply | None]) -> list[ReplyBits | None]:
+def _look_up(
+    scored: Mapping[ReferenceReply, ReplyBits | None], replies: Sequence[ReferenceReply | None]
+) -> list[ReplyBits | None]:
     return [None if reply is None else scored[reply] for reply in replies]
 
 
-def _model_bits(scored: Mapping[Reply, ReplyBits | None], variants: _Variants, settings: BitsSettings) -> ModelBits:
+def _model_bits(
+    scored: Mapping[ReferenceReply, ReplyBits | None], variants: _Variants, settings: BitsSettings
+) -> ModelBits:
     true = _look_up(scored, variants.true)
     counted = [reply for reply in true if reply is not None]
     bits_R, characters_R = _totals(counted)

@@ -17,7 +17,7 @@ from typing import Any
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Engine, Finish, Prompt, Sampling
 from talkalike.examples.fitting import newest_that_fit
-from talkalike.examples.heldout import Reply
+from talkalike.examples.heldout import ReferenceReply
 
 HEADER_TOKENS = 32  # kept free for the header of the reply
 
@@ -43,7 +43,7 @@ class Generated:
 
 async def generate_replies(
     engine: Engine,
-    replies: Sequence[Reply],
+    replies: Sequence[ReferenceReply],
     settings: GenerationSettings,
     *,
     fingerprint: str,
@@ -133,7 +133,7 @@ async def _generate(engine: Engine, prompt: Prompt, sampling: Sampling) -> Gener
     return Generated(messages=reply.messages, cut_off=reply.finish is Finish.LENGTH, tokens=reply.tokens)
 
 
-def _prompt(engine: Engine, reply: Reply, settings: GenerationSettings) -> Prompt:
+def _prompt(engine: Engine, reply: ReferenceReply, settings: GenerationSettings) -> Prompt:
     room = min(settings.context_tokens, engine.context_length - settings.sampling.max_tokens - HEADER_TOKENS)
     turns = newest_that_fit(reply.context, room, engine.count_tokens)
     return Prompt(turns=turns, speaker=reply.speaker)

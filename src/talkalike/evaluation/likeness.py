@@ -26,7 +26,7 @@ from talkalike.evaluation.habits import HabitsReport, compare_habits
 from talkalike.evaluation.intervals import Estimate
 from talkalike.evaluation.reacting import ReactionRates, compare_reactions
 from talkalike.evaluation.twosample import two_sample_auc
-from talkalike.examples.heldout import Reply, Said
+from talkalike.examples.heldout import ReferenceReply, Said
 from talkalike.examples.reactions import readable, words_of
 from talkalike.examples.render import Turn
 from talkalike.models.load import LoadedModel
@@ -41,8 +41,8 @@ class Material:
     """What the author and the others really wrote; only `author`'s part of `heldout` and `training` is used."""
 
     author: str
-    heldout: Sequence[Reply]
-    training: Sequence[Reply]
+    heldout: Sequence[ReferenceReply]
+    training: Sequence[ReferenceReply]
     heldout_messages: Sequence[Said]
     training_messages: Sequence[Said]
     fictional: bool = False  # people and words are invented: said wherever they are shown
@@ -242,7 +242,7 @@ def bursts_of_others(messages: Sequence[Said], author: str) -> list[list[str]]:
     return [[said.text for said in burst] for (_, speaker), burst in grouped if speaker != author]
 
 
-def _heldout(material: Material) -> list[Reply]:
+def _heldout(material: Material) -> list[ReferenceReply]:
     heldout = [reply for reply in material.heldout if reply.speaker == material.author]
     if not heldout:
         raise UserError(
@@ -265,7 +265,7 @@ def _two_sample(
 
 
 async def _generate(
-    arm: Arm, asked: Sequence[Reply], settings: LikenessSettings, stage: str, progress: Progress
+    arm: Arm, asked: Sequence[ReferenceReply], settings: LikenessSettings, stage: str, progress: Progress
 ) -> list[Generated]:
     return await generate_replies(
         arm.engine,
@@ -315,7 +315,7 @@ def _lengths(replies: Sequence[Sequence[str]]) -> tuple[int, ...]:
 
 
 def _samples(
-    asked: Sequence[Reply], of_double: Sequence[Generated], of_base: Sequence[Generated], count: int
+    asked: Sequence[ReferenceReply], of_double: Sequence[Generated], of_base: Sequence[Generated], count: int
 ) -> tuple[Sample, ...]:
     spread = np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))
     return tuple(

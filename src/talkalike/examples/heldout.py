@@ -11,7 +11,7 @@ from talkalike.examples.render import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ReferenceReply:
     """A burst of a chosen speaker and what stood before it, oldest first. `messages` holds its reactions too."""
 
     conversation: str
@@ -42,7 +42,7 @@ class Said:
     chosen: bool
 
 
-def load_replies(examples: ExampleSet, split: str = "heldout") -> list[Reply]:
+def load_replies(examples: ExampleSet, split: str = "heldout") -> list[ReferenceReply]:
     """Every burst of a chosen speaker that has somebody's turn before it."""
     return [reply for document in examples.documents(split) for reply in _replies(document)]
 
@@ -64,7 +64,7 @@ def load_messages(examples: ExampleSet, split: str) -> list[Said]:
     ]
 
 
-def _replies(document: Document) -> Iterator[Reply]:
+def _replies(document: Document) -> Iterator[ReferenceReply]:
     turns, learn = document.turns, document.learn
     start = 0
     while start < len(turns):
@@ -72,7 +72,7 @@ def _replies(document: Document) -> Iterator[Reply]:
         while stop < len(turns) and turns[stop].speaker == turns[start].speaker:
             stop += 1
         if start > 0 and all(learn[start:stop]):
-            yield Reply(
+            yield ReferenceReply(
                 conversation=document.conversation,
                 context=turns[:start],
                 speaker=turns[start].speaker,
