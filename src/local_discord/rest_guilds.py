@@ -67,7 +67,7 @@ async def open_dm(request: web.Request) -> web.Response:
         raise invalid_form("recipient_id", "BASE_TYPE_REQUIRED", "This field is required")
     if int(recipient) not in world.users:
         raise invalid_form("recipient_id", "CANNOT_MESSAGE_USER", "There is no such user.")
-    channel = world.dm_between(bot.id, int(recipient))
+    channel = world.open_dm(bot.id, int(recipient))
     return answer(payloads.channel(world, channel, viewer_id=bot.id))
 
 

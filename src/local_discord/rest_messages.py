@@ -145,5 +145,5 @@ async def pin(request: web.Request) -> web.Response:
 @routes.post("/channels/{channel_id}/typing")
 async def typing(request: web.Request) -> web.Response:
     world, bot = asking(request)
-    world.start_typing(bot.id, path_id(request, "channel_id"))
+    world.typing(bot.id, path_id(request, "channel_id"))
     return nothing()

@@ -55,13 +55,6 @@ class World(Interactions):
     def unreact(self, user_id: int, message_id: int, emoji: str) -> None:
         self.remove_reaction(user_id, self.message(message_id), emoji, user_id)
 
-    def typing(self, user_id: int, channel_id: int) -> None:
-        self.start_typing(user_id, channel_id)
-
-    def open_dm(self, user_id: int, other_id: int) -> Channel:
-        """The DM of a person with a bot (or with another person)."""
-        return self.dm_between(user_id, other_id)
-
     def create_thread(
         self, user_id: int, channel_id: int, name: str, message_id: int | None = None, *, private: bool = False
     ) -> Channel:

@@ -151,7 +151,7 @@ class Messages(Posting):
             payload["member"] = payloads.member(self, server.members[user_id])
         self.emit_in(name, payload, channel)
 
-    def start_typing(self, user_id: int, channel_id: int) -> None:
+    def typing(self, user_id: int, channel_id: int) -> None:
         channel = self._writable(user_id, channel_id)
         payload: dict[str, Any] = {
             "user_id": str(user_id),

@@ -185,7 +185,7 @@ class Places(State):
             self.emit_on("CHANNEL_DELETE", payload, server)
 
     # ------------------------------------------------------------------------------------------------------- DMs
-    def dm_between(self, opener_id: int, other_id: int) -> Channel:
+    def open_dm(self, opener_id: int, other_id: int) -> Channel:
         """The one DM channel of two users, made when it is not there yet."""
         pair = frozenset({opener_id, other_id})
         if len(pair) < 2:
