@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from talkalike.chats.duplicates import MIN_WORDS, NearDuplicates
 from talkalike.examples.dataset import Document
 from talkalike.examples.reactions import emoji_of
+from talkalike.examples.render import Rendered
 from talkalike.examples.windows import heldout_cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDocument:
-    """A document, and which session (by a number) it is from."""
+    """A document, which session (by a number) it is from, and its tokens, as long as it is what was rendered."""
 
     document: Document
     session: int
+    rendered: Rendered | None = None
 
     @property
     def learned(self) -> list[bool]:
@@ -74,8 +76,8 @@ def _newest(
             older.append(last)
             break
         before, after = _cut(last.document, cut)
-        older.append(replace(last, document=before))
-        newer.insert(0, replace(last, document=after))
+        older.append(replace(last, document=before, rendered=None))
+        newer.insert(0, replace(last, document=after, rendered=None))
         break
     return older, newer
 
@@ -112,7 +114,9 @@ def _without_repeats(
             for learn, turn in zip(document.learn, document.turns, strict=True)
         )
         repeats += sum(document.learn) - sum(learn)
-        kept.append(piece if learn == document.learn else replace(piece, document=replace(document, learn=learn)))
+        if learn != document.learn:
+            piece = replace(piece, document=replace(document, learn=learn), rendered=None)
+        kept.append(piece)
     return Split(train=list(train), heldout=kept, repeats=repeats)
 
 

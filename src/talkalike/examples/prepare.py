@@ -56,18 +56,6 @@ class Prepared:
     sent_ms: dict[Platform, list[array[int]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Example:
-    """A document and its tokens, rendered at once while the tokens of its texts are at hand."""
-
-    piece: SessionDocument
-    rendered: Rendered
-
-    @property
-    def document(self) -> Document:
-        return self.piece.document
-
-
 @dataclass(slots=True, kw_only=True)
 class _Tally:
     sources: dict[str, int] = field(default_factory=dict)
@@ -107,7 +95,7 @@ class _Preparation:
         self._reactions = settings.reactions and has_sign(renderer)
         self.tally = _Tally()
         self._tokens: dict[str, list[int]] = {}
-        self.examples: dict[str, list[_Example]] = {split: [] for split in SPLITS}
+        self.pieces: dict[str, list[SessionDocument]] = {split: [] for split in SPLITS}
         self.sent_ms: dict[Platform, list[array[int]]] = {}
 
     def add(self, conversation: Conversation, messages: Iterable[Message]) -> None:
@@ -130,7 +118,7 @@ class _Preparation:
         for split, part in (("train", older), ("heldout", newer)):
             for session in part:
                 self.tally.sessions += 1
-                self.examples[split] += self._examples(session, following if older and session is older[-1] else None)
+                self.pieces[split] += self._pieces(session, following if older and session is older[-1] else None)
 
     def _divided(self, sessions: list[Session]) -> tuple[list[Session], list[Session], Message | None]:
         """The older and the newer sessions of a conversation, and the first newer message if it was cut off.
@@ -183,7 +171,7 @@ class _Preparation:
     def _cost(self, message: Message) -> int:
         return self.renderer.turn_cost(self.names.of(message.author), len(self._tokens[message.id]))
 
-    def _examples(self, session: Session, after: Message | None) -> list[_Example]:
+    def _pieces(self, session: Session, after: Message | None) -> list[SessionDocument]:
         most = self._most_tokens(session)
         messages, short = self._fitted(session.messages, most // 2)
         learn = [self._is_chosen(message) for message in messages]
@@ -195,7 +183,7 @@ class _Preparation:
                 self.tally.left_out[f"{what} too far from any reply"] += 1
             elif message.id in short:
                 self.tally.shortened["messages of others, read without their middle"] += 1
-        examples: list[_Example] = []
+        pieces: list[SessionDocument] = []
         for start, stop in kept:
             for piece in split_sessions(
                 session.conversation,
@@ -209,12 +197,11 @@ class _Preparation:
                 following = messages[end] if end < len(messages) else after
                 document = self._document(piece, following)
                 if any(document.learn):
-                    tokens = [self._tokens[message.id] for message in piece.messages]
+                    tokens = [self._tokens[message.id] for message in piece.messages]  # at hand only now
                     rendered = render_document(self.renderer, document, encoded=tokens)
-                    numbered = SessionDocument(document=document, session=self.tally.sessions)
-                    examples.append(_Example(piece=numbered, rendered=rendered))
+                    pieces.append(SessionDocument(document=document, session=self.tally.sessions, rendered=rendered))
                 start = end
-        return examples
+        return pieces
 
     def _most_tokens(self, session: Session) -> int:
         """What the turns of one document may cost: its longest length, less what stands around them."""
@@ -260,34 +247,24 @@ class _Preparation:
 
     def separate(self) -> None:
         """Sees to it that something is held out, where there is enough, and that training texts do not say it too."""
-        examples = [*self.examples["train"], *self.examples["heldout"]]
-        known = {id(example.document): example.rendered for example in examples}
-        train, heldout = ([example.piece for example in self.examples[split]] for split in SPLITS)
-        parts = hold_out(train, heldout, self.settings.heldout_share)
+        parts = hold_out(self.pieces["train"], self.pieces["heldout"], self.settings.heldout_share)
         self.tally.left_out["held-out messages that repeat training ones"] += parts.repeats
-        for split, pieces in (("train", parts.train), ("heldout", parts.heldout)):
-            self.examples[split] = [
-                _Example(
-                    piece=piece,
-                    rendered=known.get(id(piece.document)) or render_document(self.renderer, piece.document),
-                )
-                for piece in pieces
-            ]
+        self.pieces = {"train": parts.train, "heldout": parts.heldout}
 
     def documents(self, split: str) -> list[Document]:
-        return [example.document for example in self.examples[split]]
+        return [piece.document for piece in self.pieces[split]]
 
     def rendered(self, split: str) -> list[Rendered]:
-        return [example.rendered for example in self.examples[split]]
+        return [piece.rendered or render_document(self.renderer, piece.document) for piece in self.pieces[split]]
 
-    def counts(self, split: str) -> SplitCounts:
-        documents, rendered = self.documents(split), self.rendered(split)
+    def counts(self, split: str, rendered: Sequence[Rendered]) -> SplitCounts:
+        documents = self.documents(split)
         turns = [
             (turn, learn) for document in documents for turn, learn in zip(document.turns, document.learn, strict=True)
         ]
         reactions = [learn for turn, learn in turns if emoji_of(turn.text) is not None]
         return SplitCounts(
-            sessions=len({example.piece.session for example in self.examples[split]}),
+            sessions=len({piece.session for piece in self.pieces[split]}),
             documents=len(documents),
             tokens=sum(len(piece.ids_T) for piece in rendered),
             loss_tokens=sum(piece.loss_tokens for piece in rendered),
@@ -319,12 +296,14 @@ def prepare(
         work.add(conversation, chats.messages(conversation.id))
     work.separate()
     names = tuple(dict.fromkeys(work.names.of(person) for person in chosen))
-    learned = sum(sum(example.document.learn) for split in SPLITS for example in work.examples[split])
+    documents = {split: work.documents(split) for split in SPLITS}
+    learned = sum(sum(document.learn) for part in documents.values() for document in part)
     if learned < _FEWEST:
         raise UserError(
             f"{' and '.join(names)} said too little: there {'is one message' if learned else 'is nothing'} to learn.",
             hint="Import more conversations, or choose a speaker from `talkalike people`.",
         )
+    rendered = {split: work.rendered(split) for split in SPLITS}
     kept = asdict(settings)
     kept["cleaning"]["bots"] = sorted(settings.cleaning.bots)
     about = Manifest(
@@ -336,16 +315,14 @@ def prepare(
         tokenizer_hash=tokenizer_hash(renderer),
         settings=kept,
         sources=work.tally.sources,
-        train=work.counts("train"),
-        heldout=work.counts("heldout"),
+        train=work.counts("train", rendered["train"]),
+        heldout=work.counts("heldout", rendered["heldout"]),
         dropped=dict(+work.tally.dropped),
         redacted=dict(work.tally.redacted),
         left_out=dict(+work.tally.left_out),
         shortened=dict(work.tally.shortened),
         fictional=target.fictional,
     )
-    documents = {split: work.documents(split) for split in SPLITS}
-    rendered = {split: work.rendered(split) for split in SPLITS}
     manifest = write_examples(target.folder, documents, rendered, about)
     return Prepared(manifest=manifest, sent_ms=work.sent_ms)
 
