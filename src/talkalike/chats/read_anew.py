@@ -7,7 +7,6 @@ told from them. An export that is imported again neither doubles such a message 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -63,10 +62,6 @@ def read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> t
 def _words(table: pa.Table, name: str) -> pa.ChunkedArray:
     """A column of repeated strings as plain strings, which can be compared."""
     return table[name].cast(pa.string())
-
-
-def with_author_ids(table: pa.Table, ids: Mapping[str, str]) -> pa.Table:
-    return with_column(table, "author_id", [ids.get(id_, id_) for id_ in table["author_id"].to_pylist()])
 
 
 def _is_ours(incoming: pa.Table) -> bool:

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from talkalike.chats.archive import Archive, Summary
+from talkalike.chats.columns import with_column
 from talkalike.chats.importers.messenger_people import may_be_one
 from talkalike.chats.importers.messenger_text import is_deleted_account
 from talkalike.chats.importers.protocol import Draft
 from talkalike.chats.merging import TOLERANCE_MS
-from talkalike.chats.read_anew import with_author_ids
 from talkalike.chats.values import Conversation, Platform, Speaker
 
 _LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER})
@@ -108,7 +108,8 @@ def with_deleted_accounts(
     if not ids:
         return conversation, table
     people = tuple(Speaker(id=ids.get(p.id, p.id), name=p.name) for p in conversation.participants)
-    return replace(conversation, participants=people), with_author_ids(table, ids)
+    authors = [ids.get(id_, id_) for id_ in table["author_id"].to_pylist()]
+    return replace(conversation, participants=people), with_column(table, "author_id", authors)
 
 
 def _joined(summary: Summary, own: Conversation) -> Placement:

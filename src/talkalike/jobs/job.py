@@ -19,7 +19,7 @@ from typing import Any
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.jobs.keeper import JOB, LEAST_PATIENCE, LOG, STOP, patience_asked
-from talkalike.jobs.process import environment, runs
+from talkalike.jobs.process import environment, is_running
 from talkalike.workspace.curves import longest_wait
 from talkalike.workspace.files import mapping_of, now, read_json, text_of, time_of, write_json
 from talkalike.workspace.run_folder import RunState
@@ -140,7 +140,7 @@ def stop(folder: Path, *, patience: tuple[float, float] | None = None) -> bool:
         patience = (max(LEAST_PATIENCE[0], STEPS_TO_SAVE * longest_wait(folder, since=since)), LEAST_PATIENCE[1])
     write_json(folder / STOP, {"patience": list(patience)})
     described = read_json(folder / JOB) or {}
-    if "pid" in described and not runs(described.get("keeper_pid"), described.get("keeper")):
+    if "pid" in described and not is_running(described.get("keeper_pid"), described.get("keeper")):
         Thread(target=_stop_unkept, args=(described, patience), daemon=True).start()
     return True
 
@@ -191,7 +191,7 @@ def _is_over(described: dict[str, Any]) -> bool:
 
 def _is_alive(described: dict[str, Any]) -> bool:
     """Whether the program runs, or its keeper, which has yet to say how it ended, or is about to start it."""
-    if runs(described.get("pid"), described.get("process")) or runs(
+    if is_running(described.get("pid"), described.get("process")) or is_running(
         described.get("keeper_pid"), described.get("keeper")
     ):
         return True
@@ -217,7 +217,7 @@ def _stop_unkept(described: Mapping[str, Any], patience: tuple[float, float]) ->
     """For a job whose keeper was killed: does itself what that would have done."""
     pid, process = described.get("pid"), described.get("process")
     for number, wait in ((signal.SIGINT, patience[0]), (signal.SIGTERM, patience[1]), (signal.SIGKILL, 0.0)):
-        if not isinstance(pid, int) or not runs(pid, process):
+        if not isinstance(pid, int) or not is_running(pid, process):
             return
         with suppress(ProcessLookupError):
             if number == signal.SIGINT:
@@ -225,7 +225,7 @@ def _stop_unkept(described: Mapping[str, Any], patience: tuple[float, float]) ->
             else:
                 os.killpg(pid, number)
         until = time.monotonic() + wait
-        while runs(pid, process) and time.monotonic() < until:
+        while is_running(pid, process) and time.monotonic() < until:
             time.sleep(0.05)
 
 

@@ -35,7 +35,7 @@ def identity(pid: int) -> str | None:
     return None if fields[0] in _ENDED else f"{pid}@{boot}+{fields[_STARTED_FIELD]}"
 
 
-def runs(pid: object, known: object) -> bool:
+def is_running(pid: object, known: object) -> bool:
     """Whether the process with this number is the one that had this identity, and still runs."""
     return isinstance(pid, int) and pid > 0 and isinstance(known, str) and identity(pid) == known
 
