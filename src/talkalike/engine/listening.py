@@ -40,11 +40,11 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-async def serve_until(
-    stop: asyncio.Event | None,
+async def run_server(
     server: uvicorn.Server,
     listening: socket.socket,
     *,
+    stop: asyncio.Event | None,
     when_ready: Callable[[], object] = lambda: None,
 ) -> None:
     """Serves until `stop` is set, if there is one, or the server ends by itself. Closes the socket."""

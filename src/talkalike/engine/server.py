@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Send
 from talkalike.engine.api_answer import ChatAnswer, TextAnswer, api_error
 from talkalike.engine.api_fields import ApiError
 from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
-from talkalike.engine.listening import open_socket, serve_until
+from talkalike.engine.listening import open_socket, run_server
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
@@ -115,7 +115,7 @@ async def serve(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=10
     )
-    await serve_until(stop, uvicorn.Server(config), listening)
+    await run_server(uvicorn.Server(config), listening, stop=stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,14 +103,18 @@ def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", d
     )
 
 
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """What PEFT wrote about the adapter in this folder."""
+    return cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
+
+
 def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
     """The folder of the base that an adapter stands on: by its card, else by PEFT's own field. UserError if missing."""
     if card is not None:
         if catalog.exists(card.base):
             return catalog.path(card.base)
         raise UserError(f"'{card.name}' stands on the base '{card.base}', which is gone.", hint="Fetch the base again.")
-    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    named = str(config.get("base_model_name_or_path") or "")
+    named = str(adapter_config(folder).get("base_model_name_or_path") or "")
     for candidate in (Path(named), catalog.root / Path(named).name, catalog.root / Path(named).name.lower()):
         if named and (candidate / "config.json").is_file():
             return candidate
@@ -118,8 +122,7 @@ def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
 
 
 def _apply_adapter(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, Tensor | None]:
-    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    if config.get("peft_type") == "PROMPT_TUNING":
+    if adapter_config(folder).get("peft_type") == "PROMPT_TUNING":
         return network, load_file(folder / ADAPTER_WEIGHTS)[SOFT_PROMPT_KEY]
     from peft import PeftModel  # imported here: it costs a second that a base does not need
 

@@ -6,12 +6,11 @@ small matrices is never formed: an update of rank r costs r / width of the layer
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from talkalike.models.load import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from talkalike.models.load import ADAPTER_WEIGHTS, adapter_config
 
 _PREFIX = "base_model.model."  # PEFT's
 
@@ -131,7 +130,7 @@ def concatenate(first: LoraPairs, second: LoraPairs) -> LoraPairs:
 
 def read_pairs(folder: Path) -> LoraPairs | None:
     """An adapter in PEFT's format; None for one that is not a plain LoRA with one scale (DoRA, say)."""
-    config: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config = adapter_config(folder)
     odd = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save")
     if config.get("peft_type") != "LORA" or any(config.get(key) for key in odd):
         return None

@@ -14,7 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 
-from talkalike.engine.listening import serve_until
+from talkalike.engine.listening import run_server
 from talkalike.website.accounts import make_groups
 from talkalike.website.body_cap import BodyCap
 from talkalike.website.proxy import Proxied
@@ -80,7 +80,7 @@ async def run_site(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     try:
-        await serve_until(stop, _Server(config), listening, when_ready=when_ready)
+        await run_server(_Server(config), listening, stop=stop, when_ready=when_ready)
     finally:
         await asyncio.to_thread(services.close)
         provide(None)
