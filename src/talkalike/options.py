@@ -29,7 +29,6 @@ class Option:
     """
 
     key: str
-    type: type[bool] | type[int] | type[float] | type[str]
     default: Any
     description: str
     _: KW_ONLY
@@ -39,6 +38,11 @@ class Option:
     none: str = ""
     strictest: bool = False
     scopes: tuple[str, ...] = SCOPES
+
+    @property
+    def type(self) -> type[Any]:
+        """bool, int, float or str: what its default is. Where that is None, a whole number."""
+        return int if self.default is None else self.default.__class__
 
     @property
     def range(self) -> str:
@@ -105,38 +109,29 @@ def by_key(*options: Option) -> dict[str, Option]:
 
 
 SAMPLING = by_key(
-    Option("temperature", float, 0.8, "How freely words are chosen. 0: always the likeliest.", high=5),
+    Option("temperature", 0.8, "How freely words are chosen. 0: always the likeliest.", high=5),
     Option(
         "top_p",
-        float,
         0.95,
         "Choose among the likeliest words with this much probability together. 1: all; 0: the first.",
         high=1,
     ),
-    Option("top_k", int, 0, "Choose among this many of the likeliest words. 0: all.", high=1_000_000),
-    Option("min_p", float, 0.0, "Leave out words less likely than this share of the likeliest one. 0: none.", high=1),
-    Option("repetition_penalty", float, 1.0, "Above 1: words that occurred become less likely.", low=0.5, high=5),
+    Option("top_k", 0, "Choose among this many of the likeliest words. 0: all.", high=1_000_000),
+    Option("min_p", 0.0, "Leave out words less likely than this share of the likeliest one. 0: none.", high=1),
+    Option("repetition_penalty", 1.0, "Above 1: words that occurred become less likely.", low=0.5, high=5),
     Option(
         "seed",
-        int,
         None,
         "The same seed and the same context give the same reply. None: different every time.",
         high=2**53,  # what JSON keeps exactly everywhere
         none="none",
     ),
     Option(
-        "max_tokens",
-        int,
-        256,
-        "The longest reply, all its messages together, in tokens.",
-        low=1,
-        high=131_072,
-        unit="tokens",
+        "max_tokens", 256, "The longest reply in tokens, all its messages together.", low=1, high=131_072, unit="tokens"
     ),
-    Option("max_messages", int, 8, "The most messages in one reply.", low=1, high=64, unit="messages"),
+    Option("max_messages", 8, "The most messages in one reply.", low=1, high=64, unit="messages"),
     Option(
         "best_of",
-        int,
         1,
         "Write this many replies, send the best by the reward. Costs so many times as much.",
         low=1,
@@ -148,7 +143,6 @@ SAMPLING = by_key(
 
 BUDGET_TOKENS = Option(
     "budget_tokens",
-    int,
     1500,
     "How much of the conversation the model sees, in tokens. auto: all that fits.",
     low=64,

@@ -18,40 +18,27 @@ from talkalike.options import REPLY, SAMPLING, SCOPES, Option, by_key
 WIDE, NEAR = SCOPES[:2], SCOPES[2:]
 DEFAULT = "default"
 _A_DAY = "a day (until midnight UTC); 0 = no limit."
-_DAILY: Mapping[str, Any] = {"high": 10**9, "strictest": True, "scopes": WIDE}
+_STRICT: Mapping[str, Any] = {"strictest": True, "scopes": WIDE}
 
 OPTIONS = REPLY | by_key(
-    Option("persona", str, "", "A text that stands before the conversation; empty = none.", high=2000),
+    Option("persona", "", "A text that stands before the conversation; empty = none.", high=2000),
     Option(
-        "side_talk",
-        str,
-        "!",
-        "Messages that begin with this sign are invisible to the double; empty = none are.",
-        high=5,
+        "side_talk", "!", "Messages that begin with this sign are invisible to the double; empty = none are.", high=5
     ),
     Option(
         "wait_seconds",
-        float,
         2.5,
         "How long to wait for the end of somebody's burst of messages before answering.",
         high=60,
         unit="seconds",
     ),
-    Option(
-        "replies_per_minute", int, 12, "The most replies in a channel within a minute.", low=1, high=600, unit="replies"
-    ),
-    Option("stream", bool, True, "Show a message that takes longer than three seconds while it is written."),
-    Option("reactions", bool, True, "The double may react with an emoji."),
-    Option(
-        "proxied",
-        bool,
-        True,
-        "Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored.",
-    ),
-    Option("judging", bool, True, "Buttons under a reply to say how good it is."),
+    Option("replies_per_minute", 12, "The most replies in a channel within a minute.", low=1, high=600, unit="replies"),
+    Option("stream", True, "Show a message that takes longer than three seconds while it is written."),
+    Option("reactions", True, "The double may react with an emoji."),
+    Option("proxied", True, "Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored."),
+    Option("judging", True, "Buttons under a reply to say how good it is."),
     Option(
         "compare_models",
-        str,
         "",
         "Two models, as first|second, whose answers people compare blindly; empty = none.",
         high=200,
@@ -59,7 +46,6 @@ OPTIONS = REPLY | by_key(
     ),
     Option(
         "compare_every",
-        int,
         5,
         "After how many replies two answers are offered for comparison.",
         low=1,
@@ -67,21 +53,13 @@ OPTIONS = REPLY | by_key(
         unit="replies",
         scopes=NEAR,
     ),
-    Option("model", str, "", "The model that answers; empty = the bot's default.", high=200, scopes=SCOPES[1:]),
-    Option("daily_replies_user", int, 0, f"Replies for one person {_A_DAY}", **_DAILY),
-    Option("daily_tokens_user", int, 0, f"Tokens written for one person {_A_DAY}", **_DAILY),
-    Option("daily_replies_server", int, 0, f"Replies on one server {_A_DAY}", **_DAILY),
-    Option("daily_tokens_server", int, 0, f"Tokens written on one server {_A_DAY}", **_DAILY),
+    Option("model", "", "The model that answers; empty = the bot's default.", high=200, scopes=SCOPES[1:]),
+    Option("daily_replies_user", 0, f"Replies for one person {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_tokens_user", 0, f"Tokens written for one person {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_replies_server", 0, f"Replies on one server {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_tokens_server", 0, f"Tokens written on one server {_A_DAY}", high=10**9, **_STRICT),
     Option(
-        "retention_days",
-        int,
-        30,
-        "How many days the records of replies are kept.",
-        low=1,
-        high=3650,
-        unit="days",
-        strictest=True,
-        scopes=WIDE,
+        "retention_days", 30, "How many days the records of replies are kept.", low=1, high=3650, unit="days", **_STRICT
     ),
 )
 
