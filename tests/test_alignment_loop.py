@@ -17,9 +17,9 @@ import pytest
 
 from command_line import sample_workspace, succeed, talkalike
 from judging_world import judge, views
+from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.alignment.loop_state import rounds
-from talkalike.cli.engines import WorkspaceEngines
-from talkalike.cli.moments import ModelArm, answers, choose_moments
+from talkalike.cli.engines import WorkspaceEngines, reply_sources
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
@@ -148,8 +148,8 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
 def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
     """What that model says in the first moments of the examples."""
     card = opened.catalog().card(name)
-    moments = choose_moments(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
-    return asyncio.run(answers(opened, [ModelArm(name=name, card=card)], moments, seed=3, quiet=True))[0][1]
+    moments = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], moments, 3))[0][1]
 
 
 def interrupted(run: str, root: Path, command: Callable[[], Any]) -> Any:

@@ -12,17 +12,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from talkalike.alignment.pairing import make_pairs
 from talkalike.chats.importing import import_paths
+from talkalike.cli.engines import load_engine, reply_sources, sampling_of
 from talkalike.cli.init import make_workspace
-from talkalike.cli.output import FICTIONAL, console, duration, number, shown, table
-from talkalike.cli.pairing import make_pairs
+from talkalike.cli.output import FICTIONAL, console, duration, number, progress, shown, table
 from talkalike.cli.people import count_people
 from talkalike.cli.preparing import make_examples
 from talkalike.cli.scoring import score
-from talkalike.cli.serving_faces import Faces, serve_faces, site_settings
-from talkalike.cli.talking import load_engine, sampling_of
+from talkalike.cli.serving import Faces, serve_faces, site_settings
 from talkalike.cli.training import train
-from talkalike.cli.web_serving import site_store
+from talkalike.cli.web import site_store
 from talkalike.cli.workspace import FICTIONAL_FILE, Workspace, open_workspace
 from talkalike.errors import UserError
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
@@ -67,7 +67,8 @@ def _website(opened: Workspace, card: Card) -> None:
     """Pairs to judge, and the website with a link that needs no account."""
     with site_store(opened, site_settings(opened)) as store:
         base = opened.catalog().card(card.base)
-        asyncio.run(make_pairs(opened, store, (card, base), moments=PAIRS))
+        with progress("Answering", quiet=False) as advance:
+            asyncio.run(make_pairs(reply_sources(opened, advance), store, (card, base), count=PAIRS))
     serve_faces(opened, Faces(web=True, invite=True), model=card.name)
 
 

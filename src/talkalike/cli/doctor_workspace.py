@@ -13,10 +13,11 @@ from pathlib import Path
 from talkalike.cli.doctor_checks import Check
 from talkalike.cli.doctor_faces import faces
 from talkalike.cli.output import FICTIONAL, counted, number, size
-from talkalike.cli.privacy import close_to_others, open_to_others
-from talkalike.cli.workspace import SETTINGS_FILE, Workspace, find_root, open_workspace
+from talkalike.cli.workspace import Workspace, find_root, open_workspace
 from talkalike.errors import UserError
 from talkalike.models.damage import damaged_files
+from talkalike.workspace.paths import SETTINGS_FILE
+from talkalike.workspace.privacy import close_to_others, open_to_others
 
 _LITTLE_SPACE = 2e9  # a base and a training's checkpoints
 _OLD_SECONDS = 3600.0

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from talkalike.chats.importing import ImportReport, import_paths
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, progress, shown, table
 from talkalike.cli.platform_report import show_platform_lines
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.workspace.files import plain
 
 _ROWS = 40  # conversations shown; an export can have thousands
 _FILES = 3  # named for each reason

@@ -17,9 +17,9 @@ import typer
 
 from talkalike import __version__
 from talkalike.cli.lazy import Entry, LazyGroup
-from talkalike.cli.privacy import owner_only
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
+from talkalike.workspace.privacy import owner_only
 
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 INTERRUPTED = 130
@@ -49,7 +49,7 @@ class Commands(LazyGroup):
         "models": Entry("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
         "serve": Entry("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
         "discord": Entry("talkalike.cli.discord", "app", "Set up the double on Discord."),
-        "web": Entry("talkalike.cli.web_serving", "app", "The website's owner."),
+        "web": Entry("talkalike.cli.web", "app", "The website's owner."),
         "doctor": Entry("talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."),
         "demo": Entry("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
     }

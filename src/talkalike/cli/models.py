@@ -11,13 +11,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, say, shown, size, table
 from talkalike.cli.promoting import promoted
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.examples.render import Renderer
 from talkalike.models.fetch import fetch_base, fresh_palm
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.files import plain
 
 app = typer.Typer(
     help="List, show, fetch, make and promote models.",

@@ -17,12 +17,12 @@ from talkalike.chats.sessions import HOUR_MS, MINUTE_MS, gap_effect
 from talkalike.chats.values import Person, Platform
 from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
-from talkalike.cli.output import JsonOption, emit, plain, progress, say
+from talkalike.cli.output import JsonOption, emit, progress, say
 from talkalike.cli.people import count_people
 from talkalike.cli.platform_report import show_platform_lines
 from talkalike.cli.prepare_report import Estimate, GapRow, show
 from talkalike.cli.speed import tokens_per_second
-from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import ExampleSet, Manifest
 from talkalike.examples.prepare import Prepared, PrepareSettings, Target
@@ -31,6 +31,8 @@ from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import context_length, load_tokenizer
 from talkalike.settings import Settings
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.files import plain
+from talkalike.workspace.naming import fingerprint, folder_name
 
 _MESSENGER_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)
 _IRC_HOURS = (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)
@@ -230,13 +232,13 @@ def _learned_share(manifest: Manifest) -> float:
 
 def _own_name(opened: Workspace, chosen: Sequence[Person]) -> str:
     """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
-    plain = folder_name(person.name for person in chosen)
+    short = folder_name(person.name for person in chosen)
     ids = sorted(person.id for person in chosen)
     try:
-        theirs = sorted(ExampleSet(opened.examples / plain).manifest.speaker_ids)
+        theirs = sorted(ExampleSet(opened.examples / short).manifest.speaker_ids)
     except UserError:  # there are none, or none that can be used
-        return plain
-    return plain if theirs == ids else f"{plain}-{fingerprint(ids)}"
+        return short
+    return short if theirs == ids else f"{short}-{fingerprint(ids)}"
 
 
 def _checked(name: str) -> str:
