@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
 
+from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
@@ -13,11 +14,19 @@ from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Catalog
 
-if TYPE_CHECKING:
-    from talkalike.alignment.reward_model import RewardModel
-
 MOST = 500  # pairs looked at, those at the head of the queue; a model of 135M reads some three of them a second
 _AT_ONCE = 16
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """A reward model with several members."""
+
+    names: tuple[str, ...]
+
+    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+        """How far the members are of several minds about each pair."""
+        ...
 
 
 def newest_ensemble(catalog: Catalog, stands_on: Collection[str] | None = None) -> str | None:
@@ -27,12 +36,10 @@ def newest_ensemble(catalog: Catalog, stands_on: Collection[str] | None = None) 
     return max(fit, key=lambda card: card.created).name if fit else None
 
 
-def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> RewardModel:
+def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> Ensemble:
     """The reward model; UserError where it has one member only."""
-    from talkalike.alignment.reward_model import RewardModel  # torch: `newest_ensemble` does without
-
-    model = RewardModel.load(catalog, name, device=device, dtype=dtype)
-    if len(model.names) < 2:
+    model = open_reward(name, catalog=catalog, device=device, dtype=dtype)
+    if not isinstance(model, Ensemble) or len(model.names) < 2:
         raise UserError(
             f"'{name}' has one member, who is always of one mind.",
             hint="Train several side by side: talkalike align reward --members 3",
@@ -42,7 +49,7 @@ def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> Re
 
 def sort_waiting(
     store: Store,
-    model: RewardModel,
+    model: Ensemble,
     *,
     batch: int | None = None,
     most: int = MOST,

@@ -143,13 +143,10 @@ def chosen_double(opened: Workspace, wanted: str | None) -> Card:
 
 def load_engine(opened: Workspace, card: Card) -> LocalEngine:
     """The model in memory, ready to reply."""
-    # torch: only where a model runs in this process
-    from talkalike.engine.local import LocalEngine
-    from talkalike.models.load import load_for_inference
+    from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
-    catalog, wanted = opened.catalog(), opened.settings.model
-    loaded = load_for_inference(catalog.path(card.name), catalog=catalog, dtype=wanted.dtype, device=wanted.device)
-    return LocalEngine(loaded)
+    wanted = opened.settings.model
+    return open_engine(opened.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
 
 
 def sampling_of(opened: Workspace) -> Sampling:

@@ -82,13 +82,11 @@ async def web(
     engines: Engines | None = None,
 ) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
-    # Django's tables: once the site is configured
-    from talkalike.website.accounts import has_owner
-    from talkalike.website.site import run_site
+    from talkalike.website import accounts, site  # Django's tables: once the site is configured
 
     checked_path(settings.path)
 
-    owned = await store.run(has_owner)
+    owned = await store.run(accounts.has_owner)
 
     def told() -> None:
         say(f"The site: {address_of(listening).rstrip('/')}{settings.path}/")
@@ -99,7 +97,7 @@ async def web(
 
     trainings = WorkspaceTrainings(opened)
     services = Services(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
-    await run_site(services, listening=listening, stop=stop, when_ready=told)
+    await site.run_site(services, listening=listening, stop=stop, when_ready=told)
 
 
 class WorkspaceTrainings:
