@@ -71,7 +71,10 @@ async def answer_prompts(
             concurrency=AT_ONCE,
             cache_folder=sources.paths.catalog().path(arm.model) / _CACHE,
         )
-        doing = f"{arm.model} ({arm.name}) answers"
+
+        def on_progress(done: int, total: int, doing: str = f"{arm.model} ({arm.name}) answers") -> None:
+            sources.on_progress(done, total, doing)
+
         engine = await asyncio.to_thread(sources.open_engine, arm.card)
         try:
             written = await generate_replies(
@@ -79,7 +82,7 @@ async def answer_prompts(
                 [replace(prompt, context=(*arm.lead, *prompt.context)) for prompt in prompts],
                 settings,
                 fingerprint=f"{arm.model} {arm.card.created} {arm.name}",
-                progress=lambda done, total, doing=doing: (sources.on_progress(done, total, doing), None)[1],
+                progress=on_progress,
             )
         finally:
             await engine.close()

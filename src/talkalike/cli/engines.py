@@ -111,7 +111,7 @@ class WorkspaceEngines:
 def _voice(card: Card) -> Voice:
     return Voice(
         model=card.name,
-        speaker=card.speakers[0] if card.speakers else "assistant",
+        speaker=speaker_of(card),
         base=card.base,
         trained_at=datetime.fromisoformat(card.created),
         likeness=card.likeness.value if card.likeness else None,
@@ -139,6 +139,11 @@ def chosen_double(opened: Workspace, wanted: str | None) -> Card:
     if not card.is_double:
         raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
     return card
+
+
+def speaker_of(card: Card) -> str:
+    """In whose voice it replies where nobody says otherwise."""
+    return card.speakers[0] if card.speakers else "assistant"
 
 
 def load_engine(opened: Workspace, card: Card) -> LocalEngine:

@@ -118,7 +118,7 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
         yield advance
 
 
-def unseen(_done: int, _total: int, _doing: str = "") -> None:
+def unseen(done: int, total: int, doing: str = "") -> None:
     """Progress that nobody watches."""
 
 

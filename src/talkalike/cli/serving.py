@@ -30,6 +30,7 @@ from talkalike.cli.engines import (
     load_engine,
     reply_options,
     sampling_of,
+    speaker_of,
     with_reward,
 )
 from talkalike.cli.init import make_workspace
@@ -118,7 +119,7 @@ async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: st
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     names = listed(opened.settings.serve.names)
     try:
-        app = api(opened, engine, speaker=_speaker(card), key=key)
+        app = api(opened, engine, speaker=speaker_of(card), key=key)
         await serve_app(app, listening=listening, names=names)
     finally:
         await engine.close()
@@ -139,14 +140,10 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
     engine = with_reward(opened, load_engine(opened, card))
     try:
-        app = create_app(engine, speaker=_speaker(card), api_key=key)
+        app = create_app(engine, speaker=speaker_of(card), api_key=key)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
         await engine.close()
-
-
-def _speaker(card: Card) -> str:
-    return card.speakers[0] if card.speakers else "assistant"
 
 
 def api(opened: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
