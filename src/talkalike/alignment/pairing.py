@@ -9,7 +9,6 @@ from talkalike.alignment.heldout_prompts import Answers, ModelArm, ReplySources,
 from talkalike.examples.heldout import Reply, load_replies
 from talkalike.examples.opening import examples_of
 from talkalike.examples.reactions import readable
-from talkalike.store.judging import items, pairs
 from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Card
@@ -39,6 +38,8 @@ async def make_pairs(
 
 
 def _store(prompts: Sequence[Reply], said: Answers, seed: int) -> MadeBatch:
+    from talkalike.store.judging import items, pairs  # Django: a command's help does not wait for it
+
     # Judges read the name: it says what is compared, and not whom. The models are part of each pair's key.
     batch = pairs.make_batch(f"{len(prompts)} held-out prompts", seed=seed)
     left_out = 0

@@ -9,7 +9,6 @@ from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.values import Sample
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
-from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Catalog
@@ -58,6 +57,8 @@ def sort_waiting(
     """Lets the reward model look at the pairs that wait (of one batch, or all), and puts those first that it is of two
     minds about; returns how many it looked at.
     """
+    from talkalike.store.judging import pairs  # Django: a command's help does not wait for it
+
     waiting = store.call(pairs.waiting, most=most, batch_id=batch)
     for start in range(0, len(waiting), _AT_ONCE):
         some = waiting[start : start + _AT_ONCE]

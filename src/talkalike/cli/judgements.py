@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,13 +19,14 @@ from talkalike.cli.output import JsonOption, counted, emit, number, percent, pro
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-from talkalike.store.judging import exchange, summaries
-from talkalike.store.judging.exchange import Exported, Imported
-from talkalike.store.judging.standings import Standing
 from talkalike.store.judging.statistics import Alpha, Share
-from talkalike.store.judging.summaries import RatingSummary, Summary
 from talkalike.store.store import open_store
 from talkalike.workspace.files import replacing
+
+if TYPE_CHECKING:
+    from talkalike.store.judging.exchange import Exported, Imported
+    from talkalike.store.judging.standings import Standing
+    from talkalike.store.judging.summaries import RatingSummary, Summary
 
 app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
 NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
@@ -34,6 +35,8 @@ NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the we
 @app.command("stats")
 def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show how models stand against each other, their ratings, and how far people agree."""
+    from talkalike.store.judging import summaries  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     with open_store(database_url(opened)) as store:
         summary = store.call(summaries.summary)
@@ -48,6 +51,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the judgements of those who agreed to it, for training or another workspace."""
+    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     if file.exists() and not force:
         raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
@@ -70,6 +75,8 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take judgements from a file. Those that are here already are not taken twice."""
+    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     if not file.is_file():
         raise UserError(f"There is no file {file}.", hint="Name a file that 'talkalike judgements export' wrote.")

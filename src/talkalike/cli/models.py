@@ -19,8 +19,6 @@ from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.fetch import fetch_base, fresh_palm
 from talkalike.models.tokenizer import load_tokenizer
-from talkalike.store.judging import promotion
-from talkalike.store.judging.outcomes import Outcome
 from talkalike.store.store import open_store
 from talkalike.workspace import serving
 from talkalike.workspace.cards import Card, Catalog
@@ -177,7 +175,12 @@ def promote(
 
 def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
     """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
-    found = _comparison(opened, opened.catalog().card(name))
+    from talkalike.store.judging import promotion  # Django: `models` mostly does without
+
+    batch, found = promotion.batch_of(opened.catalog().card(name).settings), None
+    if batch is not None:  # else it is no candidate of `align loop`
+        with open_store(database_url(opened)) as store:
+            found = store.call(promotion.compared, name, batch)
     doubts = promotion.doubt(name, found)
     if doubts and not anyway:
         raise UserError(
@@ -187,15 +190,6 @@ def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
     before = serving.serving_model(opened.models)
     serving.promote(opened.models, name, "talkalike models promote")
     return Promoted(model=name, before=before, why=promotion.told(found))
-
-
-def _comparison(opened: Workspace, card: Card) -> Outcome | None:
-    """How the candidate's blind comparison came out; None for a model that is no candidate of `align loop`."""
-    batch = promotion.batch_of(card.settings)
-    if batch is None:
-        return None
-    with open_store(database_url(opened)) as store:
-        return store.call(promotion.compared, card.name, batch)
 
 
 def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
