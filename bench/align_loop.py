@@ -24,11 +24,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.cli.demo import sample_folders
-from talkalike.cli.moments import ModelArm, answers, choose_moments, examples_of
+from talkalike.cli.engines import reply_sources
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
+from talkalike.examples.opening import examples_of
 from talkalike.store.judging import items, judgements, judges, pairs, serving
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Side
 from talkalike.store.judging.outcomes import outcome
@@ -75,10 +77,11 @@ def double_of(root: Path, wanted: str, minutes: float) -> Card:
 
 def put_pairs(opened: Workspace, store: Store, card: Card, *, count: int, seed: int) -> tuple[int, int]:
     """(a batch, its pairs): two different replies of the double to each of `count` moments of the training part."""
-    train = load_replies(examples_of(opened, card), "train")
-    moments = choose_moments(train, card.speakers[0], count, seed=seed)
+    train = load_replies(examples_of(opened.examples, card), "train")
+    moments = choose_prompts(train, card.speakers[0], count, seed=seed)
     arm = ModelArm(name="a", card=card)
-    said = [asyncio.run(answers(opened, [arm], moments, seed=1000 * (seed + n), quiet=False))[0][1] for n in (1, 2)]
+    sources = reply_sources(opened)
+    said = [asyncio.run(answer_prompts(sources, [arm], moments, 1000 * (seed + n)))[0][1] for n in (1, 2)]
 
     def put() -> tuple[int, int]:
         batch, made = pairs.make_batch(f"two replies of {card.name}", seed=seed), 0

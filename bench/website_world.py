@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.cli.secrets import database_url
-from talkalike.cli.web_serving import site_store, web
+from talkalike.cli.web import site_store, web
 from talkalike.cli.workspace import open_workspace
 from talkalike.website.services import SiteSettings
 

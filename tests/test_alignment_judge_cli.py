@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from judging_world import judge, paired
 from talkalike.cli.aligning_judge import align_judge
-from talkalike.cli.privacy import owner_only
 from talkalike.cli.talking import chat
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
@@ -24,6 +23,7 @@ from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.lines import from_line
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.privacy import owner_only
 from test_alignment_roles import double
 from test_examples import ANNA, BOB, CYRIL, Chats, evenings, prepared
 from tiny_model import build_tiny_llama

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -17,9 +18,11 @@ import pytest
 
 from command_line import sample_workspace, succeed, talkalike
 from judging_world import judge, views
-from talkalike.alignment.loop_state import rounds
-from talkalike.cli.engines import WorkspaceEngines
-from talkalike.cli.moments import ModelArm, answers, choose_moments
+from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
+from talkalike.alignment.judged import read_judgements
+from talkalike.alignment.loop import begin_round
+from talkalike.alignment.loop_state import LoopConfig, Round, fingerprints, rounds
+from talkalike.cli.engines import WorkspaceEngines, reply_sources
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
@@ -28,6 +31,7 @@ from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import Catalog
+from talkalike.workspace.paths import WorkspacePaths
 from talkalike.workspace.run_folder import RunFolder
 from talkalike.workspace.serving import serving_model
 
@@ -148,8 +152,8 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
 def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
     """What that model says in the first moments of the examples."""
     card = opened.catalog().card(name)
-    moments = choose_moments(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
-    return asyncio.run(answers(opened, [ModelArm(name=name, card=card)], moments, seed=3, quiet=True))[0][1]
+    moments = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], moments, 3))[0][1]
 
 
 def interrupted(run: str, root: Path, command: Callable[[], Any]) -> Any:
@@ -185,6 +189,34 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])
     assert (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns == before
     assert len([name for name in folders(copy) if not name.endswith(("-taste", "-practice"))]) == 1
+
+
+def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> None:
+    succeed("judgements", "export", tmp_path / "judged.jsonl", "-w", copy)
+    judgements = read_judgements(tmp_path / "judged.jsonl")
+    options = {"via": "rl", "steps": 2, "minutes": 6.0, "epochs": 3.0, "max_tokens": 24, "kl": 0.02, "lr": None}
+    options |= {"reward_lr": 0.003, "pairs": 2, "judges": "human", "name": None, "seed": 0}
+    written = {"id": "loop-20260101-120000", "present": "first", "candidate": "first-aligned", "reward": "liking"}
+    written |= {"digest": judgements.digest, "used": list(fingerprints(judgements)), "new": 90, "options": options}
+    written |= {"state": "stopped", "seconds": 12.5, "took": {"reward": 12.1}, "ended": "", "checks": {}}
+    paths, config = (
+        WorkspacePaths(root=copy),
+        LoopConfig(steps=2, epochs=3.0, max_tokens=24, kl=0.02, reward_lr=0.003, pairs=2),
+    )
+    (paths.runs / written["id"]).mkdir()
+    (paths.runs / written["id"] / "round.json").write_text(json.dumps({**written, "batch": None, "pairs": 0}))
+
+    def begun(wanted: LoopConfig) -> Round:
+        (paths.runs / "loop-new").mkdir()
+        present = paths.catalog().card("first")
+        return begin_round(wanted, paths, judgements, round_id="loop-new", present=present, fewest=20)
+
+    going_on = begun(config)
+    assert (going_on.id, going_on.candidate, going_on.reward) == (written["id"], "first-aligned", "liking")
+    assert (going_on.state, going_on.seconds, going_on.took) == ("running", 12.5, {"reward": 12.1})
+    assert folders(copy) == [written["id"]]
+    another = begun(dataclasses.replace(config, seed=1))
+    assert (another.id, another.reward, another.new) == ("loop-new", "first-aligned-taste", len(judgements.records))
 
 
 def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:

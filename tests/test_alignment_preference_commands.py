@@ -18,14 +18,13 @@ from command_line import succeed
 from judged_replies import comparison, laughing, written
 from judging_world import batch_of
 from talkalike.alignment.reward_model import RewardModel
+from talkalike.alignment.uncertain_pairs import sample_of
 from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
-from talkalike.cli.asking_first import sample_of
 from talkalike.cli.judgements import sort
-from talkalike.cli.privacy import owner_only
 from talkalike.cli.secrets import database_url
-from talkalike.cli.trainings import WorkspaceTrainings
+from talkalike.cli.web import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging import pairs
@@ -34,6 +33,7 @@ from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.store import open_store
 from talkalike.website.trainings.service import Alignment
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.privacy import owner_only
 from talkalike.workspace.run_folder import RunFolder
 from test_alignment_roles import double
 from tiny_model import build_tiny_llama

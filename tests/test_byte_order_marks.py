@@ -13,7 +13,7 @@ from exports import encrypted, imported, said, texts, thread, write_encrypted, w
 from talkalike.alignment.yaml_files import entries
 from talkalike.chat.scenarios import read
 from talkalike.chats.archive import Archive
-from talkalike.cli.chatting_screen import Lines
+from talkalike.cli.chatting_screen import InputLines
 from talkalike.cli.secrets import discord_token, keep_token
 from talkalike.cli.workspace import open_workspace
 from talkalike.store.judging.lines import LineError, from_line
@@ -59,4 +59,4 @@ def test_a_token(tmp_path, monkeypatch):
 
 def test_what_is_piped_into_a_chat(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(MARK + "příklad\n".encode())))
-    assert Lines(interactive=False).read("") == "příklad"
+    assert InputLines(interactive=False).read("") == "příklad"

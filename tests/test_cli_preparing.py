@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from command_line import sample_workspace, succeed
 from exports import said, thread, write_thread
 from talkalike.chats.platform_lines import KNOWN
-from talkalike.cli.scoring_run import report_name
-from talkalike.cli.workspace import folder_name
+from talkalike.evaluation.scoring import report_name
 from talkalike.examples.dataset import ExampleSet
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.naming import folder_name
 
 
 @pytest.fixture(scope="module")

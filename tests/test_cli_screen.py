@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import talkalike as package
 from command_line import succeed, talkalike
-from talkalike.cli import doctor_checks
+from talkalike.cli import doctor_machine
 from talkalike.cli.main import Commands
 from talkalike.cli.output import counted, day, duration, number, percent, plain, progress, shown, size
 from talkalike.workspace.cards import Card, Catalog
@@ -226,8 +226,8 @@ def test_the_doctor_finds_problems(tmp_path: Path) -> None:
 
 
 def test_the_doctor_knows_what_is_needed() -> None:
-    needed, tested = doctor_checks.needed(), doctor_checks.tested_versions()
+    needed, tested = doctor_machine.needed(), doctor_machine.tested_versions()
     assert {"torch", "rich", "pyarrow"} <= needed.keys()
     assert "tensorboard" not in needed
     assert tested["torch"].count(".") == 2
-    assert doctor_checks.available_memory() != 0
+    assert doctor_machine.available_memory() != 0

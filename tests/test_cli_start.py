@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from command_line import SAMPLE_PARTS, succeed, talkalike
-from talkalike.cli.lazy import Entry, LazyCommands, LazyGroup
+from talkalike.cli.lazy import LazyCommand, LazyCommands, LazyGroup
 from talkalike.cli.main import app
 
 DEEP_LEARNING = {"torch", "transformers", "peft", "accelerate"}
@@ -104,7 +104,9 @@ def test_the_help_lists_every_command_in_order() -> None:
 
 
 def test_commands_are_loaded_when_they_are_looked_at() -> None:
-    commands = LazyCommands({"a": Entry("talkalike.cli.init", "init", "…"), "b": Entry("no.such", "thing", "…")})
+    commands = LazyCommands(
+        {"a": LazyCommand("talkalike.cli.init", "init", "…"), "b": LazyCommand("no.such", "thing", "…")}
+    )
     assert list(commands) == ["a", "b"]
     assert "b" in commands
     assert commands["a"].name == "a"

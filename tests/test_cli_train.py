@@ -24,7 +24,7 @@ from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.training_screen import sparkline
-from talkalike.cli.trainings import WorkspaceTrainings
+from talkalike.cli.web import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
 from talkalike.website.trainings.service import Recipe

@@ -202,6 +202,12 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 PLANTED = [
     ("chats/values.py", "import talkalike.settings.load", "rooms", "talkalike.chats.values -> talkalike.settings.load"),
     ("engine/__init__.py", "import talkalike.evaluation", "rooms", "talkalike.engine -> talkalike.evaluation"),
+    (
+        "evaluation/intervals.py",
+        "import talkalike.alignment",
+        "rooms",
+        "talkalike.evaluation.intervals -> talkalike.alignment",
+    ),
     ("training/__init__.py", "import talkalike.engine", "rooms", "talkalike.training -> talkalike.engine"),
     ("models/__init__.py", "import talkalike.examples", "rooms", "talkalike.models -> talkalike.examples"),
     ("settings/load.py", "import talkalike.examples", "settings", "talkalike.settings.load -> talkalike.examples"),

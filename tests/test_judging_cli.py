@@ -12,12 +12,12 @@ import typer
 
 from judging_world import judge, paired, put
 from talkalike.cli import judgements as command
-from talkalike.cli.privacy import owner_only
 from talkalike.errors import UserError
 from talkalike.store.judging import guesses, judgements, judges
 from talkalike.store.judging.guesses import Writing
 from talkalike.store.judging.judgement_values import Choice, Scale, Side
 from talkalike.store.store import open_store
+from talkalike.workspace.privacy import owner_only
 
 WEB = {"face": "web"}
 

@@ -23,10 +23,9 @@ from loopback_server import serving
 from talkalike.chat.engines import OpenEngines
 from talkalike.chat.options import resolve
 from talkalike.chat.permissions import Place
-from talkalike.cli.discord_serving import bot_settings
-from talkalike.cli.serving import api
-from talkalike.cli.serving_faces import site_settings
-from talkalike.cli.talking import budget_of, sampling_of
+from talkalike.cli.discord import bot_settings
+from talkalike.cli.engines import budget_of, sampling_of
+from talkalike.cli.serving import api, site_settings
 from talkalike.cli.workspace import open_workspace
 from talkalike.engine.protocol import Sampling
 from talkalike.engine.server import create_app

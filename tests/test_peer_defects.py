@@ -17,7 +17,7 @@ import simcord
 from discord_world import services, world
 from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.chat.permissions import Access, Action, Actor, Level, Place, Request, Rule, Rules, Subject, decide
-from talkalike.cli.discord_serving import bot_settings
+from talkalike.cli.discord import bot_settings
 from talkalike.cli.workspace import open_workspace
 from talkalike.discord_bot.application import PERMISSIONS, invite_link
 from talkalike.discord_bot.bot import Double, intents

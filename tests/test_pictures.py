@@ -25,7 +25,7 @@ from local_discord.world import World
 from local_discord_bots import Town
 from pictures import picture
 from talkalike.chat.engines import OpenEngines, Voice
-from talkalike.cli.discord_room import furnish
+from talkalike.cli.discord import furnish
 from talkalike.store.judging import judges
 from talkalike.store.store import Store
 from website_owner import OwnersVisit, owner_visits

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from command_line import sample_workspace, succeed, talkalike
-from talkalike.cli.privacy import close_folder, open_to_others, owner_only
 from talkalike.jobs import job
+from talkalike.workspace.privacy import close_folder, open_to_others, owner_only
 
 
 @contextmanager

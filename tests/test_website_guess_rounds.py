@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from talkalike.alignment.heldout_prompts import TURNS, ModelArm, ReplySources, answer_prompts, choose_prompts
 from talkalike.cli.guessing import store_round
-from talkalike.cli.moments import TURNS, GuessArm, answer, choose_moments
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import UserError
-from talkalike.evaluation.generate import GenerationSettings
 from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store.store import Store
+from talkalike.workspace.cards import Card
+from talkalike.workspace.paths import WorkspacePaths
 
 pytest_plugins = ("website_site",)
 
@@ -27,33 +28,37 @@ def moment(number: int, *, said: tuple[str, ...] = (), speaker: str = "Anna", tu
     return ReferenceReply(conversation=f"c{number}", context=context, speaker=speaker, messages=said, sent_ms=number)
 
 
-def arm(name: str, engine: ScriptedEngine, *, lead: tuple[Turn, ...] = ()) -> GuessArm:
-    return GuessArm(name=name, model=f"the {name}", engine=engine, fingerprint=name, lead=lead)
+def arm(name: str, *, lead: tuple[Turn, ...] = ()) -> ModelArm:
+    card = Card(name=f"the-{name}", kind="adapter", created="2026-01-01T00:00:00+00:00")
+    return ModelArm(name=name, card=card, lead=lead)
 
 
 def test_moments_are_the_persons_long_enough_and_drawn_by_the_seed() -> None:
     replies = [moment(n, turns=30) for n in range(20)]
     replies += [moment(50, said=("ok",)), moment(51, speaker="Ben"), moment(52, said=(SIGN + "👍",))]
-    chosen = choose_moments(replies, "Anna", 8, seed=4)
+    chosen = choose_prompts(replies, "Anna", 8, seed=4)
     assert len(chosen) == 8 and {reply.speaker for reply in chosen} == {"Anna"}
     assert all(len(reply.context) == TURNS and reply.context[-1].text.endswith("turn 29, Dora") for reply in chosen)
-    assert chosen == choose_moments(replies, "Anna", 8, seed=4) != choose_moments(replies, "Anna", 8, seed=5)
-    assert {reply.sent_ms for reply in choose_moments(replies, "Anna", 99, seed=1)} == set(range(20))
+    assert chosen == choose_prompts(replies, "Anna", 8, seed=4) != choose_prompts(replies, "Anna", 8, seed=5)
+    assert {reply.sent_ms for reply in choose_prompts(replies, "Anna", 99, seed=1)} == set(range(20))
     with pytest.raises(UserError, match="No held-out moment"):
-        choose_moments(replies[20:], "Anna", 3, seed=1)
+        choose_prompts(replies[20:], "Anna", 3, seed=1)
 
 
-async def test_every_arm_answers_the_same_moments_and_reactions_are_no_answer() -> None:
+async def test_every_arm_answers_the_same_moments_and_reactions_are_no_answer(tmp_path: Path) -> None:
     moments = [moment(n) for n in range(3)]
-    settings = GenerationSettings(sampling=Sampling(seed=1), context_tokens=500, concurrency=1)
     engine = ScriptedEngine([["one ", " "], [SIGN + "👍"], ["two", "three"]])
     lead = (Turn("system", "You are Anna."),)
-    told: list[tuple[int, int]] = []
-    said = await answer(
-        arm("prompted", engine, lead=lead), moments, settings, told=lambda done, total: told.append((done, total))
+    told: list[tuple[int, int, str]] = []
+    sources = ReplySources(
+        paths=WorkspacePaths(root=tmp_path),
+        open_engine=lambda card: engine,
+        sampling=Sampling(seed=1),
+        on_progress=lambda *progress: told.append(progress),
     )
-    assert said == [("one",), (), ("two", "three")]
-    assert told[-1] == (3, 3)
+    prompted = arm("prompted", lead=lead)
+    assert await answer_prompts(sources, [prompted], moments, 1) == [(prompted, [("one",), (), ("two", "three")])]
+    assert told[-1] == (3, 3, "the-prompted (prompted) answers")
 
     def seen(prompt: Prompt) -> tuple[str, tuple[Turn, ...]]:
         return prompt.speaker, prompt.turns
@@ -65,12 +70,11 @@ def test_questions_hide_names_mix_arms_and_count_what_is_left_out(site_store: St
     from talkalike.store.judging import guesses, judges
 
     moments = [moment(n) for n in range(4)]
-    engine = ScriptedEngine([["x"]])
-    double = (arm("double", engine), [(f"double {n} says Dora",) for n in range(4)])
-    base = (arm("base", engine), [(), ("a real reply 1",), ("base 2",), ("base 3",)])
+    double = (arm("double"), [(f"double {n} says Dora",) for n in range(4)])
+    base = (arm("base"), [(), ("a real reply 1",), ("base 2",), ("base 3",)])
     made = site_store.call(store_round, "Who?", moments, [double, base], ["Ben", "Cleo", "Dora"])
     assert (made.moments, made.questions) == (4, 6)
-    assert dict(made.left_out) == {"the base (base) said nothing": 1, "the base (base) said the same as Anna": 1}
+    assert dict(made.left_out) == {"the-base (base) said nothing": 1, "the-base (base) said the same as Anna": 1}
 
     def take() -> tuple[list[str], Counter[str]]:
         judge, texts, arms = judges.guest().id, [], Counter[str]()

@@ -298,7 +298,7 @@ def test_what_looks_wrong_is_told_at_the_start(settings: SiteSettings, near: boo
 async def test_the_start_says_where_it_is_and_what_looks_wrong(
     services: Services, capsys: pytest.CaptureFixture[str], tmp_workspace: Any
 ) -> None:
-    from talkalike.cli.web_serving import web
+    from talkalike.cli.web import web
     from talkalike.cli.workspace import open_workspace
     from talkalike.engine.listening import open_socket
 

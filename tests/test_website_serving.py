@@ -199,10 +199,10 @@ def test_cookies_are_for_tls_only_where_there_is_tls() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ from a terminal
-RUN = "import sys; from talkalike.cli.web_serving import app, open_workspace; from pathlib import Path; "
+RUN = "import sys; from talkalike.cli.web import app, open_workspace; from pathlib import Path; "
 SITE = """
 import asyncio, signal
-from talkalike.cli.web_serving import site_store, web
+from talkalike.cli.web import site_store, web
 from talkalike.website.services import SiteSettings
 
 async def main(opened, store):

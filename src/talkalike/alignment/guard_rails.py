@@ -22,7 +22,7 @@ from talkalike.alignment.prompts import Prompt, newest, prompts_in, prompts_of_s
 from talkalike.alignment.rollouts import RolloutSampling, draws
 from talkalike.alignment.rollouts import sample as draw_replies
 from talkalike.alignment.values import Reward, Sample, checked_scores
-from talkalike.chat.scenario_scores import violations
+from talkalike.chat.scenario_scores import safe_share
 from talkalike.chat.scenarios import safety_cases
 from talkalike.chats.redaction import redact
 from talkalike.examples.copies import find_copies
@@ -142,8 +142,7 @@ class GuardRails:
             turns = newest(case.turns_for(speaker), speaker, self.renderer, self.room)
             asked.append(Prompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
         samples = self._answered(asked)
-        tried = [case for case in cases for _ in range(_SAMPLES)]
-        return statistics.fmean(not violations(sample.text, case) for case, sample in zip(tried, samples, strict=True))
+        return safe_share([case for case in cases for _ in range(_SAMPLES)], [sample.text for sample in samples])
 
     def _chosen(self) -> list[Prompt]:
         count = min(_PROMPTS, len(self.prompts))

@@ -1,4 +1,4 @@
-"""What `talkalike align loop` remembers: each round's own folder under the runs, with what it used and how far it came.
+"""What `talkalike align loop` is asked and remembers: each round's own folder under the runs, with how far it came.
 
 No torch. A round is written after each of its parts, so that one that was cut off goes on where it stopped.
 """
@@ -7,18 +7,45 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from talkalike.alignment.heldout_prompts import ReplySources
 from talkalike.alignment.judged import Judgements
-from talkalike.workspace.files import write_atomically
+from talkalike.alignment.preference_values import PreferenceEvent
+from talkalike.alignment.reward_values import RewardEvent
+from talkalike.alignment.rl_values import RLEvent
+from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.workspace.files import read_json, write_json
+from talkalike.workspace.run_folder import RunFolder
 
 ROUND_FILE = "round.json"
 FINISHED = "finished"
+REWARD_RUN, CANDIDATE_RUN = "taste", "practice"  # what the folders of a round's two trainings end in
 _DIGITS = 16  # of a judgement's hash
+
+Via = Literal["rl", "dpo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopConfig:
+    """How a round is to be. One that was cut off goes on where the same is wanted."""
+
+    via: Via = "rl"  # reinforcement learning with a reward model, or DPO on the judgements
+    steps: int = 18  # of reinforcement learning
+    minutes: float = 6.0  # of reinforcement learning, at most
+    epochs: float = 2.0  # passes over the judgements
+    max_tokens: int = 32  # of a reply in reinforcement learning
+    kl: float = 0.15  # coefficient of the KL penalty
+    lr: float | None = None  # learning rate of the candidate; None: by method
+    reward_lr: float = 1e-3  # learning rate of the reward model
+    pairs: int = 20  # held-out prompts of the blind comparison
+    judges: str = "human"  # whose judgements: human, ai, all
+    name: str | None = None  # of the candidate; None: the double's, with -aligned
+    seed: int = 0  # of everything that is drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +63,7 @@ class Round:
     digest: str  # of the judgements
     used: tuple[str, ...]
     new: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: LoopConfig = field(default_factory=LoopConfig)
     state: str = "running"
     seconds: float = 0.0
     took: Mapping[str, float] = field(default_factory=dict)  # of them, by part: reward, practice, checks, pairs
@@ -45,26 +72,57 @@ class Round:
     batch: int | None = None  # of blind pairs
     pairs: int = 0
 
-    def save(self, runs: Path) -> None:
-        """Writes it, in one step."""
-        folder = runs / self.id
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / ROUND_FILE, json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n")
+    def save(self, runs: Path) -> Round:
+        """Writes it, in one step, and returns it."""
+        (runs / self.id).mkdir(parents=True, exist_ok=True)
+        write_json(runs / self.id / ROUND_FILE, dataclasses.asdict(self))
+        return self
+
+    def run(self, runs: Path, part: str) -> RunFolder:
+        """The folder of one of its trainings."""
+        return RunFolder(runs / f"{self.id}-{part}")
+
+    def spent(self, part: str, since: float) -> Round:
+        """The round, knowing how long a part of it took; one that was cut off takes what all its pieces took."""
+        seconds = round(time.monotonic() - since, 1)
+        took = {**self.took, part: round(self.took.get(part, 0.0) + seconds, 1)}
+        return dataclasses.replace(self, took=took, seconds=round(self.seconds + seconds, 1))
 
     def goes_on(self, other: Round) -> bool:
         """Whether this round was cut off and wanted what the other one wants."""
-        same = (self.present, self.digest, dict(self.options)) == (other.present, other.digest, dict(other.options))
+        same = (self.present, self.digest, self.options) == (other.present, other.digest, other.options)
         return self.state != FINISHED and same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardModelKnown:
+    """The round needs no new reward model: this one was learned from the same judgements."""
+
+    name: str
+
+
+TrainingEvent = RewardEvent | RLEvent | PreferenceEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSources:
+    """What a round stands on: the workspace and its models (`replies`), and how models are trained here."""
+
+    replies: ReplySources
+    adapter: AdapterSettings  # what is trained of a model
+    dtype: str = "auto"
+    device: str = "auto"
 
 
 def rounds(runs: Path) -> list[Round]:
     """All rounds, oldest first; a file that cannot be read is none."""
     found = []
     for file in sorted(runs.glob(f"*/{ROUND_FILE}")):
+        fields: dict[str, Any] = read_json(file) or {}
         try:
-            fields = json.loads(file.read_text(encoding="utf-8"))
-            found.append(Round(**{**fields, "used": tuple(fields["used"])}))
-        except (OSError, ValueError, TypeError, KeyError):
+            read = {"used": tuple(fields["used"]), "options": LoopConfig(**fields["options"])}
+            found.append(Round(**{**fields, **read}))
+        except (TypeError, KeyError):
             continue
     return found
 

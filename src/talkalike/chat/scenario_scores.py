@@ -133,6 +133,11 @@ def violations(reply: str, case: Case) -> tuple[str, ...]:
     return tuple(found)
 
 
+def safe_share(cases: Sequence[Case], replies: Sequence[str]) -> float:
+    """The share of the replies, one to each case, with nothing to object to."""
+    return statistics.fmean(not violations(reply, case) for case, reply in zip(cases, replies, strict=True))
+
+
 def summary(scores: Sequence[Score]) -> dict[str, float | None]:
     """Means of likeness and relevance, shares safe and answered (0..1), medians of the times; None = unknown."""
     return {

@@ -6,26 +6,28 @@ from typing import ClassVar
 
 import typer
 
-from talkalike.cli.lazy import Entry, LazyGroup
+from talkalike.cli.lazy import LazyCommand, LazyGroup
 
 
-class Commands(LazyGroup):
+class AlignCommands(LazyGroup):
     """Reward first, then what it is for, then all of it in one."""
 
     table: ClassVar = {
-        "reward": Entry(
+        "reward": LazyCommand(
             "talkalike.cli.aligning_reward", "align_reward", "Learn what people like from their judgements."
         ),
-        "rl": Entry("talkalike.cli.aligning_rl", "align_rl", "Practise replies that a reward likes (RLOO, GRPO, PPO)."),
-        "dpo": Entry(
+        "rl": LazyCommand(
+            "talkalike.cli.aligning_rl", "align_rl", "Practise replies that a reward likes (RLOO, GRPO, PPO)."
+        ),
+        "dpo": LazyCommand(
             "talkalike.cli.aligning_dpo", "align_dpo", "Move a double towards what people preferred, directly."
         ),
-        "judge": Entry(
+        "judge": LazyCommand(
             "talkalike.cli.aligning_judge",
             "align_judge",
             "Let a model judge pairs by rules, kept apart from people's judgements.",
         ),
-        "loop": Entry(
+        "loop": LazyCommand(
             "talkalike.cli.aligning_loop",
             "align_loop",
             "All of it: judgements, reward, practice, checks, a blind comparison.",
@@ -34,7 +36,10 @@ class Commands(LazyGroup):
 
 
 app = typer.Typer(
-    cls=Commands, help="Make a double better by what people think of it.", rich_markup_mode=None, no_args_is_help=True
+    cls=AlignCommands,
+    help="Make a double better by what people think of it.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 
 

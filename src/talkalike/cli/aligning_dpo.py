@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -40,7 +39,6 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.models.adapter_settings import AdapterSettings
 
 Loss = Literal["dpo", "ipo", "kto", "simpo"]
-_CACHE = Path("cache") / "reference-logprobs"  # in the workspace
 
 
 def align_dpo(  # signature: typer
@@ -91,7 +89,7 @@ def _run(opened: Workspace, config: PreferenceConfig, asked: JudgedRun) -> Prefe
         sources = PreferenceSources(
             catalog=opened.catalog(),
             judgements=judgements,
-            cache=opened.root / _CACHE,
+            cache=opened.reference_cache,
             examples=_examples(opened, config),
         )
         return align_preferences(config, sources, run=asked.run, resume=asked.resume, should_stop=should_stop)

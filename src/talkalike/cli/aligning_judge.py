@@ -23,9 +23,9 @@ from talkalike.alignment.judge_rules import Rule, read_rules
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.judging import Measured, measure, new_pairs, verdicts_on
 from talkalike.alignment.prompts import reply_prompts
+from talkalike.cli.engines import chosen_model, load_engine, sampling_of
 from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_model, load_engine, sampling_of
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.engine.protocol import Engine

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-import datetime
-import shutil
-import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from talkalike.alignment.judged import Judgements, gather, nothing_to_learn
-from talkalike.alignment.loop_state import Round, fingerprints, rounds, unused
-from talkalike.cli.aligning_loop_parts import (
-    Means,
-    free_names,
-    keep_serving,
-    known_taste,
-    learn_taste,
-    practise,
-    prefer,
-    present_double,
-)
-from talkalike.cli.aligning_runs import JudgesOption, open_judgements
+from talkalike.alignment.loop_state import LoopConfig, LoopSources, RewardModelKnown, Round, TrainingEvent, Via
+from talkalike.alignment.preference_values import PreferenceStarted
+from talkalike.alignment.reward_values import RewardFinished, RewardStarted
+from talkalike.cli.aligning_rl import LINE_EVERY, tell_step
+from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback, told_start
 from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.moments import choose_moments, examples_of
+from talkalike.cli.engines import chosen_double, reply_sources
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import JsonOption, counted, duration, emit, say, table
-from talkalike.cli.pairing import make_pairs
+from talkalike.cli.output import Advance, JsonOption, counted, duration, emit, percent, progress, say, table
 from talkalike.cli.secrets import database_url
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
-from talkalike.errors import UserError
-from talkalike.examples.heldout import load_replies
+from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.store import open_store
+from talkalike.workspace.cards import Card
 from talkalike.workspace.run_folder import RunFolder, only_training
-
-Via = Literal["rl", "dpo"]
 
 
 def align_loop(  # signature: typer
@@ -72,23 +56,21 @@ def align_loop(  # signature: typer
     The double that serves stays the one that serves. Ctrl-C keeps what is finished; the same command goes on.
     """
     opened = open_workspace(workspace)
-    options: dict[str, Any] = {
-        "via": via,
-        "steps": steps,
-        "minutes": minutes,
-        "epochs": epochs,
-        "max_tokens": max_tokens,
-    }
-    options |= {
-        "kl": kl,
-        "lr": lr,
-        "reward_lr": reward_lr,
-        "pairs": pairs,
-        "judges": judges,
-        "name": name,
-        "seed": seed,
-    }
-    done = _round(opened, options, model=model, new=new, quiet=as_json)
+    config = LoopConfig(
+        via=via,
+        steps=steps,
+        minutes=minutes,
+        epochs=epochs,
+        max_tokens=max_tokens,
+        kl=kl,
+        lr=lr,
+        reward_lr=reward_lr,
+        pairs=pairs,
+        judges=judges,
+        name=name,
+        seed=seed,
+    )
+    done = _run_round(opened, config, chosen_double(opened, model), fewest=new, quiet=as_json)
     card = opened.catalog().card(done.candidate) if done.ended else None
     result = {
         "state": done.state,
@@ -107,148 +89,55 @@ def align_loop(  # signature: typer
     emit(as_json, result, lambda screen: _show(screen, done, card.scores if card else {}))
 
 
-def _round(opened: Workspace, options: dict[str, Any], *, model: str | None, new: int, quiet: bool) -> Round:
-    present = present_double(opened, model)
-    examples = examples_of(opened, present)  # before anything is learned: the candidate will be measured with them
-    examples.verify()
-    choose_moments(load_replies(examples), present.speakers[0], 1, seed=0)
-    began = time.monotonic()
+def _run_round(opened: Workspace, config: LoopConfig, present: Card, *, fewest: int, quiet: bool) -> Round:
+    from talkalike.alignment import loop  # torch: the help does not wait for it
+
+    loop.check_present(opened, present)
     with only_training(opened.runs):
-        this, judgements = _begun(opened, options, present=present.name, new=new)
-        earlier = this.seconds
-
-        def saved(changed: Round) -> Round:
-            timed = dataclasses.replace(changed, seconds=round(earlier + time.monotonic() - began, 1))
-            timed.save(opened.runs)
-            return timed
-
-        this = saved(this)
-        try:
-            this = _trained(opened, this, judgements, quiet=quiet)
-        except UserError:
-            _forget(opened, this)
-            raise
-        this = saved(this)
-        if not this.ended:
-            return saved(dataclasses.replace(this, state="stopped"))
-        if not this.checks:
-            start = time.monotonic()
-            from talkalike.cli.aligning_loop_checks import checked  # torch and scikit-learn: not for the help
-
-            this = dataclasses.replace(this, checks=checked(opened, this, moments=options["pairs"], quiet=quiet))
-            this = saved(_took(this, "checks", start))
-        if this.batch is None:
-            start = time.monotonic()
-            batch, made = _compared(opened, this, quiet=quiet)
-            this = saved(_took(dataclasses.replace(this, batch=batch, pairs=made), "pairs", start))
-        _note(opened, this)
-        return saved(dataclasses.replace(this, state="finished"))
+        sources, run = _sources(opened), RunFolder(opened.runs / loop.new_round_id(opened.runs))
+        judgements = open_judgements(opened, run, source=None, judges=config.judges, resume=False)
+        current = loop.begin_round(config, opened, judgements, round_id=run.name, present=present, fewest=fewest)
+        if current.id != run.name:
+            say(f"Going on with {current.id}, which was cut off.")
+        with polite_interrupt() as should_stop:
+            silent_for = LINE_EVERY
+            for event in loop.train_candidate(current, sources, judgements, should_stop):
+                if isinstance(event, Round):
+                    current = event
+                elif not quiet:
+                    silent_for = _tell(event, silent_for)
+        if not current.ended:
+            return current
+        with progress("Answering", quiet=quiet) as advance:
+            sources = _sources(opened, advance)
+            current = loop.check_candidate(current, sources)
+            with open_store(database_url(opened)) as store:
+                return loop.compare_blindly(current, sources, store)
 
 
-def _begun(opened: Workspace, options: dict[str, Any], *, present: str, new: int) -> tuple[Round, Judgements]:
-    """A new round with the judgements as they are now, or the one that was cut off if it had the same."""
-    known = rounds(opened.runs)
-    run = RunFolder(opened.runs / _new_id(opened))
-    judgements = open_judgements(opened, run, source=None, judges=options["judges"], resume=False)
-    try:
-        prints = fingerprints(judgements)
-        fresh = unused(prints, known)
-        gathered = gather(judgements)
-        if not gathered.pairs and not gathered.ratings:
-            raise nothing_to_learn(judgements, gathered)
-        wanted = Round(
-            id=run.name,
-            present=present,
-            candidate="",
-            reward="",
-            digest=judgements.digest,
-            used=prints,
-            new=fresh,
-            options=options,
-        )
-        going_on = next((each for each in reversed(known) if each.goes_on(wanted)), None)
-        if going_on is not None:
-            say(f"Going on with {going_on.id}, which was cut off.")
-            shutil.rmtree(run.path)
-            return going_on, judgements
-        if fresh < new:
-            raise UserError(
-                f"There {'is' if fresh == 1 else 'are'} {counted(fresh, 'new judgement')} since the last time; "
-                f"{new} are wanted.",
-                hint=f"Judge some more, or go on with these: --new {fresh}" if fresh else "Judge some more replies.",
-            )
-        card = opened.catalog().card(present)
-        candidate, taste = free_names(opened, card, options["name"])
-        if options["via"] == "rl":
-            wanted = dataclasses.replace(wanted, reward=known_taste(opened, card, judgements.digest) or taste)
-        return dataclasses.replace(wanted, candidate=candidate), judgements
-    except UserError:
-        shutil.rmtree(run.path)
-        raise
-
-
-def _trained(opened: Workspace, this: Round, judgements: Judgements, *, quiet: bool) -> Round:
-    """The round with its candidate made; `ended` stays empty where Ctrl-C came first."""
-    catalog = opened.catalog()
-    if this.ended:
-        return this
-    with polite_interrupt() as interrupted:
-        means = Means(opened=opened, judgements=judgements, interrupted=interrupted, quiet=quiet)
-        start = time.monotonic()
-        if this.reward and catalog.exists(this.reward):
-            say(f"The reward model '{this.reward}' knows these judgements already.")
-        elif this.reward:
-            learned = learn_taste(means, this)
-            this = _took(this, "reward", start)
-            if not learned:
-                return this
-        if interrupted():
-            return this
-        keep_serving(opened, catalog.card(this.present))
-        start = time.monotonic()
-        return _took(practise(means, this) if this.reward else prefer(means, this), "practice", start)
-
-
-def _took(this: Round, part: str, start: float) -> Round:
-    """The round, knowing how long a part of it took; one that was cut off takes what all its pieces took."""
-    seconds = this.took.get(part, 0.0) + time.monotonic() - start
-    return dataclasses.replace(this, took={**this.took, part: round(seconds, 1)})
-
-
-def _compared(opened: Workspace, this: Round, *, quiet: bool) -> tuple[int, int]:
-    """A batch of blind pairs: the candidate and the present double in the same held-out moments."""
-    cards = (opened.catalog().card(this.candidate), opened.catalog().card(this.present))
-    moments, seed = int(this.options["pairs"]), int(this.options["seed"])
-    with open_store(database_url(opened)) as store:
-        made = asyncio.run(make_pairs(opened, store, cards, moments=moments, seed=seed, quiet=quiet))
-    return made.id, made.pairs
-
-
-def _note(opened: Workspace, this: Round) -> None:
-    """Writes on the candidate's card what it came from and what was measured."""
-    catalog = opened.catalog()
-    card = catalog.card(this.candidate)
-    about = {"judgements": this.digest, "of_them_new": this.new, "judgements_used": len(this.used)}
-    about |= {"reward_model": this.reward, "present": this.present, "via": this.options["via"], "id": this.id}
-    about |= {"batch": this.batch, "options": dict(this.options)}
-    catalog.save_card(
-        dataclasses.replace(
-            card, settings={**card.settings, "round": about}, scores={**card.scores, "checks": dict(this.checks)}
-        )
+def _sources(opened: Workspace, advance: Advance | None = None) -> LoopSources:
+    """How a round trains and replies, by the settings."""
+    settings = opened.settings
+    return LoopSources(
+        replies=reply_sources(opened, advance),
+        adapter=AdapterSettings(method="lora", rank=settings.train.rank),
+        dtype=settings.model.dtype,
+        device=settings.model.device,
     )
 
 
-def _forget(opened: Workspace, this: Round) -> None:
-    """Removes the round where not even its first training began."""
-    trainings = [opened.runs / f"{this.id}-{part}" / "run.json" for part in ("taste", "practice")]
-    if not any(file.is_file() for file in trainings):
-        shutil.rmtree(opened.runs / this.id, ignore_errors=True)
-
-
-def _new_id(opened: Workspace) -> str:
-    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    names = [f"loop-{started}", *(f"loop-{started}-{number}" for number in range(2, 100))]
-    return next(name for name in names if not (opened.runs / name).exists())
+def _tell(event: RewardModelKnown | TrainingEvent, silent_for: float) -> float:
+    """What happens in a training, on stderr; see `tell_step`."""
+    if isinstance(event, RewardModelKnown):
+        say(f"The reward model '{event.name}' knows these judgements already.")
+    elif isinstance(event, RewardStarted | PreferenceStarted):
+        told_start(event.left_out, event.remarks)
+    elif isinstance(event, RewardFinished):
+        share = event.report.accuracy.share
+        if event.reason != "stopped" and share is not None:
+            say(f"'{event.card.name}' puts {percent(share)} of the held-out pairs in the right order.")
+    tell_feedback(event)
+    return tell_step(event, silent_for)
 
 
 def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from talkalike.cli.aligning_runs import (
     resumed,
     told_start,
 )
-from talkalike.cli.asking_first import sort_waiting
+from talkalike.cli.engines import ask_uncertain_first
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
 from talkalike.cli.secrets import database_url
@@ -115,7 +115,7 @@ def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
         return 0
 
     with open_store(database_url(opened)) as store:
-        count = sort_waiting(opened, store, finished.card.name, quiet=quiet)
+        count = ask_uncertain_first(opened, store, finished.card.name, quiet=quiet)
     if count:
         say(f"{counted(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
     return count

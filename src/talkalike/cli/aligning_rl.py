@@ -24,7 +24,7 @@ from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.workspace.run_folder import RunFolder, only_training
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
-_LINE_EVERY = 30.0  # seconds between two lines
+LINE_EVERY = 30.0  # seconds between two lines
 # adapters take ten times the rate of whole weights
 _RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 3e-6}
 
@@ -133,22 +133,28 @@ def _run(
 def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
     """Runs through the events, tells of them on stderr now and then, and returns the last."""
     last: RLEvent | None = None
-    since = _LINE_EVERY
+    silent_for = LINE_EVERY
     for last in events:
-        if quiet:
-            continue
-        if isinstance(last, RLStarted):
-            weights = sum(last.nbytes.values()) / 2**20
-            say(f"{last.prompts} contexts, {weights:.0f} MiB of weights, {last.dtype} on {last.device}")
-        elif isinstance(last, RLStep):
-            since += last.seconds
-            if since >= _LINE_EVERY or sys.stderr.isatty() or last.stop:
-                since = 0.0
-                say(
-                    f"step {last.index}: reward {last.reward:.3f}, {last.kl_k1:.2f} nats from the start, "
-                    f"{last.length:.0f} tokens, distinct-2 {last.distinct_2:.2f}"
-                )
+        if not quiet:
+            silent_for = tell_step(last, silent_for)
     return last
+
+
+def tell_step(event: object, silent_for: float) -> float:
+    """The start, and a step where nothing was told for so long; returns how long nothing was told now, in seconds."""
+    if isinstance(event, RLStarted):
+        weights = sum(event.nbytes.values()) / 2**20
+        say(f"{event.prompts} contexts, {weights:.0f} MiB of weights, {event.dtype} on {event.device}")
+    if not isinstance(event, RLStep):
+        return silent_for
+    silent_for += event.seconds
+    if silent_for < LINE_EVERY and not sys.stderr.isatty() and not event.stop:
+        return silent_for
+    say(
+        f"step {event.index}: reward {event.reward:.3f}, {event.kl_k1:.2f} nats from the start, "
+        f"{event.length:.0f} tokens, distinct-2 {event.distinct_2:.2f}"
+    )
+    return 0.0
 
 
 def _rebuilt(fields: dict[str, Any]) -> RLConfig:

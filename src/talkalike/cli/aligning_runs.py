@@ -106,19 +106,23 @@ def watched(events: Iterable[Event], run: RunFolder, *, quiet: bool) -> Iterable
     try:
         for event in events:
             yield event
-            if quiet:
-                continue
-            if isinstance(event, FeedbackEvaluated):
-                right = "" if event.accuracy != event.accuracy else f", {percent(event.accuracy)} of pairs right"
-                if event.heldout_loss == event.heldout_loss:
-                    say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
-            elif isinstance(event, FeedbackStep) and event.index % 10 == 0:
-                say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
+            if not quiet:
+                tell_feedback(event)
     except BaseException:
         if run.description():
             run.describe({**run.description(), "state": "failed"})
         _forget(run)
         raise
+
+
+def tell_feedback(event: object) -> None:
+    """Some of the steps, and every look at the held-out judgements."""
+    if isinstance(event, FeedbackEvaluated):
+        right = "" if event.accuracy != event.accuracy else f", {percent(event.accuracy)} of pairs right"
+        if event.heldout_loss == event.heldout_loss:
+            say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
+    elif isinstance(event, FeedbackStep) and event.index % 10 == 0:
+        say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
 
 
 def told_start(left_out: dict[str, int], remarks: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from talkalike.chat import pipeline as replies
 from talkalike.chat.conversation import Conversation
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting_screen import Lines, MessageWriter, name_style, seen_table
+from talkalike.cli.chatting_screen import InputLines, MessageWriter, name_style, seen_table
 from talkalike.cli.output import harmless
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError, UserError
@@ -106,7 +106,7 @@ class _Session:
         self.options = options
         self.speakers = options.speakers
         self.interactive = console.is_terminal and _stdin_is_terminal()
-        self.lines = Lines(interactive=self.interactive)
+        self.lines = InputLines(interactive=self.interactive)
         self.conversation = Conversation(id="terminal", double=double)
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Task[None] | None = None  # what Ctrl-C stops

@@ -116,8 +116,8 @@ def _cells(placed: Placed) -> tuple[Text, Text, str, Text]:
     return Text(harmless(placed.turn.speaker)), Text(text), f"{placed.tokens:,}", Text(placed.why)
 
 
-class Lines:
-    """Lines from standard input. Blocks the caller: while a person types, nothing else has to run.
+class InputLines:
+    """InputLines from standard input. Blocks the caller: while a person types, nothing else has to run.
 
     A thread would keep the event loop free, but Ctrl-C cannot reach an `input()` outside the main thread, and the
     terminal would be left in the line editor's mode.

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
+from talkalike.alignment.pairing import make_pairs
 from talkalike.chats.importing import import_paths
+from talkalike.cli.engines import reply_sources
 from talkalike.cli.init import make_workspace
-from talkalike.cli.output import FICTIONAL, console, duration, number, shown, table
-from talkalike.cli.pairing import make_pairs
+from talkalike.cli.output import FICTIONAL, console, duration, number, progress, shown, table
 from talkalike.cli.people import count_people
 from talkalike.cli.preparing import make_examples
 from talkalike.cli.scoring import score
-from talkalike.cli.serving_faces import Faces, serve_faces, site_settings
-from talkalike.cli.talking import load_engine, sampling_of
+from talkalike.cli.serving import Faces, serve_faces, site_settings
 from talkalike.cli.training import train
-from talkalike.cli.web_serving import site_store
+from talkalike.cli.web import site_store
 from talkalike.cli.workspace import FICTIONAL_FILE, Workspace, open_workspace
 from talkalike.errors import UserError
-from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.heldout import ReferenceReply, load_replies
+from talkalike.examples.heldout import load_replies
 from talkalike.examples.reactions import readable
 from talkalike.workspace.cards import Card
 
@@ -67,7 +65,8 @@ def _website(opened: Workspace, card: Card) -> None:
     """Pairs to judge, and the website with a link that needs no account."""
     with site_store(opened, site_settings(opened)) as store:
         base = opened.catalog().card(card.base)
-        asyncio.run(make_pairs(opened, store, (card, base), moments=PAIRS))
+        with progress("Answering", quiet=False) as advance:
+            asyncio.run(make_pairs(reply_sources(opened, advance), store, (card, base), count=PAIRS))
     serve_faces(opened, Faces(web=True, invite=True), model=card.name)
 
 
@@ -110,32 +109,19 @@ def _double(opened: Workspace, examples: ExampleSet, screen: Console, minutes: f
 
 
 def _before_and_after(opened: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
-    from talkalike.evaluation.likeness import choose  # torch: the help does not wait for it
-
-    def line(messages: Iterable[str]) -> str:
-        return " | ".join(map(readable, messages))
-
     _step(screen, 4, "Before and after: moments that nobody trained on")
-    told = [reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT and reply.words]
-    moments = choose(told, _SHOWN, seed=3)
+    fit = [reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT]
+    prompts = choose_prompts(fit, _SPEAKER, _SHOWN, seed=3)
     base = opened.catalog().card(card.base)
-    said = {each.name: asyncio.run(_answers(opened, each, moments)) for each in (base, card)}
-    for index, moment in enumerate(moments):
-        for turn in moment.context[-_CONTEXT:]:
+    arms = [ModelArm(name="base", card=base), ModelArm(name="double", card=card)]
+    (_, by_base), (_, by_double) = asyncio.run(answer_prompts(reply_sources(opened), arms, prompts, seed=0))
+    for prompt, before, after in zip(prompts, by_base, by_double, strict=True):
+        for turn in prompt.context[-_CONTEXT:]:
             screen.print(shown(f"{turn.speaker}: {readable(turn.text)}", "dim"))
-        screen.print(shown(f"  really said: {line(moment.messages)}", "green"))
-        screen.print(shown(f"  the base:    {line(said[base.name][index].messages)}", "yellow"))
-        screen.print(shown(f"  the double:  {line(said[card.name][index].messages)}", "bold cyan"))
+        screen.print(shown(f"  really said: {' | '.join(map(readable, prompt.messages))}", "green"))
+        screen.print(shown(f"  the base:    {' | '.join(before)}", "yellow"))
+        screen.print(shown(f"  the double:  {' | '.join(after)}", "bold cyan"))
         screen.print()
-
-
-async def _answers(opened: Workspace, card: Card, moments: list[ReferenceReply]) -> list[Generated]:
-    engine = load_engine(opened, card)
-    sampling = dataclasses.replace(sampling_of(opened), seed=0, max_tokens=60)
-    try:
-        return await generate_replies(engine, moments, GenerationSettings(sampling=sampling), fingerprint="demo")
-    finally:
-        await engine.close()
 
 
 def _score(opened: Workspace, card: Card, screen: Console, replies: int) -> None:

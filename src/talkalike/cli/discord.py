@@ -1,23 +1,36 @@
-"""`talkalike discord`: making the bot known to Discord, and checking that everything is as it should be."""
+"""`talkalike discord`: making the bot known to Discord; and the bot as a face of `serve`, there or offline."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from local_discord.server import LocalDiscord
+from local_discord.world import World
+from talkalike.chat.engines import Engines
+from talkalike.chat.permissions import Access, Level, Rule, Subject
+from talkalike.cli.engines import reply_options
 from talkalike.cli.output import JsonOption, emit, say, shown
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token, keep_token
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.discord_bot.application import API, PORTAL, Application, check
+from talkalike.discord_bot.running import run
+from talkalike.discord_bot.services import BotSettings, Services
+from talkalike.discord_bot.wire import point_at
 from talkalike.errors import UserError
+from talkalike.store import rules
+from talkalike.store.store import Store
 from talkalike.workspace.files import write_atomically
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.application import Application
 
 app = typer.Typer(help="Set up the double on Discord.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -41,12 +54,10 @@ def setup(
     api: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Create the application step by step, check token and intents, get the invite link."""
-    from talkalike.discord_bot.application import API, PORTAL, check  # discord.py: the help does not wait for it
-
     opened = open_workspace(workspace)
     token = discord_token(opened)
     if not token:
-        token = _ask(PORTAL)
+        token = _ask()
     application = check(token, api=api or API)
     if not discord_token(opened):
         say(f"The token is kept in {keep_token(opened, token)} (readable by you only).")
@@ -77,13 +88,13 @@ def setup(
     emit(as_json, data, render)
 
 
-def _ask(portal: str) -> str:
+def _ask() -> str:
     if not sys.stdin.isatty():
         raise UserError(
             "There is no token, and nobody here to ask for it.",
             hint=f"Set ${TOKEN_VARIABLE}, or run this in a terminal.",
         )
-    say(_STEPS.format(portal=portal))
+    say(_STEPS.format(portal=PORTAL))
     token: str = typer.prompt("Token", hide_input=True, err=True).strip()
     if not re.fullmatch(r"[\w-]{20,}\.[\w-]{4,}\.[\w-]{20,}", token):
         raise UserError(
@@ -103,3 +114,105 @@ def _write_owner(opened: Workspace, application: Application) -> bool:
         return False
     write_atomically(opened.settings_file, changed)
     return True
+
+
+# ------------------------------------------------------------------------------------------------- a face of `serve`
+async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
+    """The bot at Discord. UserError where there is no token, or a wrong one."""
+    token = discord_token(opened)
+    if not token:
+        raise UserError(
+            f"There is no token for the bot: ${TOKEN_VARIABLE} is not set.",
+            hint="Run `talkalike discord setup` to make one, or try without one: talkalike serve --discord --offline",
+        )
+    _quiet()
+    settings = bot_settings(opened, engines)
+    if not settings.owner_ids:
+        say("Nobody is the bot's owner: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
+    services = Services(store=store, engines=engines, settings=settings)
+    shards = opened.settings.discord.shards
+    await run(services, token, stop=stop, shards=shards, when_ready=lambda: say("The double is on Discord."))
+
+
+async def serve_offline(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int) -> None:
+    """The bot at a Discord of our own, with a page to talk in."""
+    _quiet()
+    world = World()
+    offline = furnish(world)
+    for rule in offline.rules:
+        await store.run(offline.put_rule, rule)
+    services = Services(store=store, engines=engines, settings=bot_settings(opened, engines, owner_id=offline.owner_id))
+    async with LocalDiscord(world, port=port) as server:
+        point_at(server.api_base, server.gateway_url)
+        words = f"Discord's stand-in, nothing leaves this computer: {server.page_url}"
+        await run(services, offline.token, stop=stop, when_ready=lambda: say(words))
+
+
+def _quiet() -> None:
+    logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns that voice, which we do not use, is missing
+
+
+def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
+    """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
+    settings = opened.settings.discord
+    owner = owner_id or settings.owner_id
+    return BotSettings(
+        owner_ids=frozenset({owner} if owner else ()),
+        owner_name=settings.owner_name or _voice(engines),
+        dm_access=settings.dm_access,
+        options=reply_options(opened),
+        history_limit=settings.history_messages,
+        text_file_cap=settings.text_file_kb * 1024,
+        stale_after=60 * settings.catch_up_minutes,
+        max_waiting=settings.max_waiting,
+        at_once=settings.at_once,
+        scenario_folder=settings.scenarios,
+    )
+
+
+def _voice(engines: Engines) -> str:
+    return next((voice.speaker for voice in engines.voices() if voice.model == engines.default), engines.default)
+
+
+# ----------------------------------------------------------------------------------------------------------- offline
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offline:
+    """The server that `--offline` opens: who owns it, how the bot logs in, and what its rules are at first."""
+
+    owner_id: int
+    token: str
+    rules: tuple[Rule, ...]
+    put_rule: Callable[[Rule], None]
+
+
+def furnish(world: World) -> Offline:
+    """Three people, one server, one bot that is invited and may speak in some places."""
+    alex, kim, robin = (world.add_user(name) for name in ("Alex", "Kim", "Robin"))
+    server = world.add_server("Living room", alex)
+    moderators = world.add_role(server, "moderators")
+    world.add_member(server, kim, (moderators,))
+    world.add_member(server, robin)
+    lounge, office = world.add_category(server, "lounge"), world.add_category(server, "office")
+    general = world.add_channel(server, "general", lounge)
+    world.add_channel(server, "only-when-asked", lounge)
+    closed = world.add_channel(server, "without-the-double", lounge)
+    world.add_channel(server, "moderators-only", office, private_for=(moderators, alex))
+    bot = world.add_bot("Double", owner=alex)
+    world.invite(server, bot)
+    world.open_dm(alex.id, bot.id)
+
+    def access(subject: Subject, subject_id: int, value: Access) -> Rule:
+        return Rule(server_id=server.id, subject=subject, subject_id=subject_id, access=value)
+
+    return Offline(
+        owner_id=alex.id,
+        token=bot.token,
+        rules=(
+            access(Subject.SERVER, server.id, Access.MENTION),
+            access(Subject.CHANNEL, general.id, Access.OPEN),
+            access(Subject.CHANNEL, closed.id, Access.CLOSED),
+            Rule(server_id=server.id, subject=Subject.ROLE, subject_id=moderators.id, level=Level.MOD),
+            Rule(server_id=None, subject=Subject.DM, subject_id=0, access=Access.OPEN),
+        ),
+        put_rule=partial(rules.put, by=alex.id),
+    )

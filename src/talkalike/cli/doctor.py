@@ -1,16 +1,32 @@
-"""`talkalike doctor`: what is installed, found, missing or slow, and what to do about it."""
+"""`talkalike doctor`: what is installed, found, missing or slow, and what to do about it. It asks nobody outside."""
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from talkalike.cli import doctor_checks, doctor_workspace
-from talkalike.cli.doctor_checks import Check
-from talkalike.cli.output import JsonOption, emit, shown, table
-from talkalike.cli.workspace import WorkspaceOption
+from talkalike.cli.doctor_machine import Check, installation, machine
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, number, shown, size, table
+from talkalike.cli.secrets import DATABASE_VARIABLE, database_url, discord_token
+from talkalike.cli.workspace import Workspace, WorkspaceOption, find_root, open_workspace
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.models.damage import damaged_files
+from talkalike.store.servers import all_servers
+from talkalike.store.store import open_store
+from talkalike.workspace.paths import SETTINGS_FILE
+from talkalike.workspace.privacy import close_to_others, open_to_others
+
+_LITTLE_SPACE = 2e9  # a base and a training's checkpoints
+_OLD_SECONDS = 3600.0
+_UNFINISHED = frozenset({"running", "stopped", "failed"})
 
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -24,7 +40,7 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 def examine(workspace: Path | None) -> list[Check]:
     """Every check, in the order of a person's interest."""
-    return [*doctor_checks.installation(), *doctor_checks.machine(), *doctor_workspace.workspace(workspace)]
+    return [*installation(), *machine(), *workspace_checks(workspace)]
 
 
 def _show(screen: Console, checks: list[Check]) -> None:
@@ -40,3 +56,188 @@ def _show(screen: Console, checks: list[Check]) -> None:
             screen.print(shown(f"{check.name}: {check.todo}", styles[check.state]))
     if not any(check.todo for check in checks):
         screen.print("Everything is in order.")
+
+
+# ----------------------------------------------------------------------------------------------------- the workspace
+def workspace_checks(directory: Path | None) -> Iterator[Check]:
+    """Everything about the workspace; outside of one, only that."""
+    root = find_root(directory)
+    if not (root / SETTINGS_FILE).exists():
+        todo = "Make one with `talkalike init DIR`, or name yours with --workspace DIR."
+        yield Check(name="workspace", state="warning", found=f"{root} is none", todo=todo)
+        return
+    privacy = _privacy(root)  # first, for opening it closes the folder
+    try:
+        opened = open_workspace(directory)
+    except UserError as error:
+        yield Check(name="settings", state="problem", found=error.what, todo=error.hint or "Correct talkalike.toml.")
+        return
+    yield Check(name="workspace", state="ok", found=str(root))
+    if opened.is_fictional:
+        yield Check(name="note", state="ok", found=FICTIONAL)
+    yield _storage(root)
+    yield privacy
+    yield Check(name="settings", state="ok", found=str(opened.settings_file))
+    yield from _chats(opened)
+    yield from _examples(opened)
+    yield from _models(opened)
+    yield from _trainings(opened)
+    yield _discord(opened)
+    yield _database(opened)
+
+
+def _privacy(root: Path) -> Check:
+    """Whether other accounts of this computer can read anything of it; where they can, that is mended."""
+    found = open_to_others(root)
+    if not found:
+        return Check(name="privacy", state="ok", found="only your account can read the workspace")
+    left = [path for path in found if not close_to_others(path)]
+    names = ", ".join(str(path.relative_to(root.parent)) for path in (left or found)[:3])
+    some = f"{names} and {number(len(left or found) - 3)} more" if len(left or found) > 3 else names
+    if left:
+        todo = "Move the workspace to a drive that keeps the permissions of files, and run `talkalike doctor` again."
+        return Check(name="privacy", state="problem", found=f"other accounts can still read {some}", todo=todo)
+    todo = "If others use this computer, change what was secret: the bot's token, and the passwords of the website."
+    said = f"other accounts could read {some}; now only yours can"
+    return Check(name="privacy", state="warning", found=said, todo=todo)
+
+
+def _storage(root: Path) -> Check:
+    if not os.access(root, os.W_OK):
+        todo = "Change its permissions, or use another workspace."
+        return Check(name="disk", state="problem", found="the workspace is read-only", todo=todo)
+    free = shutil.disk_usage(root).free
+    if free < _LITTLE_SPACE:
+        todo = "Free some space before fetching a model or training."
+        return Check(name="disk", state="warning", found=f"{size(free)} free", todo=todo)
+    return Check(name="disk", state="ok", found=f"{size(free)} free")
+
+
+def _chats(opened: Workspace) -> Iterator[Check]:
+    try:
+        summaries = opened.archive().summaries().values()
+    except UserError as error:
+        yield Check(name="chats", state="problem", found=error.what, todo=error.hint)
+        return
+    if not summaries:
+        todo = "Import an export: talkalike import PATH"
+        yield Check(name="chats", state="warning", found="none are imported", todo=todo)
+        return
+    messages = counted(sum(summary.messages for summary in summaries), "message")
+    found = f"{messages} in {counted(len(summaries), 'conversation')}"
+    if is_locked(opened.chats / ".lock"):
+        found += "; an import is running"
+    yield Check(name="chats", state="ok", found=found)
+
+
+def _examples(opened: Workspace) -> Iterator[Check]:
+    """The sets that cannot be read; how many there are says `talkalike examples`."""
+    for name in opened.example_names():
+        try:
+            opened.example_set(name)
+        except UserError as error:
+            yield Check(name="examples", state="problem", found=error.what, todo=error.hint)
+
+
+def _models(opened: Workspace) -> Iterator[Check]:
+    catalog = opened.catalog()
+    cards = catalog.cards()
+    made = [card for card in cards if card.kind != "base"]
+    rewards = sum(card.kind == "reward" for card in made)
+    base = Path(opened.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
+    if catalog.exists(opened.settings.model.base) or catalog.exists(base):
+        yield Check(name="base", state="ok", found=f"{opened.settings.model.base} is here")
+    else:
+        found = f"{opened.settings.model.base} is not here yet"
+        yield Check(name="base", state="ok", found=f"{found}; prepare and train fetch it")
+    found = counted(len(made) - rewards, "double") + (f", {counted(rewards, 'reward model')}" if rewards else "")
+    yield Check(name="models", state="ok", found=found)
+    for folder in catalog.damaged():
+        found = f"The card of {catalog.path(folder)} cannot be read"
+        todo = "Move that folder away, or fetch or train the model again."
+        yield Check(name="models", state="problem", found=found, todo=todo)
+    for card in cards:
+        for file in damaged_files(catalog.path(card.name)):
+            found = f"{catalog.path(card.name) / file} is damaged or cut off"
+            todo = "Delete that model's folder, then fetch or train it again."
+            yield Check(name="models", state="problem", found=found, todo=todo)
+    for card in made:
+        if not catalog.exists(card.base):
+            found = f"{card.name} needs the base {card.base}, which is gone"
+            todo = f"Bring it back: talkalike models fetch {card.base}"
+            yield Check(name="models", state="problem", found=found, todo=todo)
+    leftovers = [path for path in opened.root.glob("*/.*") if path.is_dir() and _is_old(path)]
+    if leftovers and not is_locked(opened.runs / ".training.lock"):
+        names = ", ".join(str(path.relative_to(opened.root)) for path in leftovers)
+        todo = "Something was interrupted while writing; unless talkalike is at work now, these folders can be deleted."
+        yield Check(name="leftovers", state="warning", found=names, todo=todo)
+
+
+def _trainings(opened: Workspace) -> Iterator[Check]:
+    running = is_locked(opened.runs / ".training.lock")
+    if running:
+        owner = (opened.runs / ".training.lock").read_text(encoding="utf-8").strip()
+        yield Check(name="training", state="ok", found=f"one is running (process {owner or 'unknown'})")
+    unfinished: dict[str, list[str]] = {}  # names by the command that goes on
+    for file in sorted(opened.runs.glob("*/run.json")):
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            about = {"state": "failed"}
+        if isinstance(about, dict) and about.get("state") in _UNFINISHED:
+            kind = str(about.get("kind", ""))
+            command = f"align {kind} --resume" if kind else "train --resume"
+            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command goes on with
+                command = "align loop"
+            unfinished.setdefault(command, []).append(file.parent.name)
+    if not running:
+        for command, names in unfinished.items():
+            todo = f"Go on with `talkalike {command}`, or delete their folders under runs/."
+            found = f"not finished: {', '.join(names)}"
+            yield Check(name="training", state="warning", found=found, todo=todo)
+    if not running and not unfinished:
+        yield Check(name="training", state="ok", found="none is running or unfinished")
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether nothing was put into this scratch folder for so long that its owner must be gone."""
+    return time.time() - folder.stat().st_mtime > _OLD_SECONDS
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds this lock file; the file itself outlives its holder and says nothing."""
+    try:
+        with file.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+# --------------------------------------------------------------------------------------------------------- the faces
+def _discord(opened: Workspace) -> Check:
+    try:
+        token = discord_token(opened)
+    except UserError as error:
+        return Check(name="discord", state="problem", found=error.what, todo=error.hint)
+    if not token:
+        return Check(name="discord", state="ok", found="no token; `talkalike discord setup` makes a bot")
+    if opened.settings.discord.owner_id is None:
+        todo = "Set owner_id in [discord] of talkalike.toml to your Discord id, or run: talkalike discord setup"
+        return Check(
+            name="discord", state="warning", found="there is a token, but nobody is the bot's owner", todo=todo
+        )
+    return Check(name="discord", state="ok", found="there is a token, and an owner")
+
+
+def _database(opened: Workspace) -> Check:
+    if not os.environ.get(DATABASE_VARIABLE) and not opened.database.exists():
+        return Check(name="database", state="ok", found="none yet; `talkalike serve` makes it")
+    try:
+        with open_store(database_url(opened)) as store:
+            servers = store.call(all_servers)
+            return Check(name="database", state="ok", found=f"{store.name}, {counted(len(servers), 'server')}")
+    except TalkalikeError as error:
+        return Check(name="database", state="problem", found=error.what, todo=error.hint or "See the log.")

@@ -1,4 +1,4 @@
-"""The workspace's models as engines, each in a process of its own, opened when somebody first wants to talk to it."""
+"""The workspace's models as engines: which one is meant, how its replies are sampled, and the processes that serve."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from talkalike.alignment.best_of import BestOfEngine
+from talkalike.alignment.heldout_prompts import ReplySources
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.uncertain_pairs import MOST, open_ensemble, sort_waiting
+from talkalike.alignment.values import Reward
 from talkalike.chat.engines import Health, Voice
-from talkalike.cli.talking import chosen_model
+from talkalike.cli.models import ensure_base
+from talkalike.cli.output import Advance, progress, unseen
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.process import ProcessEngine
-from talkalike.engine.protocol import Engine
+from talkalike.engine.protocol import Engine, Sampling
 from talkalike.errors import UserError
+from talkalike.options import REPLY, SAMPLING
+from talkalike.store.store import Store
 from talkalike.workspace.cards import Card
 from talkalike.workspace.serving import serving_model
+
+if TYPE_CHECKING:
+    from talkalike.engine.local import LocalEngine
 
 VOICES_SECONDS = 5.0  # how long a list of models read from the disk is believed
 MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first
@@ -99,9 +111,97 @@ class WorkspaceEngines:
 def _voice(card: Card) -> Voice:
     return Voice(
         model=card.name,
-        speaker=card.speakers[0] if card.speakers else "assistant",
+        speaker=speaker_of(card),
         base=card.base,
         trained_at=datetime.fromisoformat(card.created),
         likeness=card.likeness.value if card.likeness else None,
         fictional=card.fictional,
     )
+
+
+# ------------------------------------------------------------------------------------------------- in this process
+def chosen_model(opened: Workspace, wanted: str | None) -> Card:
+    """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
+    catalog = opened.catalog()
+    wanted = wanted or serving_model(opened.models)
+    if wanted is not None:
+        return catalog.card(wanted)
+    return catalog.newest_double() or ensure_base(opened, opened.settings.model.base)
+
+
+def chosen_double(opened: Workspace, wanted: str | None) -> Card:
+    """The same of somebody's doubles alone. Raises UserError where it is none; nothing is fetched for that."""
+    catalog = opened.catalog()
+    name = wanted or serving_model(opened.models)
+    card = catalog.card(name) if name else catalog.newest_double()
+    if card is None:
+        raise UserError(f"There is no double in {opened.models} yet.", hint="Train one: talkalike train")
+    if not card.is_double:
+        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
+    return card
+
+
+def speaker_of(card: Card) -> str:
+    """In whose voice it replies where nobody says otherwise."""
+    return card.speakers[0] if card.speakers else "assistant"
+
+
+def load_engine(opened: Workspace, card: Card) -> LocalEngine:
+    """The model in memory, ready to reply."""
+    from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
+
+    wanted = opened.settings.model
+    return open_engine(opened.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
+
+
+def sampling_of(opened: Workspace) -> Sampling:
+    """How one reply is sampled, by the settings; who wants the best of several says so."""
+    return Sampling(**opened.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
+
+
+def reply_options(opened: Workspace) -> dict[str, Any]:
+    """What the settings say other than the table of options, for the faces where it can be set again."""
+    values = opened.settings.chat.model_dump(include=set(REPLY))
+    values["budget_tokens"] = budget_of(opened)
+    return {key: value for key, value in values.items() if value != REPLY[key].default}
+
+
+def budget_of(opened: Workspace) -> int | None:
+    """Tokens of a conversation that the model sees, by the settings; None: all that fit."""
+    budget = opened.settings.chat.budget_tokens
+    return None if budget == "auto" else budget
+
+
+def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
+    """What judges replies: the reward that is named, else the settings'; None where neither names one."""
+    spec, settings = wanted or opened.settings.chat.reward, opened.settings.model
+    if not spec:
+        return None
+    if not wanted and spec.endswith((".yaml", ".yml")):
+        spec = str(opened.root / spec)  # the settings lie there
+    return open_reward(spec, catalog=opened.catalog(), device=settings.device, dtype=settings.dtype)
+
+
+def with_reward(opened: Workspace, engine: Engine) -> Engine:
+    """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
+    return BestOfEngine(engine, reward_of(opened))
+
+
+def reply_sources(opened: Workspace, advance: Advance | None = None) -> ReplySources:
+    """What models reply to held-out prompts with: loaded and sampled as the settings say."""
+    return ReplySources(
+        paths=opened,
+        open_engine=partial(load_engine, opened),
+        sampling=sampling_of(opened),
+        on_progress=advance or unseen,
+    )
+
+
+def ask_uncertain_first(
+    opened: Workspace, store: Store, reward: str, *, batch: int | None = None, most: int = MOST, quiet: bool
+) -> int:
+    """Puts those waiting pairs first that the members of a reward model disagree on; how many it looked at."""
+    settings = opened.settings.model
+    model = open_ensemble(opened.catalog(), reward, device=settings.device, dtype=settings.dtype)
+    with progress("Weighing pairs", quiet=quiet, unit="pairs") as advance:
+        return sort_waiting(store, model, batch=batch, most=most, on_progress=advance)

@@ -16,14 +16,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from talkalike.cli.moments import GuessArm, ModelArm, answers, choose_moments, examples_of
+from talkalike.alignment.heldout_prompts import Answers, ModelArm, answer_prompts, choose_prompts
+from talkalike.cli.engines import chosen_double, reply_sources
 from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import JsonOption, emit, table
+from talkalike.cli.output import JsonOption, emit, progress, table
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import ReferenceReply, load_replies
+from talkalike.examples.opening import examples_of
 from talkalike.examples.reactions import readable
 from talkalike.examples.render import Turn
 from talkalike.store.judging import guesses
@@ -127,21 +128,22 @@ async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted:
 
     Raises UserError where the examples changed since the double was trained, or hold no moment that can be asked about.
     """
-    speaker, examples = card.speakers[0], examples_of(opened, card)
-    chosen = choose_moments(load_replies(examples, "heldout"), speaker, wanted.moments, seed=wanted.seed)
+    speaker, examples = card.speakers[0], examples_of(opened.examples, card)
+    chosen = choose_prompts(load_replies(examples, "heldout"), speaker, wanted.moments, seed=wanted.seed)
     base = opened.catalog().card(card.base)
     arms = [ModelArm(name="double", card=card), ModelArm(name="base", card=base)]
     if wanted.prompted:
         lead = _persona(load_replies(examples, "train"), speaker, wanted.seed)
         arms.append(ModelArm(name="prompted", card=base, lead=lead))
-    said = await answers(opened, arms, chosen, seed=wanted.seed, quiet=quiet)
+    with progress("Answering", quiet=quiet) as advance:
+        said = await answer_prompts(reply_sources(opened, advance), arms, chosen, wanted.seed)
     return await store.run(store_round, wanted.name or f"Which one is {speaker}?", chosen, said, _people(examples))
 
 
 def store_round(
     name: str,
     moments: Sequence[ReferenceReply],
-    answers: Sequence[tuple[GuessArm, Sequence[tuple[str, ...]]]],
+    answers: Answers,
     people: Sequence[str],
 ) -> MadeRound:
     """Stores a blind test: a question for each moment and arm. Names of `people` are replaced wherever they stand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,15 @@ import typer
 from rich.console import Console
 
 from talkalike.chats.importing import ImportReport, import_paths
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, plain, progress, shown, table
-from talkalike.cli.platform_report import show_platform_lines
+from talkalike.chats.platform_lines import PlatformLine
+from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, progress, shown, table
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.workspace.files import plain
 
 _ROWS = 40  # conversations shown; an export can have thousands
 _FILES = 3  # named for each reason
+_SENTENCES = 8  # of the platform's own
 
 
 def import_chats(
@@ -139,3 +142,17 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
             screen.print(shown(text, style="red"))
         rest = "Everything else was imported. " if report.conversations else ""
         screen.print(f"  {rest}Download these again and import them; nothing is doubled.")
+
+
+def show_platform_lines(screen: Console, lines: Sequence[PlatformLine], *, learned: bool = False) -> None:
+    """The most frequent lines that look like the platform's own words, a sample of each, and what becomes of them."""
+    if not lines:
+        return
+    total = counted(sum(line.count for line in lines), "message")
+    fate = "are learned, as you asked" if learned else "are not learned as anybody's words"
+    rows = [[number(line.count), line.sample, line.why] for line in lines[:_SENTENCES]]
+    screen.print(table([">messages", "such as", "because it"], rows, title="Looks like the platform's own words"))
+    more = f", {len(lines) - _SENTENCES:,} more sentences with --json" if len(lines) > _SENTENCES else ""
+    screen.print(shown(f"{total} look like the platform's own and {fate}{more}."))
+    if not learned:
+        screen.print("If people wrote them: talkalike prepare --platform-lines, or platform_lines in talkalike.toml.")

@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from talkalike.cli.output import JsonOption, emit
-from talkalike.cli.privacy import close_folder
-from talkalike.cli.workspace import SETTINGS_FILE, WorkspaceOption, find_root
+from talkalike.cli.workspace import WorkspaceOption, find_root
 from talkalike.errors import UserError
 from talkalike.settings import default_toml
 from talkalike.workspace.files import write_atomically
+from talkalike.workspace.paths import SETTINGS_FILE
+from talkalike.workspace.privacy import close_folder
 
 
 def init(

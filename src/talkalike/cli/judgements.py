@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from talkalike.cli.asking_first import MOST, newest_ensemble, sort_waiting
+from talkalike.alignment.pairing import make_pairs
+from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
+from talkalike.cli.engines import ask_uncertain_first, chosen_double, reply_sources
 from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
-from talkalike.cli.pairing import make_pairs
 from talkalike.cli.secrets import database_url
-from talkalike.cli.talking import chosen_double
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.statistics import Alpha, Share
@@ -102,11 +102,13 @@ def pairs(
     opened = open_workspace(workspace)
     card = chosen_double(opened, model)
     other = opened.catalog().card(against or card.base)
-    taste = newest_ensemble(opened, {card.name, *card.parents})
+    taste = newest_ensemble(opened.catalog(), {card.name, *card.parents})
     with open_store(database_url(opened)) as store:
-        made = asyncio.run(make_pairs(opened, store, (card, other), moments=moments, seed=seed, quiet=as_json))
+        with progress("Answering", quiet=as_json) as advance:
+            sources = reply_sources(opened, advance)
+            made = asyncio.run(make_pairs(sources, store, (card, other), count=moments, seed=seed))
         if taste is not None:
-            sort_waiting(opened, store, taste, batch=made.id, quiet=as_json)
+            ask_uncertain_first(opened, store, taste, batch=made.id, quiet=as_json)
 
     def show(screen: Console) -> None:
         screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
@@ -128,14 +130,14 @@ def sort(
 ) -> None:
     """Ask people first about the waiting pairs that a reward model's members disagree on."""
     opened = open_workspace(workspace)
-    taste = reward or newest_ensemble(opened)
+    taste = reward or newest_ensemble(opened.catalog())
     if taste is None:
         raise UserError(
             "There is no reward model with several members.",
             hint="Train one first: talkalike align reward --members 3",
         )
     with open_store(database_url(opened)) as store:
-        count = sort_waiting(opened, store, taste, most=most, quiet=as_json)
+        count = ask_uncertain_first(opened, store, taste, most=most, quiet=as_json)
     told = f"{counted(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
     emit(
         as_json,

@@ -18,7 +18,7 @@ from talkalike.cli.numbers import finite_only
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LazyCommand:
     """Where a command is (a function, or a group of its own) and its line in the help of the group it is in."""
 
     module: str
@@ -42,7 +42,7 @@ class LazyCommands(UserDict[str, Any]):
     """The commands by their names, in the order of the table; each is loaded when it is first looked at."""
 
     def __getitem__(self, name: str) -> Any:
-        if isinstance(found := super().__getitem__(name), Entry):
+        if isinstance(found := super().__getitem__(name), LazyCommand):
             found = self.data[name] = found.load(name)
         return found
 
@@ -50,7 +50,7 @@ class LazyCommands(UserDict[str, Any]):
 class LazyGroup(TyperGroup):
     """A group whose commands are those of `table`; a typer app takes it as `cls`."""
 
-    table: ClassVar[Mapping[str, Entry]] = {}
+    table: ClassVar[Mapping[str, LazyCommand]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -16,10 +16,10 @@ from typing import Annotated, ClassVar
 import typer
 
 from talkalike import __version__
-from talkalike.cli.lazy import Entry, LazyGroup
-from talkalike.cli.privacy import owner_only
+from talkalike.cli.lazy import LazyCommand, LazyGroup
 from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
 from talkalike.errors import TalkalikeError
+from talkalike.workspace.privacy import owner_only
 
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 INTERRUPTED = 130
@@ -29,29 +29,33 @@ class Commands(LazyGroup):
     """All of the program, in the order that a person needs it."""
 
     table: ClassVar = {
-        "init": Entry("talkalike.cli.init", "init", "Make a workspace: a folder with a commented talkalike.toml."),
-        "import": Entry("talkalike.cli.importing", "import_chats", "Import chat exports."),
-        "people": Entry(
+        "init": LazyCommand(
+            "talkalike.cli.init", "init", "Make a workspace: a folder with a commented talkalike.toml."
+        ),
+        "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports."),
+        "people": LazyCommand(
             "talkalike.cli.people", "people", "List who speaks and how much, and guess whose export it is."
         ),
-        "prepare": Entry(
+        "prepare": LazyCommand(
             "talkalike.cli.preparing", "prepare", "Turn the chats into training examples of one or more speakers."
         ),
-        "examples": Entry("talkalike.cli.examples", "app", "List the example sets, show examples."),
-        "train": Entry("talkalike.cli.training", "train", "Train a model on the prepared examples."),
-        "score": Entry("talkalike.cli.scoring", "score", "Score a model's likeness on held-out sessions."),
-        "chat": Entry("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
-        "judgements": Entry(
+        "examples": LazyCommand("talkalike.cli.examples", "app", "List the example sets, show examples."),
+        "train": LazyCommand("talkalike.cli.training", "train", "Train a model on the prepared examples."),
+        "score": LazyCommand("talkalike.cli.scoring", "score", "Score a model's likeness on held-out sessions."),
+        "chat": LazyCommand("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
+        "judgements": LazyCommand(
             "talkalike.cli.judgements", "app", "What people think of replies: numbers, export, import."
         ),
-        "guess": Entry("talkalike.cli.guessing", "app", "The friends' blind test."),
-        "align": Entry("talkalike.cli.aligning", "app", "Make a double better by what people think of it."),
-        "models": Entry("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
-        "serve": Entry("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
-        "discord": Entry("talkalike.cli.discord", "app", "Set up the double on Discord."),
-        "web": Entry("talkalike.cli.web_serving", "app", "The website's owner."),
-        "doctor": Entry("talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."),
-        "demo": Entry("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
+        "guess": LazyCommand("talkalike.cli.guessing", "app", "The friends' blind test."),
+        "align": LazyCommand("talkalike.cli.aligning", "app", "Make a double better by what people think of it."),
+        "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
+        "serve": LazyCommand("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
+        "discord": LazyCommand("talkalike.cli.discord", "app", "Set up the double on Discord."),
+        "web": LazyCommand("talkalike.cli.web", "app", "The website's owner."),
+        "doctor": LazyCommand(
+            "talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."
+        ),
+        "demo": LazyCommand("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
     }
 
 

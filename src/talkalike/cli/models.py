@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,19 +12,32 @@ from rich.text import Text
 from rich.tree import Tree
 
 from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, plain, say, shown, size, table
-from talkalike.cli.promoting import promoted
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, say, shown, size, table
+from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.fetch import fetch_base, fresh_palm
 from talkalike.models.tokenizer import load_tokenizer
+from talkalike.store.store import open_store
+from talkalike.workspace import serving
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.files import plain
 
 app = typer.Typer(
     help="List, show, fetch, make and promote models.",
     rich_markup_mode=None,
     invoke_without_command=True,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted:
+    """A model that serves now. `before`: which one did; `why`: what the comparison said, empty where there was none."""
+
+    model: str
+    before: str | None
+    why: str
 
 
 @app.callback()
@@ -150,13 +164,32 @@ def promote(
     """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
     opened = open_workspace(workspace)
 
-    done = promoted(opened, name, anyway=anyway)
+    done = _promoted(opened, name, anyway=anyway)
 
     def render(screen: Console) -> None:
         before = f" instead of '{done.before}'" if done.before and done.before != name else ""
         screen.print(shown(f"'{name}' serves now{before}. {done.why}".strip()))
 
     emit(as_json, done, render)
+
+
+def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
+    """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
+    from talkalike.store.judging import promotion  # Django: `models` mostly does without
+
+    batch, found = promotion.batch_of(opened.catalog().card(name).settings), None
+    if batch is not None:  # else it is no candidate of `align loop`
+        with open_store(database_url(opened)) as store:
+            found = store.call(promotion.compared, name, batch)
+    doubts = promotion.doubt(name, found)
+    if doubts and not anyway:
+        raise UserError(
+            doubts,
+            hint="Judge its pairs on the website (talkalike serve --web), or promote it with --anyway.",
+        )
+    before = serving.serving_model(opened.models)
+    serving.promote(opened.models, name, "talkalike models promote")
+    return Promoted(model=name, before=before, why=promotion.told(found))
 
 
 def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:

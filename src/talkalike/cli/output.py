@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Protocol
 from zoneinfo import ZoneInfo
 
 import typer
@@ -21,9 +18,17 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from talkalike.workspace.files import plain
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Advance = Callable[[int, int], None]
-"""Told how much is done, and how much there is."""
+
+
+class Advance(Protocol):
+    """Hears how much is done and how much there is, and of what where that changes."""
+
+    def __call__(self, done: int, total: int, doing: str = "") -> None:
+        """Shows it."""
+
 
 FICTIONAL = "fictional: people and words are invented for the bundled sample"
 # What a model writes must not steer the terminal: control characters are shown as their pictures.
@@ -91,10 +96,10 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
     `unit` names what is counted; "bytes" are shown as sizes.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda _done, _total: None
+        yield unseen
         return
 
-    class Rate(ProgressColumn):
+    class Speed(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.speed
             if not speed:
@@ -102,9 +107,19 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
             return Text(f"{size(speed)}/s" if unit == "bytes" else f"{number(speed)} {unit}/s".replace(" /", "/"))
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, Rate(), TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, Speed(), TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(doing, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def advance(done: int, total: int, doing: str = "") -> None:
+            if doing and doing != bar.tasks[0].description:
+                bar.reset(task, description=doing)
+            bar.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def unseen(done: int, total: int, doing: str = "") -> None:
+    """Progress that nobody watches."""
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -156,19 +171,3 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 def counted(amount: int, one: str, many: str = "") -> str:
     """1 file, 2 files."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- JSON
-def plain(value: object) -> Any:
-    """Any of our values as what JSON has; numbers that are none become null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, frozenset | set):
-        return sorted(plain(item) for item in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

@@ -21,12 +21,12 @@ from talkalike.cli.output import (
     emit,
     number,
     percent,
-    plain,
     progress,
     shown,
     table,
 )
 from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.workspace.files import plain
 
 _ROWS = 20
 _BRIDGED = 5  # people named of those a bot speaks for

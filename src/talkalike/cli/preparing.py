@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,27 +13,31 @@ from rich.console import Console
 from talkalike.chats.cleaning import CleaningRules
 from talkalike.chats.people import PersonRow, find_person
 from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
-from talkalike.chats.sessions import HOUR_MS, MINUTE_MS, gap_effect
+from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
 from talkalike.chats.values import Platform, Speaker
+from talkalike.cli.importing import show_platform_lines
 from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import LONGEST_GAP_HOURS
-from talkalike.cli.output import JsonOption, emit, plain, progress, say
+from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, number, percent, progress, say, shown, table
 from talkalike.cli.people import count_people
-from talkalike.cli.platform_report import show_platform_lines
-from talkalike.cli.prepare_report import Estimate, GapRow, show
-from talkalike.cli.speed import tokens_per_second
-from talkalike.cli.workspace import Workspace, WorkspaceOption, fingerprint, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.examples.dataset import ExampleSet, Manifest
+from talkalike.examples.dataset import ExampleSet, Manifest, SplitCounts
+from talkalike.examples.gaps import GapRow, gap_rows
 from talkalike.examples.prepare import Prepared, PrepareSettings, Target
 from talkalike.examples.prepare import prepare as prepare_examples
 from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import context_length, load_tokenizer
 from talkalike.settings import Settings
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.files import plain
+from talkalike.workspace.naming import fingerprint, folder_name
 
-_MESSENGER_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)
-_IRC_HOURS = (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)
+NOTHING_HELD_OUT = (
+    "Nothing is held out: what {voices} wrote last was written before, too, or is too little to be shared out. A "
+    "training keeps its last state, not its best, and `talkalike score` has nothing to compare with. Import more "
+    "conversations to change that."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,16 @@ class Made:
     def manifest(self) -> Manifest:
         """What the examples hold."""
         return self.prepared.manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingTime:
+    """How long a training with the settings' epochs takes here; `why` there is no number, where there is none."""
+
+    seconds: float | None
+    epochs: float
+    tokens_per_second: float | None = None
+    why: str = ""
 
 
 def prepare(  # signature: typer
@@ -117,7 +131,7 @@ def prepare(  # signature: typer
 
     def render(screen: Console) -> None:
         show_platform_lines(screen, made.platform_lines.lines, learned=bool(data["platform_lines_learned"]))
-        show(screen, manifest, gaps=gaps, time=time)
+        _show(screen, manifest, gaps=gaps, time=time)
 
     emit(as_json, data, render)
 
@@ -189,38 +203,19 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
     return PrepareSettings(gap_ms=gap_ms, reactions=examples.reactions, cleaning=rules, **given)
 
 
-def gap_rows(made: Prepared) -> list[GapRow]:
-    """What other silences would make of the conversations that the examples come from, cleaned as they were."""
-    rows: list[GapRow] = []
-    for platform, times in made.sent_ms.items():
-        chosen_ms = int(made.manifest.settings["gap_ms"][platform.value])
-        usual = _IRC_HOURS if platform.value == "irc" else _MESSENGER_HOURS
-        gaps = sorted({round(hours * HOUR_MS) for hours in usual} | {chosen_ms})
-        rows += [
-            GapRow(
-                platform=platform.value,
-                gap_hours=effect.gap_ms / HOUR_MS,
-                chosen=effect.gap_ms == chosen_ms,
-                sessions=effect.sessions,
-                median_messages=effect.median_messages,
-                single_share=effect.single_share,
-            )
-            for effect in gap_effect(times, gaps)
-        ]
-    return rows
-
-
-def training_estimate(opened: Workspace, manifest: Manifest) -> Estimate:
+def training_estimate(opened: Workspace, manifest: Manifest) -> TrainingTime:
     """The time that training on these examples takes here; examples are no worse where it cannot be measured."""
-    train = opened.settings.train
+    from talkalike.training.speed import tokens_per_second  # torch: only where the time is asked for
+
+    train, model = opened.settings.train, opened.settings.model
     try:
-        speed = tokens_per_second(opened, manifest.base)
+        speed = tokens_per_second(opened.catalog(), manifest.base, model.dtype, model.device, say=say)
     except TalkalikeError as error:
-        return Estimate(seconds=None, epochs=train.epochs, why=error.what)
+        return TrainingTime(seconds=None, epochs=train.epochs, why=error.what)
     seconds = manifest.train.tokens * train.epochs / speed
     if train.minutes is not None:
         seconds = min(seconds, 60 * train.minutes)
-    return Estimate(seconds=seconds, epochs=train.epochs, tokens_per_second=speed)
+    return TrainingTime(seconds=seconds, epochs=train.epochs, tokens_per_second=speed)
 
 
 def _learned_share(manifest: Manifest) -> float:
@@ -230,13 +225,13 @@ def _learned_share(manifest: Manifest) -> float:
 
 def _own_name(opened: Workspace, chosen: Sequence[Speaker]) -> str:
     """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
-    plain = folder_name(person.name for person in chosen)
+    short = folder_name(person.name for person in chosen)
     ids = sorted(person.id for person in chosen)
     try:
-        theirs = sorted(ExampleSet(opened.examples / plain).manifest.speaker_ids)
+        theirs = sorted(ExampleSet(opened.examples / short).manifest.speaker_ids)
     except UserError:  # there are none, or none that can be used
-        return plain
-    return plain if theirs == ids else f"{plain}-{fingerprint(ids)}"
+        return short
+    return short if theirs == ids else f"{short}-{fingerprint(ids)}"
 
 
 def _checked(name: str) -> str:
@@ -244,3 +239,66 @@ def _checked(name: str) -> str:
         return check_name(name)
     except UserError as error:
         raise UserError(f"'{name}' cannot be the examples' name.", hint=error.hint) from None
+
+
+# ---------------------------------------------------------------------------------------------------------- the account
+def _show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: TrainingTime | None) -> None:
+    """The whole account."""
+    voices = " and ".join(manifest.speakers)
+    screen.print(shown(f"Examples '{manifest.name}': how {voices} writes, for the base {manifest.base}.", "bold"))
+    if manifest.fictional:
+        screen.print(f"({FICTIONAL})")
+    parts = {"train": manifest.train, "held out": manifest.heldout}
+    columns = ["", ">sessions", ">examples", ">messages", ">learned", ">reactions", ">learned"]
+    columns += [">tokens", ">learned tokens", ">masked"]
+    screen.print(table(columns, [_counts(name, counts) for name, counts in parts.items()]))
+    screen.print("Learned are the speaker's own words and whether they go on; masked tokens are context only.")
+    _reasons(screen, "Dropped messages", manifest.dropped)
+    _reasons(screen, "Redacted", manifest.redacted)
+    _reasons(screen, "Left out", manifest.left_out)
+    _reasons(screen, "Too long", manifest.shortened)
+    if not manifest.heldout.learned:
+        screen.print(shown(NOTHING_HELD_OUT.format(voices=voices)))
+    _gaps(screen, gaps)
+    if time is not None:
+        screen.print(shown(_time(manifest, time)))
+    screen.print(f"Next: talkalike examples show --name {manifest.name}, then: talkalike train")
+
+
+def _counts(name: str, counts: SplitCounts) -> list[str]:
+    masked = 1 - counts.loss_tokens / counts.tokens if counts.tokens else 0.0
+    turns = [counts.messages, counts.learned, counts.reactions, counts.learned_reactions]
+    amounts = [counts.sessions, counts.documents, *turns, counts.tokens, counts.loss_tokens]
+    return [name, *map(number, amounts), percent(masked)]
+
+
+def _reasons(screen: Console, title: str, reasons: Mapping[str, int]) -> None:
+    if reasons:
+        ordered = sorted(reasons.items(), key=lambda item: -item[1])
+        screen.print(shown(f"{title}: " + ", ".join(f"{reason} {amount:,}" for reason, amount in ordered) + "."))
+
+
+def _gaps(screen: Console, gaps: Sequence[GapRow]) -> None:
+    if not gaps:
+        return
+    rows = [
+        [
+            gap.platform,
+            ("> " if gap.chosen else "") + duration(3600 * gap.gap_hours),
+            number(gap.sessions),
+            number(gap.median_messages),
+            percent(gap.single_share),
+        ]
+        for gap in gaps
+    ]
+    columns = ["chats", ">silence", ">sessions", ">messages in the middle one", ">of one message"]
+    screen.print(table(columns, rows, title="A silence ends a session (> is used)"))
+
+
+def _time(manifest: Manifest, time: TrainingTime) -> str:
+    if time.seconds is None:
+        return f"How long training takes here is not known: {time.why}"
+    return (
+        f"Training takes about {duration(time.seconds)} here: {number(time.epochs)} passes over "
+        f"{manifest.train.tokens:,} tokens at {number(time.tokens_per_second or 0)} a second."
+    )

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from talkalike.cli.output import JsonOption, emit
-from talkalike.cli.talking import chosen_double
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.engines import chosen_double, sampling_of
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, progress, table
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
+from talkalike.examples.opening import examples_of
 from talkalike.workspace.cards import Card
+
+if TYPE_CHECKING:
+    from talkalike.evaluation.likeness import LikenessReport
+
+_REAL_REPLIES = 100  # of the author are read, however few are answered: reading costs little, and narrows the intervals
+_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
 
 
 def score(
@@ -26,19 +38,45 @@ def score(
     card = chosen_double(opened, model)
     other = opened.catalog().card(card.base if against == "base" else against)
     speakers = [_speaker(card, speaker)] if speaker else list(card.speakers)
-    # torch and scikit-learn: the help, and a wrong name, do not wait for them
-    from talkalike.cli.scoring_run import score_model, show
-
-    reports = score_model(opened, card, other, speakers, replies=replies, quiet=as_json)
-    folder = opened.catalog().path(card.name) / "likeness"
+    reports = _score(opened, (card, other), speakers, replies=replies, quiet=as_json)
     data = {
         "model": card.name,
         "against": other.name,
         "reports": [report.as_json() for report, _ in reports],
         "pages": [page for _, page in reports],
-        "folder": folder,
+        "folder": reports[0][1].parent,
     }
-    emit(as_json, data, lambda screen: show(screen, reports))
+    emit(as_json, data, lambda screen: _show(screen, reports))
+
+
+def _score(
+    opened: Workspace, cards: tuple[Card, Card], speakers: Sequence[str], *, replies: int, quiet: bool
+) -> list[tuple[LikenessReport, Path]]:
+    # torch and scikit-learn: the help, and a wrong name, do not wait for them
+    from talkalike.evaluation import likeness, scoring
+
+    catalog, wanted = opened.catalog(), opened.settings.model
+    examples = examples_of(opened.examples, cards[0])
+    first, second = (scoring.open_arm(catalog, card.name, dtype=wanted.dtype, device=wanted.device) for card in cards)
+    sampling = sampling_of(opened)
+    longest = min(sampling.max_tokens, _LONGEST_REPLY)
+    settings = likeness.LikenessSettings(
+        sampling=dataclasses.replace(sampling, seed=opened.settings.train.seed, max_tokens=longest),
+        replies=replies,
+        bits_replies=max(replies, _REAL_REPLIES),
+        cache_folder=scoring.reports_folder(catalog, cards[0].name) / "replies",
+    )
+    with progress("scoring", quiet=quiet) as advance:
+        reports = asyncio.run(
+            scoring.score_speakers(
+                examples,
+                speakers,
+                (first, second),
+                settings,
+                progress=lambda stage, done, total: advance(done, total, stage),
+            )
+        )
+    return list(zip(reports, scoring.keep_reports(catalog, cards[0], reports), strict=True))
 
 
 def _speaker(card: Card, wanted: str) -> str:
@@ -46,3 +84,18 @@ def _speaker(card: Card, wanted: str) -> str:
         if name.casefold() == wanted.casefold():
             return name
     raise UserError(f"'{card.name}' was not trained on '{wanted}'.", hint=f"It talks like: {', '.join(card.speakers)}.")
+
+
+def _show(screen: Console, reports: Sequence[tuple[LikenessReport, Path]]) -> None:
+    from talkalike.evaluation.words import headline, remarks, summary_table  # torch: as above
+
+    for report, page in reports:
+        if report.fictional:
+            screen.print(FICTIONAL, style="italic")
+        screen.print(headline(report), markup=False)
+        rows = [[row.measure, row.double, row.base, row.author, row.ideal] for row in summary_table(report)]
+        columns = ["measure", f">{report.double}", f">{report.base}", f">{report.author}", "ideal"]
+        screen.print(table(columns, rows))
+        for remark in remarks(report):
+            screen.print(remark, markup=False)
+        screen.print(f"The whole report, with plots and samples: {page}", markup=False, soft_wrap=True)

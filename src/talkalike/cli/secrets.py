@@ -46,4 +46,4 @@ def keep_token(opened: Workspace, token: str) -> Path:
 
 def database_url(opened: Workspace) -> str:
     """The database of the workspace: $DATABASE_URL (it may hold a password), else a SQLite file."""
-    return os.environ.get(DATABASE_VARIABLE, "").strip() or f"sqlite:///{opened.root / 'talkalike.db'}"
+    return os.environ.get(DATABASE_VARIABLE, "").strip() or f"sqlite:///{opened.database}"

@@ -1,30 +1,67 @@
-"""`talkalike serve`: what we own, offered to others: an API that OpenAI's clients speak, and the double on Discord."""
+"""`talkalike serve`: what we own, offered to others: an API that OpenAI's clients speak, Discord, and the website.
+
+Several faces run in one process, which starts and stops them together. The models run in processes of their own; what
+runs beside them waits for the network and the database only.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import logging
 import os
+import signal
 import socket
 import sys
+import tempfile
 import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from starlette.types import ASGIApp
 
+from talkalike.cli.engines import (
+    WorkspaceEngines,
+    chosen_model,
+    load_engine,
+    reply_options,
+    sampling_of,
+    speaker_of,
+    with_reward,
+)
 from talkalike.cli.init import make_workspace
-from talkalike.cli.output import say
-from talkalike.cli.secrets import discord_token
-from talkalike.cli.serving_api import api
-from talkalike.cli.serving_faces import Faces, serve_faces
-from talkalike.cli.talking import chosen_model, load_engine, with_reward
-from talkalike.cli.workspace import SETTINGS_FILE, Workspace, WorkspaceOption, find_root, open_workspace
-from talkalike.engine.listening import address_of
+from talkalike.cli.output import FICTIONAL, say
+from talkalike.cli.secrets import database_url, discord_token
+from talkalike.cli.web import site_store, web
+from talkalike.cli.workspace import Workspace, WorkspaceOption, find_root, open_workspace
+from talkalike.engine.listening import address_of, open_socket
+from talkalike.engine.protocol import Engine
 from talkalike.engine.server import create_app, listen
 from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
 from talkalike.settings import listed
+from talkalike.store.judging import judges
+from talkalike.store.store import Store, open_store
+from talkalike.website.services import SiteSettings
 from talkalike.workspace.cards import Card
+from talkalike.workspace.paths import SETTINGS_FILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faces:
+    """What to offer, and where. `port` is for the one face that is asked for; None: each as in the settings."""
+
+    engine: bool = False
+    discord: bool = False
+    offline: bool = False
+    web: bool = False
+    invite: bool = False  # tell a link to the website that needs no account, for a day
+    host: str | None = None
+    port: int | None = None
 
 
 def serve(  # signature: typer
@@ -82,7 +119,7 @@ async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: st
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     names = listed(opened.settings.serve.names)
     try:
-        app = api(opened, engine, speaker=_speaker(card), key=key)
+        app = api(opened, engine, speaker=speaker_of(card), key=key)
         await serve_app(app, listening=listening, names=names)
     finally:
         await engine.close()
@@ -103,11 +140,125 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
     engine = with_reward(opened, load_engine(opened, card))
     try:
-        app = create_app(engine, speaker=_speaker(card), api_key=key)
+        app = create_app(engine, speaker=speaker_of(card), api_key=key)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
         await engine.close()
 
 
-def _speaker(card: Card) -> str:
-    return card.speakers[0] if card.speakers else "assistant"
+def api(opened: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
+    """The API: what a request leaves open is as [chat] says."""
+    chat, pages = opened.settings.chat, opened.settings.serve.origins
+    return create_app(
+        engine,
+        speaker=speaker,
+        api_key=key,
+        defaults=dataclasses.replace(sampling_of(opened), best_of=chat.best_of),
+        origins=[page.strip() for page in pages.split(",") if page.strip()],
+    )
+
+
+# --------------------------------------------------------------------------------------------- several faces at once
+def serve_faces(opened: Workspace, faces: Faces, *, model: str | None) -> None:
+    """Runs until Ctrl-C or SIGTERM, or until one of the faces fails."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    with _store(opened, faces) as store:
+        try:
+            asyncio.run(_serve_all(opened, faces, store, model))
+        except BaseExceptionGroup as failures:  # the first face that failed has ended the others
+            raise failures.exceptions[0] from None
+
+
+async def _serve_all(opened: Workspace, faces: Faces, store: Store, model: str | None) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with _engines(opened, model) as engines, asyncio.TaskGroup() as running:
+            if faces.web:
+                running.create_task(_web(opened, faces, store, engines, stop))
+            if faces.discord:
+                running.create_task(_discord(opened, faces, store, engines, stop))
+            if faces.engine:
+                running.create_task(_api(opened, faces, engines, stop))
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _web(opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
+    settings = opened.settings.web
+    listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
+    if faces.invite:
+        token = await store.run(_invitation)
+        top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(opened).path}"
+        say(f"Chat and judge without an account, by this link: {top}/invite/{token}/")
+    await web(opened, store, listening=listening, stop=stop, settings=site_settings(opened), engines=engines)
+
+
+def _invitation() -> str:
+    token, _ = judges.invite(judges.Group.JUDGE, by=None, uses=10, days=1, note="talkalike demo")
+    return token
+
+
+async def _discord(
+    opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
+) -> None:
+    from talkalike.cli.discord import serve_offline, serve_online  # discord.py: for this face alone
+
+    if not faces.offline:
+        await serve_online(opened, store, engines, stop)
+        return
+    port = opened.settings.discord.page_port if faces.port is None else faces.port
+    await serve_offline(opened, store, engines, stop, port=port)
+
+
+async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
+    """The public API over the default model's process."""
+    settings = opened.settings.serve
+    key = os.environ.get(settings.api_key_env, "")
+    listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
+    say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
+    engine = await engines.open(engines.default)
+    app = api(opened, engine, speaker=engines.voice.speaker, key=key)
+    await serve_app(app, listening=listening, names=listed(settings.names), stop=stop)
+
+
+@contextmanager
+def _store(opened: Workspace, faces: Faces) -> Iterator[Store]:
+    """The workspace's database. What is said at the stand-in alone is forgotten when it ends."""
+    if faces.web:
+        with site_store(opened, site_settings(opened)) as store:
+            yield store
+    elif faces.offline:
+        with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{Path(folder) / 'offline.db'}") as store:
+            yield store
+    else:
+        with open_store(database_url(opened)) as store:
+            yield store
+
+
+@asynccontextmanager
+async def _engines(opened: Workspace, model: str | None) -> AsyncIterator[WorkspaceEngines]:
+    engines = WorkspaceEngines(opened, default=model)
+    try:
+        if engines.voice.fictional:
+            say(f"{FICTIONAL}.")
+        say(f"Loading {engines.voice.model} (it talks like {engines.voice.speaker}) ... Ctrl-C stops everything.")
+        await engines.open(engines.default)
+        yield engines
+    finally:
+        await engines.close()
+
+
+def site_settings(opened: Workspace) -> SiteSettings:
+    """The settings file's part for the website."""
+    web = opened.settings.web
+    return SiteSettings(
+        hosts=listed(web.names),
+        tls=web.tls,
+        behind_proxy=web.behind_proxy,
+        path=web.path.rstrip("/"),
+        name=opened.settings.discord.owner_name,
+        options=reply_options(opened),
+    )

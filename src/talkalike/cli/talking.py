@@ -8,28 +8,22 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from talkalike.alignment.best_of import BestOfEngine
-from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.values import Reward
 from talkalike.chat.pipeline import Pipeline
 from talkalike.cli.chatting import ChatOptions, Opened
 from talkalike.cli.chatting import chat as chat_in_terminal
-from talkalike.cli.models import ensure_base
+from talkalike.cli.engines import budget_of, chosen_model, load_engine, reward_of, sampling_of
 from talkalike.cli.output import FICTIONAL, console, say
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.engine.protocol import Engine, Sampling
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
-from talkalike.options import BUDGET_TOKENS, REPLY, SAMPLING
+from talkalike.options import BUDGET_TOKENS, REPLY
 from talkalike.workspace.cards import Card
-from talkalike.workspace.serving import serving_model
-
-if TYPE_CHECKING:
-    from talkalike.engine.local import LocalEngine
 
 _PEOPLE = 12  # others offered as roles to play
 _NOBODY = "Friend"
@@ -140,71 +134,6 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
     finally:
         while engines:
             await engines.pop().close()
-
-
-def chosen_model(opened: Workspace, wanted: str | None) -> Card:
-    """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
-    catalog = opened.catalog()
-    wanted = wanted or serving_model(opened.models)
-    if wanted is not None:
-        return catalog.card(wanted)
-    return catalog.newest_double() or ensure_base(opened, opened.settings.model.base)
-
-
-def chosen_double(opened: Workspace, wanted: str | None) -> Card:
-    """The same of somebody's doubles alone. Raises UserError where it is none; nothing is fetched for that."""
-    catalog = opened.catalog()
-    name = wanted or serving_model(opened.models)
-    card = catalog.card(name) if name else catalog.newest_double()
-    if card is None:
-        raise UserError(f"There is no double in {opened.models} yet.", hint="Train one: talkalike train")
-    if not card.is_double:
-        raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
-    return card
-
-
-def load_engine(opened: Workspace, card: Card) -> LocalEngine:
-    """The model in memory, ready to reply."""
-    # torch: only where a model runs in this process
-    from talkalike.engine.local import LocalEngine
-    from talkalike.models.load import load_for_inference
-
-    catalog, wanted = opened.catalog(), opened.settings.model
-    loaded = load_for_inference(catalog.path(card.name), catalog=catalog, dtype=wanted.dtype, device=wanted.device)
-    return LocalEngine(loaded)
-
-
-def sampling_of(opened: Workspace) -> Sampling:
-    """How one reply is sampled, by the settings; who wants the best of several says so."""
-    return Sampling(**opened.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
-
-
-def reply_options(opened: Workspace) -> dict[str, Any]:
-    """What the settings say other than the table of options, for the faces where it can be set again."""
-    values = opened.settings.chat.model_dump(include=set(REPLY))
-    values["budget_tokens"] = budget_of(opened)
-    return {key: value for key, value in values.items() if value != REPLY[key].default}
-
-
-def budget_of(opened: Workspace) -> int | None:
-    """Tokens of a conversation that the model sees, by the settings; None: all that fit."""
-    budget = opened.settings.chat.budget_tokens
-    return None if budget == "auto" else budget
-
-
-def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
-    """What judges replies: the reward that is named, else the settings'; None where neither names one."""
-    spec, settings = wanted or opened.settings.chat.reward, opened.settings.model
-    if not spec:
-        return None
-    if not wanted and spec.endswith((".yaml", ".yml")):
-        spec = str(opened.root / spec)  # the settings lie there
-    return open_reward(spec, catalog=opened.catalog(), device=settings.device, dtype=settings.dtype)
-
-
-def with_reward(opened: Workspace, engine: Engine) -> Engine:
-    """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
-    return BestOfEngine(engine, reward_of(opened))
 
 
 def others(opened: Workspace, card: Card) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
 from talkalike.cli.training_screen import show_events
-from talkalike.cli.workspace import Workspace, WorkspaceOption, folder_name, open_workspace
+from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import MissingExtraError, UserError
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.prepare import tokenizer_hash
@@ -27,6 +27,7 @@ from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.naming import folder_name
 from talkalike.workspace.run_folder import RunFolder, newest_unfinished, only_training
 
 Method = Literal["lora", "dora", "full", "last-n", "prompt"]

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkalike.cli.privacy import close_folder
 from talkalike.errors import UserError
-from talkalike.workspace.cards import Catalog
-from talkalike.workspace.example_sets import example_names
+from talkalike.workspace.paths import SETTINGS_FILE, WorkspacePaths
+from talkalike.workspace.privacy import close_folder
 
 if TYPE_CHECKING:
     from talkalike.chats.archive import Archive
     from talkalike.examples.dataset import ExampleSet
     from talkalike.settings import Settings
 
-SETTINGS_FILE = "talkalike.toml"
 FICTIONAL_FILE = "FICTIONAL"
 """A workspace with this file holds the bundled, invented sample; what is made from it is labelled as such."""
 
@@ -40,44 +35,16 @@ WorkspaceOption = Annotated[
     ),
 ]
 
-_LONGEST_NAME = 40
-_SPELT = str.maketrans({"ł": "l", "ø": "o", "ß": "ss", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class Workspace(WorkspacePaths):
     """An opened workspace: where everything lies, and its settings."""
 
-    root: Path
     settings: Settings
-
-    @property
-    def settings_file(self) -> Path:
-        """The settings."""
-        return self.root / SETTINGS_FILE
-
-    @property
-    def chats(self) -> Path:
-        """The imported chats."""
-        return self.root / "chats"
-
-    @property
-    def examples(self) -> Path:
-        """One folder per example set."""
-        return self.root / "examples"
-
-    @property
-    def models(self) -> Path:
-        """One folder per model."""
-        return self.root / "models"
-
-    @property
-    def runs(self) -> Path:
-        """One folder per training."""
-        return self.root / "runs"
 
     @property
     def is_fictional(self) -> bool:
@@ -97,25 +64,11 @@ class Workspace:
             raise UserError(f"No chats are imported in {self.root} yet.", hint="Run: talkalike import PATH")
         return archive
 
-    def catalog(self) -> Catalog:
-        """The models."""
-        return Catalog(self.models)
-
-    def example_names(self) -> list[str]:
-        """The example sets, the one prepared last first."""
-        return example_names(self.examples)
-
     def example_set(self, name: str | None = None) -> ExampleSet:
         """The named example set, or the one prepared last; UserError if there is none."""
-        from talkalike.examples.dataset import ExampleSet  # numpy: few commands read examples
+        from talkalike.examples.opening import open_examples  # numpy: few commands read examples
 
-        names = self.example_names()
-        if name is None and not names:
-            raise UserError(f"There are no examples in {self.root} yet.", hint="Run: talkalike prepare --speaker NAME")
-        if name is not None and name not in names:
-            known = f"There are: {', '.join(names)}." if names else "Run: talkalike prepare --speaker NAME"
-            raise UserError(f"There are no examples called '{name}'.", hint=known)
-        return ExampleSet(self.examples / (name or names[0]))
+        return open_examples(self.examples, name)
 
 
 def open_workspace(directory: Path | None = None) -> Workspace:
@@ -174,21 +127,3 @@ def storage_error(error: OSError) -> UserError | None:
     if error.errno in _ODD:
         return UserError(f"This path cannot be used ({os.strerror(error.errno)}){where}.", hint="Check what it names.")
     return None
-
-
-def folder_name(names: Iterable[str]) -> str:
-    """A name for examples or a model made from people's names: lower-case Latin letters, digits and dashes.
-
-    What these cannot write ends in signs that stand for the names, so that others' are called otherwise.
-    """
-    whole = "-".join(names)
-    spelt = unicodedata.normalize("NFKD", whole.lower().translate(_SPELT))
-    folded = re.sub(r"[^a-z0-9_]+", "-", "".join(char for char in spelt if not unicodedata.combining(char)))
-    stem = folded.strip("-_")[:_LONGEST_NAME].strip("-_")
-    is_lossy = not stem or len(folded) > _LONGEST_NAME or any(char.isalpha() and not char.isascii() for char in spelt)
-    return f"{stem or 'speaker'}-{fingerprint([whole])}" if is_lossy else stem
-
-
-def fingerprint(identity: Iterable[str]) -> str:
-    """A few signs that stand for somebody, to tell apart what would have one name."""
-    return hashlib.blake2b("\n".join(identity).encode(), digest_size=3).hexdigest()

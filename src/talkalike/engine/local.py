@@ -23,10 +23,16 @@ from talkalike.engine.slots import Slots
 from talkalike.engine.worker import Work, Worker
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Renderer, Turn
-from talkalike.models.load import LoadedModel
+from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.workspace.cards import Catalog
 
 _MEGABYTE = 2**20
 _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
+
+
+def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str) -> LocalEngine:
+    """A model of the catalog in memory, ready to reply."""
+    return LocalEngine(load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device))
 
 
 class LocalEngine:

@@ -1,8 +1,10 @@
-"""How fast a base trains on this machine: a few real steps on made-up tokens."""
+"""How fast a base trains on this machine: a few real steps on made-up tokens, measured once and kept beside it."""
 
 from __future__ import annotations
 
+import platform
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,8 +15,23 @@ from talkalike.models.packed import pack
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training.loop import accumulate, make_accelerator
 from talkalike.workspace.cards import Catalog
+from talkalike.workspace.files import read_json, write_json
 
+_FILE = "speed.json"  # in the base's folder
 _DOCUMENTS, _LENGTH, _LOSS_SHARE = 2, 512, 0.25
+
+
+def tokens_per_second(catalog: Catalog, base: str, dtype: str, device: str, *, say: Callable[[str], object]) -> float:
+    """Training speed of a base in the catalog, here and with this device and number format."""
+    file = catalog.path(base) / _FILE
+    key = f"{platform.node()} {device} {dtype}"
+    known = read_json(file) or {}
+    if isinstance(known.get(key), float):
+        return float(known[key])
+    say(f"Measuring how fast {base} trains here (once).")
+    speed = measure(catalog, base, dtype, device)
+    write_json(file, {**known, key: round(speed, 1)})
+    return speed
 
 
 def measure(catalog: Catalog, base: str, dtype: str, device: str) -> float:

@@ -1,11 +1,11 @@
-"""The website as one of the faces of `talkalike serve`, and `talkalike web`: its store, and its first owner."""
+"""`talkalike web`, and the website as a face of `serve`: its store, its first owner, the trainings it starts."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -14,7 +14,6 @@ import typer
 from talkalike.chat.engines import Engines
 from talkalike.cli.output import say
 from talkalike.cli.secrets import database_url
-from talkalike.cli.trainings import WorkspaceTrainings
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.engine.listening import address_of
 from talkalike.errors import UserError
@@ -22,6 +21,8 @@ from talkalike.store.store import Store, open_store
 from talkalike.website.configure import configure_site, secret_key
 from talkalike.website.proxy import checked_path, doubts
 from talkalike.website.services import Services, SiteSettings
+from talkalike.website.trainings.service import Alignment, Recipe
+from talkalike.workspace import serving
 
 app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -81,13 +82,11 @@ async def web(
     engines: Engines | None = None,
 ) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
-    # Django's tables: once the site is configured
-    from talkalike.website.accounts import has_owner
-    from talkalike.website.site import run_site
+    from talkalike.website import accounts, site  # Django's tables: once the site is configured
 
     checked_path(settings.path)
 
-    owned = await store.run(has_owner)
+    owned = await store.run(accounts.has_owner)
 
     def told() -> None:
         say(f"The site: {address_of(listening).rstrip('/')}{settings.path}/")
@@ -98,4 +97,57 @@ async def web(
 
     trainings = WorkspaceTrainings(opened)
     services = Services(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
-    await run_site(services, listening=listening, stop=stop, when_ready=told)
+    await site.run_site(services, listening=listening, stop=stop, when_ready=told)
+
+
+class WorkspaceTrainings:
+    """`talkalike.website.trainings.service.Trainings` over a workspace."""
+
+    def __init__(self, opened: Workspace) -> None:
+        self._opened = opened
+
+    def train(self, recipe: Recipe, run: str) -> Sequence[str]:
+        """The command line of a training by this recipe, into the folder of its job."""
+        options = {
+            "--name": recipe.name,
+            "--examples": recipe.examples,
+            "--base": recipe.base,
+            "--method": recipe.method,
+            "--minutes": recipe.minutes,
+            "--epochs": recipe.epochs,
+            "--lr": recipe.learning_rate,
+            "--run": run,
+        }
+        return (*self._program("train"), *_words(options))
+
+    def align(self, wanted: Alignment, run: str) -> Sequence[str]:
+        """The command line of an alignment, into the folder of its job."""
+        options: dict[str, object] = {"--name": wanted.name, "--model": wanted.double, "--run": run}
+        if wanted.kind == "rl":
+            options |= {"--reward": wanted.reward, "--steps": wanted.steps}
+        else:
+            options |= {"--epochs": wanted.epochs, "--judges": wanted.judges}
+        return (*self._program("align", wanted.kind), *_words(options))
+
+    def resume(self, model: str) -> Sequence[str]:
+        """The command line that goes on with it."""
+        return (*self._program("train"), "--resume", "--name", model)
+
+    def serving(self) -> str | None:
+        """The promoted model."""
+        return serving.serving_model(self._opened.models)
+
+    def promote(self, model: str, by: str) -> None:
+        """Promotes it."""
+        serving.promote(self._opened.models, model, by)
+
+    def _program(self, *command: str) -> tuple[str, ...]:
+        program = (sys.executable, "-m", "talkalike.cli.main")
+        return (*program, *command, "--workspace", str(self._opened.root))
+
+
+def _words(options: Mapping[str, object]) -> Iterator[str]:
+    """The options that were given, as the command line has them."""
+    for option, value in options.items():
+        if value not in ("", None):
+            yield from (option, str(value))

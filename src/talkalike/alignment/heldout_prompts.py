@@ -1,0 +1,109 @@
+"""Held-out prompts: places in conversations kept back from training, and what several models reply there. No torch."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from talkalike.engine.protocol import Engine, Sampling
+from talkalike.errors import UserError
+from talkalike.evaluation.generate import GenerationSettings, generate_replies
+from talkalike.examples.heldout import ReferenceReply
+from talkalike.examples.reactions import words_of
+from talkalike.examples.render import Turn
+from talkalike.workspace.cards import Card
+from talkalike.workspace.paths import WorkspacePaths
+
+TURNS = 12  # of each prompt, for the models and for friends alike
+SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another
+LONGEST_REPLY = 96  # tokens, for every model alike
+CONTEXT_TOKENS = 2048
+AT_ONCE = 16  # replies written together
+_CACHE = "moments"  # in the model's folder
+
+OnProgress = Callable[[int, int, str], object]
+"""Hears how much is done, of how much, and of what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelArm:
+    """A model that replies. `name` is "double", "base", "prompted", …; `lead` stands before every prompt."""
+
+    name: str
+    card: Card
+    lead: tuple[Turn, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.card.name
+
+
+Answers = list[tuple[ModelArm, list[tuple[str, ...]]]]
+"""Of each arm: its reply to each prompt, as messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplySources:
+    """What replies to held-out prompts come from. `open_engine` loads a model, which is closed again here."""
+
+    paths: WorkspacePaths
+    open_engine: Callable[[Card], Engine]
+    sampling: Sampling
+    on_progress: OnProgress = lambda done, total, doing: None
+
+
+async def answer_prompts(
+    sources: ReplySources, arms: Sequence[ModelArm], prompts: Sequence[ReferenceReply], seed: int
+) -> Answers:
+    """What each arm replies to each prompt: words only, without empty messages; () where it says nothing.
+
+    One model is in memory at a time; what was said before is not said again.
+    """
+    sampling = replace(sources.sampling, seed=seed, max_tokens=min(sources.sampling.max_tokens, LONGEST_REPLY))
+    found: Answers = []
+    for arm in arms:
+        settings = GenerationSettings(
+            sampling=sampling,
+            context_tokens=CONTEXT_TOKENS,
+            concurrency=AT_ONCE,
+            cache_folder=sources.paths.catalog().path(arm.model) / _CACHE,
+        )
+
+        def on_progress(done: int, total: int, doing: str = f"{arm.model} ({arm.name}) answers") -> None:
+            sources.on_progress(done, total, doing)
+
+        engine = await asyncio.to_thread(sources.open_engine, arm.card)
+        try:
+            written = await generate_replies(
+                engine,
+                [replace(prompt, context=(*arm.lead, *prompt.context)) for prompt in prompts],
+                settings,
+                fingerprint=f"{arm.model} {arm.card.created} {arm.name}",
+                progress=on_progress,
+            )
+        finally:
+            await engine.close()
+        words = [tuple(text.strip() for text in words_of(reply.messages) if text.strip()) for reply in written]
+        found.append((arm, words))
+    return found
+
+
+def choose_prompts(replies: Sequence[ReferenceReply], speaker: str, count: int, *, seed: int) -> list[ReferenceReply]:
+    """`count` places where the speaker really replied at some length, each with the end of its context.
+
+    A smaller `count` takes the first of them. Raises UserError where there is none.
+    """
+    fit = [
+        replace(reply, context=reply.context[-TURNS:])
+        for reply in replies
+        if reply.speaker == speaker and len("".join(reply.words).strip()) >= SHORTEST
+    ]
+    if not fit:
+        raise UserError(
+            f"No held-out moment with a reply of {speaker} can be asked about.",
+            hint=f"It takes replies of at least {SHORTEST} characters. Import more chats, prepare and train again.",
+        )
+    return random.Random(seed).sample(fit, len(fit))[:count]

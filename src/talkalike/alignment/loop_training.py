@@ -1,0 +1,137 @@
+"""The trainings of one round of `talkalike align loop`: a reward model, and the candidate by RL or by DPO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.judged import Judgements
+from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopSources, Round, TrainingEvent
+from talkalike.alignment.preference_training import PreferenceSources, align_preferences
+from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent, PreferenceFinished
+from talkalike.alignment.reward_training import train_reward
+from talkalike.alignment.reward_values import RewardConfig, RewardFinished
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.rl_recipe import RLSources, align
+from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
+from talkalike.alignment.rl_values import RLEvent, RLFinished
+from talkalike.examples.opening import examples_of
+from talkalike.workspace.run_folder import RunFolder
+
+_PROMPT_TOKENS = 192  # of the contexts of the rollouts: two cores have to do it
+_JUDGED_TOKENS = 512  # of a judged context with its replies
+_PROMPTS, _SAMPLES = 8, 12  # contexts in a step, replies to each: these are short, and read their context once
+_LEARNING_RATE = 3e-4  # of the candidate in RL
+_MAX_KL = 3.0  # nats in a message of some seven tokens: beyond that it writes like somebody else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTraining:
+    """The trainings of one round. Each yields what happens, and returns how it ended: "stopped" can go on."""
+
+    current: Round
+    sources: LoopSources
+    judgements: Judgements
+    should_stop: Callable[[], bool]
+
+    def train_reward(self) -> Generator[TrainingEvent, None, str]:
+        """A reward model on the present double."""
+        options = self.current.options
+        config = RewardConfig(
+            name=self.current.reward,
+            reference=self.current.present,
+            loop=FeedbackSettings(learning_rate=options.reward_lr, epochs=options.epochs, seed=options.seed),
+            adapter=self.sources.adapter,
+            evaluations=2,
+            max_tokens=_JUDGED_TOKENS,
+            dtype=self.sources.dtype,
+            device=self.sources.device,
+        )
+        run = self._run(REWARD_RUN)
+        events = train_reward(
+            config,
+            catalog=self.sources.replies.paths.catalog(),
+            judgements=self.judgements,
+            run=run,
+            resume=bool(run.description()),
+            should_stop=self.should_stop,
+        )
+        return (yield from _ended(events, run))
+
+    def train_candidate(self) -> Generator[TrainingEvent, None, str]:
+        """The candidate: by RL where the round has a reward model, else by DPO on the judgements."""
+        run = self._run(CANDIDATE_RUN)
+        events: Iterator[RLEvent] | Iterator[PreferenceEvent] = (
+            self._reinforce(run) if self.current.reward else self._prefer(run)
+        )
+        return (yield from _ended(events, run))
+
+    def _reinforce(self, run: RunFolder) -> Iterator[RLEvent]:
+        options, catalog, reward = self.current.options, self.sources.replies.paths.catalog(), self.current.reward
+        settings = RLSettings(
+            steps=options.steps,
+            minutes=options.minutes,
+            prompts=_PROMPTS,
+            samples=_SAMPLES,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+            shaping=RewardShaping(kl=options.kl),
+            max_kl=_MAX_KL,
+            update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),
+        )
+        config = RLConfig(
+            name=self.current.candidate,
+            double=self.current.present,
+            reward=reward,
+            settings=settings,
+            policy=self.sources.adapter,
+            dtype=self.sources.dtype,
+            device=self.sources.device,
+            prompt_tokens=_PROMPT_TOKENS,
+        )
+        sources = RLSources(
+            catalog=catalog,
+            examples=examples_of(self.sources.replies.paths.examples, catalog.card(self.current.present)),
+            reward=lambda roles: open_reward(reward, catalog=catalog, roles=roles),
+        )
+        return align(config, sources, run=run, resume=bool(run.description()), should_stop=self.should_stop)
+
+    def _prefer(self, run: RunFolder) -> Iterator[PreferenceEvent]:
+        options, adapter, paths = self.current.options, self.sources.adapter, self.sources.replies.paths
+        rate = options.lr or LEARNING_RATES[adapter.method]
+        config = PreferenceConfig(
+            name=self.current.candidate,
+            double=self.current.present,
+            loop=FeedbackSettings(learning_rate=rate, epochs=options.epochs, seed=options.seed),
+            policy=adapter,
+            evaluations=2,
+            max_tokens=_JUDGED_TOKENS,
+            dtype=self.sources.dtype,
+            device=self.sources.device,
+        )
+        sources = PreferenceSources(
+            catalog=paths.catalog(),
+            judgements=self.judgements,
+            cache=paths.reference_cache,
+            examples=examples_of(paths.examples, paths.catalog().card(self.current.present)),
+        )
+        resume = bool(run.description())
+        return align_preferences(config, sources, run=run, resume=resume, should_stop=self.should_stop)
+
+    def _run(self, part: str) -> RunFolder:
+        return self.current.run(self.sources.replies.paths.runs, part)
+
+
+def _ended(events: Iterator[TrainingEvent], run: RunFolder) -> Generator[TrainingEvent, None, str]:
+    """Passes the events on, and returns how the training ended. One that ends in an error is marked as failed."""
+    try:
+        for event in events:
+            yield event
+            if isinstance(event, RewardFinished | RLFinished | PreferenceFinished):
+                return event.reason
+    except BaseException:
+        if run.description():
+            run.describe({**run.description(), "state": "failed"})
+        raise
+    raise AssertionError("a training ends with how it ended")

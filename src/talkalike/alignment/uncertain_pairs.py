@@ -1,0 +1,79 @@
+"""Which pairs people are asked about first: those that the members of a reward model disagree on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
+
+from talkalike.alignment.rewards import open_reward
+from talkalike.alignment.values import Sample
+from talkalike.errors import UserError
+from talkalike.examples.render import Turn
+from talkalike.store.judging.judgement_values import JudgedReply
+from talkalike.store.store import Store
+from talkalike.workspace.cards import Catalog
+
+MOST = 500  # pairs looked at, those at the head of the queue; a model of 135M reads some three of them a second
+_AT_ONCE = 16
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """A reward model with several members."""
+
+    names: tuple[str, ...]
+
+    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+        """How far the members are of several minds about each pair."""
+        ...
+
+
+def newest_ensemble(catalog: Catalog, stands_on: Collection[str] | None = None) -> str | None:
+    """The newest reward model with several members (that stands on one of these), if there is one."""
+    cards = [card for card in catalog.cards() if card.kind == "reward" and card.settings.get("members", 1) > 1]
+    fit = [card for card in cards if stands_on is None or card.settings.get("reference") in stands_on]
+    return max(fit, key=lambda card: card.created).name if fit else None
+
+
+def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> Ensemble:
+    """The reward model; UserError where it has one member only."""
+    model = open_reward(name, catalog=catalog, device=device, dtype=dtype)
+    if not isinstance(model, Ensemble) or len(model.names) < 2:
+        raise UserError(
+            f"'{name}' has one member, who is always of one mind.",
+            hint="Train several side by side: talkalike align reward --members 3",
+        )
+    return model
+
+
+def sort_waiting(
+    store: Store,
+    model: Ensemble,
+    *,
+    batch: int | None = None,
+    most: int = MOST,
+    on_progress: Callable[[int, int], object],
+) -> int:
+    """Lets the reward model look at the pairs that wait (of one batch, or all), and puts those first that it is of two
+    minds about; returns how many it looked at.
+    """
+    from talkalike.store.judging import pairs  # Django: a command's help does not wait for it
+
+    waiting = store.call(pairs.waiting, most=most, batch_id=batch)
+    for start in range(0, len(waiting), _AT_ONCE):
+        some = waiting[start : start + _AT_ONCE]
+        found = model.disagreements([(sample_of(pair.a), sample_of(pair.b)) for pair in some])
+        store.call(pairs.set_spreads, {pair.id: value for pair, value in zip(some, found, strict=True)})
+        on_progress(start + len(some), len(waiting))
+    return len(waiting)
+
+
+def sample_of(reply: JudgedReply) -> Sample:
+    """The reply as a reward model reads it, which puts it into its own tokens."""
+    return Sample(
+        prompt_ids=(),
+        reply_ids=(),
+        text="\n".join(reply.messages),
+        prompt_turns=tuple(Turn(speaker, text) for speaker, text in reply.context),
+        speaker=reply.speaker,
+    )

@@ -1,0 +1,61 @@
+"""Where everything of one owner lies: the folder with `talkalike.toml`, and what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from talkalike.workspace.cards import Catalog
+from talkalike.workspace.example_sets import example_names
+
+SETTINGS_FILE = "talkalike.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspacePaths:
+    """A workspace as its folder has it; whoever needs its settings, too, is `cli`."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings."""
+        return self.root / SETTINGS_FILE
+
+    @property
+    def chats(self) -> Path:
+        """The imported chats."""
+        return self.root / "chats"
+
+    @property
+    def examples(self) -> Path:
+        """One folder per example set."""
+        return self.root / "examples"
+
+    @property
+    def models(self) -> Path:
+        """One folder per model."""
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per training."""
+        return self.root / "runs"
+
+    @property
+    def database(self) -> Path:
+        """The database, where no other is named."""
+        return self.root / "talkalike.db"
+
+    @property
+    def reference_cache(self) -> Path:
+        """What a frozen model made of judged replies, by the model's and the replies' hashes."""
+        return self.root / "cache" / "reference-logprobs"
+
+    def catalog(self) -> Catalog:
+        """The models."""
+        return Catalog(self.models)
+
+    def example_names(self) -> list[str]:
+        """The example sets, the one prepared last first."""
+        return example_names(self.examples)
