@@ -110,13 +110,7 @@ class Pipeline:
         """
         async with conversation.lock:
             speaker = conversation.double
-            sampling, budget = self._divide_context(speaker, sampling or self.sampling)
-            seen = select(
-                conversation.items(),
-                budget=budget,
-                count_tokens=self.engine.count_tokens,
-                start=conversation.prompt_start,
-            )
+            sampling, seen = self._look(conversation, sampling or self.sampling)
             conversation.seen = seen
             prompt = Prompt(turns=seen.turns, speaker=speaker, conversation=conversation.id)
             burst = _Burst(conversation, speaker, reactions=reactions)
@@ -141,6 +135,15 @@ class Pipeline:
                 yield Finished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
             else:
                 yield Silence()
+
+    def see(self, conversation: Talk) -> Seen:
+        """What a reply would see now. Raises UserError where no prompt fits the model."""
+        return self._look(conversation, self.sampling)[1]
+
+    def _look(self, conversation: Talk, sampling: Sampling) -> tuple[Sampling, Seen]:
+        sampling, budget = self._divide_context(conversation.double, sampling)
+        items, start = conversation.items(), conversation.prompt_start
+        return sampling, select(items, budget=budget, count_tokens=self.engine.count_tokens, start=start)
 
     def _divide_context(self, speaker: str, sampling: Sampling) -> tuple[Sampling, int]:
         """The reply's part of the model's context (its longest length, at most half), and the prompt's part."""

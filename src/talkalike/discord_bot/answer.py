@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import discord
 
-from talkalike.chat.history import ChannelTalk, Said
+from talkalike.chat.conversation import Talk
+from talkalike.chat.history import Said
 from talkalike.chat.limits import refusal
 from talkalike.chat.permissions import Place
 from talkalike.discord_bot import rights, triggers
@@ -196,7 +197,7 @@ class Answer:
             reactions=bool(facts.options.value("reactions")) and may_react,
         )
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """Remembers where the prompt began, and answers the question what it is."""
         self.desk.contexts.remember(self.where.channel_id, talk.seen)
         await self._disclose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import aclosing
 
 import discord
 
@@ -11,13 +10,13 @@ from talkalike.chat.context import Item, Seen
 from talkalike.chat.engines import Engines
 from talkalike.chat.history import ChannelTalk, Said, items
 from talkalike.chat.permissions import Place
-from talkalike.chat.pipeline import Pipeline, Started
+from talkalike.chat.pipeline import Pipeline
 from talkalike.discord_bot.places import Places
 from talkalike.discord_bot.reading import Reader
 from talkalike.discord_bot.recent import Recent
 from talkalike.discord_bot.services import Services
 from talkalike.discord_bot.triggers import Channel
-from talkalike.errors import TalkalikeError, UserError
+from talkalike.errors import UserError
 from talkalike.replying.facts import Facts
 
 SEEN_KEPT = 2_000  # channels whose last prompt is remembered, so that the next one begins at the same place
@@ -49,11 +48,7 @@ class Contexts:
         facts = await self._places.facts(where, self._places.me)
         said = await self.reader.read(_messages_of(channel), where, facts)
         pipeline, talk = await self.prepare(where, facts, said)
-        async with aclosing(pipeline.reply(talk)) as events:
-            async for event in events:  # the first event comes before the engine is asked for anything
-                if isinstance(event, Started):
-                    return event.seen
-        raise TalkalikeError("The model did not say what it would see.", hint="Try again.")
+        return pipeline.see(talk)
 
     def model(self, facts: Facts) -> str:
         """The model that answers in the place: the chosen one while it is there, else the default."""

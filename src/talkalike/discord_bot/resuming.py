@@ -12,8 +12,8 @@ from talkalike.discord_bot.asking import UnreadError, ask, messages
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.markers import is_marker, is_notice
 from talkalike.errors import TalkalikeError
-from talkalike.store import replies
-from talkalike.store.replies import ReplyRow, ReplyState
+from talkalike.replying.session import end_as_lost
+from talkalike.store.replies import ReplyRow
 
 LOST = "The bot was restarted while the reply was written."
 LOOK_AHEAD = 100  # messages after the trigger among which a part of the reply may stand: as many as one request tells
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 async def answer_unfinished(converser: Converser, rows: tuple[ReplyRow, ...]) -> None:
     """Ends each as lost; where people have seen nothing of it and it is still of use, another one is begun."""
     for row in rows:
-        await converser.services.store.run(replies.end, row.id, ReplyState.LOST, problem=LOST)
+        await end_as_lost(converser.services.store, row.id, LOST)
         age = (datetime.now(UTC) - row.began_at).total_seconds()
         if row.messages or row.test or age > converser.services.settings.stale_after:
             continue

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from talkalike.errors import TalkalikeError
 
 LONGEST_WAIT = 600.0  # seconds
+UNBOUNDED = 1_000_000
 
 
 class LineFullError(TalkalikeError):
@@ -49,7 +50,7 @@ class _Ticket:
 class Line:
     """Who writes and who waits. Belongs to one event loop."""
 
-    def __init__(self, *, at_once: int, max_waiting: int) -> None:
+    def __init__(self, *, at_once: int = UNBOUNDED, max_waiting: int = UNBOUNDED) -> None:
         self._at_once = at_once
         self._max_waiting = max_waiting
         self._writing: dict[int, int] = {}  # channel -> reply

@@ -14,12 +14,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from talkalike.chat.history import ChannelTalk
+from talkalike.chat.conversation import Talk
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal
+from talkalike.replying.journal import Journal, ReplyJournal
 from talkalike.replying.line import Line
 from talkalike.replying.writing import Display, NotShownError, Outcome, Prepared, Writing
-from talkalike.store.recording import ReplyState
+from talkalike.store.recording import Ending, ReplyState
+from talkalike.store.store import Store
 
 REMEMBERED = 2_000
 
@@ -63,7 +64,7 @@ class Face(Protocol):
         """All that it is written with; None where what it answers is gone."""
         ...
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """It was written whole."""
         ...
 
@@ -243,7 +244,7 @@ class Session(Generic[FaceT]):
             return
         reply.display = prepared.display
         reply.journal = reply.face.journal(reply_id)
-        await Writing(prepared, journal=reply.journal, outcome=reply.outcome).write()
+        await Writing(prepared, outcome=reply.outcome, journal=reply.journal).write()
         await reply.face.written(prepared.talk)
 
     async def _account(self, reply: Reply[FaceT], reply_id: int) -> None:
@@ -258,6 +259,11 @@ class Session(Generic[FaceT]):
             await journal.end(reply.outcome.ending())
         finally:
             await reply.face.ended(reply.outcome)
+
+
+async def end_as_lost(store: Store, reply_id: int, problem: str) -> None:
+    """A reply whose process ended before it did."""
+    await ReplyJournal(store, reply_id).end(Ending(state=ReplyState.LOST, problem=problem))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from talkalike.chat.context import Seen
-from talkalike.chat.history import ChannelTalk
+from talkalike.chat.conversation import Talk
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
+from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal
+from talkalike.replying.journal import Journal, Unwritten
 from talkalike.store.recording import Ending, ReplyState, Sent
 
 UNEXPECTED = "Something unexpected failed; the log says what."
@@ -59,7 +60,7 @@ class Display(Protocol):
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """How a reply ended. `tokens` were written, and `charged` were shown (None: nothing was); `seconds` it took,
-    `first_seconds` to its first word."""
+    `first_seconds` to its first word. `finish`: why the model stopped, once it has."""
 
     state: ReplyState = ReplyState.FAILED
     tokens: int = 0
@@ -67,6 +68,7 @@ class Outcome:
     seconds: float = 0.0
     first_seconds: float | None = None
     problem: str = ""
+    finish: Finish | None = None
 
     def ending(self) -> Ending:
         """For the store. Only what was shown counts for today's budgets."""
@@ -83,26 +85,30 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that a reply is written with. `record`: what the model saw, as the store may keep it."""
+    """All that a reply is written with. `record`: what the model saw, as the store may keep it; None: nothing of it.
+
+    `reactions`, `whole_messages`: as `Pipeline.reply` takes them.
+    """
 
     pipeline: Pipeline
-    talk: ChannelTalk
+    talk: Talk
     display: Display
-    record: Callable[[Seen], Mapping[str, Any]]
-    reactions: bool
+    record: Callable[[Seen], Mapping[str, Any]] | None = None
+    reactions: bool = True
+    whole_messages: bool = False
 
 
 class Writing:
     """Lets the model write one reply, shows it and notes what becomes of it.
 
     `outcome` is filled as it goes, so that a reply that is broken off is accounted for. A message that is complete
-    waits for the next event, which says whether it is the last one.
+    waits for the next event, which says whether it is the last one. Without a `journal` nothing is noted.
     """
 
-    def __init__(self, prepared: Prepared, *, journal: Journal, outcome: Outcome) -> None:
+    def __init__(self, prepared: Prepared, *, outcome: Outcome, journal: Journal | None = None) -> None:
         self._prepared = prepared
         self._display = prepared.display
-        self._journal = journal
+        self._journal = journal or Unwritten()
         self._outcome = outcome
         self._held: list[tuple[MessageDone | Reacted, int]] = []  # each with the tokens written by then
         self._began = time.monotonic()
@@ -110,9 +116,10 @@ class Writing:
     async def write(self) -> None:
         """Raises TalkalikeError where the engine or the face fails; what was shown by then stays."""
         finished = False
-        pipeline, talk, reactions = self._prepared.pipeline, self._prepared.talk, self._prepared.reactions
+        given = self._prepared
+        reply = given.pipeline.reply(given.talk, reactions=given.reactions, whole_messages=given.whole_messages)
         try:
-            async with aclosing(pipeline.reply(talk, reactions=reactions)) as events:
+            async with aclosing(reply) as events:
                 async for event in events:
                     await self._take(event)
             await self._display.finish()
@@ -132,7 +139,8 @@ class Writing:
         outcome = self._outcome
         match event:
             case Started(speaker=speaker, seen=seen):
-                self._journal.saw(speaker, self._prepared.record(seen))
+                if self._prepared.record is not None:
+                    self._journal.saw(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
@@ -148,9 +156,10 @@ class Writing:
                 self._held.append((event, outcome.tokens))
                 if not isinstance(self._held[0][0], MessageDone):
                     await self._release(last=False)
-            case Finished(tokens=tokens, seconds=seconds):
+            case Finished(reason=reason, tokens=tokens, seconds=seconds):
                 await self._release(last=True)
                 outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
+                outcome.finish = reason
                 outcome.charged = None if outcome.charged is None else tokens
             case Silence():
                 outcome.state = ReplyState.SILENT

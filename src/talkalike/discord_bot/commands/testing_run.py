@@ -21,15 +21,19 @@ from talkalike.chat.options import Resolved
 from talkalike.chat.scenarios import Case, Scenario
 from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.model import model_here
-from talkalike.discord_bot.commands.testing_answer import Task, answer_task
+from talkalike.discord_bot.commands.testing_answer import CaseHere, CaseReply, HowAnswered, answer_case
 from talkalike.discord_bot.commands.testing_report import Report
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
+from talkalike.replying.line import Line
+from talkalike.replying.session import Session
 from talkalike.store import test_runs
 from talkalike.store.test_runs import TestRun
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.client import BotClient
+
+SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Runner:
     def __init__(self, client: BotClient) -> None:
         self._client = client
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._session: Session[CaseReply] = Session(Line())
 
     def scenarios(self) -> tuple[Scenario, ...]:
         """Those that come with talkalike, then the user's own. Raises UserError where one cannot be read."""
@@ -137,23 +142,33 @@ class Runner:
         self, plan: Plan, options: Resolved, report: Report, message: discord.Message, reply_ids: list[int]
     ) -> None:
         """Fills the report and `reply_ids` as it goes."""
-        voice = next(one for one in self._client.services.engines.voices() if one.model == report.model)
-        for task in await self._tasks_of(plan, voice, options, message, report):
-            result, reply_id = await answer_task(self._client, task, voice, options, by=plan.by)
+        services = self._client.services
+        voice = next(one for one in services.engines.voices() if one.model == report.model)
+        sampling = options.sampling()
+        how = HowAnswered(
+            store=services.store,
+            engines=services.engines,
+            voice=voice,
+            sampling=replace(sampling, seed=SEED if sampling.seed is None else sampling.seed),
+            budget=options.value("budget_tokens"),
+            by=plan.by,
+        )
+        for case in await self._cases_of(plan, voice, options, message, report):
+            result, reply_id = await answer_case(self._session, case, how)
             report.results.append(result)
             reply_ids += [] if reply_id is None else [reply_id]
             if report.due():
                 await report.show(message)
         self._relevance(report)
 
-    async def _tasks_of(
+    async def _cases_of(
         self, plan: Plan, voice: Voice, options: Resolved, message: discord.Message, report: Report
-    ) -> list[Task]:
+    ) -> list[CaseHere]:
         """Every case of the files, posted in a thread under the report, then the channels, each answered in itself."""
         thread = await _thread(message, f"test with {voice.model}") if plan.scenarios else None
         channel_id = thread.id if thread is not None else message.channel.id
-        tasks = [
-            Task(
+        cases = [
+            CaseHere(
                 scenario=scenario.name,
                 case=case,
                 items=_items(case.turns_for(voice.speaker), options),
@@ -172,21 +187,19 @@ class Runner:
             if not seen or seen[-1].turn.speaker == voice.speaker:
                 report.skipped.append(f"<#{channel.id}>: there is no message to answer")
                 continue
-            case = Case(name=channel.name, turns=tuple(item.turn for item in seen))
-            own = isinstance(channel, discord.Thread)
-            tasks.append(
-                Task(
+            cases.append(
+                CaseHere(
                     scenario="channels",
-                    case=case,
+                    case=Case(name=channel.name, turns=tuple(item.turn for item in seen)),
                     items=tuple(items),
                     post_to=channel,
                     channel_id=channel.id,
                     server_id=plan.server.id,
                     trigger_id=int(seen[-1].id),
-                    thread=own,
+                    thread=isinstance(channel, discord.Thread),
                 )
             )
-        return tasks
+        return cases
 
     def _relevance(self, report: Report) -> None:
         """Known only once every prompt is: each reply is compared with all the others."""

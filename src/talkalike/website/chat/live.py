@@ -17,14 +17,14 @@ from talkalike.store.recording import ReplyState
 from talkalike.website.chat.reply import WebReply
 
 MOST_AT_ONCE = 3  # replies of one visitor that are written or wait
-UNBOUNDED = 1_000_000  # visitors' own limits and the engine's line bound what is written at once
 
 
 class Live:
     """All replies being written in this process; of one conversation one at a time."""
 
     def __init__(self) -> None:
-        self.session: Session[WebReply] = Session(Line(at_once=UNBOUNDED, max_waiting=UNBOUNDED))
+        # Visitors' own limits and the engine's line bound what is written at once.
+        self.session: Session[WebReply] = Session(Line())
 
     def get(self, reply_id: int) -> Reply[WebReply] | None:
         """The reply, while it is being written."""

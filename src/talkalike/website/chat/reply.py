@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from talkalike.chat.conversation import Talk
 from talkalike.chat.engines import Engines
-from talkalike.chat.history import ChannelTalk
 from talkalike.chat.pipeline import Pipeline
 from talkalike.engine.protocol import EngineBusyError, Sampling
 from talkalike.errors import TalkalikeError
@@ -96,7 +96,7 @@ class WebReply:
             reactions=branch.reactions,
         )
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """The next reply reads the whole branch anew."""
 
     async def trouble(self, error: TalkalikeError) -> str:
