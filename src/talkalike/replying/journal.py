@@ -51,10 +51,6 @@ class Journal(Protocol):
         ...
 
 
-class Unwritten(Journal):
-    """Of a reply that no store knows."""
-
-
 class ReplyJournal:
     """A reply's in the store's table of replies. Belongs to one event loop."""
 

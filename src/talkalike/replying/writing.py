@@ -14,7 +14,7 @@ from talkalike.chat.conversation import Talk
 from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal, Unwritten
+from talkalike.replying.journal import Journal
 from talkalike.store.recording import Ending, ReplyState, Sent
 
 UNEXPECTED = "Something unexpected failed; the log says what."
@@ -108,7 +108,7 @@ class Writing:
     def __init__(self, prepared: Prepared, *, outcome: Outcome, journal: Journal | None = None) -> None:
         self._prepared = prepared
         self._display = prepared.display
-        self._journal = journal or Unwritten()
+        self._journal = journal
         self._outcome = outcome
         self._held: list[tuple[MessageDone | Reacted, int]] = []  # each with the tokens written by then
         self._began = time.monotonic()
@@ -132,14 +132,15 @@ class Writing:
         finally:
             if not finished:
                 await self._break_off()
-            self._journal.stop()  # the end comes next, and tells the rest
+            if self._journal is not None:
+                self._journal.stop()  # the end comes next, and tells the rest
             self._outcome.seconds = self._outcome.seconds or time.monotonic() - self._began
 
     async def _take(self, event: ReplyEvent) -> None:
         outcome = self._outcome
         match event:
             case Started(speaker=speaker, seen=seen):
-                if self._prepared.record is not None:
+                if self._journal is not None and self._prepared.record is not None:
                     self._journal.saw(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
             case Text(index=index, text=text):
@@ -147,7 +148,8 @@ class Writing:
                     outcome.first_seconds = time.monotonic() - self._began
                 await self._release(last=False)
                 outcome.tokens += 1  # about; the engine's own count comes at the end
-                self._journal.wrote(index, text)
+                if self._journal is not None:
+                    self._journal.wrote(index, text)
                 await self._display.text(index, text)
             case MessageDone():
                 await self._release(last=False)
@@ -173,8 +175,9 @@ class Writing:
                 if self._note(shown):
                     self._outcome.charged = tokens
             elif await self._display.reaction(event.index, event.emoji):
-                self._journal.reacted(event.index, event.emoji)
                 self._outcome.charged = tokens
+                if self._journal is not None:
+                    self._journal.reacted(event.index, event.emoji)
 
     async def _break_off(self) -> None:
         """What people saw of it is the reply, so that it can be found, and nothing else."""
@@ -182,8 +185,9 @@ class Writing:
             self._outcome.charged = self._outcome.tokens
 
     def _note(self, shown: Sequence[Sent]) -> bool:
-        for one in shown:
-            self._journal.sent(one)
+        if self._journal is not None:
+            for one in shown:
+                self._journal.sent(one)
         return bool(shown)
 
 
