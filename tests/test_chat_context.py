@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from talkalike.chat.context import PINNED, SHORT, STAY, Item, Seen, select
-from talkalike.chat.conversation import BEFORE_RESET, Conversation
+from talkalike.chat.conversation import Conversation
+from talkalike.chat.history import BEFORE_RESET
 from talkalike.errors import UserError
 from talkalike.examples.fitting import MARK
 from talkalike.examples.render import Renderer, Turn

@@ -10,7 +10,7 @@ import pytest
 
 from delivery_room import START, buttons, inject, room, simcord_bot, write
 from talkalike.chat.splitting import MAX_PARTS
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import Pace
 
 __all__ = ["room", "simcord_bot"]  # fixtures
 

@@ -12,8 +12,8 @@ import pytest
 from discord_world import world
 from talkalike.chat.permissions import Access, Level, Subject
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
-from talkalike.discord_bot.wire import point_at
-from talkalike.replying.line import Line, LineFullError
+from talkalike.discord_bot.running import point_at
+from talkalike.replying.queue import Line, LineFullError
 
 HELLO = (("hello there",),)
 

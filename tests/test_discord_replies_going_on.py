@@ -224,7 +224,7 @@ async def test_a_place_in_the_line_is_told_and_can_be_given_up(tmp_path: Path) -
         await w.wait(2)
         assert w.notices(w.mention) == ["You are next in the line."]
         assert w.bot.converser.queue_length() == 1
-        assert [one.asker_id for one in w.bot.converser.running()] == [w.anna.id]
+        assert [one.asker.id for one in w.bot.converser.running()] == [w.anna.id]
         (row,) = w.services.store.call(replies.recent, w.mention.id, 5)
         assert w.bot.converser.position(row.id) == 1
         notice = w.mention.history()[-1]

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from chat_script import ScriptedWords
 from talkalike.chat.context import select
-from talkalike.chat.conversation import BEFORE_RESET
 from talkalike.chat.history import (
+    BEFORE_RESET,
     LONGEST_QUOTE,
     NEWER,
     ROLES,

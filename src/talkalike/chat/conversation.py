@@ -7,17 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from talkalike.chat.context import Item, Seen
+from talkalike.chat.history import BEFORE_RESET, is_side_talk
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
-
-BEFORE_RESET = "before the last reset"
-
-
-def is_side_talk(text: str, sign: str) -> bool:
-    """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
-    if not sign or not text.startswith(sign):
-        return False
-    return text[len(sign) :].lstrip()[:1].isalnum()
 
 
 class Talk(Protocol):

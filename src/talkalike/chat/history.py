@@ -16,7 +16,6 @@ from datetime import datetime
 from functools import lru_cache
 
 from talkalike.chat.context import Item, Seen
-from talkalike.chat.conversation import BEFORE_RESET, is_side_talk
 from talkalike.chat.permissions import Decision
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn, speaker_name
@@ -25,6 +24,7 @@ PERSONA = "persona"  # the id of the item that holds the persona
 SYSTEM = "system"
 ROLES = (SYSTEM, "assistant", "user", "tool", "developer")  # speakers that instructed models take orders from
 THREAD = "thread"  # the speaker of a thread's title: nobody's name, and no role
+BEFORE_RESET = "before the last reset"
 NEWER = "newer than the message being answered"
 LONGEST_NAME = 64
 LONGEST_QUOTE = 300
@@ -94,6 +94,13 @@ class Marks:
 
     dropped: frozenset[int] = frozenset()
     pinned: frozenset[int] = frozenset()
+
+
+def is_side_talk(text: str, sign: str) -> bool:
+    """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
+    if not sign or not text.startswith(sign):
+        return False
+    return text[len(sign) :].lstrip()[:1].isalnum()
 
 
 def items(

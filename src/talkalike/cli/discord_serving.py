@@ -13,9 +13,8 @@ from talkalike.cli.output import say
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token
 from talkalike.cli.talking import reply_options
 from talkalike.cli.workspace import Workspace
-from talkalike.discord_bot.running import run
+from talkalike.discord_bot.running import point_at, run
 from talkalike.discord_bot.services import BotSettings, Services
-from talkalike.discord_bot.wire import point_at
 from talkalike.errors import UserError
 from talkalike.store.store import Store
 

@@ -17,8 +17,7 @@ from talkalike.discord_bot.buttons import BUTTONS, ReplyButtons, cancel_button
 from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.disclosure import disclosure, whose
-from talkalike.discord_bot.missed import Missed
-from talkalike.discord_bot.resuming import answer_unfinished
+from talkalike.discord_bot.missed import Missed, answer_unfinished
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
 from talkalike.store import context_marks, people, replies, servers
@@ -44,7 +43,8 @@ class Double(BotClient):
     `sync_commands`: tell Discord which commands there are; `describe`: put into the profile what the bot is.
     """
 
-    missed: Missed  # from the login on
+    converser: Converser  # this and `missed` from the login on
+    missed: Missed
 
     def __init__(
         self, services: Services, *, sync_commands: bool = True, describe: bool = True, **options: Any

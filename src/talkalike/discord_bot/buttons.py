@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import discord
 
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ANSWERED, ask
-from talkalike.discord_bot.commands.gate import gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
 from talkalike.discord_bot.judging import board_view, guessing, thumbs
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 
 class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:none:(?P<id>\d{1,19})"):
@@ -152,7 +149,7 @@ async def _row(interaction: Interaction) -> ReplyRow:
     """The reply of the button that was pressed. Raises UserError where it is not known, or of another channel."""
     data: Mapping[str, Any] = interaction.data or {}
     reply_id = int(str(data["custom_id"]).rpartition(":")[2])
-    row = await interaction.client.services.store.run(replies.by_id, reply_id)
+    row = await interaction.client.store.run(replies.by_id, reply_id)
     if row is None or row.channel_id != interaction.channel_id:
         raise UserError("I no longer know that reply.", hint="Ask me again.")
     return row

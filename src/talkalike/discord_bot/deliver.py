@@ -28,8 +28,7 @@ import discord
 from talkalike.chat.markup import covered
 from talkalike.chat.splitting import MAX_PARTS, neutralise, parts
 from talkalike.discord_bot.markers import unsigned
-from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Post
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Pace, Post
 
 if TYPE_CHECKING:
     from discord.abc import MessageableChannel

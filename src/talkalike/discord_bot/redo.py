@@ -11,7 +11,7 @@ from talkalike.chat.splitting import neutralise, split
 from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.deliver import Delivery, Shown
 from talkalike.discord_bot.markers import unsigned
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import Pace
 
 MOST_PARTS = 1  # a message that became several is not worth fitting into old ones
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import discord
 from discord import app_commands
 
@@ -20,12 +18,9 @@ from talkalike.chat.permissions import (
 )
 from talkalike.discord_bot import rights, silence
 from talkalike.discord_bot.commands import rule_words as words
-from talkalike.discord_bot.commands.gate import channel_of, gate, gated, tell, verdict, who_where
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, gate, gated, tell, verdict, who_where
 from talkalike.errors import UserError
 from talkalike.store import rules as stored
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 SCOPES = [
@@ -136,7 +131,7 @@ async def change(
         await tell(interaction, f"Sorry, you can't set that. {decision.explanation}")
         return
     write = stored.remove if default else stored.put
-    await interaction.client.services.store.run(write, about, by=interaction.user.id)
+    await interaction.client.store.run(write, about, by=interaction.user.id)
     await tell(interaction, f"Done: {words.sentence(about, removed=default)}")
 
 

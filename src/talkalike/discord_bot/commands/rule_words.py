@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Access, Level, Place, Rule, Rules, Subject
 from talkalike.discord_bot.asking import ask
+from talkalike.discord_bot.commands.gate import Interaction
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
-    from talkalike.store.rules import RuleChange
+from talkalike.store.rules import RuleChange
 
 ACCESS = {
     Access.CLOSED: "I answer nobody here.",

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import discord
 
@@ -19,19 +18,17 @@ from talkalike.chat.engines import Voice
 from talkalike.chat.history import PERSONA, SYSTEM
 from talkalike.chat.options import Resolved
 from talkalike.chat.scenarios import Case, Scenario
+from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.model import model_here
 from talkalike.discord_bot.commands.testing_answer import CaseHere, CaseReply, HowAnswered, answer_case
 from talkalike.discord_bot.commands.testing_report import Report
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
-from talkalike.replying.line import Line
+from talkalike.replying.queue import Line
 from talkalike.replying.session import Session
 from talkalike.store import test_runs
 from talkalike.store.test_runs import TestRun
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.client import BotClient
 
 SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 
@@ -59,7 +56,7 @@ class Runner:
 
     def scenarios(self) -> tuple[Scenario, ...]:
         """Those that come with talkalike, then the user's own. Raises UserError where one cannot be read."""
-        folder = self._client.services.settings.scenario_folder
+        folder = self._client.settings.scenario_folder
         return scenarios.shipped() + (scenarios.in_folder(Path(folder)) if folder else ())
 
     def chosen(self, name: str) -> tuple[Scenario, ...]:
@@ -83,7 +80,7 @@ class Runner:
             raise UserError("There is nothing to test.", hint="Choose a scenario, a channel, or both.")
         options = await self._client.places.options(plan.report_to)
         model = model_here(self._client, options)
-        if model not in {voice.model for voice in self._client.services.engines.voices()}:
+        if model not in {voice.model for voice in self._client.engines.voices()}:
             raise UserError(f"The model '{model}' is not there any more.", hint="Choose another with /model use.")
         report = Report(model=model, cases=sum(len(one.cases) for one in plan.scenarios) + len(plan.channels))
         message = await plan.report_to.send(embed=report.embed(), allowed_mentions=NOBODY)
@@ -94,9 +91,9 @@ class Runner:
 
     async def clean(self, server_id: int) -> tuple[int, int]:
         """Deletes what the last run posted; how many went, and how many could not. Nothing else is ever touched."""
-        run = await self._client.services.store.run(test_runs.last, server_id)
+        run = await self._client.store.run(test_runs.last, server_id)
         deleted = failed = 0
-        for row in await self._client.services.store.run(test_runs.replies_of, run) if run else ():
+        for row in await self._client.store.run(test_runs.replies_of, run) if run else ():
             channel = self._client.get_partial_messageable(row.channel_id, guild_id=server_id)
             for sent in row.messages:
                 try:
@@ -110,7 +107,7 @@ class Runner:
 
     async def _run(self, plan: Plan, options: Resolved, report: Report, message: discord.Message) -> None:
         began_at, began = datetime.now(UTC), time.perf_counter()
-        store = self._client.services.store
+        store = self._client.store
         reply_ids: list[int] = []
         try:
             before = await store.run(test_runs.last, plan.server.id)

@@ -55,10 +55,10 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place,
     if voice.model == row.model:
         sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
     began = time.monotonic()
-    engine = await client.services.engines.open(voice.model)
+    engine = await client.engines.open(voice.model)
     reply = await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
     messages = tuple(text for text in words_of(reply.messages) if text.strip())
-    await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
+    await client.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
     if not messages:
         raise UserError("The other answer was silence, so there is nothing to compare.", hint="Try again.")
     return Written(

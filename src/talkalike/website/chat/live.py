@@ -10,8 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from talkalike.errors import UserError
-from talkalike.replying.followers import Followers
-from talkalike.replying.line import Line
+from talkalike.replying.queue import Followers, Line
 from talkalike.replying.session import Reply, Session
 from talkalike.store.recording import ReplyState
 from talkalike.website.chat.reply import WebReply

@@ -16,7 +16,7 @@ from talkalike.chat.pipeline import Pipeline
 from talkalike.engine.protocol import EngineBusyError, Sampling
 from talkalike.errors import TalkalikeError
 from talkalike.examples.reactions import readable
-from talkalike.replying.followers import Followers
+from talkalike.replying.queue import Followers
 from talkalike.replying.writing import Outcome, Prepared
 from talkalike.store import usage
 from talkalike.store.judging import items

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from talkalike.chat.conversation import is_side_talk
+from talkalike.chat.history import is_side_talk
 from talkalike.chat.limits import Budget, refusal
 from talkalike.errors import UserError
 from talkalike.replying.session import Reply

@@ -11,8 +11,8 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
-from talkalike.chat.conversation import is_side_talk
 from talkalike.chat.engines import Voice
+from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Resolved
 from talkalike.store.judging import judgements
 from talkalike.store.judging.judgement_values import Scale
