@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store_child import beginning
-from talkalike.chat.limits import Used
+from talkalike.chat.options import Used
 from talkalike.store import people, replies, storable, usage
 from talkalike.store.recording import Ending, Record, Sent, record
 from talkalike.store.replies import ReplyState

@@ -2,6 +2,7 @@
 
 An option is set for the bot, a server, a channel or a thread; the nearest value holds. Daily limits and retention work
 the other way round: a nearer value can only be stricter, so that no server gives itself more than the bot's owner does.
+What a used-up daily limit answers (`refusal`) stands here, too.
 """
 
 from __future__ import annotations
@@ -11,113 +12,70 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from talkalike.chat.limits import Budget
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
 from talkalike.options import REPLY, SAMPLING, Option, by_key
 
 WIDE = ("bot", "server")
+NARROW = ("channel", "thread")
 DEFAULT = "default"
+RENEWS = "It renews at midnight UTC."
+
+
+def _one(key: str, default: Any, description: str, **more: Any) -> Option:
+    return Option(key=key, type=type(default), default=default, description=description, **more)
 
 
 def _daily(key: str, what: str) -> Option:
-    return Option(
-        key=key,
-        type=int,
-        default=0,
-        high=10**9,
-        strictest=True,
-        scopes=WIDE,
-        description=f"{what} a day (until midnight UTC); 0 = no limit.",
-    )
+    description = f"{what} a day (until midnight UTC); 0 = no limit."
+    return _one(key, 0, description, high=10**9, strictest=True, scopes=WIDE)
 
 
 OPTIONS = REPLY | by_key(
-    Option(
-        key="persona",
-        type=str,
-        default="",
-        high=2000,
-        description="A text that stands before the conversation; empty = none.",
-    ),
-    Option(
-        key="side_talk",
-        type=str,
-        default="!",
-        high=5,
-        description="Messages that begin with this sign are invisible to the double; empty = none are.",
-    ),
-    Option(
-        key="wait_seconds",
-        type=float,
-        default=2.5,
+    _one("persona", "", "A text that stands before the conversation; empty = none.", high=2000),
+    _one("side_talk", "!", "Messages that begin with this sign are invisible to the double; empty = none are.", high=5),
+    _one(
+        "wait_seconds",
+        2.5,
+        "How long to wait for the end of somebody's burst of messages before answering.",
         high=60,
         unit="seconds",
-        description="How long to wait for the end of somebody's burst of messages before answering.",
     ),
-    Option(
-        key="replies_per_minute",
-        type=int,
-        default=12,
-        low=1,
-        high=600,
-        unit="replies",
-        description="The most replies in a channel within a minute.",
-    ),
-    Option(
-        key="stream",
-        type=bool,
-        default=True,
-        description="Show a message that takes longer than three seconds while it is written.",
-    ),
-    Option(key="reactions", type=bool, default=True, description="The double may react with an emoji."),
-    Option(
-        key="proxied",
-        type=bool,
-        default=True,
-        description="Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored.",
-    ),
-    Option(key="judging", type=bool, default=True, description="Buttons under a reply to say how good it is."),
-    Option(
-        key="compare_models",
-        type=str,
-        default="",
+    _one("replies_per_minute", 12, "The most replies in a channel within a minute.", low=1, high=600, unit="replies"),
+    _one("stream", True, "Show a message that takes longer than three seconds while it is written."),
+    _one("reactions", True, "The double may react with an emoji."),
+    _one("proxied", True, "Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored."),
+    _one("judging", True, "Buttons under a reply to say how good it is."),
+    _one(
+        "compare_models",
+        "",
+        "Two models, as first|second, whose answers people compare blindly; empty = none.",
         high=200,
-        scopes=("channel", "thread"),
-        description="Two models, as first|second, whose answers people compare blindly; empty = none.",
+        scopes=NARROW,
     ),
-    Option(
-        key="compare_every",
-        type=int,
-        default=5,
+    _one(
+        "compare_every",
+        5,
+        "After how many replies two answers are offered for comparison.",
         low=1,
         high=1000,
         unit="replies",
-        scopes=("channel", "thread"),
-        description="After how many replies two answers are offered for comparison.",
+        scopes=NARROW,
     ),
-    Option(
-        key="model",
-        type=str,
-        default="",
-        high=200,
-        scopes=("server", "channel", "thread"),
-        description="The model that answers; empty = the bot's default.",
-    ),
+    _one("model", "", "The model that answers; empty = the bot's default.", high=200, scopes=("server", *NARROW)),
     _daily("daily_replies_user", "Replies for one person"),
     _daily("daily_tokens_user", "Tokens written for one person"),
     _daily("daily_replies_server", "Replies on one server"),
     _daily("daily_tokens_server", "Tokens written on one server"),
-    Option(
-        key="retention_days",
-        type=int,
-        default=30,
+    _one(
+        "retention_days",
+        30,
+        "How many days the records of replies are kept.",
         low=1,
         high=3650,
         unit="days",
         strictest=True,
         scopes=WIDE,
-        description="How many days the records of replies are kept.",
     ),
 )
 
@@ -154,6 +112,26 @@ def two_models(value: str) -> tuple[str, ...]:
     """The names in the option `compare_models`; two of them, unless the value is empty or wrong."""
     names = tuple(name.strip() for name in value.split("|"))
     return names if len(names) == 2 and all(names) else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be used in a day; 0 means no limit."""
+
+    replies_user: int = 0
+    tokens_user: int = 0
+    replies_server: int = 0
+    tokens_server: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What was used today."""
+
+    replies_user: int = 0
+    tokens_user: int = 0
+    replies_server: int = 0
+    tokens_server: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,3 +196,22 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Resolved:
 def _looser(limit: int, than: int) -> bool:
     """0 is no limit."""
     return than != 0 and (limit == 0 or limit > than)
+
+
+def refusal(budget: Budget, used: Used) -> str:
+    """Why there is no reply any more today, in words for the person who asked; empty while there is room."""
+    limits = (
+        (budget.replies_user, used.replies_user, "You have had today's {limit} for one person."),
+        (budget.tokens_user, used.tokens_user, "Your replies have reached today's length for one person ({limit})."),
+        (budget.replies_server, used.replies_server, "This server has had its {limit} for today."),
+        (budget.tokens_server, used.tokens_server, "This server's replies have reached today's length ({limit})."),
+    )
+    for (limit, spent, words), unit in zip(limits, ("reply", "token", "reply", "token"), strict=True):
+        if 0 < limit <= spent:
+            return f"{words.format(limit=_count(limit, unit))} {RENEWS}"
+    return ""
+
+
+def _count(number: int, unit: str) -> str:
+    many = "replies" if unit == "reply" else f"{unit}s"
+    return f"{number:,} {unit if number == 1 else many}"

@@ -13,7 +13,7 @@ import discord
 
 from talkalike.chat.conversation import Talk
 from talkalike.chat.history import Said
-from talkalike.chat.limits import refusal
+from talkalike.chat.options import refusal
 from talkalike.chat.permissions import Place
 from talkalike.discord_bot import rights
 from talkalike.discord_bot.asking import UNREACHABLE
@@ -29,9 +29,8 @@ from talkalike.discord_bot.rights import Right
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
 from talkalike.replying.facts import Facts
-from talkalike.replying.journal import ReplyJournal
 from talkalike.replying.queue import Rate
-from talkalike.replying.writing import Outcome, Prepared
+from talkalike.replying.writing import Outcome, Prepared, ReplyJournal
 from talkalike.store import replies
 from talkalike.store.recording import Sent, record_of
 from talkalike.store.replies import Beginning

@@ -20,7 +20,7 @@ from talkalike.discord_bot.disclosure import disclosure, whose
 from talkalike.discord_bot.missed import Missed, answer_unfinished
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
-from talkalike.store import context_marks, people, replies, servers
+from talkalike.store import people, replies, scoped, servers
 from talkalike.store.replies import ReplyRow
 
 SERVERS_TOLD = 20  # whose rules and rights are told in the log at the start
@@ -144,12 +144,12 @@ class Double(BotClient):
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel is gone for everybody."""
         self.converser.channel_gone([channel.id])
-        await self._store("channel", context_marks.forget_channel, channel.id)
+        await self._store("channel", scoped.forget_channel, channel.id)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """A thread is gone for everybody."""
         self.converser.channel_gone([payload.thread_id])
-        await self._store("thread", context_marks.forget_channel, payload.thread_id)
+        await self._store("thread", scoped.forget_channel, payload.thread_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Nobody is answered there until somebody opens a place."""

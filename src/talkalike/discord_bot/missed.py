@@ -25,7 +25,7 @@ from talkalike.discord_bot.markers import is_marker, is_notice
 from talkalike.discord_bot.places import actor_of, addressed, decide_talk
 from talkalike.errors import TalkalikeError
 from talkalike.replying.session import end_as_lost
-from talkalike.store import answered
+from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
 
 PLACES = 100  # with the newest replies; each of them may cost a request
@@ -66,7 +66,7 @@ class Missed:
         oldest = discord.utils.utcnow() - timedelta(seconds=services.settings.stale_after)
         oldest_id = discord.utils.time_snowflake(oldest)
         try:
-            places = await services.store.run(answered.channels, PLACES)
+            places = await services.store.run(replies.answered_channels, PLACES)
         except TalkalikeError as error:
             _log.error("What was missed is not answered: %s", error)
             return
@@ -101,7 +101,7 @@ class Missed:
         open_to_all = where.own_thread or access_of(where, facts.rules)[0] is Access.OPEN
         known = _Known(
             told=frozenset(one.reference.message_id or 0 for one in read if one.author.id == me and one.reference),
-            triggers=await store.run(answered.triggers, where.channel_id, MESSAGES),
+            triggers=await store.run(replies.answered_messages, where.channel_id, MESSAGES),
         )
         people: dict[int, discord.User | discord.Member] = {}  # who talks to the bot
         meant: list[discord.Message] = []

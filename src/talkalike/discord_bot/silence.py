@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import discord
 
-from talkalike.chat.limits import refusal
+from talkalike.chat.options import refusal
 from talkalike.chat.permissions import Access, Action, Actor, Place, Request, Rules, access_of, decide
 from talkalike.discord_bot import rights
 from talkalike.discord_bot.rights import Right

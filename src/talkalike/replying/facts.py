@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from talkalike.chat.history import Marks
-from talkalike.chat.limits import Budget, Used
-from talkalike.chat.options import Resolved, resolve
+from talkalike.chat.options import Budget, Resolved, Used, resolve
 from talkalike.chat.permissions import Access, Place, Rule, Rules, Subject
 from talkalike.replying.writing import today
-from talkalike.store import changes, context_marks, people, rules, scoped, usage
+from talkalike.store import changes, people, rules, scoped, usage
 from talkalike.store.store import Store
 
 LOOK_SECONDS = 2.0  # how long another process's change of a rule may go unnoticed
@@ -95,7 +94,7 @@ class PlaceFacts:
 
 def read_facts(defaults: Defaults, place: Place) -> Facts:
     """Runs in the store's thread. `used` is not read here: it changes with every reply."""
-    dropped, pinned = context_marks.marks(place.channel_id)
+    dropped, pinned = scoped.marks(place.channel_id)
     return Facts(
         rules=read_rules(defaults, place.server_id),
         hidden=people.hidden(),

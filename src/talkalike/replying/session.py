@@ -16,9 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from talkalike.chat.conversation import Talk
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal, ReplyJournal
 from talkalike.replying.queue import Line
-from talkalike.replying.writing import Display, NotShownError, Outcome, Prepared, Writing
+from talkalike.replying.writing import Display, Journal, NotShownError, Outcome, Prepared, ReplyJournal, Writing
 from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.store import Store
 

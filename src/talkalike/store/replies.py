@@ -181,6 +181,18 @@ def recent(channel_id: int, limit: int) -> tuple[ReplyRow, ...]:
     return tuple(row_of(row) for row in rows.prefetch_related("messages"))
 
 
+def answered_channels(limit: int) -> tuple[int, ...]:
+    """The channels, threads and direct messages with replies, those with the newest ones first."""
+    newest = tables.Reply.objects.filter(test=False).values("channel_id").annotate(newest=Max("id"))
+    return tuple(newest.order_by("-newest").values_list("channel_id", flat=True)[:limit])
+
+
+def answered_messages(channel_id: int, limit: int) -> tuple[tuple[int, int], ...]:
+    """(message, who asked) of the newest replies in a channel, whatever became of them, newest first."""
+    rows = tables.Reply.objects.filter(channel_id=channel_id).order_by("-id")
+    return tuple(rows.values_list("trigger_id", "asker_id")[:limit])
+
+
 def problems(server_id: int | None, limit: int = 5) -> tuple[Problem, ...]:
     """The last replies on that server (None: anywhere) that went wrong, newest first."""
     rows = tables.Reply.objects.exclude(problem="")

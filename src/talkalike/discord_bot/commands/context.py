@@ -12,8 +12,8 @@ from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ask
 from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, messages_of, tell, verdict
 from talkalike.errors import UserError
-from talkalike.store import context_marks
-from talkalike.store.context_marks import Kind
+from talkalike.store import scoped
+from talkalike.store.scoped import Kind
 
 LINE = 160  # characters shown of a message in the list; the file has all of it
 _LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d+|@me)/(\d+)/(\d+)")
@@ -106,7 +106,7 @@ async def unpin(interaction: Interaction, message: str) -> None:
     """Takes the mark away, whichever it was."""
     channel = channel_of(interaction)
     message_id = message_id_in(message, channel.id)
-    if not await interaction.client.store.run(context_marks.unmark, channel.id, message_id):
+    if not await interaction.client.store.run(scoped.unmark, channel.id, message_id):
         raise UserError("That message was neither dropped nor pinned.")
     await tell(interaction, "Done: that message is treated like every other one again.")
 
@@ -114,7 +114,7 @@ async def unpin(interaction: Interaction, message: str) -> None:
 @gated(Action.EDIT_CONTEXT)
 async def reset_marks(interaction: Interaction) -> None:
     """All marks of this channel go."""
-    count = await interaction.client.store.run(context_marks.forget_channel, channel_of(interaction).id)
+    count = await interaction.client.store.run(scoped.forget_channel, channel_of(interaction).id)
     if not count:
         raise UserError("Nothing was dropped or pinned here.")
     await tell(interaction, f"Done: {count} mark{'' if count == 1 else 's'} removed.")
@@ -155,7 +155,7 @@ async def _mark(interaction: Interaction, message: str, kind: Kind, done: str) -
     await ask(messages_of(interaction).fetch_message(message_id), "that message")  # it must be of this channel
     by, server_id = interaction.user.id, interaction.guild_id
     store = interaction.client.store
-    await store.run(context_marks.mark, channel.id, message_id, kind, by=by, server_id=server_id)
+    await store.run(scoped.mark, channel.id, message_id, kind, by=by, server_id=server_id)
     await tell(interaction, done)
 
 

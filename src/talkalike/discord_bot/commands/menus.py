@@ -12,7 +12,7 @@ from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import Interaction, gated, tell
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
-from talkalike.store import context_marks, replies
+from talkalike.store import replies, scoped
 from talkalike.store.replies import ReplyRow
 
 
@@ -59,7 +59,7 @@ async def forget(interaction: Interaction, message: discord.Message) -> None:
     channel_id, server_id = message.channel.id, interaction.guild_id
     await interaction.client.converser.settle()
     wiped = await store.run(replies.forget_message, message.id)
-    await store.run(context_marks.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
+    await store.run(scoped.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
     await tell(
         interaction,
         f"Done: I don't see that message any more, and {wiped} stored cop{'y' if wiped == 1 else 'ies'} of its words "

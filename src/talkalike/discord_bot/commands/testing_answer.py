@@ -20,9 +20,8 @@ from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.testing_report import Result
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import ReplyJournal
 from talkalike.replying.session import Reply, Session
-from talkalike.replying.writing import Outcome, Prepared
+from talkalike.replying.writing import Outcome, Prepared, ReplyJournal
 from talkalike.store import replies
 from talkalike.store.recording import Record, ReplyState, Sent, record
 from talkalike.store.replies import Beginning

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from talkalike.chat.engines import Voice
-from talkalike.chat.limits import refusal
+from talkalike.chat.options import refusal
 from talkalike.chat.permissions import Place
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt, Sampling

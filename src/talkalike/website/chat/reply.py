@@ -1,11 +1,16 @@
-"""What the website does for one reply (`replying.session.Face`): the branch it answers, those who follow, the store."""
+"""What the website does for one reply (`replying.session.Face`): the branch it answers, those who follow, the store.
+
+Each reply is a task that goes on when every reader has left, and that readers can follow (`LIVE`). Belongs to one event
+loop; views reach it through `async def`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -14,9 +19,10 @@ from talkalike.chat.conversation import Talk
 from talkalike.chat.engines import Engines
 from talkalike.chat.pipeline import Pipeline
 from talkalike.engine.protocol import EngineBusyError, Sampling
-from talkalike.errors import TalkalikeError
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.reactions import readable
-from talkalike.replying.queue import Followers
+from talkalike.replying.queue import Followers, Line
+from talkalike.replying.session import Reply, Session
 from talkalike.replying.writing import Outcome, Prepared
 from talkalike.store import usage
 from talkalike.store.judging import items
@@ -29,6 +35,7 @@ from talkalike.store.talking.values import Part, Tree
 from talkalike.website.chat.talk import Branch, branch_of, context_of, options_of
 
 ORIGIN = "web"
+MOST_AT_ONCE = 3  # replies of one visitor that are written or wait
 SAVE_EACH = 1.0  # seconds between writes of a message that is still being written
 BUSY = "The model is busy with other people. Try again in a moment."
 SHUT_DOWN = "The site was shut down while this was written."
@@ -240,3 +247,60 @@ class WebJournal:
         if ending.spent_on is not None:
             who = usage.on_website(reply.judge.id)
             usage.spend(who, None, replies=1, tokens=ending.charge, day=ending.spent_on)
+
+
+class Live:
+    """All replies being written in this process; of one conversation one at a time."""
+
+    def __init__(self) -> None:
+        # Visitors' own limits and the engine's line bound what is written at once.
+        self.session: Session[WebReply] = Session(Line())
+
+    def get(self, reply_id: int) -> Reply[WebReply] | None:
+        """The reply, while it is being written."""
+        return next((one for one in self._all() if one.id == reply_id), None)
+
+    def of_conversation(self, conversation_id: int) -> list[Reply[WebReply]]:
+        """Those that are written or wait, in order."""
+        found = [one for one in self._all() if one.face.conversation_id == conversation_id]
+        return sorted(found, key=lambda one: one.face.reply_id)
+
+    def count(self, owner: str) -> int:
+        """How many replies to somebody are written or wait."""
+        return sum(one.face.owner == owner for one in self._all())
+
+    def require_room(self, owner: str) -> None:
+        """Raises UserError where somebody has as many replies under way as one may."""
+        if self.count(owner) >= MOST_AT_ONCE:
+            raise UserError(
+                "The double is still busy with what you said before.",
+                hint="Wait until it has answered, or stop it. Nothing of what you wrote just now was sent.",
+            )
+
+    def start(self, face: WebReply) -> Reply[WebReply]:
+        """Begins to write it."""
+        reply = Reply(face=face, id=face.reply_id)
+        self.session.start(reply)
+        return reply
+
+    def _all(self) -> list[Reply[WebReply]]:
+        """Until their end is in the store."""
+        return [*self.session.replies, *self.session.ending]
+
+    async def stop(self, reply: Reply[WebReply]) -> None:
+        """Ends it; what was written stays. Returns when its end is in the store."""
+        await self.session.stop(reply, ReplyState.CANCELLED)
+
+
+async def stream(followers: Followers, after: int = 0) -> AsyncGenerator[bytes, None]:
+    """The events from number `after` on as server-sent events, until the last one."""
+    async for fresh in followers.follow(after):
+        yield b"".join(sse(one.number, one.name, one.data) for one in fresh) or b": still there\n\n"
+
+
+def sse(number: int, name: str, data: dict[str, Any]) -> bytes:
+    """One server-sent event. JSON has no raw line breaks, so the data is one line."""
+    return f"id: {number}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+LIVE = Live()

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from talkalike.chat.history import is_side_talk
-from talkalike.chat.limits import Budget, refusal
+from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
 from talkalike.replying.session import Reply
 from talkalike.store import usage
@@ -24,8 +24,7 @@ from talkalike.store.talking.values import ConversationRow, MessageKind, Message
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect, wants_part
 from talkalike.website.chat import view_models
-from talkalike.website.chat.live import LIVE, sse, stream
-from talkalike.website.chat.reply import WebReply
+from talkalike.website.chat.reply import LIVE, WebReply, sse, stream
 from talkalike.website.chat.talk import options_of
 from talkalike.website.data import aread, awrite, read
 from talkalike.website.images import reencode

@@ -21,7 +21,7 @@ from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, Tree
 from talkalike.website.access import visitor_of
 from talkalike.website.chat import settings_form
-from talkalike.website.chat.live import LIVE
+from talkalike.website.chat.reply import LIVE
 from talkalike.website.chat.talk import options_of
 from talkalike.website.data import read, write
 from talkalike.website.services import services

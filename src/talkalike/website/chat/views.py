@@ -13,7 +13,7 @@ from talkalike.store.talking import conversations, messages
 from talkalike.website.access import needs, visitor_of
 from talkalike.website.answers import answer, image, redirect
 from talkalike.website.chat import export, settings_form, view_models
-from talkalike.website.chat.live import LIVE
+from talkalike.website.chat.reply import LIVE
 from talkalike.website.chat.talking_views import ROLES
 from talkalike.website.data import read, write
 
