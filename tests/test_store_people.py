@@ -16,7 +16,7 @@ from talkalike.store import people, replies, rules, scoped, servers, test_runs, 
 from talkalike.store.people import Consent
 from talkalike.store.replies import Beginning, ReplyState
 from talkalike.store.store import Store
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 pytest_plugins = ("store_databases",)
 
@@ -83,7 +83,7 @@ def filled(store: Store) -> Store:
             store.call(scoped.mark, server_id * 10, trigger, "pinned", by=person, server_id=server_id)
             rule = Rule(server_id=server_id, subject=Subject.USER, subject_id=person, level=Level.MOD)
             store.call(rules.put, rule, by=BEN)
-        run = TestRun(server_id=server_id, channel_ids=(1,), by=ANNA, model="m", began_at=NOW, seconds=1, scores={})
+        run = TestRunRow(server_id=server_id, channel_ids=(1,), by=ANNA, model="m", began_at=NOW, seconds=1, scores={})
         store.call(test_runs.record, run)
         store.call(test_runs.put_schedule, server_id, [1], 24, NOW, by=ANNA)
     for person, name, channel_id in ((ANNA, "Anna", 70), (BEN, "Ben", 80)):

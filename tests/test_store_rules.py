@@ -14,7 +14,7 @@ from talkalike.chat.options import Used
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.store import changes, people, replies, rules, scoped, servers, test_runs, usage
 from talkalike.store.store import Store
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 pytest_plugins = ("store_databases",)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -158,10 +158,10 @@ def test_usage_adds_up_by_person_server_and_day(store: Store) -> None:
 def test_a_test_run_is_read_as_recorded_with_its_own_replies(store: Store) -> None:
     ids = [store.call(replies.begin, beginning(trigger_id)) for trigger_id in (1, 2, 3)]
     mine = tuple(reply_id for reply_id in ids[:2] if reply_id is not None)
-    older = TestRun(
+    older = TestRunRow(
         server_id=10, channel_ids=(1,), by=5, model="old", began_at=NOW, seconds=1, scores={"likeness": 0.25}
     )
-    newer = TestRun(
+    newer = TestRunRow(
         server_id=10,
         channel_ids=(1, 2),
         by=5,
@@ -173,7 +173,7 @@ def test_a_test_run_is_read_as_recorded_with_its_own_replies(store: Store) -> No
         report_message_id=77,
         reply_ids=mine,
     )
-    elsewhere = TestRun(server_id=11, channel_ids=(9,), by=5, model="x", began_at=NOW, seconds=1, scores={})
+    elsewhere = TestRunRow(server_id=11, channel_ids=(9,), by=5, model="x", began_at=NOW, seconds=1, scores={})
     store.call(test_runs.record, older)
     run_id = store.call(test_runs.record, newer)
     store.call(test_runs.record, elsewhere)

@@ -30,7 +30,7 @@ BEGIN_TOKENS = 4  # some forms open every prompt with a token or two of their ow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class ReplyStarted:
     """The first event: whose voice answers, and what it sees of the conversation."""
 
     speaker: str
@@ -63,7 +63,7 @@ class Reacted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class ReplyFinished:
     """The last event of a reply that said something. `tokens` were written, those of replies that were thrown away
     included, as far as the engine tells."""
 
@@ -77,7 +77,7 @@ class Silence:
     """The last event of a reply that said nothing: the model chose not to speak."""
 
 
-ReplyEvent = Started | Text | MessageDone | Reacted | Finished | Silence
+ReplyEvent = ReplyStarted | Text | MessageDone | Reacted | ReplyFinished | Silence
 
 
 class Pipeline:
@@ -101,7 +101,7 @@ class Pipeline:
         whole_messages: bool = False,
         reactions: bool = True,
     ) -> AsyncGenerator[ReplyEvent, None]:
-        """The double's next burst: `Started`, then the messages, then one of `Finished` and `Silence`.
+        """The double's next burst: `ReplyStarted`, then the messages, then one of `ReplyFinished` and `Silence`.
 
         `reactions`: False where the face cannot show them; they are then left out as if they had not been made.
         Replies of one conversation wait for each other. Closing the generator cancels the reply and frees the engine's
@@ -115,7 +115,7 @@ class Pipeline:
             prompt = Prompt(turns=seen.turns, speaker=speaker, conversation=conversation.id)
             burst = _Burst(conversation, speaker, reactions=reactions)
             began = time.perf_counter()
-            yield Started(speaker=speaker, seen=seen)
+            yield ReplyStarted(speaker=speaker, seen=seen)
             try:
                 async with _closing(self.engine.stream(prompt, sampling)) as pieces:
                     async for piece in pieces:
@@ -132,7 +132,7 @@ class Pipeline:
                 if not whole_messages:
                     burst.break_off()
             if burst.messages:
-                yield Finished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
+                yield ReplyFinished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
             else:
                 yield Silence()
 

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from talkalike.chat.conversation import Conversation
+from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chat.pipeline import Pipeline
 from talkalike.cli.chatting_screen import Lines, PrintedReply, name_style, print_line, seen_table
 from talkalike.cli.output import harmless
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.replying.writing import Outcome, Prepared, Writing
+from talkalike.replying.writing import ReplyInputs, ReplyOutcome, ReplyWriting
 from talkalike.store.recording import ReplyState
 
 
@@ -108,7 +108,7 @@ class _Session:
         self.speakers = options.speakers
         self.interactive = console.is_terminal and _stdin_is_terminal()
         self.lines = Lines(interactive=self.interactive)
-        self.conversation = Conversation(id="terminal", double=double)
+        self.conversation = InMemoryConversation(id="terminal", double=double)
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Task[None] | None = None  # what Ctrl-C stops
         self._reading = False
@@ -194,14 +194,14 @@ class _Session:
     # ------------------------------------------------------------------------------------------------ a reply
 
     async def _reply(self) -> None:
-        outcome = Outcome()
-        prepared = Prepared(
+        outcome = ReplyOutcome()
+        prepared = ReplyInputs(
             pipeline=self.pipeline,
             talk=self.conversation,
             display=PrintedReply(self.console, self.conversation.double, piecewise=self.interactive),
             whole_messages=not self.interactive,
         )
-        await Writing(prepared, outcome=outcome).write()
+        await ReplyWriting(prepared, outcome=outcome).write()
         if outcome.state is ReplyState.SILENT:
             self._note(f"{self.conversation.double} says nothing.")
         elif outcome.finish is Finish.LENGTH:

@@ -12,9 +12,9 @@ from typing import Any, Protocol, Self
 import discord
 
 from talkalike.chat.conversation import Talk
-from talkalike.chat.history import Said
+from talkalike.chat.history import HistoryMessage
 from talkalike.chat.options import refusal
-from talkalike.chat.permissions import Place
+from talkalike.chat.permissions import ChatPlace
 from talkalike.discord_bot import rights
 from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.bursts import Key
@@ -30,7 +30,7 @@ from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
 from talkalike.replying.facts import Facts
 from talkalike.replying.queue import Rate
-from talkalike.replying.writing import Outcome, Prepared, ReplyJournal
+from talkalike.replying.writing import ReplyInputs, ReplyJournal, ReplyOutcome
 from talkalike.store import replies
 from talkalike.store.recording import Sent, record_of
 from talkalike.store.replies import Beginning
@@ -98,7 +98,7 @@ class Answer:
     desk: Desk
     trigger: discord.Message
     asker: Asker
-    where: Place
+    where: ChatPlace
     key: Key | None = None
     again: bool = False
     prompt: str | None = None
@@ -180,7 +180,7 @@ class Answer:
         direct = self.key[1] != 0
         return decide_talk(self.trigger, who, self.where, facts, is_addressed=direct).allowed
 
-    async def prepare(self, reply_id: int) -> Prepared:
+    async def prepare(self, reply_id: int) -> ReplyInputs:
         """Reads the channel, opens the model, and greets. Raises TalkalikeError."""
         desk, facts, channel, trigger = self.desk, self._known(), self.trigger.channel, self.trigger
         try:
@@ -193,7 +193,7 @@ class Answer:
         except UNREACHABLE as error:
             raise DeliveryLostError(f"Discord could not be reached: {error}") from error
         may_react = rights.may(channel, rights.REACTIONS, rights.HISTORY)
-        return Prepared(
+        return ReplyInputs(
             pipeline=pipeline,
             talk=talk,
             display=self.display,
@@ -218,7 +218,7 @@ class Answer:
             self.reply_id = None
         return SHUT_DOWN if seen else None
 
-    async def ended(self, outcome: Outcome) -> None:
+    async def ended(self, outcome: ReplyOutcome) -> None:
         """Whoever counts replies hears of it."""
         if not self.desk.client.is_closed():
             self.desk.client.dispatch("reply_ended", self, outcome)
@@ -257,7 +257,7 @@ class Answer:
         rewrite = Rewrite(channel, delivery, old=self.old_messages, pace=desk.pace)
         return ReplyDisplay(rewrite, buttons, replaces=True)
 
-    def _as_said(self, trigger: Said) -> Said:
+    def _as_said(self, trigger: HistoryMessage) -> HistoryMessage:
         """The trigger with the words that were said through a command."""
         return replace(trigger, text=self.prompt or "", system=False, double=False)
 

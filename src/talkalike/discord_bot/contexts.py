@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import discord
 
-from talkalike.chat.context import Item, Seen
+from talkalike.chat.context import ContextItem, Seen
 from talkalike.chat.engines import Engines
-from talkalike.chat.history import SYSTEM, THREAD, ChannelTalk, Said, is_side_talk, items
-from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Subject, decide
+from talkalike.chat.history import SYSTEM, THREAD, ChannelTalk, HistoryMessage, is_side_talk, items
+from talkalike.chat.permissions import Action, Actor, ChatPlace, Decision, Request, Subject, decide
 from talkalike.chat.pipeline import Pipeline
 from talkalike.discord_bot.asking import ANSWERED, Patience, UnreadError, messages
 from talkalike.discord_bot.places import Channel, Places, actor_of
@@ -52,7 +52,7 @@ class Contexts:
 
     async def context(
         self, channel: Channel | discord.abc.Messageable, *, trigger: discord.Message | None = None
-    ) -> list[Item]:
+    ) -> list[ContextItem]:
         """Every message of the place, with the reason where the model may not see it."""
         where = self._places.place(channel)
         facts = await self._places.facts(where, self._places.me)
@@ -78,8 +78,8 @@ class Contexts:
         return next((voice.speaker for voice in self._engines.voices() if voice.model == model), model)
 
     def items(
-        self, said: list[Said], facts: Facts, *, speaker: str, trigger: discord.Message | None = None
-    ) -> list[Item]:
+        self, said: list[HistoryMessage], facts: Facts, *, speaker: str, trigger: discord.Message | None = None
+    ) -> list[ContextItem]:
         """What was said, as the model may see it."""
         return items(
             said,
@@ -91,7 +91,7 @@ class Contexts:
         )
 
     async def prepare(
-        self, where: Place, facts: Facts, said: list[Said], *, trigger: discord.Message | None = None
+        self, where: ChatPlace, facts: Facts, said: list[HistoryMessage], *, trigger: discord.Message | None = None
     ) -> tuple[Pipeline, ChannelTalk]:
         """The model's pipeline, and the place's history for it. Raises TalkalikeError where it cannot be opened."""
         model = self.model(facts)
@@ -148,8 +148,13 @@ class Reader:
         self._members: dict[tuple[int, int], Actor | None] = {}
 
     async def read(
-        self, channel: discord.abc.Messageable, where: Place, facts: Facts, *, trigger: discord.Message | None = None
-    ) -> list[Said]:
+        self,
+        channel: discord.abc.Messageable,
+        where: ChatPlace,
+        facts: Facts,
+        *,
+        trigger: discord.Message | None = None,
+    ) -> list[HistoryMessage]:
         """The channel as the model may see it, oldest first, each message with the decision whether it may be seen.
 
         It takes a few seconds at most, and raises nothing of Discord's: what cannot be read is left out, and named in
@@ -178,9 +183,11 @@ class Reader:
         """A message was edited or deleted: if a thread was opened on it, it is read again."""
         self._starters.pop(message_id, None)
 
-    def _headings(self, channel: discord.abc.Messageable, where: Place, facts: Facts, asked: _Asked) -> list[Said]:
+    def _headings(
+        self, channel: discord.abc.Messageable, where: ChatPlace, facts: Facts, asked: _Asked
+    ) -> list[HistoryMessage]:
         """What stands before the messages: what is missing, and a thread's title, which is its owner's words."""
-        line = Said(
+        line = HistoryMessage(
             id=-1, author_id=self._me, author=SYSTEM, text="", at=discord.utils.utcnow(), seen=SHOWN, heading=True
         )
         lines = [replace(line, text="\n".join(f"[{one}]" for one in asked.missing))] if asked.missing else []
@@ -283,7 +290,7 @@ class Reader:
                     return
                 self._members[guild.id, user_id] = None  # has left: no roles any more
 
-    def _decided(self, heard: Sequence[Heard], channel: object, where: Place, facts: Facts) -> list[Said]:
+    def _decided(self, heard: Sequence[Heard], channel: object, where: ChatPlace, facts: Facts) -> list[HistoryMessage]:
         known: dict[int, Decision] = {}
         guild = getattr(channel, "guild", None)
         side_talk = facts.options.value("side_talk")
@@ -313,7 +320,7 @@ class Reader:
         return not is_side_talk(one.said.quoted, side_talk) and bool(decision(author, member=True).allowed)  # type: ignore[operator]
 
     def _may_be_seen(
-        self, author: Actor, guild: discord.Guild | None, where: Place, facts: Facts, *, member: bool
+        self, author: Actor, guild: discord.Guild | None, where: ChatPlace, facts: Facts, *, member: bool
     ) -> Decision:
         """With the roles the author has now, not those of the day they wrote."""
         if author.user_id == self._me:

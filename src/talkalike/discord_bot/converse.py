@@ -27,8 +27,8 @@ from talkalike.discord_bot.notices import Notices
 from talkalike.discord_bot.places import SPOKEN, Places, actor_of, addressed, decide_talk
 from talkalike.discord_bot.proxied import Proxied, Proxies
 from talkalike.discord_bot.services import Services
-from talkalike.replying.queue import Line
-from talkalike.replying.session import Reply, Session
+from talkalike.replying.queue import WaitingLine
+from talkalike.replying.session import OngoingReply, ReplySession
 from talkalike.store import replies
 from talkalike.store.replies import ReplyState
 
@@ -62,7 +62,9 @@ class Converser:
         self.places = Places(services, me=self.me)
         self.contexts = Contexts(services, self.places)
         self._notices = Notices(cancel_button)
-        self._session: Session[Answer] = Session(Line(at_once=settings.at_once, max_waiting=settings.max_waiting))
+        self._session: ReplySession[Answer] = ReplySession(
+            WaitingLine(at_once=settings.at_once, max_waiting=settings.max_waiting)
+        )
         self._desk = Desk(
             client=client,
             services=services,
@@ -205,12 +207,12 @@ class Converser:
             for running in [one for one in self._session.replies if one.face.trigger.id == message.id]:
                 await self._session.stop(running, ReplyState.CANCELLED)
             answer.old_messages = await self._messages_of(message)
-        await asyncio.wait({self._session.start(Reply(face=answer))})
+        await asyncio.wait({self._session.start(OngoingReply(face=answer))})
         return answer.reply_id
 
     def answer_again(self, message: discord.Message) -> None:
         """Begins a new reply to a message whose first one was lost; nobody waits for it."""
-        self._session.start(Reply(face=self._answer(message, again=True)))
+        self._session.start(OngoingReply(face=self._answer(message, again=True)))
 
     async def cancel(self, reply_id: int, *, by: int) -> bool:
         """Stops a reply that waits or is being written; what is posted stays. `by` may do so: the caller has asked."""
@@ -267,7 +269,7 @@ class Converser:
         if self._overloaded(key[0]):
             self._turn_away(message)
             return
-        reply = Reply(face=self._answer(message, key=key))
+        reply = OngoingReply(face=self._answer(message, key=key))
 
         def ended(_: asyncio.Task[None]) -> None:
             if reply.stopped is not ReplyState.STALE:
@@ -289,7 +291,7 @@ class Converser:
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
 
-    def _unseen(self, key: Key) -> list[Reply[Answer]]:
+    def _unseen(self, key: Key) -> list[OngoingReply[Answer]]:
         return [one for one in self._session.replies if one.face.key == key and not one.visible]
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:

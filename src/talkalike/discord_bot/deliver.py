@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from discord.abc import MessageableChannel
 
 FILE_NAME = "reply.txt"
-__all__ = ["Delivery", "DeliveryLostError", "Shown"]
+__all__ = ["Delivery", "DeliveryLostError", "ShownPart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ShownPart:
     """One Discord message of the reply: of which message of the burst (from 0), and its text as people see it."""
 
     index: int
@@ -76,10 +76,10 @@ class Delivery:
         return self._outbox.begun
 
     @property
-    def shown(self) -> tuple[Shown, ...]:
+    def shown(self) -> tuple[ShownPart, ...]:
         """What people see of the reply at this moment, in order; also right after it was lost or aborted."""
         return tuple(
-            Shown(index=writer.index, message_id=post.message.id, text=post.text)
+            ShownPart(index=writer.index, message_id=post.message.id, text=post.text)
             for writer in self._writers
             for post in writer.posts
         )

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 import discord
 
-from talkalike.chat.permissions import Access, Place, access_of
+from talkalike.chat.permissions import Access, ChatPlace, access_of
 from talkalike.discord_bot.asking import UnreadError, ask, messages
 from talkalike.discord_bot.converse import CANCEL_SIGNS, Converser
 from talkalike.discord_bot.markers import is_marker, is_notice
@@ -93,7 +93,7 @@ class Missed:
         if read:
             await self._hear(read[::-1], self._converser.places.place(channel))
 
-    async def _hear(self, read: Sequence[discord.Message], where: Place) -> None:
+    async def _hear(self, read: Sequence[discord.Message], where: ChatPlace) -> None:
         """`read` is oldest first."""
         store = self._converser.services.store
         me = self._converser.me

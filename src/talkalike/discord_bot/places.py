@@ -10,7 +10,7 @@ from typing import TypeAlias
 import discord
 
 from talkalike.chat.options import Resolved
-from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Rules, decide
+from talkalike.chat.permissions import Action, Actor, ChatPlace, Decision, Request, Rules, decide
 from talkalike.discord_bot.services import Services
 from talkalike.replying.facts import Facts, PlaceFacts
 
@@ -35,11 +35,11 @@ def actor_of(user: User, *, hidden: frozenset[int] = frozenset()) -> Actor:
     )
 
 
-def place_of(channel: Channel | discord.abc.Messageable, *, me: int) -> Place:
+def place_of(channel: Channel | discord.abc.Messageable, *, me: int) -> ChatPlace:
     """A channel, thread or direct message as the rules know it."""
     channel_id = channel.id  # type: ignore[union-attr]  # every channel that carries messages has one
     if isinstance(channel, discord.Thread):
-        return Place(
+        return ChatPlace(
             server_id=channel.guild.id,
             channel_id=channel_id,
             parent_id=channel.parent_id,
@@ -48,13 +48,13 @@ def place_of(channel: Channel | discord.abc.Messageable, *, me: int) -> Place:
             private=channel.is_private() or channel.parent is None or not _everybody_sees(channel.parent),
         )
     if isinstance(channel, discord.abc.GuildChannel):
-        return Place(
+        return ChatPlace(
             server_id=channel.guild.id,
             channel_id=channel_id,
             category_id=channel.category_id,
             private=not _everybody_sees(channel),
         )
-    return Place(server_id=getattr(channel, "guild_id", None), channel_id=channel_id, private=True)
+    return ChatPlace(server_id=getattr(channel, "guild_id", None), channel_id=channel_id, private=True)
 
 
 def addressed(message: discord.Message, me: int) -> bool:
@@ -68,7 +68,9 @@ def addressed(message: discord.Message, me: int) -> bool:
     return isinstance(quoted, discord.Message) and quoted.author.id == me and not forwarded
 
 
-def decide_talk(message: discord.Message, who: Actor, where: Place, facts: Facts, *, is_addressed: bool) -> Decision:
+def decide_talk(
+    message: discord.Message, who: Actor, where: ChatPlace, facts: Facts, *, is_addressed: bool
+) -> Decision:
     """May the double answer this message?"""
     return decide(Request(actor=who, action=Action.TALK, place=where, addressed=is_addressed), facts.rules)
 
@@ -88,7 +90,7 @@ class Places:
         """A person as the rules know them."""
         return actor_of(user, hidden=self._facts.hidden)
 
-    def place(self, channel: Channel | discord.abc.Messageable) -> Place:
+    def place(self, channel: Channel | discord.abc.Messageable) -> ChatPlace:
         """A channel, thread or DM as the rules know it."""
         return place_of(channel, me=self.me)
 
@@ -100,6 +102,6 @@ class Places:
         """The settings that hold in a place."""
         return await self._facts.options(self.place(channel))
 
-    async def facts(self, where: Place, user_id: int | None = None) -> Facts:
+    async def facts(self, where: ChatPlace, user_id: int | None = None) -> Facts:
         """What matters for a message in that place; with the person, also what they used up of their budget."""
         return await self._facts.facts(where, user_id)

@@ -9,7 +9,7 @@ import discord
 
 from talkalike.chat.splitting import neutralise, split
 from talkalike.discord_bot.asking import UNREACHABLE
-from talkalike.discord_bot.deliver import Delivery, Shown
+from talkalike.discord_bot.deliver import Delivery, ShownPart
 from talkalike.discord_bot.markers import unsigned
 from talkalike.discord_bot.outbox import Pace
 
@@ -62,7 +62,7 @@ class Rewrite:
         return self._begun or self._delivery.begun
 
     @property
-    def shown(self) -> Sequence[Shown]:
+    def shown(self) -> Sequence[ShownPart]:
         """What people see of the new messages."""
         return self._delivery.shown
 

@@ -1,4 +1,4 @@
-"""A Discord message becomes a `Said`: names for numbers, files noted, forwarded texts kept.
+"""A Discord message becomes a `HistoryMessage`: names for numbers, files noted, forwarded texts kept.
 
 Pure but for `read_file`. What the double's own messages reply to is left out: it is not part of its words.
 """
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import discord
 
-from talkalike.chat.history import File, Said
+from talkalike.chat.history import File, HistoryMessage
 from talkalike.chat.permissions import Actor, Decision
 from talkalike.discord_bot.asking import Patience, UnreadError
 from talkalike.discord_bot.markers import is_marker, is_notice, spoken_by
@@ -41,7 +41,7 @@ class Heard:
     in the places `said.files` has for them.
     """
 
-    said: Said
+    said: HistoryMessage
     author: Actor
     quoted_author: Actor | None = None
     member: bool = True  # False where Discord did not tell the author's roles
@@ -61,7 +61,7 @@ def translate(message: discord.Message, *, me: int) -> Heard:
         ]
     reply_to, quoted, quoted_author = (None, "", None) if message.author.id == me else _quoted(message, me)
     system = message.type not in SPOKEN or is_notice(message, me)
-    said = Said(
+    said = HistoryMessage(
         id=message.id,
         author_id=message.author.id,
         author=plain(message.author.display_name) or f"user {message.author.id}",

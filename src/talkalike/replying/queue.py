@@ -49,7 +49,7 @@ class _Ticket:
             raise LineFullError("It took too long until it was this reply's turn.", hint="Please ask again.")
 
 
-class Line:
+class WaitingLine:
     """Who writes and who waits. Belongs to one event loop."""
 
     def __init__(self, *, at_once: int = UNBOUNDED, max_waiting: int = UNBOUNDED) -> None:

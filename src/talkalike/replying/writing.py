@@ -17,10 +17,19 @@ from typing import Any, Protocol
 
 from talkalike.chat.context import Seen
 from talkalike.chat.conversation import Talk
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
+from talkalike.chat.pipeline import (
+    MessageDone,
+    Pipeline,
+    Reacted,
+    ReplyEvent,
+    ReplyFinished,
+    ReplyStarted,
+    Silence,
+    Text,
+)
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError
-from talkalike.store.recording import Ending, Record, ReplyState, Sent, record
+from talkalike.store.recording import Ending, ReplyRecord, ReplyState, Sent, record
 from talkalike.store.store import Store, StoreError
 
 SOON = 0.5  # seconds until what is new is written, if the reply has not ended by then
@@ -99,7 +108,7 @@ class Journal(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class ReplyOutcome:
     """How a reply ended. `tokens` were written, and `charged` were shown (None: nothing was); `seconds` it took,
     `first_seconds` to its first word. `finish`: why the model stopped, once it has."""
 
@@ -125,7 +134,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class ReplyInputs:
     """All that a reply is written with. `record`: what the model saw, as the store may keep it; None: nothing of it.
 
     `reactions`, `whole_messages`: as `Pipeline.reply` takes them.
@@ -139,14 +148,14 @@ class Prepared:
     whole_messages: bool = False
 
 
-class Writing:
+class ReplyWriting:
     """Lets the model write one reply, shows it and notes what becomes of it.
 
     `outcome` is filled as it goes, so that a reply that is broken off is accounted for. A message that is complete
     waits for the next event, which says whether it is the last one. Without a `journal` nothing is noted.
     """
 
-    def __init__(self, prepared: Prepared, *, outcome: Outcome, journal: Journal | None = None) -> None:
+    def __init__(self, prepared: ReplyInputs, *, outcome: ReplyOutcome, journal: Journal | None = None) -> None:
         self._prepared = prepared
         self._display = prepared.display
         self._journal = journal
@@ -180,7 +189,7 @@ class Writing:
     async def _take(self, event: ReplyEvent) -> None:
         outcome = self._outcome
         match event:
-            case Started(speaker=speaker, seen=seen):
+            case ReplyStarted(speaker=speaker, seen=seen):
                 if self._journal is not None and self._prepared.record is not None:
                     self._journal.saw(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
@@ -199,7 +208,7 @@ class Writing:
                 self._held.append((event, outcome.tokens))
                 if not isinstance(self._held[0][0], MessageDone):
                     await self._release(last=False)
-            case Finished(reason=reason, tokens=tokens, seconds=seconds):
+            case ReplyFinished(reason=reason, tokens=tokens, seconds=seconds):
                 await self._release(last=True)
                 outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
                 outcome.finish = reason
@@ -245,7 +254,7 @@ class ReplyJournal:
         self._writing: asyncio.Task[None] | None = None
 
     def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
-        """What the model saw, as `Record` tells."""
+        """What the model saw, as `ReplyRecord` tells."""
         self._seen = seen
         self._write_soon()
 
@@ -283,8 +292,8 @@ class ReplyJournal:
             self._timer.cancel()
             self._timer = None
 
-    def _take(self, ending: Ending | None = None) -> Record:
-        taken = Record(
+    def _take(self, ending: Ending | None = None) -> ReplyRecord:
+        taken = ReplyRecord(
             reply_id=self._reply_id,
             seen=self._seen,
             sent=tuple(self._sent),

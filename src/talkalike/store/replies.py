@@ -12,7 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from talkalike.store import seen_texts, storable
-from talkalike.store.recording import Ending, Record, Sent, record
+from talkalike.store.recording import Ending, ReplyRecord, Sent, record
 from talkalike.store.recording import ReplyState as ReplyState
 from talkalike.store.tables import tables
 
@@ -131,18 +131,18 @@ def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
 
 
 def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
-    """Stores what the model saw, as `Record` tells. False where the reply is gone: it was forgotten meanwhile."""
-    return record([Record(reply_id=reply_id, seen=seen)])[0]
+    """Stores what the model saw, as `ReplyRecord` tells. False where the reply is gone: it was forgotten meanwhile."""
+    return record([ReplyRecord(reply_id=reply_id, seen=seen)])[0]
 
 
 def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
     """Stores a Discord message of the reply. False as in `saw`."""
-    return record([Record(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
+    return record([ReplyRecord(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
 
 
 def reacted(reply_id: int, emoji: str) -> bool:
     """Stores that the double reacted with an emoji. False as in `saw`."""
-    return record([Record(reply_id=reply_id, reactions=(emoji,))])[0]
+    return record([ReplyRecord(reply_id=reply_id, reactions=(emoji,))])[0]
 
 
 def end(
@@ -156,7 +156,7 @@ def end(
 ) -> bool:
     """Ends a reply that is being written; False if it had ended before (the first end counts)."""
     ending = Ending(state=state, tokens=tokens, seconds=seconds, first_seconds=first_seconds, problem=problem)
-    return record([Record(reply_id=reply_id, ending=ending)])[0]
+    return record([ReplyRecord(reply_id=reply_id, ending=ending)])[0]
 
 
 def by_id(reply_id: int) -> ReplyRow | None:

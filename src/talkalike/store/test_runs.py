@@ -15,7 +15,7 @@ from talkalike.store.tables import tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestRun:
+class TestRunRow:
     """One run. `scores` by name; `results` one entry for each scenario, as the report shows it; `seconds` in all.
 
     `id` is 0 and `reply_ids` are what belongs to it before it is recorded; `replies_of` gives them afterwards.
@@ -47,7 +47,7 @@ class Schedule:
     by: int = field(default=0)
 
 
-def record(run: TestRun) -> int:
+def record(run: TestRunRow) -> int:
     """Stores a finished run and which replies belong to it; returns its id."""
     with transaction.atomic():
         row = tables.TestRun.objects.create(
@@ -65,12 +65,12 @@ def record(run: TestRun) -> int:
         return int(row.pk)
 
 
-def last(server_id: int) -> TestRun | None:
+def last(server_id: int) -> TestRunRow | None:
     """The server's newest run."""
     row = tables.TestRun.objects.filter(server_id=server_id).order_by("-id").first()
     if row is None:
         return None
-    return TestRun(
+    return TestRunRow(
         id=row.pk,
         server_id=row.server_id,
         channel_ids=tuple(row.channel_ids),
@@ -85,7 +85,7 @@ def last(server_id: int) -> TestRun | None:
     )
 
 
-def replies_of(run: TestRun) -> tuple[ReplyRow, ...]:
+def replies_of(run: TestRunRow) -> tuple[ReplyRow, ...]:
     """The replies that belong to a recorded run, in the order in which they were written."""
     rows = tables.Reply.objects.filter(test_run_id=run.id).order_by("id").prefetch_related("messages")
     return tuple(row_of(row) for row in rows)

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import discord
 from discord import app_commands
 
-from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Rules, decide
+from talkalike.chat.permissions import Action, Actor, ChatPlace, Decision, Request, Rules, decide
 from talkalike.discord_bot.client import Interaction as Interaction
 from talkalike.discord_bot.rights import lacking
 from talkalike.errors import TalkalikeError, UserError
@@ -82,7 +82,7 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
     return decorate
 
 
-async def who_where(interaction: Interaction) -> tuple[Actor, Place, Rules]:
+async def who_where(interaction: Interaction) -> tuple[Actor, ChatPlace, Rules]:
     """The caller, the place and the rules that apply there. Raises UserError where the channel cannot be seen."""
     places = interaction.client.places
     rules = await places.rules(interaction.guild_id)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 import discord
 
 from talkalike.chat import scenario_scores as scoring
-from talkalike.chat.context import Item
+from talkalike.chat.context import ContextItem
 from talkalike.chat.conversation import Talk
 from talkalike.chat.engines import Engines, Voice
 from talkalike.chat.history import ChannelTalk
@@ -20,10 +20,10 @@ from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.testing_report import Result
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import TalkalikeError
-from talkalike.replying.session import Reply, Session
-from talkalike.replying.writing import Outcome, Prepared, ReplyJournal
+from talkalike.replying.session import OngoingReply, ReplySession
+from talkalike.replying.writing import ReplyInputs, ReplyJournal, ReplyOutcome
 from talkalike.store import replies
-from talkalike.store.recording import Record, ReplyState, Sent, record
+from talkalike.store.recording import ReplyRecord, ReplyState, Sent, record
 from talkalike.store.replies import Beginning
 from talkalike.store.store import Store
 
@@ -39,7 +39,7 @@ class CaseHere:
 
     scenario: str
     case: Case
-    items: tuple[Item, ...]
+    items: tuple[ContextItem, ...]
     post_to: discord.abc.Messageable | None
     channel_id: int
     server_id: int
@@ -112,11 +112,11 @@ class CaseReply:
         """A run that was begun goes on."""
         return True
 
-    async def prepare(self, reply_id: int) -> Prepared:
+    async def prepare(self, reply_id: int) -> ReplyInputs:
         """Opens the model. Raises TalkalikeError."""
         case, how = self.case, self.how
         engine = await how.engines.open(how.voice.model)
-        return Prepared(
+        return ReplyInputs(
             pipeline=Pipeline(engine, sampling=how.sampling, budget=how.budget),
             talk=ChannelTalk(id=f"test-{case.channel_id}", double=how.voice.speaker, items=case.items),
             display=self,
@@ -134,7 +134,7 @@ class CaseReply:
         """It stays broken off."""
         return SHUT_DOWN
 
-    async def ended(self, outcome: Outcome) -> None:
+    async def ended(self, outcome: ReplyOutcome) -> None:
         """Whoever waits for its task goes on."""
 
     # ----------------------------------------------------------------------------------- replying.writing.Display
@@ -161,9 +161,9 @@ class CaseReply:
         return ()
 
 
-async def answer_case(session: Session[CaseReply], case: CaseHere, how: HowAnswered) -> tuple[Result, int | None]:
+async def answer_case(session: ReplySession[CaseReply], case: CaseHere, how: HowAnswered) -> tuple[Result, int | None]:
     """One case: said, recorded, scored and posted; the result, and the reply's id."""
-    reply = Reply(face=CaseReply(case, how))
+    reply = OngoingReply(face=CaseReply(case, how))
     session.start(reply)
     await reply.wait()
     messages, outcome = reply.face.messages, reply.outcome
@@ -198,5 +198,5 @@ async def _post(store: Store, post_to: discord.abc.Messageable, result: Result, 
         result.problem = result.problem or f"not posted: {error.text}"
         return ""
     posted = Sent(message_id=sent.id, text=text, index=0)
-    await store.together(record, Record(reply_id=reply_id, sent=(posted,)))
+    await store.together(record, ReplyRecord(reply_id=reply_id, sent=(posted,)))
     return sent.jump_url

@@ -13,7 +13,7 @@ import discord
 
 from talkalike.chat import scenario_scores as scoring
 from talkalike.chat import scenarios
-from talkalike.chat.context import Item
+from talkalike.chat.context import ContextItem
 from talkalike.chat.engines import Voice
 from talkalike.chat.history import PERSONA, SYSTEM
 from talkalike.chat.options import Resolved
@@ -25,10 +25,10 @@ from talkalike.discord_bot.commands.testing_answer import CaseHere, CaseReply, H
 from talkalike.discord_bot.commands.testing_report import Report
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
-from talkalike.replying.queue import Line
-from talkalike.replying.session import Session
+from talkalike.replying.queue import WaitingLine
+from talkalike.replying.session import ReplySession
 from talkalike.store import test_runs
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 
@@ -52,7 +52,7 @@ class Runner:
     def __init__(self, client: BotClient) -> None:
         self._client = client
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._session: Session[CaseReply] = Session(Line())
+        self._session: ReplySession[CaseReply] = ReplySession(WaitingLine())
 
     def scenarios(self) -> tuple[Scenario, ...]:
         """Those that come with talkalike, then the user's own. Raises UserError where one cannot be read."""
@@ -121,7 +121,7 @@ class Runner:
             await _show_if_there(report, message)
         finally:
             # Also what broke off: the next run has to know which messages to delete.
-            run = TestRun(
+            run = TestRunRow(
                 server_id=plan.server.id,
                 channel_ids=tuple(channel.id for channel in plan.channels),
                 by=plan.by,
@@ -224,8 +224,8 @@ async def _thread(message: discord.Message, name: str) -> discord.Thread | None:
         return None
 
 
-def _items(turns: tuple[Turn, ...], options: Resolved) -> tuple[Item, ...]:
+def _items(turns: tuple[Turn, ...], options: Resolved) -> tuple[ContextItem, ...]:
     """A case's turns as what the model sees, with the persona that holds here."""
     persona = str(options.value("persona") or "").strip()
-    first = (Item(id=PERSONA, turn=Turn(SYSTEM, persona), pinned=True),) if persona else ()
-    return first + tuple(Item(id=str(number), turn=turn) for number, turn in enumerate(turns, start=1))
+    first = (ContextItem(id=PERSONA, turn=Turn(SYSTEM, persona), pinned=True),) if persona else ()
+    return first + tuple(ContextItem(id=str(number), turn=turn) for number, turn in enumerate(turns, start=1))

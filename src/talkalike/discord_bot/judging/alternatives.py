@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from talkalike.chat.engines import Voice
 from talkalike.chat.options import refusal
-from talkalike.chat.permissions import Place
+from talkalike.chat.permissions import ChatPlace
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
@@ -39,7 +39,7 @@ def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
     return random.choice(others or same)
 
 
-async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place, by: int) -> Written:
+async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: ChatPlace, by: int) -> Written:
     """Lets the model answer what the reply answered, on the budget of whoever asked for it.
 
     Raises UserError where the budget is used up or the model says nothing, TalkalikeError where it fails; nothing was

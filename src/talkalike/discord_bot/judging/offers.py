@@ -16,7 +16,7 @@ from talkalike.chat.options import two_models
 from talkalike.discord_bot.answer import Answer
 from talkalike.discord_bot.judging import alternatives, board_view
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.replying.writing import Outcome
+from talkalike.replying.writing import ReplyOutcome
 from talkalike.store import replies
 from talkalike.store.judging import boards
 from talkalike.store.replies import ReplyState
@@ -34,7 +34,7 @@ class Offers:
         self._client = client
         self._replies: Counter[int] = Counter()
 
-    async def on_reply_ended(self, answer: Answer, outcome: Outcome) -> None:
+    async def on_reply_ended(self, answer: Answer, outcome: ReplyOutcome) -> None:
         """After every reply; those that failed do not count."""
         if outcome.state is not ReplyState.DONE or answer.reply_id is None:
             return

@@ -12,7 +12,7 @@ from django.utils import timezone
 from talkalike.store import storable
 from talkalike.store.judging import erasing
 from talkalike.store.tables import talking_tables as tables
-from talkalike.store.talking.values import ConversationRow
+from talkalike.store.talking.values import TalkRow
 
 if TYPE_CHECKING:
     from talkalike.store.talking import models
@@ -34,13 +34,13 @@ def begin(owner: str, *, name: str = "", model: str = "", options: Mapping[str, 
     return int(row.pk)
 
 
-def get(owner: str, conversation_id: int) -> ConversationRow | None:
+def get(owner: str, conversation_id: int) -> TalkRow | None:
     """The conversation, if it is theirs."""
     row = tables.WebConversation.objects.filter(id=conversation_id, owner=owner).first()
     return _row(row) if row else None
 
 
-def of_owner(owner: str, *, search: str = "", most: int = 100) -> tuple[ConversationRow, ...]:
+def of_owner(owner: str, *, search: str = "", most: int = 100) -> tuple[TalkRow, ...]:
     """Their conversations, those changed last first; with `search` those whose title or messages contain all words."""
     found = tables.WebConversation.objects.filter(owner=owner)
     for word in search.split()[:8]:
@@ -87,8 +87,8 @@ def shortened(text: str) -> str:
     return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE - 1].rstrip() + "…"
 
 
-def _row(row: models.WebConversation) -> ConversationRow:
-    return ConversationRow(
+def _row(row: models.WebConversation) -> TalkRow:
+    return TalkRow(
         id=row.pk,
         owner=row.owner,
         title=row.title,

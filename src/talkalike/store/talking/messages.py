@@ -15,7 +15,7 @@ from talkalike.store import storable
 from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.conversations import shortened
-from talkalike.store.talking.values import MessageKind, MessageRow, NewPicture, Part, PictureRow, text_of
+from talkalike.store.talking.values import BurstPart, EntryKind, MessageRow, NewPicture, PictureRow, text_of
 
 if TYPE_CHECKING:
     from talkalike.store.talking import models
@@ -66,10 +66,10 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
         locked = _locked(conversation_id)
         known = tables.WebMessage.objects.filter(conversation=locked, token=saying.token).exclude(token="").first()
         if known is not None and known.text == storable.text(saying.text):
-            reply = tables.WebMessage.objects.filter(parent=known, kind=MessageKind.REPLY).order_by("id").first()
+            reply = tables.WebMessage.objects.filter(parent=known, kind=EntryKind.REPLY).order_by("id").first()
             return known.pk, reply.pk if reply else None, False
         token = "" if known else saying.token[:40]  # somebody went back, and wrote something else into the same form
-        said = _add(locked, saying.parent, MessageKind.SAID, text=storable.text(saying.text), token=token)
+        said = _add(locked, saying.parent, EntryKind.SAID, text=storable.text(saying.text), token=token)
         for one in saying.pictures:
             tables.WebPicture.objects.create(
                 message=said,
@@ -81,7 +81,7 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
             )
         reply_id = None
         if saying.answered:
-            reply_id = _add(locked, said.pk, MessageKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
+            reply_id = _add(locked, said.pk, EntryKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
         if not locked.title:
             locked.title = shortened(saying.text) or "A picture"
         _shown(locked, reply_id or said.pk)
@@ -92,7 +92,7 @@ def answer(conversation_id: int, parent: int, *, model: str) -> int:
     """Adds another reply to the message `parent`, still to be written; returns its id."""
     with transaction.atomic():
         locked = _locked(conversation_id)
-        reply = _add(locked, parent, MessageKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
+        reply = _add(locked, parent, EntryKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
         _shown(locked, reply.pk)
         return int(reply.pk)
 
@@ -101,7 +101,7 @@ def reset(conversation_id: int, parent: int) -> int:
     """Marks that the double is to forget what stands before; returns the mark's id."""
     with transaction.atomic():
         locked = _locked(conversation_id)
-        mark = _add(locked, parent, MessageKind.RESET)
+        mark = _add(locked, parent, EntryKind.RESET)
         _shown(locked, mark.pk)
         return int(mark.pk)
 
@@ -121,12 +121,12 @@ def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], s
     )
 
 
-def progress(reply_id: int, parts: Sequence[Part]) -> None:
+def progress(reply_id: int, parts: Sequence[BurstPart]) -> None:
     """What was written so far, so that it is not lost when the process dies."""
     tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_written(parts))
 
 
-def end(reply_id: int, ending: Ending, parts: Sequence[Part], *, item_id: int | None = None) -> bool:
+def end(reply_id: int, ending: Ending, parts: Sequence[BurstPart], *, item_id: int | None = None) -> bool:
     """A reply has ended, with these messages; False if it was deleted meanwhile."""
     row: Any = tables.WebMessage.objects.filter(id=reply_id).first()
     if row is None:
@@ -164,7 +164,7 @@ def _locked(conversation_id: int) -> models.WebConversation:
     return locked
 
 
-def _add(locked: models.WebConversation, parent: int | None, kind: MessageKind, **columns: Any) -> models.WebMessage:
+def _add(locked: models.WebConversation, parent: int | None, kind: EntryKind, **columns: Any) -> models.WebMessage:
     return tables.WebMessage.objects.create(
         conversation=locked, parent_id=parent, kind=kind.value, at=timezone.now(), **columns
     )
@@ -176,8 +176,8 @@ def _shown(locked: models.WebConversation, head: int) -> None:
     locked.save(update_fields=["head", "changed_at", "version", "title"])
 
 
-def _written(parts: Sequence[Part]) -> dict[str, Any]:
-    clean = [Part(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
+def _written(parts: Sequence[BurstPart]) -> dict[str, Any]:
+    clean = [BurstPart(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
     return {"parts": [{"text": one.text, "emoji": one.emoji} for one in clean], "text": text_of(clean)}
 
 
@@ -185,10 +185,10 @@ def _row(row: Any, pictures: tuple[PictureRow, ...]) -> MessageRow:
     return MessageRow(
         id=row.pk,
         parent=row.parent_id,
-        kind=MessageKind(row.kind),
+        kind=EntryKind(row.kind),
         text=row.text,
         at=row.at,
-        parts=tuple(Part(text=part["text"], emoji=part["emoji"]) for part in row.parts),
+        parts=tuple(BurstPart(text=part["text"], emoji=part["emoji"]) for part in row.parts),
         state=ReplyState(row.state) if row.state else None,
         model=row.model,
         speaker=row.speaker,

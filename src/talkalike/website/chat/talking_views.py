@@ -16,11 +16,11 @@ from django.views.decorators.http import require_POST, require_safe
 from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
-from talkalike.replying.session import Reply
+from talkalike.replying.session import OngoingReply
 from talkalike.store import usage
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, NewPicture, Tree
+from talkalike.store.talking.values import EntryKind, MessageRow, NewPicture, TalkRow, Tree
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect, wants_part
 from talkalike.website.chat import view_models
@@ -78,7 +78,7 @@ async def say(request: HttpRequest, conversation_id: int) -> HttpResponse:
 async def again(request: HttpRequest, conversation_id: int, message_id: int) -> HttpResponse:
     """Another reply to the same message. One that is still being written is stopped."""
     conversation, tree = await aread(view_models.own_tree, request, conversation_id)
-    row = _of_kind(tree, message_id, MessageKind.REPLY)
+    row = _of_kind(tree, message_id, EntryKind.REPLY)
     _require_space(tree)
     running = LIVE.get(row.id)
     if running is not None:
@@ -94,7 +94,7 @@ async def again(request: HttpRequest, conversation_id: int, message_id: int) -> 
 async def edit(request: HttpRequest, conversation_id: int, message_id: int) -> HttpResponse:
     """The form for a message of one's own; sent, it is a branch beside the old one, and the double answers it."""
     conversation, tree = await aread(view_models.own_tree, request, conversation_id)
-    row = _of_kind(tree, message_id, MessageKind.SAID)
+    row = _of_kind(tree, message_id, EntryKind.SAID)
     if request.method != "POST":
         return await aread(_edit_form, request, conversation, row)
     text, pictures = await aread(_posted, request, kept=len(row.pictures))
@@ -129,7 +129,7 @@ async def events(request: HttpRequest, conversation_id: int, message_id: int) ->
     return StreamingHttpResponse(body, content_type="text/event-stream", headers=headers)
 
 
-async def _say(request: HttpRequest, conversation: ConversationRow, saying: Saying) -> Reply[WebReply] | None:
+async def _say(request: HttpRequest, conversation: TalkRow, saying: Saying) -> OngoingReply[WebReply] | None:
     """Stores it, and begins the reply unless it was said aside, or the form was sent before."""
     options = await aread(options_of, conversation)
     answered = not is_side_talk(saying.text, options.value("side_talk"))
@@ -150,7 +150,7 @@ async def _say(request: HttpRequest, conversation: ConversationRow, saying: Sayi
     return await _start(request, conversation, reply_id, model) if fresh else LIVE.get(reply_id)
 
 
-async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: int, model: str) -> Reply[WebReply]:
+async def _start(request: HttpRequest, conversation: TalkRow, reply_id: int, model: str) -> OngoingReply[WebReply]:
     given = services()
     if given.engines is None:
         raise UserError("There is nobody to talk to here: the site runs without a model.")
@@ -166,7 +166,7 @@ async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: 
     return LIVE.start(face)
 
 
-async def _shown(request: HttpRequest, conversation_id: int, live: Reply[WebReply] | None) -> HttpResponse:
+async def _shown(request: HttpRequest, conversation_id: int, live: OngoingReply[WebReply] | None) -> HttpResponse:
     """The branch as it is now; without JavaScript the page, once the reply is written."""
     if wants_part(request):
         return await aread(_thread, request, conversation_id)
@@ -205,7 +205,7 @@ def _picture(file: UploadedFile[Any]) -> NewPicture:
     )
 
 
-def _pictures_of(conversation: ConversationRow, row: MessageRow) -> list[NewPicture]:
+def _pictures_of(conversation: TalkRow, row: MessageRow) -> list[NewPicture]:
     """The pictures of a message, for the branch beside it."""
     kept = []
     for one in row.pictures:
@@ -216,14 +216,14 @@ def _pictures_of(conversation: ConversationRow, row: MessageRow) -> list[NewPict
     return kept
 
 
-def _parent(request: HttpRequest, conversation: ConversationRow, tree: Tree) -> int | None:
+def _parent(request: HttpRequest, conversation: TalkRow, tree: Tree) -> int | None:
     """What the visitor saw last: another tab may have gone on since, and this becomes a branch then."""
     asked = request.POST.get("parent", "")
     row = tree.get(int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 18 else None
     return row.id if row else conversation.head or None
 
 
-def _of_kind(tree: Tree, message_id: int, kind: MessageKind) -> MessageRow:
+def _of_kind(tree: Tree, message_id: int, kind: EntryKind) -> MessageRow:
     row = tree.get(message_id)
     if row is None or row.kind is not kind:
         raise Http404("There is no such message in this conversation.")
@@ -258,7 +258,7 @@ def _known_model(model: str) -> str:
     return model
 
 
-def _edit_form(request: HttpRequest, conversation: ConversationRow, row: MessageRow) -> HttpResponse:
+def _edit_form(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> HttpResponse:
     context = {"conversation": conversation, "row": row, "token": secrets.token_urlsafe(18)}
     template = "website/chat/_edit.html" if wants_part(request) else "website/chat/edit.html"
     return render(request, template, context)
