@@ -89,3 +89,26 @@ def test_one_match_over_the_events_of_a_reply() -> None:
         if imported(file.relative_to(PACKAGE).with_suffix("").as_posix()) & {f"chat/pipeline/{name}" for name in events}
     ]
     assert readers == ["replying/writing.py"]
+
+
+def reaches(text: str) -> list[str]:
+    """Where a command reaches through the client for a part of a part, or for what is private."""
+    chains = {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+    found = [match for chain in chains if (match := re.fullmatch(r"(?:\w+\.)*_?client\.([\w.]+)", chain))]
+    return sorted(one[0] for one in found if one[1].count(".") > 1 or one[1].startswith("_") or "._" in one[1])
+
+
+def test_commands_take_what_they_need_from_the_client() -> None:
+    """`discord_bot.client.BotClient` says what there is; neither commands nor buttons know how it is made."""
+    bot = PACKAGE / "discord_bot"
+    files = [bot / "buttons.py", *(bot / "commands").glob("*.py"), *(bot / "judging").glob("*.py")]
+    assert len(files) > 20
+    found = {file.name: reaches(file.read_text(encoding="utf-8")) for file in files}
+    assert not {name: chains for name, chains in found.items() if chains}
+    planted = "interaction.client.services.store.run(1)\nself._client.store.run(2)\nclient._session.line\n"
+    assert reaches(planted) == ["client._session", "client._session.line", "interaction.client.services.store.run"]
+    core = ("converse", "answer", "contexts", "deliver", "outbox", "places", "notices")
+    faces = {"discord_bot/buttons", "discord_bot/client"}
+    for name in core:
+        known = imported(f"discord_bot/{name}")
+        assert not known & faces and not any(one.startswith("discord_bot/commands") for one in known), name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 from talkalike.store import seen_texts, storable
 from talkalike.store.recording import Ending, ReplyRecord, Sent, record
 from talkalike.store.recording import ReplyState as ReplyState
+from talkalike.store.rows import read_row
 from talkalike.store.tables import tables
 
 if TYPE_CHECKING:
@@ -199,13 +200,12 @@ def problems(server_id: int | None, limit: int = 5) -> tuple[Problem, ...]:
     if server_id is not None:
         rows = rows.filter(server_id=server_id)
     return tuple(
-        Problem(
+        read_row(
+            Problem,
+            row,
             reply_id=row.pk,
-            channel_id=row.channel_id,
             server_id=row.server_id or None,
-            model=row.model,
             state=ReplyState(row.state),
-            problem=row.problem,
             at=row.ended_at or row.began_at,
         )
         for row in rows.order_by("-id")[:limit]
@@ -221,47 +221,22 @@ def forget_message(message_id: int) -> int:
 
 def row_of(row: Reply) -> ReplyRow:
     """A plain value of a row of the table."""
-    return ReplyRow(
-        id=row.pk,
-        trigger_id=row.trigger_id,
-        attempt=row.attempt,
-        channel_id=row.channel_id,
+    sent = sorted(row.messages.all(), key=lambda message: (message.index, message.message_id))
+    return read_row(
+        ReplyRow,
+        row,
         server_id=row.server_id or None,
-        thread=row.thread,
-        asker_id=row.asker_id,
-        model=row.model,
-        sampling=row.sampling,
-        test=row.test,
         state=ReplyState(row.state),
-        began_at=row.began_at,
-        ended_at=row.ended_at,
-        tokens=row.tokens,
-        seconds=row.seconds,
-        first_seconds=row.first_seconds,
-        problem=row.problem,
         reactions=tuple(row.reactions),
-        messages=tuple(
-            SentRow(message_id=message.message_id, index=message.index, text=message.text, at=message.at)
-            for message in sorted(row.messages.all(), key=lambda message: (message.index, message.message_id))
-        ),
+        messages=tuple(read_row(SentRow, message) for message in sent),
         seen={**row.seen, "kept": seen_texts.recall(row.seen["kept"])} if row.seen else {},
     )
 
 
 def _begun(beginning: Beginning, attempt: int) -> Reply:
-    return tables.Reply(
-        trigger_id=beginning.trigger_id,
-        attempt=attempt,
-        channel_id=beginning.channel_id,
-        server_id=beginning.server_id or 0,
-        thread=beginning.thread,
-        asker_id=beginning.asker_id,
-        model=beginning.model,
-        sampling=storable.json(beginning.sampling),
-        test=beginning.test,
-        state=ReplyState.WRITING.value,
-        began_at=timezone.now(),
-    )
+    columns = {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name != "again"}
+    columns |= {"server_id": beginning.server_id or 0, "sampling": storable.json(beginning.sampling)}
+    return tables.Reply(**columns, attempt=attempt, state=ReplyState.WRITING.value, began_at=timezone.now())
 
 
 def _first(**conditions: int) -> ReplyRow | None:

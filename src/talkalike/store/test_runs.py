@@ -11,6 +11,7 @@ from django.db import transaction
 
 from talkalike.store import storable
 from talkalike.store.replies import ReplyRow, row_of
+from talkalike.store.rows import read_row
 from talkalike.store.tables import tables
 
 
@@ -70,17 +71,11 @@ def last(server_id: int) -> TestRunRow | None:
     row = tables.TestRun.objects.filter(server_id=server_id).order_by("-id").first()
     if row is None:
         return None
-    return TestRunRow(
-        id=row.pk,
-        server_id=row.server_id,
+    return read_row(
+        TestRunRow,
+        row,
         channel_ids=tuple(row.channel_ids),
-        by=row.by,
-        model=row.model,
-        began_at=row.began_at,
-        seconds=row.seconds,
-        scores=row.scores,
         results=tuple(row.results),
-        report_message_id=row.report_message_id,
         reply_ids=tuple(row.replies.order_by("id").values_list("id", flat=True)),
     )
 
@@ -94,13 +89,7 @@ def replies_of(run: TestRunRow) -> tuple[ReplyRow, ...]:
 def schedules() -> tuple[Schedule, ...]:
     """All schedules, the next one due first."""
     return tuple(
-        Schedule(
-            server_id=row.server_id,
-            channel_ids=tuple(row.channel_ids),
-            every_hours=row.every_hours,
-            next_at=row.next_at,
-            by=row.by,
-        )
+        read_row(Schedule, row, channel_ids=tuple(row.channel_ids))
         for row in tables.TestSchedule.objects.order_by("next_at", "server_id")
     )
 

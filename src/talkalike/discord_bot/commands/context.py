@@ -10,7 +10,7 @@ from discord import app_commands
 from talkalike.chat.context import Placed, Seen
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ask
-from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, messages_of, tell, verdict
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gated, messages_of, tell, verdict
 from talkalike.errors import UserError
 from talkalike.store import scoped
 from talkalike.store.scoped import Kind
@@ -21,17 +21,16 @@ _LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d+|@me)
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="context", description="What I see of this channel")
-    for name, description, callback in (
+    return family(
+        "context",
+        "What I see of this channel",
         ("show", "What I see here, what I don't, and why (only you see the answer)", show),
         ("drop", "Take one message out of what I see", drop),
         ("pin", "Keep one message in what I see, however old it gets", pin),
         ("unpin", "Undo drop or pin for one message", unpin),
         ("fork", "Start a new thread from one message", fork),
         ("reset", "Undo every drop and pin in this channel", reset_marks),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def messages(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:

@@ -82,6 +82,14 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
     return decorate
 
 
+def family(name: str, description: str, *commands: tuple[str, str, Any]) -> list[app_commands.Group]:
+    """A group of commands, each with its name, its description and what it calls; made anew."""
+    group = app_commands.Group(name=name, description=description)
+    for one, what, callback in commands:
+        group.add_command(app_commands.Command(name=one, description=what, callback=callback))
+    return [group]
+
+
 async def who_where(interaction: Interaction) -> tuple[Actor, ChatPlace, Rules]:
     """The caller, the place and the rules that apply there. Raises UserError where the channel cannot be seen."""
     places = interaction.client.places

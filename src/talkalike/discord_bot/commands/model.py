@@ -12,7 +12,7 @@ from talkalike.chat.engines import Voice
 from talkalike.chat.options import DEFAULT, Resolved
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
-from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import NOBODY, channel_of, family, gated, messages_of, tell
 from talkalike.discord_bot.markers import NOTICE_SIGN
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt
@@ -32,14 +32,13 @@ WRITING, DONE, FAILED = discord.Colour.orange(), discord.Colour.green(), discord
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="model", description="Which model answers")
-    for name, description, callback in (
+    return family(
+        "model",
+        "Which model answers",
         ("show", "The model that answers here, and every other one", show),
         ("use", "Let another model answer on this server", use),
         ("compare", "The same prompt answered by two models, side by side", compare),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def models(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gated, tell
 from talkalike.store import people
 
 SWITCH = [app_commands.Choice(name="on", value="on"), app_commands.Choice(name="off", value="off")]
@@ -24,16 +24,15 @@ TRAINING = {
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="privacy", description="What I keep about you, and what I may do with it")
-    for name, description, callback in (
+    return family(
+        "privacy",
+        "What I keep about you, and what I may do with it",
         ("show", "What is kept about you", show),
         ("export", "Everything that is kept about you, as a file", export),
         ("delete", "Delete everything that is kept about you", delete),
         ("training", "May your ratings be used to improve me? (off by default)", training),
         ("seen", "May I read your messages? (on by default)", seen),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 @gated(Action.PRIVACY)

@@ -10,7 +10,7 @@ from discord import app_commands
 
 from talkalike.chat.options import DEFAULT, OPTIONS, option, parse
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import Interaction, channel_of, gate, gated, server_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gate, gated, server_of, tell
 from talkalike.errors import UserError
 from talkalike.options import Option
 from talkalike.store import scoped
@@ -20,14 +20,13 @@ SCOPES = [app_commands.Choice(name=name, value=name) for name in ("thread", "cha
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="settings", description="How I write here")
-    for name, description, callback in (
+    return family(
+        "settings",
+        "How I write here",
         ("show", "Every setting here and where its value comes from", show),
         ("set", "Change a setting for this thread, channel or server", change),
         ("unset", "Remove a setting, so that the wider one holds again", unset),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def keys(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 from talkalike.errors import UserError
 from talkalike.store import storable
 from talkalike.store.recording import Ending, ReplyState
+from talkalike.store.rows import read_row
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.conversations import shortened
 from talkalike.store.talking.values import BurstPart, EntryKind, MessageRow, NewPicture, PictureRow, text_of
@@ -71,14 +72,7 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
         token = "" if known else saying.token[:40]  # somebody went back, and wrote something else into the same form
         said = _add(locked, saying.parent, EntryKind.SAID, text=storable.text(saying.text), token=token)
         for one in saying.pictures:
-            tables.WebPicture.objects.create(
-                message=said,
-                name=storable.text(one.name)[:200],
-                content_type=one.content_type,
-                width=one.width,
-                height=one.height,
-                data=one.data,
-            )
+            tables.WebPicture.objects.create(message=said, **{**asdict(one), "name": storable.text(one.name)[:200]})
         reply_id = None
         if saying.answered:
             reply_id = _add(locked, said.pk, EntryKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
@@ -153,7 +147,7 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
 
 def picture_row(row: models.WebPicture) -> PictureRow:
     """What is told of a picture, without its bytes."""
-    return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
+    return read_row(PictureRow, row)
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
@@ -182,19 +176,12 @@ def _written(parts: Sequence[BurstPart]) -> dict[str, Any]:
 
 
 def _row(row: Any, pictures: tuple[PictureRow, ...]) -> MessageRow:
-    return MessageRow(
-        id=row.pk,
+    return read_row(
+        MessageRow,
+        row,
         parent=row.parent_id,
         kind=EntryKind(row.kind),
-        text=row.text,
-        at=row.at,
         parts=tuple(BurstPart(text=part["text"], emoji=part["emoji"]) for part in row.parts),
         state=ReplyState(row.state) if row.state else None,
-        model=row.model,
-        speaker=row.speaker,
-        item_id=row.item_id,
-        tokens=row.tokens,
-        seconds=row.seconds,
-        problem=row.problem,
         pictures=pictures,
     )
