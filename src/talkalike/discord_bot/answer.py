@@ -340,7 +340,7 @@ class ReplyDisplay:
 
     async def abort(self) -> Sequence[Sent]:
         """What people saw of it by now is the reply."""
-        await self._showing.abort("", view=self._buttons.when_done())
+        await self._showing.abort(view=self._buttons.when_done())
         untold = [one for one in self._showing.shown if one.message_id not in self._told]
         self._told += [one.message_id for one in untold]
         return [Sent(message_id=one.message_id, text=one.text, index=one.index) for one in untold]

@@ -84,11 +84,6 @@ class Delivery:
             for post in writer.posts
         )
 
-    def writing(self, index: int = 0) -> None:
-        """Shows that the double is typing, before there is any text; until that message is done."""
-        if not self._closed and not any(writer.index == index for writer in self._writers):
-            self._open(index)
-
     async def text(self, index: int, chunk: str) -> None:
         """The next bit of message `index`. Returns at once; raises DeliveryLostError when nothing more can be shown."""
         (await self._writer(index)).add(chunk)
@@ -117,10 +112,9 @@ class Delivery:
         if view is not discord.utils.MISSING:
             await self._outbox.change_view(view)
 
-    async def abort(self, note: str = "", *, view: discord.ui.View | Any | None = discord.utils.MISSING) -> None:
+    async def abort(self, *, view: discord.ui.View | Any | None = discord.utils.MISSING) -> None:
         """Breaks the reply off: what is shown gets the last words that were handed over, nothing new is shown.
 
-        `note` says why, in a message of its own with the sign of a notice: it never reads as the double's words.
         Raises nothing: there may be no channel left. Does nothing after `finish`.
         """
         if self._closed:
@@ -128,17 +122,8 @@ class Delivery:
         self._closed = True
         if self._writers:
             await self._writers[-1].break_off()
-        if self._outbox.gone:
-            return
-        if view is not discord.utils.MISSING:
+        if view is not discord.utils.MISSING and not self._outbox.gone:
             await self._outbox.change_view(view)
-        if note:
-            await self._outbox.note(note)
-
-    def _open(self, index: int) -> _Writer:
-        writer = _Writer(index, self._outbox, self._pace, stream=self._stream, upload_cap=self._upload_cap)
-        self._writers.append(writer)
-        return writer
 
     async def _writer(self, index: int) -> _Writer:
         if self._closed:
@@ -148,7 +133,9 @@ class Delivery:
             if writer.index == index:
                 return writer
             await writer.end()  # a blank message is never done
-        return self._open(index)
+        writer = _Writer(index, self._outbox, self._pace, stream=self._stream, upload_cap=self._upload_cap)
+        self._writers.append(writer)
+        return writer
 
 
 class _Writer:

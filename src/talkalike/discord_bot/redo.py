@@ -75,9 +75,9 @@ class Rewrite:
             await self._pace.turn_to_edit(self._channel.id)
             await _try(self._last.edit(view=view))
 
-    async def abort(self, note: str = "", *, view: Any = discord.utils.MISSING) -> None:
+    async def abort(self, *, view: Any = discord.utils.MISSING) -> None:
         """Leaves things as they are."""
-        await self._delivery.abort(note, view=view)
+        await self._delivery.abort(view=view)
 
 
 _NOBODY = discord.AllowedMentions.none()
