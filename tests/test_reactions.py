@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Person, Platform, Reaction
-from talkalike.chats.values import InMemoryConversation as Chat
+from talkalike.chats.values import Conversation as Chat
 from talkalike.engine.burst import banned_in_text
 from talkalike.evaluation.reacting import compare_reactions
 from talkalike.examples.dataset import ExampleSet

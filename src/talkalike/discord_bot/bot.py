@@ -6,7 +6,7 @@ Events come raw, so that messages from before the bot's start count too; discord
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import discord
@@ -104,17 +104,11 @@ class Double(BotClient):
     async def on_message(self, message: discord.Message) -> None:
         """Every message, the bot's own too."""
         self.missed.heard(message)
-        try:
-            await self.converser.heard(message)
-        except TalkalikeError as error:
-            _log.error("The message %s could not be looked at: %s", message.id, error)
+        await _looked_at(f"The message {message.id}", self.converser.heard(message))
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Also of messages from before the start."""
-        try:
-            await self.converser.edited(payload.message)
-        except TalkalikeError as error:
-            _log.error("The edit of the message %s could not be looked at: %s", payload.message_id, error)
+        await _looked_at(f"The edit of the message {payload.message_id}", self.converser.edited(payload.message))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """What was stored stays until it expires or its author asks; nothing new comes of it."""
@@ -125,10 +119,7 @@ class Double(BotClient):
         await self._deleted(payload.channel_id, payload.message_ids)
 
     async def _deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        try:
-            await self.converser.deleted(channel_id, message_ids)
-        except TalkalikeError as error:
-            _log.error("What a webhook said could not be looked at: %s", error)
+        await _looked_at("What a webhook said", self.converser.deleted(channel_id, message_ids))
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
         """Somebody has not finished yet."""
@@ -136,10 +127,7 @@ class Double(BotClient):
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         """A cross cancels."""
-        try:
-            await self.converser.reacted(payload)
-        except TalkalikeError as error:
-            _log.error("A reaction could not be looked at: %s", error)
+        await _looked_at("A reaction", self.converser.reacted(payload))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel is gone for everybody."""
@@ -194,6 +182,14 @@ class Double(BotClient):
             await application.edit(description=about)
         except discord.HTTPException as error:
             _log.warning("The profile's text could not be set: %s", error)
+
+
+async def _looked_at(what: str, looking: Awaitable[None]) -> None:
+    """Waits for it; where it fails, the log says so."""
+    try:
+        await looking
+    except TalkalikeError as error:
+        _log.error("%s could not be looked at: %s", what, error)
 
 
 class ShardedDouble(discord.AutoShardedClient, Double):

@@ -36,6 +36,14 @@ class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
         """Made anew for every click."""
         return cls(int(match["id"]))
 
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Whoever may press it is decided there."""
+        if interaction.message is not None:
+            await self.pressed(interaction, interaction.message)
+
+    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
+        """What it does, under `gated`."""
+
 
 async def own(interaction: Interaction, message: discord.Message) -> bool:
     """True for whoever asked for the reply that the button belongs to."""
@@ -48,11 +56,6 @@ class CancelButton(_ReplyButton, template=r"talkalike:cancel:(?P<id>\d{1,19})"):
 
     name, label = "cancel", "Cancel"
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For the asker, and whoever is at least mod."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
-
     @gated(Action.CANCEL, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
         """Told to the one who pressed; the channel just sees it stop."""
@@ -64,11 +67,6 @@ class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
     """Answers the same message anew, in the place of this reply."""
 
     name, label = "again", "Again"
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For the asker, and whoever is at least mod."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
 
     @gated(Action.REGENERATE, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
@@ -84,11 +82,6 @@ class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
     """Shows what the model saw, to the one who asks."""
 
     name, label = "why", "Why?"
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For everybody who may see the context here."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
 
     @gated(Action.SHOW_CONTEXT, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from django.db.models import Q
 from django.utils import timezone
 
+from talkalike.options import SCOPES
 from talkalike.store import storable
 from talkalike.store.changes import changing
 from talkalike.store.tables import tables
 
 Kind = Literal["dropped", "pinned"]
-SCOPES = ("bot", "server", "channel", "thread")  # later ones win
 
 
 def layers(server_id: int | None, channel_id: int, thread_id: int | None = None) -> list[tuple[str, dict[str, Any]]]:

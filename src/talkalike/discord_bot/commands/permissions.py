@@ -19,10 +19,10 @@ from talkalike.chat.permissions import (
 from talkalike.discord_bot import rights, silence
 from talkalike.discord_bot.commands import rule_words as words
 from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gate, gated, tell, verdict, who_where
+from talkalike.discord_bot.commands.rule_words import AnyChannel
 from talkalike.errors import UserError
 from talkalike.store import rules as stored
 
-AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 SCOPES = [
     app_commands.Choice(name="this server", value="server"),
     app_commands.Choice(name="direct messages (the bot's owner only)", value="dms"),

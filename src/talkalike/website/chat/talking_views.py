@@ -10,13 +10,13 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
 from talkalike.replying.session import OngoingReply
+from talkalike.replying.writing import today
 from talkalike.store import usage
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
@@ -43,7 +43,7 @@ RESET = "/reset"
 async def new(request: HttpRequest) -> HttpResponse:
     """A new conversation, begun with what was said."""
     text, pictures = await aread(_posted, request)
-    model = _known_model(request.POST.get("model", ""))
+    model = view_models.known_model(request.POST.get("model", ""))
     await _require_room(request)
     if not model and not view_models.voices():
         raise UserError("There is nobody to talk to here: the site runs without a model.")
@@ -136,14 +136,7 @@ async def _say(request: HttpRequest, conversation: TalkRow, saying: Saying) -> O
     model = view_models.model_of(conversation)
     if answered:
         await _require_room(request)
-    stored = Saying(
-        parent=saying.parent,
-        text=saying.text,
-        token=saying.token,
-        pictures=saying.pictures,
-        answered=answered,
-        model=model,
-    )
+    stored = replace(saying, answered=answered, model=model)
     _, reply_id, fresh = await awrite(messages.say, conversation.id, stored)
     if reply_id is None:
         return None
@@ -243,19 +236,13 @@ def _used_up(request: HttpRequest, under_way: int) -> str:
     budget = options_of(None).budget()
     if budget == Budget():
         return ""
-    used = usage.used(usage.on_website(judge_of(request).id), None, timezone.now().date())
+    used = usage.used(usage.on_website(judge_of(request).id), None, today())
     return refusal(budget, replace(used, replies_user=used.replies_user + under_way))
 
 
 def _require_space(tree: Tree) -> None:
     if len(tree.rows) >= MOST_MESSAGES:
         raise UserError(f"This conversation has {len(tree.rows):,} messages, and is full.", hint="Begin a new one.")
-
-
-def _known_model(model: str) -> str:
-    if model and model not in {voice.model for voice in view_models.voices()}:
-        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
-    return model
 
 
 def _edit_form(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from talkalike.chat.engines import Voice
 from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Resolved
+from talkalike.errors import UserError
 from talkalike.store.judging import judgements
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.recording import ReplyState
@@ -190,6 +191,13 @@ def voices() -> tuple[Voice, ...]:
     """Everybody one can talk to; nobody where the site has no models."""
     engines = services().engines
     return engines.voices() if engines else ()
+
+
+def known_model(model: str) -> str:
+    """The model that was chosen, "" for none. Raises UserError where it is gone."""
+    if model and model not in {voice.model for voice in voices()}:
+        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
+    return model
 
 
 def model_of(conversation: TalkRow | None) -> str:
