@@ -31,9 +31,8 @@ from talkalike.chat.permissions import Access, Rule, Subject
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.workspace import open_workspace
 from talkalike.discord_bot.bot import Double
-from talkalike.discord_bot.running import calm_collector
+from talkalike.discord_bot.running import calm_collector, point_at
 from talkalike.discord_bot.services import BotSettings, Services
-from talkalike.discord_bot.wire import point_at
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import replies

@@ -19,7 +19,7 @@ import discord
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from talkalike.discord_bot.wire import point_at
+from talkalike.discord_bot.running import point_at
 
 
 class Straightforward(discord.Client):

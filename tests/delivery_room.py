@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import Pace
 
 START = 10.0  # seconds before a script begins: longer than simcord lets real time pass while a message is sent
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from talkalike.chat.permissions import Access, Action, Actor, Level, Place, Request, Rule, Rules, Subject
+from talkalike.chat.permissions import Access, Action, Actor, ChatPlace, Level, Request, Rule, Rules, Subject
 
 SERVERS = (100, 200)
 PEOPLE = tuple(range(1, 7))
@@ -61,10 +61,10 @@ def random_actor(random: Random, user_id: int | None = None) -> Actor:
     )
 
 
-def random_place(random: Random) -> Place:
+def random_place(random: Random) -> ChatPlace:
     if random.random() < 0.2:
-        return Place(server_id=None, channel_id=random.choice(CHANNELS), private=True)
-    return Place(
+        return ChatPlace(server_id=None, channel_id=random.choice(CHANNELS), private=True)
+    return ChatPlace(
         server_id=random.choice(SERVERS),
         channel_id=random.choice(CHANNELS),
         parent_id=random.choice((None, *CHANNELS)),
@@ -84,7 +84,7 @@ def random_request(random: Random) -> Request:
 
 
 # ------------------------------------------------------------------------------------------------------ the reading
-def slow_level(actor: Actor, place: Place, rules: Rules) -> Level:
+def slow_level(actor: Actor, place: ChatPlace, rules: Rules) -> Level:
     here = place.server_id
     on_server = here is not None
     said: list[tuple[tuple[int, ...], Level]] = [((99,), Level.VISIBLE)]
@@ -113,7 +113,7 @@ def slow_level(actor: Actor, place: Place, rules: Rules) -> Level:
     return min(said)[1]
 
 
-def slow_access(place: Place, rules: Rules) -> Access:
+def slow_access(place: ChatPlace, rules: Rules) -> Access:
     here = place.server_id
     said: list[tuple[tuple[int, ...], Access]] = [((99,), Access.CLOSED)]
     for rule in rules.rules:

@@ -25,7 +25,7 @@ from talkalike.store.judging.lines import to_line
 from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
-from talkalike.store.talking.values import MOST_PARTS, NewPicture, Part
+from talkalike.store.talking.values import MOST_PARTS, BurstPart, NewPicture
 from trainings_workspace import add_card, add_examples, add_practice, add_run
 
 SPEAKER, BASE = "Juno", "smollm2-135m-instruct"
@@ -233,5 +233,5 @@ def _picture_talk() -> tuple[int, int]:
 
 def _end(reply: int, seen: dict[str, Any], written: tuple[str, ...], item: int) -> None:
     messages.begun(reply, speaker=SPEAKER, model=NEW, seen=seen, sampling={})
-    parts = tuple(Part(text=text) for text in written)
+    parts = tuple(BurstPart(text=text) for text in written)
     messages.end(reply, Ending(state=ReplyState.DONE), parts, item_id=item)

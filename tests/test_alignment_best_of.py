@@ -16,9 +16,9 @@ from chat_script import HANG, ScriptedWords
 from talkalike.alignment.best_of import AT_ONCE, BestOfEngine
 from talkalike.alignment.sentiment import SentimentReward
 from talkalike.alignment.values import Sample
-from talkalike.chat.conversation import Conversation
+from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chat.options import resolve
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline
+from talkalike.chat.pipeline import MessageDone, Pipeline, ReplyFinished
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.engine.scripted import ScriptedEngine
@@ -130,12 +130,12 @@ async def test_not_more_replies_at_once_than_others_can_bear() -> None:
 
 async def test_the_pipeline_counts_what_was_thrown_away() -> None:
     pipeline = Pipeline(BestOfEngine(ScriptedWords(*BURSTS), Length()), sampling=Sampling(best_of=4), budget=500)
-    conversation = Conversation(id="c", double="anna")
+    conversation = InMemoryConversation(id="c", double="anna")
     conversation.say("ben", "how was it?")
     async with aclosing(pipeline.reply(conversation)) as events:
         seen = [event async for event in events]
     assert [event.text for event in seen if isinstance(event, MessageDone)] == ["i loved it", "so great"]
-    assert isinstance(seen[-1], Finished) and seen[-1].tokens == 3 + 5 + 1 + 5
+    assert isinstance(seen[-1], ReplyFinished) and seen[-1].tokens == 3 + 5 + 1 + 5
 
 
 def test_it_is_an_option_with_its_cost_told() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from talkalike.chat.context import PINNED, SHORT, STAY, Item, Seen, select
-from talkalike.chat.conversation import BEFORE_RESET, Conversation
+from talkalike.chat.context import PINNED, SHORT, STAY, ContextItem, Seen, select
+from talkalike.chat.conversation import InMemoryConversation
+from talkalike.chat.history import BEFORE_RESET
 from talkalike.errors import UserError
 from talkalike.examples.fitting import MARK
 from talkalike.examples.render import Renderer, Turn
@@ -22,10 +23,10 @@ def words(turns: tuple[Turn, ...]) -> list[int]:
     return [2 + -(-len(turn.speaker) // 4) + len(turn.text.split()) for turn in turns]
 
 
-def items_of(*texts: str, barred: dict[int, str] | None = None, pinned: Container[int] = ()) -> list[Item]:
+def items_of(*texts: str, barred: dict[int, str] | None = None, pinned: Container[int] = ()) -> list[ContextItem]:
     why = barred or {}
     return [
-        Item(
+        ContextItem(
             id=str(index),
             turn=Turn("anna" if index % 2 else "ben", text),
             barred=why.get(index, ""),
@@ -49,7 +50,7 @@ def bytes_counter():
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=12)
 
 
-def check(items: list[Item], seen: Seen, count) -> None:
+def check(items: list[ContextItem], seen: Seen, count) -> None:
     """What must hold for every selection."""
     assert seen.tokens <= seen.budget
     assert sum(count(seen.turns)) == seen.tokens, "the tokens shown are those of the prompt"
@@ -199,7 +200,7 @@ def test_a_long_question_does_not_take_all_that_was_said_before() -> None:
 @pytest.mark.parametrize("budget", range(50, 70))
 def test_cuts_are_between_words(budget) -> None:
     text = "abcdefghij " * 20
-    seen = select([Item(id="0", turn=Turn("ben", text))], budget=budget, count_tokens=bytes_counter())
+    seen = select([ContextItem(id="0", turn=Turn("ben", text))], budget=budget, count_tokens=bytes_counter())
     assert set(seen.kept[0].turn.text.split()) == {"abcdefghij", "[…]"}
     assert min(budget, SHORT) - 24 <= seen.tokens <= min(budget, SHORT)
 
@@ -216,7 +217,7 @@ def test_nothing_said_and_nothing_allowed() -> None:
 
 
 def test_conversation_bars_what_was_said_before_a_reset_and_side_talk() -> None:
-    conversation = Conversation(id="c", double="anna")
+    conversation = InMemoryConversation(id="c", double="anna")
     for speaker, text in [("ben", "old"), ("anna", "older answer")]:
         conversation.say(speaker, text)
     conversation.reset()
@@ -235,5 +236,5 @@ def test_conversation_bars_what_was_said_before_a_reset_and_side_talk() -> None:
     [("!no", True), ("! no", True), ("!", False), ("!?", False), ("!!!", False), ("hey!", False), ("", False)],
 )
 def test_side_talk_sign(text, expected) -> None:
-    assert Conversation(id="c", double="a").is_side_talk(text) is expected
-    assert not Conversation(id="c", double="a", side_talk="").is_side_talk(text)
+    assert InMemoryConversation(id="c", double="a").is_side_talk(text) is expected
+    assert not InMemoryConversation(id="c", double="a", side_talk="").is_side_talk(text)

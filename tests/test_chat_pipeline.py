@@ -11,19 +11,19 @@ from itertools import pairwise
 import pytest
 
 from chat_script import DROP, HANG, ScriptedWords
-from talkalike.chat.conversation import Conversation
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Silence, Started, Text
+from talkalike.chat.conversation import InMemoryConversation
+from talkalike.chat.pipeline import MessageDone, Pipeline, ReplyFinished, ReplyStarted, Silence, Text
 from talkalike.engine.protocol import Finish, Sampling
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 
 
-def make(engine: ScriptedWords, *, budget: int = 100) -> tuple[Pipeline, Conversation]:
-    conversation = Conversation(id="room-1", double="anna")
+def make(engine: ScriptedWords, *, budget: int = 100) -> tuple[Pipeline, InMemoryConversation]:
+    conversation = InMemoryConversation(id="room-1", double="anna")
     return Pipeline(engine, sampling=Sampling(max_tokens=50), budget=budget), conversation
 
 
-async def events_of(pipeline: Pipeline, conversation: Conversation, *, whole_messages: bool = False) -> list:
+async def events_of(pipeline: Pipeline, conversation: InMemoryConversation, *, whole_messages: bool = False) -> list:
     async with aclosing(pipeline.reply(conversation, whole_messages=whole_messages)) as events:
         return [event async for event in events]
 
@@ -34,7 +34,7 @@ async def test_a_burst_becomes_separate_turns() -> None:
     conversation.say("ben", "hi")
     conversation.say("cleo", "yo")
     events = await events_of(pipeline, conversation)
-    assert isinstance(events[0], Started)
+    assert isinstance(events[0], ReplyStarted)
     assert events[0].seen.turns == (Turn("ben", "hi"), Turn("cleo", "yo"))
     assert [(event.index, event.text) for event in events if isinstance(event, Text)] == [
         (0, "hey"), (0, " you"), (1, "how"), (1, " are"), (1, " you"),
@@ -44,7 +44,7 @@ async def test_a_burst_becomes_separate_turns() -> None:
         (0, "hey you", "3"), (1, "how are you", "4"),
     ]  # fmt: skip
     assert events.index(done[0]) < events.index(Text(index=1, text="how"))
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], ReplyFinished)
     assert (events[-1].reason, events[-1].tokens) == (Finish.STOP, 5)
     said = (Turn("ben", "hi"), Turn("cleo", "yo"), Turn("anna", "hey you"), Turn("anna", "how are you"))
     assert conversation.turns == said
@@ -58,7 +58,7 @@ async def test_a_burst_becomes_separate_turns() -> None:
 async def test_whole_messages_come_without_bits() -> None:
     pipeline, conversation = make(ScriptedWords(("hey you", "how are you")))
     events = await events_of(pipeline, conversation, whole_messages=True)
-    assert [type(event) for event in events] == [Started, MessageDone, MessageDone, Finished]
+    assert [type(event) for event in events] == [ReplyStarted, MessageDone, MessageDone, ReplyFinished]
 
 
 @pytest.mark.parametrize("burst", [(), ("",), ("  ", "\n")])
@@ -67,7 +67,7 @@ async def test_silence(burst) -> None:
     conversation.say("ben", "hi")
     events = await events_of(pipeline, conversation)
     assert isinstance(events[-1], Silence)
-    assert not any(isinstance(event, Finished | MessageDone) for event in events)
+    assert not any(isinstance(event, ReplyFinished | MessageDone) for event in events)
     assert conversation.turns == (Turn("ben", "hi"),)
 
 
@@ -139,11 +139,11 @@ async def test_replies_of_one_conversation_take_turns() -> None:
 async def test_conversations_do_not_wait_for_each_other() -> None:
     engine = ScriptedWords((f"a b {HANG}",), ("quick",))
     pipeline, slow = make(engine)
-    other = Conversation(id="room-2", double="cleo")
+    other = InMemoryConversation(id="room-2", double="cleo")
     task = asyncio.create_task(events_of(pipeline, slow))
     await engine.hanging.wait()
     events = await events_of(pipeline, other)
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], ReplyFinished)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert [turn.speaker for turn in other.turns] == ["cleo"]
@@ -155,7 +155,7 @@ async def test_messages_said_during_a_reply_are_for_the_next_one() -> None:
     conversation.say("ben", "hi")
     async with aclosing(pipeline.reply(conversation)) as events:
         async for event in events:
-            if isinstance(event, Started):
+            if isinstance(event, ReplyStarted):
                 conversation.say("ben", "wait")
     await events_of(pipeline, conversation)
     assert engine.prompts[0].turns == (Turn("ben", "hi"),)

@@ -10,7 +10,7 @@ import pytest
 
 from delivery_room import START, buttons, inject, room, simcord_bot, write
 from talkalike.chat.splitting import MAX_PARTS
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import Pace
 
 __all__ = ["room", "simcord_bot"]  # fixtures
 
@@ -124,7 +124,7 @@ async def test_what_is_shown_already_is_not_edited_again(room):
 async def test_typing_only_while_it_writes(room):
     async def script(bot, message):
         delivery = bot.deliver(message, stream=False)
-        delivery.writing()
+        await delivery.text(0, "do")
         await asyncio.sleep(20)
         await delivery.message_done(0, "done")
         await delivery.finish()
@@ -142,7 +142,7 @@ async def test_silence_leaves_nothing(room):
         await delivery.text(0, " \n")
         assert await delivery.message_done(0, " \n") == []
         await delivery.finish()
-        await delivery.abort("never shown")
+        await delivery.abort()
 
     await room.ask(script, seconds=10)
     assert room.texts() == []

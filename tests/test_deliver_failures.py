@@ -8,7 +8,6 @@ import pytest
 
 from delivery_room import buttons, inject, room, simcord_bot
 from talkalike.discord_bot.deliver import DeliveryLostError
-from talkalike.discord_bot.markers import NOTICE_SIGN
 
 __all__ = ["room", "simcord_bot"]  # fixtures
 
@@ -51,7 +50,7 @@ async def test_a_channel_deleted_for_real(room):
             await delivery.message_done(0, "some words more")
             await delivery.finish()
         finally:
-            await delivery.abort("never seen", view=None)
+            await delivery.abort(view=None)
 
     await room.ask(script, seconds=30)
     assert "channel was deleted" in str(room.bot.lost)
@@ -65,7 +64,7 @@ async def test_a_permission_lost_for_real(room):
         try:
             await delivery.message_done(1, "second")
         finally:
-            await delivery.abort("a note nobody may post")
+            await delivery.abort()
 
     await room.ask(script, seconds=30)
     assert room.texts() == ["first"]
@@ -95,26 +94,25 @@ async def test_trouble_of_discord_at_the_end_is_told(room):
         try:
             await delivery.message_done(0, "hello")
         finally:
-            await delivery.abort("the note fails too")
+            await delivery.abort()
 
     await room.ask(script, seconds=30)
     assert room.bot.lost.passing and "503" in str(room.bot.lost)
 
 
-async def test_abort_shows_the_last_words_and_a_note(room):
+async def test_abort_shows_the_last_words(room):
     async def script(bot, message):
         delivery = bot.deliver(message, view=buttons())
         await delivery.text(0, "half of ")
         await asyncio.sleep(0.5)
         await delivery.text(0, "a reply")
-        await delivery.abort("Stopped by anna.", view=None)
+        await delivery.abort(view=None)
         with pytest.raises(DeliveryLostError):
             await delivery.text(0, "too late")
 
     await room.ask(script, seconds=30)
-    reply, note = room.replies()
+    [reply] = room.replies()
     assert reply.content == "half of a reply" and reply.components == []
-    assert note.content == f"Stopped by anna.\n-# {NOTICE_SIGN}"
 
 
 async def test_abort_before_anything_is_shown_shows_nothing(room):

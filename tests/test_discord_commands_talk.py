@@ -12,7 +12,7 @@ from discord_commands import stage
 from talkalike.chat.permissions import Access, Subject
 from talkalike.discord_bot.markers import is_marker, is_notice
 from talkalike.errors import TalkalikeError
-from talkalike.store import context_marks, people, replies, scoped
+from talkalike.store import people, replies, scoped
 from talkalike.store.replies import Beginning, ReplyState
 
 ADDRESS = "12 Hidden Lane"
@@ -138,7 +138,7 @@ async def test_messages_are_dropped_pinned_and_let_go(tmp_path):
         assert await play.iggy.autocomplete(play.general, "context drop", "message", "") == []
         assert "Done" in play.text(await play.mona.slash(play.general, "context drop", message=str(first.id)))
         assert "Done" in play.text(await play.mona.slash(play.general, "context pin", message=second.jump_url))
-        assert play.store.call(context_marks.marks, play.general.id) == (frozenset({first.id}), frozenset({second.id}))
+        assert play.store.call(scoped.marks, play.general.id) == (frozenset({first.id}), frozenset({second.id}))
         assert "dropped by hand" in await attached(await play.vic.slash(play.general, "context show"))
         assert "Done" in play.text(await play.mona.slash(play.general, "context unpin", message=str(first.id)))
         again = play.text(await play.mona.slash(play.general, "context unpin", message=str(first.id)))
@@ -158,7 +158,7 @@ async def test_only_messages_of_this_channel_can_be_marked(tmp_path):
         ):
             text = play.text(await play.mona.slash(play.general, "context drop", message=message))
             assert words in text and ADDRESS not in text
-        assert play.store.call(context_marks.marks, play.general.id) == (frozenset(), frozenset())
+        assert play.store.call(scoped.marks, play.general.id) == (frozenset(), frozenset())
 
 
 async def test_a_fork_starts_a_thread_from_one_message(tmp_path):
@@ -210,7 +210,7 @@ async def test_forget_wipes_and_drops(tmp_path):
         text = play.text(await play.vic.context_menu(play.general, "Forget this", asked))
         assert "1 stored copy" in text
         assert ADDRESS not in await attached(await play.vic.context_menu(play.general, "Why this reply?", reply))
-        assert asked.id in play.store.call(context_marks.marks, play.general.id)[0]
+        assert asked.id in play.store.call(scoped.marks, play.general.id)[0]
         assert "Done" in play.text(await play.vic.context_menu(play.general, "Forget this", reply))  # asked for it
 
 

@@ -13,7 +13,8 @@ from talkalike.chat.permissions import Level, Subject
 from talkalike.discord_bot.commands.testing_schedule import Scheduler
 from talkalike.discord_bot.markers import is_notice
 from talkalike.errors import TalkalikeError
-from talkalike.store import replies, test_runs
+from talkalike.store import replies, test_runs, usage
+from talkalike.store.replies import ReplyState
 
 OWN_SCENARIOS = """
 [[case]]
@@ -108,6 +109,9 @@ async def test_channels_are_scenarios_as_well(tmp_path):
         assert tea.last_message.content == "yes, green tea is great"
         assert "there is no message to answer" in {one.name: one.value for one in report.embeds[0].fields}["Left out"]
         row = play.store.call(replies.by_message, tea.last_message.id)
+        assert (row.state, row.tokens > 0, row.seen) == (ReplyState.DONE, True, {})  # it keeps nobody's words
+        used = play.store.call(usage.used, play.anna.id, play.guild.id, datetime.now(UTC).date())
+        assert used.replies_server == 0  # and costs nobody's budget
         assert row.test and row.asker_id == play.anna.id
         await run(play, scenario="none", where=tea)  # its own test reply is not what it answers
         assert [one.content for one in tea.history()][-1] == "yes, green tea is great"

@@ -12,8 +12,8 @@ import pytest
 from discord_world import world
 from talkalike.chat.permissions import Access, Level, Subject
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
-from talkalike.discord_bot.wire import point_at
-from talkalike.replying.line import Line, LineFullError
+from talkalike.discord_bot.running import point_at
+from talkalike.replying.queue import LineFullError, WaitingLine
 
 HELLO = (("hello there",),)
 
@@ -164,7 +164,7 @@ def test_the_disclosure_names_the_owner() -> None:
 
 
 async def test_channels_take_turns_and_a_noisy_one_does_not_keep_others_waiting() -> None:
-    line = Line(at_once=1, max_waiting=10)
+    line = WaitingLine(at_once=1, max_waiting=10)
     order: list[int] = []
     done = asyncio.Event()
 
@@ -185,7 +185,7 @@ async def test_channels_take_turns_and_a_noisy_one_does_not_keep_others_waiting(
 
 
 async def test_one_channel_has_one_reply_at_a_time_whatever_is_free() -> None:
-    line = Line(at_once=4, max_waiting=10)
+    line = WaitingLine(at_once=4, max_waiting=10)
     async with line.turn(1, 10):
         waiting = asyncio.create_task(_enter(line, 1, 11))
         await asyncio.sleep(0)
@@ -199,7 +199,7 @@ async def test_one_channel_has_one_reply_at_a_time_whatever_is_free() -> None:
 
 
 async def test_a_full_line_says_so_and_every_way_out_frees_the_place() -> None:
-    line = Line(at_once=1, max_waiting=1)
+    line = WaitingLine(at_once=1, max_waiting=1)
     with pytest.raises(ZeroDivisionError):
         async with line.turn(1, 10):
             waiting = asyncio.create_task(_enter(line, 2, 20))
@@ -211,7 +211,7 @@ async def test_a_full_line_says_so_and_every_way_out_frees_the_place() -> None:
     assert line.free(1) and line.free(2) and len(line) == 0
 
 
-async def _enter(line: Line, channel: int, number: int) -> None:
+async def _enter(line: WaitingLine, channel: int, number: int) -> None:
     async with line.turn(channel, number):
         await asyncio.sleep(0)
 

@@ -10,7 +10,7 @@ from discord_world import world
 from talkalike.chat.permissions import Access, Level, Subject
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
-from talkalike.replying import journal
+from talkalike.replying import writing
 from talkalike.store import people, replies
 from talkalike.store.replies import ReplyState
 
@@ -240,7 +240,7 @@ async def test_before_data_is_deleted_what_a_running_reply_saw_is_in_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would be written after the deletion, and stay."""
-    monkeypatch.setattr(journal, "SOON", 1e6)
+    monkeypatch.setattr(writing, "SOON", 1e6)
     engine = ScriptedEngine((("one", "two three four"),), delay=5.0)
     async with world(tmp_path, engine=engine) as w:
         await w.anna.send(w.open, "go")

@@ -15,7 +15,7 @@ from talkalike.discord_bot.bot import ShardedDouble
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import TalkalikeError
-from talkalike.store import context_marks, replies, servers, usage
+from talkalike.store import replies, scoped, servers, usage
 from talkalike.store.replies import ReplyState
 
 HELLO = (("hello there",),)
@@ -185,7 +185,7 @@ async def test_what_was_dropped_by_hand_is_not_seen(tmp_path: Path) -> None:
         dropped = await w.anna.send(w.open, "a")
         await w.anna.send(w.open, "b")
         call = w.services.store.call
-        call(context_marks.mark, w.open.id, dropped.id, "dropped", by=1, server_id=w.guild.id)
+        call(scoped.mark, w.open.id, dropped.id, "dropped", by=1, server_id=w.guild.id)
         await w.wait()
         assert w.prompts() == [["Anna: b"]]
 
@@ -224,7 +224,7 @@ async def test_a_place_in_the_line_is_told_and_can_be_given_up(tmp_path: Path) -
         await w.wait(2)
         assert w.notices(w.mention) == ["You are next in the line."]
         assert w.bot.converser.queue_length() == 1
-        assert [one.asker_id for one in w.bot.converser.running()] == [w.anna.id]
+        assert [one.asker.id for one in w.bot.converser.running()] == [w.anna.id]
         (row,) = w.services.store.call(replies.recent, w.mention.id, 5)
         assert w.bot.converser.position(row.id) == 1
         notice = w.mention.history()[-1]

@@ -15,7 +15,7 @@ from discord_commands import stage
 from fault_town import Home, echo, online
 from local_discord.permissions import Permission
 from local_discord_bots import town_open, until
-from talkalike.chat.limits import Used
+from talkalike.chat.options import Used
 from talkalike.chat.permissions import Access, Rule, Subject
 from talkalike.discord_bot.rights import RIGHTS, missing
 from talkalike.engine.protocol import Prompt

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkalike.chat.context import Item, select
+from talkalike.chat.context import ContextItem, select
 from talkalike.chats.values import Speaker
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.fitting import MARK, cut_apart, newest_that_fit, shorten
@@ -90,7 +90,7 @@ def test_a_long_question_keeps_its_ends_and_its_answer(tmp_path: Path) -> None:
     assert examples.manifest.shortened == {"messages of others, read without their middle": 20}
     # The double sees what it was trained to see, where it has as much room.
     question = Turn("Bob", said[0][2])
-    seen = select([Item(id="1", turn=question)], budget=280, count_tokens=RENDERER.count_tokens)
+    seen = select([ContextItem(id="1", turn=question)], budget=280, count_tokens=RENDERER.count_tokens)
     assert seen.turns == (shorten(question, 140, RENDERER.count_tokens),)
     assert seen.turns[0].text[:20] == replies[0].context[-1].text[:20]
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from talkalike.chat.granting import grantable, highest_level, may_remove, may_set
-from talkalike.chat.permissions import Access, Actor, Level, Place, Rule, Rules, Subject
+from talkalike.chat.permissions import Access, Actor, ChatPlace, Level, Rule, Rules, Subject
 
 S, OTHER = 100, 200
-ROOM = Place(server_id=S, channel_id=21)
-DM = Place(server_id=None, channel_id=23)
+ROOM = ChatPlace(server_id=S, channel_id=21)
+DM = ChatPlace(server_id=None, channel_id=23)
 OWNER, ADMIN, MOD, BEN, CHIEF = (Actor(user_id=one) for one in (1, 2, 3, 4, 5))
 CHIEF = replace(CHIEF, server_admin=True)
 
@@ -31,7 +31,7 @@ def rules(*more: Rule) -> Rules:
     return Rules(owner_ids=frozenset({1}), rules=(*STAFF, *more))
 
 
-def may(actor: Actor, rule: Rule, target: Level | None = Level.VISIBLE, *more: Rule, where: Place = ROOM) -> str:
+def may(actor: Actor, rule: Rule, target: Level | None = Level.VISIBLE, *more: Rule, where: ChatPlace = ROOM) -> str:
     """Empty where it is allowed, else the explanation."""
     decision = may_set(actor, where, rules(*more), rule=rule, target_level=target)
     return "" if decision.allowed else decision.explanation

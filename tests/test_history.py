@@ -12,20 +12,20 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from chat_script import ScriptedWords
 from talkalike.chat.context import select
-from talkalike.chat.conversation import BEFORE_RESET
 from talkalike.chat.history import (
+    BEFORE_RESET,
     LONGEST_QUOTE,
     NEWER,
     ROLES,
     ChannelTalk,
     File,
+    HistoryMessage,
     Marks,
-    Said,
     items,
     speaker_names,
 )
 from talkalike.chat.permissions import Decision
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline
+from talkalike.chat.pipeline import MessageDone, Pipeline, ReplyFinished
 from talkalike.engine.protocol import Sampling
 from talkalike.examples.reactions import SIGN, emoji_of
 from talkalike.examples.render import Renderer, Turn
@@ -37,19 +37,19 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DOUBLE = 50
 
 
-def said(number: int, text: str = "hello", author_id: int = 1, **more) -> Said:
+def said(number: int, text: str = "hello", author_id: int = 1, **more) -> HistoryMessage:
     more.setdefault("author", {1: "Anna", 2: "Ben", DOUBLE: "Mia"}.get(author_id, f"user {author_id}"))
     more.setdefault("double", author_id == DOUBLE)
     more.setdefault("seen", MAY)
-    return Said(id=number, author_id=author_id, text=text, at=BEGIN + timedelta(seconds=number), **more)
+    return HistoryMessage(id=number, author_id=author_id, text=text, at=BEGIN + timedelta(seconds=number), **more)
 
 
-def show(*history: Said, marks: Marks = Marks(), **more) -> list[tuple[str, str, str]]:  # noqa: B008 - frozen
+def show(*history: HistoryMessage, marks: Marks = Marks(), **more) -> list[tuple[str, str, str]]:  # noqa: B008 - frozen
     more.setdefault("double", "Mia")
     return [(item.turn.speaker, item.turn.text, item.barred) for item in items(history, marks=marks, **more)]
 
 
-def text_of(one: Said, *before: Said) -> str:
+def text_of(one: HistoryMessage, *before: HistoryMessage) -> str:
     return show(*before, one)[-1][1]
 
 
@@ -304,7 +304,7 @@ async def test_a_channel_talks_through_the_pipeline() -> None:
     assert engine.prompts[0].turns == (Turn("Anna", "hi"), Turn("Ben", "and?"))
     assert (engine.prompts[0].speaker, engine.prompts[0].conversation) == ("Mia", "c1")
     assert [event.message_id for event in events if isinstance(event, MessageDone)] == ["1", "2"]
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], ReplyFinished)
     assert len(talk.items()) == 3, "the service keeps the history, not the talk"
     assert talk.seen is not None
     assert talk.prompt_start == "1"
@@ -320,7 +320,7 @@ async def test_a_newest_message_of_2000_characters_is_answered_with_a_note_on_wh
     assert len(history[1].text) == 2000
     talk = ChannelTalk(id="c", double="Mia", items=items(history, marks=Marks(), persona="Be kind."))
     events = await reply(talk, engine)
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], ReplyFinished)
     kept = events[0].seen.kept
     assert [one.id for one in kept] == ["persona", "1", "2"]
     assert kept[2].turn.text.endswith("word final"), "the file stands before the person's own words"
@@ -330,7 +330,7 @@ async def test_a_newest_message_of_2000_characters_is_answered_with_a_note_on_wh
 
 async def test_an_empty_channel_is_no_trouble() -> None:
     engine = ScriptedWords(("hello",))
-    assert isinstance((await reply(ChannelTalk(id="c", double="Mia", items=[]), engine))[-1], Finished)
+    assert isinstance((await reply(ChannelTalk(id="c", double="Mia", items=[]), engine))[-1], ReplyFinished)
     assert items([], marks=Marks()) == []
     assert items([replace(said(1), text="")], marks=Marks())[0].barred == "empty"
 

@@ -214,7 +214,12 @@ PLANTED = [
     ("models/load.py", "import talkalike.chats", "models", "talkalike.models.load -> talkalike.chats"),
     ("training/__init__.py", "import talkalike.chats", "training", "talkalike.training -> talkalike.chats"),
     ("chat/__init__.py", "import talkalike.models", "chat", "talkalike.chat -> talkalike.models"),
-    ("discord_bot/wire.py", "import talkalike.training", "faces", "talkalike.discord_bot.wire -> talkalike.training"),
+    (
+        "discord_bot/running.py",
+        "import talkalike.training",
+        "faces",
+        "talkalike.discord_bot.running -> talkalike.training",
+    ),
     ("jobs/job.py", "import talkalike.store", "jobs", "talkalike.jobs.job -> talkalike.store"),
     ("workspace/files.py", "import talkalike.chats", "rooms", "talkalike.workspace.files -> talkalike.chats"),
     ("../local_discord/keys.py", "import discord", "discord", "local_discord.keys -> discord"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkalike.chat.limits import Budget, Used, refusal
+from talkalike.chat.options import Budget, Used, refusal
 
 KEYS = [field.name for field in fields(Budget)]
 counts = st.integers(0, 5)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkalike.chat.limits import Budget
-from talkalike.chat.options import OPTIONS, Resolved, check, option, parse, resolve
+from talkalike.chat.options import OPTIONS, Budget, Resolved, check, option, parse, resolve
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
 from talkalike.options import SCOPES

@@ -22,7 +22,7 @@ from discord_commands import VOICES, stage
 from loopback_server import serving
 from talkalike.chat.engines import OpenEngines
 from talkalike.chat.options import resolve
-from talkalike.chat.permissions import Place
+from talkalike.chat.permissions import ChatPlace
 from talkalike.cli.discord import bot_settings
 from talkalike.cli.engines import budget_of, sampling_of
 from talkalike.cli.serving import api, site_settings
@@ -212,7 +212,7 @@ def test_what_the_settings_say_holds_in_every_face(
     budget = None if auto else values.get("budget_tokens", REPLY["budget_tokens"].default)
 
     bot = bot_settings(opened, OpenEngines(engines={"ada-2": ScriptedWords(("hey",))}, described=VOICES))
-    for place in (Place(server_id=1, channel_id=2), Place(server_id=1, channel_id=3, parent_id=2)):
+    for place in (ChatPlace(server_id=1, channel_id=2), ChatPlace(server_id=1, channel_id=3, parent_id=2)):
         on_discord = read_options(bot, place)
         assert (on_discord.sampling(), on_discord.value("budget_tokens")) == (expected, budget)
         assert on_discord.problems == ()

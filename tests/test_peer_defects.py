@@ -16,7 +16,7 @@ import simcord
 
 from discord_world import services, world
 from talkalike.chat.engines import OpenEngines, Voice
-from talkalike.chat.permissions import Access, Action, Actor, Level, Place, Request, Rule, Rules, Subject, decide
+from talkalike.chat.permissions import Access, Action, Actor, ChatPlace, Level, Request, Rule, Rules, Subject, decide
 from talkalike.cli.discord import bot_settings
 from talkalike.cli.workspace import open_workspace
 from talkalike.discord_bot.application import PERMISSIONS, invite_link
@@ -164,7 +164,7 @@ def written(workspace: Path, lines: str) -> None:
 def test_b2_the_owners_id_is_a_number_or_text(tmp_workspace: Path, written_as: str) -> None:
     written(tmp_workspace, f"owner_id = {written_as}")
     given = Rules(owner_ids=bot_settings(open_workspace(tmp_workspace), ENGINES).owner_ids, rules=())
-    where = Place(server_id=1, channel_id=2)
+    where = ChatPlace(server_id=1, channel_id=2)
     for user_id, allowed in ((123456789012345678, True), (123456789012345679, False)):
         request = Request(actor=Actor(user_id=user_id), action=Action.BOT_SETTINGS, place=where)
         assert decide(request, given).allowed is allowed
@@ -192,7 +192,7 @@ async def test_b5_reactions_that_concern_nobody_cause_no_request(tmp_path: Path)
 
 
 def test_b8_who_is_listed_may_and_who_is_not_may_not() -> None:
-    where = Place(server_id=1, channel_id=2)
+    where = ChatPlace(server_id=1, channel_id=2)
     given = Rules(
         owner_ids=frozenset(),
         rules=(

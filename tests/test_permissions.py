@@ -22,9 +22,9 @@ from talkalike.chat.permissions import (
     Access,
     Action,
     Actor,
+    ChatPlace,
     Decision,
     Level,
-    Place,
     Request,
     Rule,
     Rules,
@@ -36,9 +36,9 @@ from talkalike.chat.permissions import (
 
 CASES = 100_000
 S, OTHER = 100, 200
-ROOM = Place(server_id=S, channel_id=21, category_id=31)
-THREAD = Place(server_id=S, channel_id=22, parent_id=21, category_id=31)
-DM = Place(server_id=None, channel_id=23)
+ROOM = ChatPlace(server_id=S, channel_id=21, category_id=31)
+THREAD = ChatPlace(server_id=S, channel_id=22, parent_id=21, category_id=31)
+DM = ChatPlace(server_id=None, channel_id=23)
 OWNER_ID = 1
 BEN = Actor(user_id=2)
 OWNER = Actor(user_id=OWNER_ID)
@@ -65,15 +65,17 @@ def rules(*given: Rule) -> Rules:
     return Rules(owner_ids=frozenset({OWNER_ID}), rules=given)
 
 
-def level(actor: Actor, where: Place, *given: Rule) -> Level:
+def level(actor: Actor, where: ChatPlace, *given: Rule) -> Level:
     return level_of(actor, where, rules(*given))[0]
 
 
-def access(where: Place, *given: Rule) -> Access:
+def access(where: ChatPlace, *given: Rule) -> Access:
     return access_of(where, rules(*given))[0]
 
 
-def ask(actor: Actor, action: Action, where: Place, *given: Rule, addressed: bool = False, own: bool = False) -> bool:
+def ask(
+    actor: Actor, action: Action, where: ChatPlace, *given: Rule, addressed: bool = False, own: bool = False
+) -> bool:
     request = Request(actor=actor, action=action, place=where, addressed=addressed, own=own)
     return decide(request, rules(*given)).allowed
 

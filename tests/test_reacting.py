@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopback_server import answering, serving
-from talkalike.chat.conversation import Conversation
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, Silence, Text
+from talkalike.chat.conversation import InMemoryConversation
+from talkalike.chat.pipeline import MessageDone, Pipeline, Reacted, ReplyFinished, Silence, Text
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer
@@ -56,7 +56,7 @@ class Pieces(ScriptedEngine):
 
 async def replied(engine: ScriptedEngine, **options: bool) -> tuple[list, list[str]]:
     """The events of one reply but the first, and what the history took over."""
-    conversation = Conversation(id="c", double="anna")
+    conversation = InMemoryConversation(id="c", double="anna")
     conversation.say("ben", "hi")
     pipeline = Pipeline(engine, sampling=Sampling(), budget=100)
     events: list = []
@@ -78,7 +78,7 @@ async def test_a_reaction_is_an_event_and_a_turn_of_its_own() -> None:
         MessageDone(index=1, text="well done", message_id="3"),
         Reacted(index=2, emoji="❤"),
     ]
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], ReplyFinished)
     assert history == [f"{SIGN}👍🏽", "well done", f"{SIGN}❤"]
     whole, same = await replied(engine, whole_messages=True)
     assert whole[:-1] == [event for event in events[:-1] if not isinstance(event, Text)]
@@ -87,7 +87,7 @@ async def test_a_reaction_is_an_event_and_a_turn_of_its_own() -> None:
 
 async def test_a_face_without_reactions_never_hears_of_them() -> None:
     events, history = await replied(Pieces(SIGN, "👍", None, "ok"), reactions=False)
-    assert [type(event) for event in events] == [Text, MessageDone, Finished]
+    assert [type(event) for event in events] == [Text, MessageDone, ReplyFinished]
     assert history == ["ok"]
     events, history = await replied(Pieces(SIGN, "👍"), reactions=False)
     assert events == [Silence()] and history == []
@@ -209,7 +209,7 @@ def test_a_tiny_model_learns_when_to_react(tmp_path: Path) -> None:
         pipeline = Pipeline(engine, sampling=Sampling(temperature=0.0, max_tokens=20), budget=200)
         found = []
         for said in ("we won", "who?"):
-            conversation = Conversation(id=said, double="Anna")
+            conversation = InMemoryConversation(id=said, double="Anna")
             conversation.say("Ben", said)
             async with aclosing(pipeline.reply(conversation, whole_messages=True)) as events:
                 found.append([event async for event in events][1:-1])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from talkalike.chat.conversation import Conversation
+from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Platform, Reaction, Speaker
 from talkalike.chats.values import Conversation as Chat
 from talkalike.engine.burst import banned_in_text
@@ -68,7 +68,7 @@ def test_no_text_of_a_person_is_a_reaction(text: str) -> None:
     assert SIGN not in plain(text)
     assert emoji_of(plain(text)) is None
     assert plain(text) == "".join(char for char in text if char != SIGN)
-    conversation = Conversation(id="c", double="anna")
+    conversation = InMemoryConversation(id="c", double="anna")
     conversation.say("ben", text)
     assert emoji_of(conversation.turns[0].text) is None
 

@@ -12,11 +12,11 @@ import pytest
 
 from store_child import beginning
 from talkalike.chat.permissions import Access, Level, Rule, Subject
-from talkalike.store import context_marks, people, replies, rules, scoped, servers, test_runs, usage
+from talkalike.store import people, replies, rules, scoped, servers, test_runs, usage
 from talkalike.store.people import Consent
 from talkalike.store.replies import Beginning, ReplyState
 from talkalike.store.store import Store
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 pytest_plugins = ("store_databases",)
 
@@ -80,16 +80,16 @@ def filled(store: Store) -> Store:
             trigger = server_id * 100 + trigger_id
             answer(store, trigger, person, server_id=server_id, channel_id=server_id * 10, name=name)
             store.call(usage.spend, person, server_id, replies=1, tokens=10, day=DAY)
-            store.call(context_marks.mark, server_id * 10, trigger, "pinned", by=person, server_id=server_id)
+            store.call(scoped.mark, server_id * 10, trigger, "pinned", by=person, server_id=server_id)
             rule = Rule(server_id=server_id, subject=Subject.USER, subject_id=person, level=Level.MOD)
             store.call(rules.put, rule, by=BEN)
-        run = TestRun(server_id=server_id, channel_ids=(1,), by=ANNA, model="m", began_at=NOW, seconds=1, scores={})
+        run = TestRunRow(server_id=server_id, channel_ids=(1,), by=ANNA, model="m", began_at=NOW, seconds=1, scores={})
         store.call(test_runs.record, run)
         store.call(test_runs.put_schedule, server_id, [1], 24, NOW, by=ANNA)
     for person, name, channel_id in ((ANNA, "Anna", 70), (BEN, "Ben", 80)):
         answer(store, channel_id, person, server_id=None, channel_id=channel_id, name=name)
         store.call(usage.spend, person, None, replies=1, tokens=10, day=DAY)
-        store.call(context_marks.mark, channel_id, channel_id, "dropped", by=person, server_id=None)
+        store.call(scoped.mark, channel_id, channel_id, "dropped", by=person, server_id=None)
         store.call(scoped.put, "channel", channel_id, "persona", f"{name}'s persona", by=person)
         store.call(people.set_consent, person, training=True)
     return store

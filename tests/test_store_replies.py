@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store_child import beginning
-from talkalike.chat.limits import Used
+from talkalike.chat.options import Used
 from talkalike.store import people, replies, storable, usage
-from talkalike.store.recording import Ending, Record, Sent, record
+from talkalike.store.recording import Ending, ReplyRecord, Sent, record
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store, open_store
 
@@ -263,11 +263,13 @@ def test_replies_written_down_together_are_as_if_each_had_been_alone(store: Stor
     store.call(replies.forget_message, 9)
     today = datetime.now(UTC).date()
 
-    def told(reply_id: int, tokens: int) -> Record:
+    def told(reply_id: int, tokens: int) -> ReplyRecord:
         kept = [turn(1, "hi"), turn(9, "forgotten"), turn("persona", "You are Max.", author_id=0)]
         ending = Ending(state=ReplyState.DONE, tokens=tokens, spent_on=today)
         said = (Sent(message_id=100 + reply_id, text=f"reply {reply_id}", index=0),)
-        return Record(reply_id=reply_id, seen={"kept": kept, "budget": 5}, sent=said, reactions=("👍",), ending=ending)
+        return ReplyRecord(
+            reply_id=reply_id, seen={"kept": kept, "budget": 5}, sent=said, reactions=("👍",), ending=ending
+        )
 
     def forget() -> None:
         from talkalike.store.models import Reply

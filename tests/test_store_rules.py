@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store_child import beginning
-from talkalike.chat.limits import Used
+from talkalike.chat.options import Used
 from talkalike.chat.permissions import Access, Level, Rule, Subject
-from talkalike.store import changes, context_marks, people, replies, rules, scoped, servers, test_runs, usage
+from talkalike.store import changes, people, replies, rules, scoped, servers, test_runs, usage
 from talkalike.store.store import Store
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 pytest_plugins = ("store_databases",)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -108,17 +108,17 @@ def test_settings_come_in_layers_of_their_own_place_only(store: Store) -> None:
 
 
 def test_a_message_has_one_mark_per_channel(store: Store) -> None:
-    store.call(context_marks.mark, 20, 1, "dropped", by=5, server_id=1)
-    store.call(context_marks.mark, 20, 2, "dropped", by=5, server_id=1)
-    store.call(context_marks.mark, 20, 2, "pinned", by=6, server_id=1)
-    store.call(context_marks.mark, 21, 3, "pinned", by=5, server_id=None)
-    assert store.call(context_marks.marks, 20) == ({1}, {2})
-    assert store.call(context_marks.unmark, 20, 1)
-    assert not store.call(context_marks.unmark, 20, 3)
-    assert store.call(context_marks.marks, 20) == (set(), {2})
-    assert store.call(context_marks.forget_channel, 20) == 1
-    assert store.call(context_marks.marks, 20) == (set(), set())
-    assert store.call(context_marks.marks, 21) == (set(), {3})
+    store.call(scoped.mark, 20, 1, "dropped", by=5, server_id=1)
+    store.call(scoped.mark, 20, 2, "dropped", by=5, server_id=1)
+    store.call(scoped.mark, 20, 2, "pinned", by=6, server_id=1)
+    store.call(scoped.mark, 21, 3, "pinned", by=5, server_id=None)
+    assert store.call(scoped.marks, 20) == ({1}, {2})
+    assert store.call(scoped.unmark, 20, 1)
+    assert not store.call(scoped.unmark, 20, 3)
+    assert store.call(scoped.marks, 20) == (set(), {2})
+    assert store.call(scoped.forget_channel, 20) == 1
+    assert store.call(scoped.marks, 20) == (set(), set())
+    assert store.call(scoped.marks, 21) == (set(), {3})
 
 
 def test_servers_are_known_until_forgotten(store: Store) -> None:
@@ -158,10 +158,10 @@ def test_usage_adds_up_by_person_server_and_day(store: Store) -> None:
 def test_a_test_run_is_read_as_recorded_with_its_own_replies(store: Store) -> None:
     ids = [store.call(replies.begin, beginning(trigger_id)) for trigger_id in (1, 2, 3)]
     mine = tuple(reply_id for reply_id in ids[:2] if reply_id is not None)
-    older = TestRun(
+    older = TestRunRow(
         server_id=10, channel_ids=(1,), by=5, model="old", began_at=NOW, seconds=1, scores={"likeness": 0.25}
     )
-    newer = TestRun(
+    newer = TestRunRow(
         server_id=10,
         channel_ids=(1, 2),
         by=5,
@@ -173,7 +173,7 @@ def test_a_test_run_is_read_as_recorded_with_its_own_replies(store: Store) -> No
         report_message_id=77,
         reply_ids=mine,
     )
-    elsewhere = TestRun(server_id=11, channel_ids=(9,), by=5, model="x", began_at=NOW, seconds=1, scores={})
+    elsewhere = TestRunRow(server_id=11, channel_ids=(9,), by=5, model="x", began_at=NOW, seconds=1, scores={})
     store.call(test_runs.record, older)
     run_id = store.call(test_runs.record, newer)
     store.call(test_runs.record, elsewhere)
@@ -203,7 +203,7 @@ def test_a_change_by_another_process_counts_once_somebody_looks(store: Store) ->
         lambda: rules.put.__wrapped__(unseen, by=1),  # type: ignore[attr-defined]
         lambda: rules.put.__wrapped__(replace(unseen, access=Access.CLOSED), by=1),  # type: ignore[attr-defined]
         lambda: scoped.put.__wrapped__("channel", 5, "seed", 1, by=1),  # type: ignore[attr-defined]
-        lambda: context_marks.mark.__wrapped__(5, 6, "pinned", by=1, server_id=1),  # type: ignore[attr-defined]
+        lambda: scoped.mark.__wrapped__(5, 6, "pinned", by=1, server_id=1),  # type: ignore[attr-defined]
         lambda: people.set_consent.__wrapped__(7, seen=False),  # type: ignore[attr-defined]
         lambda: rules.remove.__wrapped__(unseen, by=1),  # type: ignore[attr-defined]
     ]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from talkalike.chat import pipeline
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "talkalike"
 TRACES = re.findall(
@@ -49,3 +51,64 @@ def test_a_trace_is_what_the_code_does(name: str, trace: str) -> None:
     for before, arrow, after in arrows(trace):
         assert (PACKAGE / f"{after}.py").is_file(), after
         assert (after in imported(before)) is (arrow == "→"), f"{name}: {before} {arrow} {after}"
+
+
+def ends(text: str) -> list[str]:
+    """Where code ends a reply: in the store's table, through a reply's journal, or by making an ending for either."""
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    names = [ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    return sorted(
+        [
+            *(name for name in names if re.search(r"(replies|journal(\(.*\))?)\.end$", name, re.IGNORECASE)),
+            *(ast.unparse(call) for call in calls if ast.unparse(call).rpartition(".")[2] == "Ending"),
+        ]
+    )
+
+
+def test_only_the_session_ends_a_reply() -> None:
+    """The store itself keeps answers for comparisons: those are begun and ended in one go."""
+    found = {
+        file.relative_to(PACKAGE).with_suffix("").as_posix(): ends(file.read_text(encoding="utf-8"))
+        for file in PACKAGE.rglob("*.py")
+        if file.relative_to(PACKAGE).parts[0] != "store"
+    }
+    assert {name: ways for name, ways in found.items() if ways} == {
+        "replying/session": ["Ending", "ReplyJournal(store, reply_id).end", "journal.end"],
+        "replying/writing": ["Ending"],
+    }
+    planted = "await store.run(replies.end, 1)\nawait self.journal.end(None)\nrecording.Ending(state=1)\nother.end()\n"
+    assert ends(planted) == ["recording.Ending", "replies.end", "self.journal.end"]
+
+
+def test_one_match_over_the_events_of_a_reply() -> None:
+    """Every face is shown them by `replying.writing`, through its own `Display`."""
+    events = {kind.__name__ for kind in pipeline.ReplyEvent.__args__} | {"ReplyEvent"}
+    readers = [
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if imported(file.relative_to(PACKAGE).with_suffix("").as_posix()) & {f"chat/pipeline/{name}" for name in events}
+    ]
+    assert readers == ["replying/writing.py"]
+
+
+def reaches(text: str) -> list[str]:
+    """Where a command reaches through the client for a part of a part, or for what is private."""
+    chains = {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+    found = [match for chain in chains if (match := re.fullmatch(r"(?:\w+\.)*_?client\.([\w.]+)", chain))]
+    return sorted(one[0] for one in found if one[1].count(".") > 1 or one[1].startswith("_") or "._" in one[1])
+
+
+def test_commands_take_what_they_need_from_the_client() -> None:
+    """`discord_bot.client.BotClient` says what there is; neither commands nor buttons know how it is made."""
+    bot = PACKAGE / "discord_bot"
+    files = [bot / "buttons.py", *(bot / "commands").glob("*.py"), *(bot / "judging").glob("*.py")]
+    assert len(files) > 20
+    found = {file.name: reaches(file.read_text(encoding="utf-8")) for file in files}
+    assert not {name: chains for name, chains in found.items() if chains}
+    planted = "interaction.client.services.store.run(1)\nself._client.store.run(2)\nclient._session.line\n"
+    assert reaches(planted) == ["client._session", "client._session.line", "interaction.client.services.store.run"]
+    core = ("converse", "answer", "contexts", "deliver", "outbox", "places", "notices")
+    faces = {"discord_bot/buttons", "discord_bot/client"}
+    for name in core:
+        known = imported(f"discord_bot/{name}")
+        assert not known & faces and not any(one.startswith("discord_bot/commands") for one in known), name

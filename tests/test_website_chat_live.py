@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chat_script import HANG
-from talkalike.website.chat.live import LIVE, MOST_AT_ONCE
+from talkalike.website.chat.reply import LIVE, MOST_AT_ONCE
 from talkalike.website.services import Services
 from website_chat import Talking, bubbles, numbers
 from website_chat_visits import open_site

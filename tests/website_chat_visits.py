@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from talkalike.website.chat.live import LIVE
+from talkalike.website.chat.reply import LIVE
 from talkalike.website.services import THREADS, Services
 
 HTMX = {"HX-Request": "true"}

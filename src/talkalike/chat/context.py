@@ -23,7 +23,7 @@ SHORT = 64  # tokens that it may fill in any case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class ContextItem:
     """A turn that may be shown to the model. `barred` says in words why it must not be; empty means it may.
 
     `pinned`: to be kept whatever its age.
@@ -76,7 +76,7 @@ class Seen:
         return sum(not placed.barred for placed in self.left_out)
 
 
-def select(items: Sequence[Item], *, budget: int, count_tokens: CountTokens, start: str | None = None) -> Seen:
+def select(items: Sequence[ContextItem], *, budget: int, count_tokens: CountTokens, start: str | None = None) -> Seen:
     """The newest of `items` (oldest first) that cost at most `budget` tokens; the newest one is always kept.
 
     `start` is the id of the oldest turn of the last prompt; as long as everything from there on fits, the prompt

@@ -6,18 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from talkalike.chat.context import Item, Seen
+from talkalike.chat.context import ContextItem, Seen
+from talkalike.chat.history import BEFORE_RESET, is_side_talk
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
-
-BEFORE_RESET = "before the last reset"
-
-
-def is_side_talk(text: str, sign: str) -> bool:
-    """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
-    if not sign or not text.startswith(sign):
-        return False
-    return text[len(sign) :].lstrip()[:1].isalnum()
 
 
 class Talk(Protocol):
@@ -45,7 +37,7 @@ class Talk(Protocol):
         """The id of the oldest unpinned message of the last prompt."""
         ...
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[ContextItem]:
         """Everything said, oldest first, each with the reason why the model may not see it, if there is one."""
         ...
 
@@ -55,7 +47,7 @@ class Talk(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Conversation:
+class InMemoryConversation:
     """The state of one conversation. Messages may be added at any time; replies take turns through `lock`.
 
     `id` also names the engine's cache. `double` is the speaker whose next message a reply writes.
@@ -90,11 +82,11 @@ class Conversation:
         """Whether a message opens with this conversation's sign."""
         return is_side_talk(text, self.side_talk)
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[ContextItem]:
         """Everything said, oldest first, each with the reason why the model may not see it, if there is one."""
         begin = self._resets[-1] if self._resets else 0
         return [
-            Item(id=message_id, turn=turn, barred=self._barred(turn, before_reset=position < begin))
+            ContextItem(id=message_id, turn=turn, barred=self._barred(turn, before_reset=position < begin))
             for position, (message_id, turn) in enumerate(self._said)
         ]
 

@@ -9,9 +9,9 @@ from talkalike.chat.permissions import (
     ACCESS_SUBJECTS,
     LEVEL_SUBJECTS,
     Actor,
+    ChatPlace,
     Decision,
     Level,
-    Place,
     Rule,
     Rules,
     Subject,
@@ -29,7 +29,7 @@ NEEDED = {
 }
 
 
-def grantable(actor: Actor, place: Place, rules: Rules) -> tuple[Level, ...]:
+def grantable(actor: Actor, place: ChatPlace, rules: Rules) -> tuple[Level, ...]:
     """The levels this person may give here, lowest first: those below their own. In DMs the bot's owner only."""
     level, _ = level_of(actor, place, rules)
     if level < Level.MOD or (place.server_id is None and level < Level.OWNER):
@@ -37,7 +37,7 @@ def grantable(actor: Actor, place: Place, rules: Rules) -> tuple[Level, ...]:
     return tuple(one for one in Level if one < level)
 
 
-def may_set(actor: Actor, place: Place, rules: Rules, *, rule: Rule, target_level: Level | None) -> Decision:
+def may_set(actor: Actor, place: ChatPlace, rules: Rules, *, rule: Rule, target_level: Level | None) -> Decision:
     """May `actor` write `rule`, being in `place`?
 
     `target_level`: for a USER rule the user's present level, for a ROLE rule the highest present level among its
@@ -52,7 +52,7 @@ def may_set(actor: Actor, place: Place, rules: Rules, *, rule: Rule, target_leve
 
 
 def may_remove(
-    actor: Actor, place: Place, rules: Rules, *, rule: Rule, targets: Sequence[Actor] | None = None
+    actor: Actor, place: ChatPlace, rules: Rules, *, rule: Rule, targets: Sequence[Actor] | None = None
 ) -> Decision:
     """May `actor` take `rule` away? `targets`: whom it concerns (the user, the holders of the role); None = unknown.
 
@@ -67,12 +67,12 @@ def may_remove(
     return _decision(refusal, level, source)
 
 
-def highest_level(people: Sequence[Actor], place: Place, rules: Rules) -> Level:
+def highest_level(people: Sequence[Actor], place: ChatPlace, rules: Rules) -> Level:
     """The highest present level among them; IGNORED where there is nobody."""
     return max((level_of(person, place, rules)[0] for person in people), default=Level.IGNORED)
 
 
-def _out_of_reach(actor: Actor, place: Place, level: Level, rule: Rule) -> str:
+def _out_of_reach(actor: Actor, place: ChatPlace, level: Level, rule: Rule) -> str:
     """Why a rule of this kind, in this scope, is none of the actor's business; empty where it is."""
     fitting = LEVEL_SUBJECTS if rule.level is not None else ACCESS_SUBJECTS
     if rule.subject not in fitting:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from talkalike.chat.context import Item, Seen
-from talkalike.chat.conversation import BEFORE_RESET, is_side_talk
+from talkalike.chat.context import ContextItem, Seen
 from talkalike.chat.permissions import Decision
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn, speaker_name
@@ -25,6 +24,7 @@ PERSONA = "persona"  # the id of the item that holds the persona
 SYSTEM = "system"
 ROLES = (SYSTEM, "assistant", "user", "tool", "developer")  # speakers that instructed models take orders from
 THREAD = "thread"  # the speaker of a thread's title: nobody's name, and no role
+BEFORE_RESET = "before the last reset"
 NEWER = "newer than the message being answered"
 LONGEST_NAME = 64
 LONGEST_QUOTE = 300
@@ -46,7 +46,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class HistoryMessage:
     """A message as the service keeps it, with mentions, channels and links resolved into words.
 
     `seen` is the decision whether its author is shown to the model. `quoted`: what it replies to, where that message
@@ -96,15 +96,22 @@ class Marks:
     pinned: frozenset[int] = frozenset()
 
 
+def is_side_talk(text: str, sign: str) -> bool:
+    """True for a message that begins with the sign and then says something: `!like this`, but not `!!!`."""
+    if not sign or not text.startswith(sign):
+        return False
+    return text[len(sign) :].lstrip()[:1].isalnum()
+
+
 def items(
-    history: Sequence[Said],
+    history: Sequence[HistoryMessage],
     *,
     marks: Marks,
     side_talk: str = "!",
     persona: str = "",
     trigger: int | None = None,
     double: str = "",
-) -> list[Item]:
+) -> list[ContextItem]:
     """Every message of `history` (oldest first) as an item, with the reason why the model may not see it, if any.
 
     `trigger` is the message to be answered: what came later is out. `double` is the name the double speaks under; empty
@@ -119,12 +126,12 @@ def items(
         for said in history
         if not said.heading
     }
-    found = [Item(id=PERSONA, turn=Turn(SYSTEM, persona.strip()), pinned=True)] if persona.strip() else []
+    found = [ContextItem(id=PERSONA, turn=Turn(SYSTEM, persona.strip()), pinned=True)] if persona.strip() else []
     for said in history:
         reason = reasons[said.id]
         text = _text(said, quotable) if said.double or said.seen.allowed else ""
         found.append(
-            Item(
+            ContextItem(
                 id=said.key,
                 turn=Turn(said.author if said.heading else names[said.speaker_id, said.double], text),
                 barred=reason if reason or text.strip() else "empty",
@@ -134,7 +141,7 @@ def items(
     return found
 
 
-def speaker_names(history: Sequence[Said], *, double: str = "") -> Mapping[tuple[int, bool], str]:
+def speaker_names(history: Sequence[HistoryMessage], *, double: str = "") -> Mapping[tuple[int, bool], str]:
     """The name each author speaks under, by (speaker id, whether it is the double).
 
     Two authors who look the same are told apart by a number; the one with the older account keeps the plain name.
@@ -166,7 +173,7 @@ class ChannelTalk:
         *,
         id: str,  # noqa: A002 - the protocol's word
         double: str,
-        items: Sequence[Item],
+        items: Sequence[ContextItem],
         lock: asyncio.Lock | None = None,
         seen: Seen | None = None,
     ) -> None:
@@ -182,7 +189,7 @@ class ChannelTalk:
         """The id of the oldest unpinned message of the last prompt."""
         return self.seen.start if self.seen else None
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[ContextItem]:
         """The history as it was handed in."""
         return list(self._items)
 
@@ -193,7 +200,7 @@ class ChannelTalk:
         return str(self._number)
 
 
-def _reasons(history: Sequence[Said], *, marks: Marks, side_talk: str, trigger: int | None) -> dict[int, str]:
+def _reasons(history: Sequence[HistoryMessage], *, marks: Marks, side_talk: str, trigger: int | None) -> dict[int, str]:
     """Why each message is out; empty where it is in. The reason that protects somebody comes before all others."""
     begin = max(
         (position for position, said in enumerate(history) if said.marker and (trigger is None or said.id <= trigger)),
@@ -223,7 +230,7 @@ def _reasons(history: Sequence[Said], *, marks: Marks, side_talk: str, trigger: 
     return reasons
 
 
-def _text(said: Said, quotable: Mapping[int, str]) -> str:
+def _text(said: HistoryMessage, quotable: Mapping[int, str]) -> str:
     """One turn's text. The author's own words come last: what has to be cut is cut from the front."""
     quoted = said.quoted if said.reply_to is None else quotable.get(said.reply_to, said.quoted)
     parts = [f"> {_shorten(quoted)}"] if quoted.strip() else []

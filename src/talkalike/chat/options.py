@@ -2,6 +2,7 @@
 
 An option is set for the bot, a server, a channel or a thread; the nearest value holds. Daily limits and retention work
 the other way round: a nearer value can only be stricter, so that no server gives itself more than the bot's owner does.
+What a used-up daily limit answers (`refusal`) stands here, too.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from talkalike.chat.limits import Budget
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError, did_you_mean
 from talkalike.options import REPLY, SAMPLING, SCOPES, Option, by_key
 
 WIDE, NEAR = SCOPES[:2], SCOPES[2:]
 DEFAULT = "default"
+RENEWS = "It renews at midnight UTC."
 _A_DAY = "a day (until midnight UTC); 0 = no limit."
 _STRICT: Mapping[str, Any] = {"strictest": True, "scopes": WIDE}
 
@@ -98,6 +99,26 @@ def two_models(value: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be used in a day; 0 means no limit."""
+
+    replies_user: int = 0
+    tokens_user: int = 0
+    replies_server: int = 0
+    tokens_server: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What was used today."""
+
+    replies_user: int = 0
+    tokens_user: int = 0
+    replies_server: int = 0
+    tokens_server: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """The values that hold in a place. `problems`: stored values that were passed over, and why, in words."""
 
@@ -159,3 +180,22 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Resolved:
 def _looser(limit: int, than: int) -> bool:
     """0 is no limit."""
     return than != 0 and (limit == 0 or limit > than)
+
+
+def refusal(budget: Budget, used: Used) -> str:
+    """Why there is no reply any more today, in words for the person who asked; empty while there is room."""
+    limits = (
+        (budget.replies_user, used.replies_user, "You have had today's {limit} for one person."),
+        (budget.tokens_user, used.tokens_user, "Your replies have reached today's length for one person ({limit})."),
+        (budget.replies_server, used.replies_server, "This server has had its {limit} for today."),
+        (budget.tokens_server, used.tokens_server, "This server's replies have reached today's length ({limit})."),
+    )
+    for (limit, spent, words), unit in zip(limits, ("reply", "token", "reply", "token"), strict=True):
+        if 0 < limit <= spent:
+            return f"{words.format(limit=_count(limit, unit))} {RENEWS}"
+    return ""
+
+
+def _count(number: int, unit: str) -> str:
+    many = "replies" if unit == "reply" else f"{unit}s"
+    return f"{number:,} {unit if number == 1 else many}"

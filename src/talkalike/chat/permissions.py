@@ -156,7 +156,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ChatPlace:
     """Where something happens. `server_id` None is a DM; `parent_id` is a thread's channel."""
 
     server_id: int | None
@@ -177,7 +177,7 @@ class Request:
 
     actor: Actor
     action: Action
-    place: Place
+    place: ChatPlace
     addressed: bool = False
     own: bool = False
 
@@ -215,7 +215,7 @@ class Decision:
     explanation: str
 
 
-def level_of(actor: Actor, place: Place, rules: Rules) -> tuple[Level, str]:
+def level_of(actor: Actor, place: ChatPlace, rules: Rules) -> tuple[Level, str]:
     """The level of a person in a place, and in words where it comes from."""
     if actor.user_id in rules.owner_ids:
         return Level.OWNER, "the bot's owner"
@@ -239,7 +239,7 @@ def level_of(actor: Actor, place: Place, rules: Rules) -> tuple[Level, str]:
     return _said(rule) if rule else (Level.VISIBLE, "the default for members of a server")
 
 
-def access_of(place: Place, rules: Rules) -> tuple[Access, str]:
+def access_of(place: ChatPlace, rules: Rules) -> tuple[Access, str]:
     """Where in the words of `Access` the double answers in this place, and in words where that comes from."""
     server = place.server_id
     if server is None:
@@ -261,7 +261,7 @@ def access_of(place: Place, rules: Rules) -> tuple[Access, str]:
     return _granted(rule) if rule else (Access.CLOSED, "the default on servers")
 
 
-def shut_out(place: Place, rules: Rules) -> Rule | None:
+def shut_out(place: ChatPlace, rules: Rules) -> Rule | None:
     """The rule by which the bot's owner closed this whole server; nobody there can open it again."""
     if place.server_id is None:
         return None
@@ -309,7 +309,7 @@ def _decide_see(actor: Actor, level: Level, source: str) -> Decision:
     )
 
 
-def _decide_by_place(place: Place, level: Level, source: str, rules: Rules, *, addressed: bool) -> Decision:
+def _decide_by_place(place: ChatPlace, level: Level, source: str, rules: Rules, *, addressed: bool) -> Decision:
     if level < Level.VISIBLE:
         return _needs(Level.VISIBLE, level, source)
     if level == Level.OWNER and place.server_id is None:

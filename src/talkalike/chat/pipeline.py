@@ -30,7 +30,7 @@ BEGIN_TOKENS = 4  # some forms open every prompt with a token or two of their ow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class ReplyStarted:
     """The first event: whose voice answers, and what it sees of the conversation."""
 
     speaker: str
@@ -63,7 +63,7 @@ class Reacted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class ReplyFinished:
     """The last event of a reply that said something. `tokens` were written, those of replies that were thrown away
     included, as far as the engine tells."""
 
@@ -77,7 +77,7 @@ class Silence:
     """The last event of a reply that said nothing: the model chose not to speak."""
 
 
-ReplyEvent = Started | Text | MessageDone | Reacted | Finished | Silence
+ReplyEvent = ReplyStarted | Text | MessageDone | Reacted | ReplyFinished | Silence
 
 
 class Pipeline:
@@ -101,7 +101,7 @@ class Pipeline:
         whole_messages: bool = False,
         reactions: bool = True,
     ) -> AsyncGenerator[ReplyEvent, None]:
-        """The double's next burst: `Started`, then the messages, then one of `Finished` and `Silence`.
+        """The double's next burst: `ReplyStarted`, then the messages, then one of `ReplyFinished` and `Silence`.
 
         `reactions`: False where the face cannot show them; they are then left out as if they had not been made.
         Replies of one conversation wait for each other. Closing the generator cancels the reply and frees the engine's
@@ -110,18 +110,12 @@ class Pipeline:
         """
         async with conversation.lock:
             speaker = conversation.double
-            sampling, budget = self._divide_context(speaker, sampling or self.sampling)
-            seen = select(
-                conversation.items(),
-                budget=budget,
-                count_tokens=self.engine.count_tokens,
-                start=conversation.prompt_start,
-            )
+            sampling, seen = self._look(conversation, sampling or self.sampling)
             conversation.seen = seen
             prompt = Prompt(turns=seen.turns, speaker=speaker, conversation=conversation.id)
             burst = _Burst(conversation, speaker, reactions=reactions)
             began = time.perf_counter()
-            yield Started(speaker=speaker, seen=seen)
+            yield ReplyStarted(speaker=speaker, seen=seen)
             try:
                 async with _closing(self.engine.stream(prompt, sampling)) as pieces:
                     async for piece in pieces:
@@ -138,9 +132,18 @@ class Pipeline:
                 if not whole_messages:
                     burst.break_off()
             if burst.messages:
-                yield Finished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
+                yield ReplyFinished(reason=burst.finish, tokens=burst.tokens, seconds=time.perf_counter() - began)
             else:
                 yield Silence()
+
+    def see(self, conversation: Talk) -> Seen:
+        """What a reply would see now. Raises UserError where no prompt fits the model."""
+        return self._look(conversation, self.sampling)[1]
+
+    def _look(self, conversation: Talk, sampling: Sampling) -> tuple[Sampling, Seen]:
+        sampling, budget = self._divide_context(conversation.double, sampling)
+        items, start = conversation.items(), conversation.prompt_start
+        return sampling, select(items, budget=budget, count_tokens=self.engine.count_tokens, start=start)
 
     def _divide_context(self, speaker: str, sampling: Sampling) -> tuple[Sampling, int]:
         """The reply's part of the model's context (its longest length, at most half), and the prompt's part."""

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from talkalike.chat import pipeline as replies
-from talkalike.chat.conversation import Conversation
+from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting_screen import InputLines, MessageWriter, name_style, seen_table
+from talkalike.cli.chatting_screen import InputLines, PrintedReply, name_style, print_line, seen_table
 from talkalike.cli.output import harmless
 from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.replying.writing import ReplyInputs, ReplyOutcome, ReplyWriting
+from talkalike.store.recording import ReplyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class _Session:
         self.speakers = options.speakers
         self.interactive = console.is_terminal and _stdin_is_terminal()
         self.lines = InputLines(interactive=self.interactive)
-        self.conversation = Conversation(id="terminal", double=double)
+        self.conversation = InMemoryConversation(id="terminal", double=double)
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Task[None] | None = None  # what Ctrl-C stops
         self._reading = False
@@ -193,37 +194,22 @@ class _Session:
     # ------------------------------------------------------------------------------------------------ a reply
 
     async def _reply(self) -> None:
-        writer = MessageWriter(self.console, self.conversation.double)
-        events = self.pipeline.reply(self.conversation, whole_messages=not self.interactive)
-        try:
-            async with contextlib.aclosing(events):
-                async for event in events:
-                    self._show(event, writer)
-        finally:
-            writer.close()
-
-    def _show(self, event: replies.ReplyEvent, writer: MessageWriter) -> None:
-        match event:
-            case replies.Started(seen=seen):
-                if seen.crowded_out and not self._told_left_out:
-                    self._told_left_out = True
-                    self._note("Earlier messages no longer fit what the double can see; /seen shows which.")
-            case replies.Text(text=text):
-                writer.write(text)
-            case replies.MessageDone(text=text):
-                if self.interactive:
-                    writer.close()
-                else:
-                    self._plain(f"{self.conversation.double}: {text}")
-            case replies.Reacted(emoji=emoji):
-                writer.close()
-                self._note(f"{self.conversation.double} reacted {emoji}")
-            case replies.Finished(reason=Finish.LENGTH, tokens=tokens):
-                self._note(f"Cut off at the longest length, {tokens:,} tokens.")
-            case replies.Silence():
-                self._note(f"{self.conversation.double} says nothing.")
-            case replies.Finished():
-                pass
+        outcome = ReplyOutcome()
+        prepared = ReplyInputs(
+            pipeline=self.pipeline,
+            talk=self.conversation,
+            display=PrintedReply(self.console, self.conversation.double, piecewise=self.interactive),
+            whole_messages=not self.interactive,
+        )
+        await ReplyWriting(prepared, outcome=outcome).write()
+        if outcome.state is ReplyState.SILENT:
+            self._note(f"{self.conversation.double} says nothing.")
+        elif outcome.finish is Finish.LENGTH:
+            self._note(f"Cut off at the longest length, {outcome.tokens:,} tokens.")
+        seen = self.conversation.seen
+        if seen is not None and seen.crowded_out and not self._told_left_out:
+            self._told_left_out = True
+            self._note("Earlier messages no longer fit what the double can see; /seen shows which.")
 
     # ----------------------------------------------------------------------------------------------- commands
 
@@ -334,10 +320,7 @@ class _Session:
     # ----------------------------------------------------------------------------------------------- printing
 
     def _note(self, text: str) -> None:
-        self._plain(text, style="dim" if self.interactive else "")
-
-    def _plain(self, text: str, style: str = "") -> None:
-        self.console.print(Text(harmless(text), style=style), soft_wrap=not self.interactive)
+        print_line(self.console, text, style="dim" if self.interactive else "", wrap=self.interactive)
 
 
 def _same(one: str, other: str) -> bool:

@@ -8,6 +8,7 @@ import select
 import sys
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.text import Text
 from talkalike.chat.context import Placed, Seen
 from talkalike.cli.output import harmless
 from talkalike.examples.reactions import readable
+from talkalike.store.recording import Sent
 
 NAME_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 LISTED = 12  # turns that were left out and are listed one by one
@@ -86,6 +88,54 @@ class MessageWriter:
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style), end="", soft_wrap=True)
+
+
+class PrintedReply:
+    """A `replying.writing.Display`: words as they come, where a person looks on (`piecewise`), else lines."""
+
+    def __init__(self, console: Console, speaker: str, *, piecewise: bool) -> None:
+        self.begun = False
+        self._console = console
+        self._speaker = speaker
+        self._piecewise = piecewise
+        self._writer = MessageWriter(console, speaker)
+
+    def start(self, speaker: str) -> None:
+        """The name comes with the first word."""
+
+    async def text(self, index: int, chunk: str) -> None:
+        """The next bit of a message."""
+        self.begun = True
+        self._writer.write(chunk)
+
+    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """Its last word, or all of it. No store is told."""
+        if self._piecewise:
+            self._writer.close()
+        else:
+            print_line(self._console, f"{self._speaker}: {text}")
+        return ()
+
+    async def reaction(self, index: int, emoji: str) -> bool:
+        """In words."""
+        self._writer.close()
+        dim = "dim" if self._piecewise else ""
+        print_line(self._console, f"{self._speaker} reacted {emoji}", style=dim, wrap=self._piecewise)
+        return True
+
+    async def finish(self) -> None:
+        """A message of blanks alone was never done."""
+        self._writer.close()
+
+    async def abort(self) -> Sequence[Sent]:
+        """What was shown stays."""
+        self._writer.close()
+        return ()
+
+
+def print_line(console: Console, text: str, *, style: str = "", wrap: bool = False) -> None:
+    """A line that cannot steer the terminal; `wrap`: between words."""
+    console.print(Text(harmless(text), style=style), soft_wrap=not wrap)
 
 
 def seen_table(seen: Seen) -> Table:

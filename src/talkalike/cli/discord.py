@@ -24,9 +24,8 @@ from talkalike.cli.output import JsonOption, emit, say, shown
 from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token, keep_token
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.discord_bot.application import API, PORTAL, Application, check
-from talkalike.discord_bot.running import run
+from talkalike.discord_bot.running import point_at, run
 from talkalike.discord_bot.services import BotSettings, Services
-from talkalike.discord_bot.wire import point_at
 from talkalike.errors import UserError
 from talkalike.store import rules
 from talkalike.store.store import Store

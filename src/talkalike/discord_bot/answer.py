@@ -1,41 +1,38 @@
-"""What Discord does for one reply (`replying.session.Face`): who is told what, what is read, where it is shown."""
+"""What Discord does for one reply (`replying.session.Face`): who is told what, what is read, and how it is shown."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import discord
 
-from talkalike.chat.history import ChannelTalk, Said
-from talkalike.chat.limits import refusal
-from talkalike.chat.permissions import Place
-from talkalike.discord_bot import rights, triggers
+from talkalike.chat.conversation import Talk
+from talkalike.chat.history import HistoryMessage
+from talkalike.chat.options import refusal
+from talkalike.chat.permissions import ChatPlace
+from talkalike.discord_bot import rights
 from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.bursts import Key
 from talkalike.discord_bot.contexts import Contexts
 from talkalike.discord_bot.deliver import Delivery, DeliveryLostError
 from talkalike.discord_bot.disclosure import asks_what_it_is, disclosure
-from talkalike.discord_bot.display import Buttons, ReplyDisplay
 from talkalike.discord_bot.notices import Notices
-from talkalike.discord_bot.pace import Pace
-from talkalike.discord_bot.places import Places
+from talkalike.discord_bot.outbox import Pace
+from talkalike.discord_bot.places import Places, actor_of, decide_talk
 from talkalike.discord_bot.redo import Rewrite
 from talkalike.discord_bot.rights import Right
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
 from talkalike.replying.facts import Facts
-from talkalike.replying.journal import ReplyJournal
-from talkalike.replying.rate import Rate
-from talkalike.replying.session import Reply
-from talkalike.replying.writing import Outcome, Prepared
+from talkalike.replying.queue import Rate
+from talkalike.replying.writing import ReplyInputs, ReplyJournal, ReplyOutcome
 from talkalike.store import replies
-from talkalike.store.recording import record_of
+from talkalike.store.recording import Sent, record_of
 from talkalike.store.replies import Beginning
 
 REMEMBERED = 2_000
@@ -55,6 +52,16 @@ class Asker(Protocol):
     def id(self) -> int: ...
 
 
+class Buttons(Protocol):
+    """What sits under a reply while it is written, and when it is done."""
+
+    judging: bool
+
+    def while_written(self) -> None: ...
+
+    def when_done(self) -> Self: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """What all replies on Discord share. `buttons` makes those of a reply, by its id."""
@@ -64,7 +71,7 @@ class Desk:
     places: Places
     contexts: Contexts
     notices: Notices
-    buttons: Callable[[int], Any]
+    buttons: Callable[[int], Buttons]
     pace: Pace = field(default_factory=Pace)
     rate: Rate = field(default_factory=Rate)
     resting: int = 0  # replies that wait for their channel's rate
@@ -91,10 +98,9 @@ class Answer:
     desk: Desk
     trigger: discord.Message
     asker: Asker
-    where: Place
+    where: ChatPlace
     key: Key | None = None
     again: bool = False
-    test: bool = False
     prompt: str | None = None
     old_messages: tuple[int, ...] = ()
     reply_id: int | None = None
@@ -128,7 +134,7 @@ class Answer:
         facts = await self._read_facts()
         if not desk.may_write(channel):
             return False
-        if self.asker.id in facts.hidden and not self.test:
+        if self.asker.id in facts.hidden:
             await desk.notices.once_a_day(self.trigger, "hidden", OPTED_OUT)
             return False
         if words := refusal(facts.options.budget(), facts.used):
@@ -151,7 +157,6 @@ class Answer:
             model=self.model,
             sampling=asdict(facts.options.sampling()),
             again=self.again,
-            test=self.test,
         )
         self.reply_id = await self.desk.services.store.together(replies.begin_all, beginning)
         return self.reply_id
@@ -171,11 +176,11 @@ class Answer:
             return False
         if self.key is None:
             return True
-        who = triggers.actor(self.trigger.author, hidden=facts.hidden)
+        who = actor_of(self.trigger.author, hidden=facts.hidden)
         direct = self.key[1] != 0
-        return triggers.decide_talk(self.trigger, who, self.where, facts, is_addressed=direct).allowed
+        return decide_talk(self.trigger, who, self.where, facts, is_addressed=direct).allowed
 
-    async def prepare(self, reply_id: int) -> Prepared:
+    async def prepare(self, reply_id: int) -> ReplyInputs:
         """Reads the channel, opens the model, and greets. Raises TalkalikeError."""
         desk, facts, channel, trigger = self.desk, self._known(), self.trigger.channel, self.trigger
         try:
@@ -188,7 +193,7 @@ class Answer:
         except UNREACHABLE as error:
             raise DeliveryLostError(f"Discord could not be reached: {error}") from error
         may_react = rights.may(channel, rights.REACTIONS, rights.HISTORY)
-        return Prepared(
+        return ReplyInputs(
             pipeline=pipeline,
             talk=talk,
             display=self.display,
@@ -196,7 +201,7 @@ class Answer:
             reactions=bool(facts.options.value("reactions")) and may_react,
         )
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """Remembers where the prompt began, and answers the question what it is."""
         self.desk.contexts.remember(self.where.channel_id, talk.seen)
         await self._disclose()
@@ -213,7 +218,7 @@ class Answer:
             self.reply_id = None
         return SHUT_DOWN if seen else None
 
-    async def ended(self, outcome: Outcome) -> None:
+    async def ended(self, outcome: ReplyOutcome) -> None:
         """Whoever counts replies hears of it."""
         if not self.desk.client.is_closed():
             self.desk.client.dispatch("reply_ended", self, outcome)
@@ -237,7 +242,7 @@ class Answer:
 
     def _display(self, reply_id: int, facts: Facts) -> ReplyDisplay:
         desk, channel = self.desk, self.trigger.channel
-        buttons: Buttons = desk.buttons(reply_id)
+        buttons = desk.buttons(reply_id)
         buttons.judging = bool(facts.options.value("judging"))
         delivery = Delivery(
             channel,
@@ -252,7 +257,7 @@ class Answer:
         rewrite = Rewrite(channel, delivery, old=self.old_messages, pace=desk.pace)
         return ReplyDisplay(rewrite, buttons, replaces=True)
 
-    def _as_said(self, trigger: Said) -> Said:
+    def _as_said(self, trigger: HistoryMessage) -> HistoryMessage:
         """The trigger with the words that were said through a command."""
         return replace(trigger, text=self.prompt or "", system=False, double=False)
 
@@ -276,26 +281,66 @@ class Answer:
             self.disclosed = told is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A reply that is being written, for `/status`. `seconds` since it was due."""
+class ReplyDisplay:
+    """A `replying.writing.Display`. `buttons` sit under the last message: taking them away again would mark it as
+    edited. `replaces`: an earlier reply stands there, with buttons of its own.
+    """
 
-    reply_id: int
-    channel_id: int
-    server_id: int | None
-    asker_id: int
-    model: str
-    seconds: float
+    def __init__(self, showing: Delivery | Rewrite, buttons: Buttons, *, replaces: bool) -> None:
+        self._showing = showing
+        self._buttons = buttons
+        self._replaces = replaces
+        self._exchange = replaces  # the buttons that stand there are not those of the end
+        self._told: list[int] = []
 
+    @property
+    def begun(self) -> bool:
+        """Somebody may have seen some of it."""
+        return self._showing.begun
 
-def as_running(reply: Reply[Answer]) -> Running:
-    """For people who ask."""
-    answer = reply.face
-    return Running(
-        reply_id=reply.id or 0,
-        channel_id=answer.where.channel_id,
-        server_id=answer.where.server_id,
-        asker_id=answer.asker.id,
-        model=answer.model,
-        seconds=time.monotonic() - reply.began,
-    )
+    @property
+    def message_ids(self) -> tuple[int, ...]:
+        """Its messages, as far as they are known to be complete, in order."""
+        return tuple(self._told)
+
+    def posted(self) -> frozenset[int]:
+        """All of its messages that people can see."""
+        return frozenset(self._told) | {one.message_id for one in self._showing.shown}
+
+    def start(self, speaker: str) -> None:
+        """People see who it is."""
+
+    async def text(self, index: int, chunk: str) -> None:
+        """The next bit of a message."""
+        await self._showing.text(index, chunk)
+
+    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """The last message has its buttons at once; one that was shown while it was written has `Cancel`."""
+        already = sum(one.index == index for one in self._showing.shown)
+        self._buttons.when_done()
+        sent = await self._showing.message_done(index, text, last=last)
+        self._buttons.while_written()
+        self._exchange = not last or self._replaces or len(sent) == already
+        self._told += sent
+        return [
+            Sent(message_id=message_id, text="" if number else text, index=index)
+            for number, message_id in enumerate(sent)
+        ]
+
+    async def reaction(self, index: int, emoji: str) -> bool:
+        """On the message that is answered."""
+        return await self._showing.reaction(emoji)
+
+    async def finish(self) -> None:
+        """The reply is complete."""
+        try:
+            await self._showing.finish(**({"view": self._buttons.when_done()} if self._exchange else {}))
+        except UNREACHABLE as error:
+            raise DeliveryLostError(f"Discord could not be reached: {error}") from error
+
+    async def abort(self) -> Sequence[Sent]:
+        """What people saw of it by now is the reply."""
+        await self._showing.abort(view=self._buttons.when_done())
+        untold = [one for one in self._showing.shown if one.message_id not in self._told]
+        self._told += [one.message_id for one in untold]
+        return [Sent(message_id=one.message_id, text=one.text, index=one.index) for one in untold]

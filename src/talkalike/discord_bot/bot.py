@@ -6,7 +6,7 @@ Events come raw, so that messages from before the bot's start count too; discord
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import discord
@@ -17,11 +17,10 @@ from talkalike.discord_bot.buttons import BUTTONS, ReplyButtons, cancel_button
 from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.disclosure import disclosure, whose
-from talkalike.discord_bot.missed import Missed
-from talkalike.discord_bot.resuming import answer_unfinished
+from talkalike.discord_bot.missed import Missed, answer_unfinished
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError
-from talkalike.store import context_marks, people, replies, servers
+from talkalike.store import people, replies, scoped, servers
 from talkalike.store.replies import ReplyRow
 
 SERVERS_TOLD = 20  # whose rules and rights are told in the log at the start
@@ -44,7 +43,8 @@ class Double(BotClient):
     `sync_commands`: tell Discord which commands there are; `describe`: put into the profile what the bot is.
     """
 
-    missed: Missed  # from the login on
+    converser: Converser  # this and `missed` from the login on
+    missed: Missed
 
     def __init__(
         self, services: Services, *, sync_commands: bool = True, describe: bool = True, **options: Any
@@ -104,17 +104,11 @@ class Double(BotClient):
     async def on_message(self, message: discord.Message) -> None:
         """Every message, the bot's own too."""
         self.missed.heard(message)
-        try:
-            await self.converser.heard(message)
-        except TalkalikeError as error:
-            _log.error("The message %s could not be looked at: %s", message.id, error)
+        await _looked_at(f"The message {message.id}", self.converser.heard(message))
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Also of messages from before the start."""
-        try:
-            await self.converser.edited(payload.message)
-        except TalkalikeError as error:
-            _log.error("The edit of the message %s could not be looked at: %s", payload.message_id, error)
+        await _looked_at(f"The edit of the message {payload.message_id}", self.converser.edited(payload.message))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """What was stored stays until it expires or its author asks; nothing new comes of it."""
@@ -125,10 +119,7 @@ class Double(BotClient):
         await self._deleted(payload.channel_id, payload.message_ids)
 
     async def _deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        try:
-            await self.converser.deleted(channel_id, message_ids)
-        except TalkalikeError as error:
-            _log.error("What a webhook said could not be looked at: %s", error)
+        await _looked_at("What a webhook said", self.converser.deleted(channel_id, message_ids))
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
         """Somebody has not finished yet."""
@@ -136,20 +127,17 @@ class Double(BotClient):
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         """A cross cancels."""
-        try:
-            await self.converser.reacted(payload)
-        except TalkalikeError as error:
-            _log.error("A reaction could not be looked at: %s", error)
+        await _looked_at("A reaction", self.converser.reacted(payload))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel is gone for everybody."""
         self.converser.channel_gone([channel.id])
-        await self._store("channel", context_marks.forget_channel, channel.id)
+        await self._store("channel", scoped.forget_channel, channel.id)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """A thread is gone for everybody."""
         self.converser.channel_gone([payload.thread_id])
-        await self._store("thread", context_marks.forget_channel, payload.thread_id)
+        await self._store("thread", scoped.forget_channel, payload.thread_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Nobody is answered there until somebody opens a place."""
@@ -194,6 +182,14 @@ class Double(BotClient):
             await application.edit(description=about)
         except discord.HTTPException as error:
             _log.warning("The profile's text could not be set: %s", error)
+
+
+async def _looked_at(what: str, looking: Awaitable[None]) -> None:
+    """Waits for it; where it fails, the log says so."""
+    try:
+        await looking
+    except TalkalikeError as error:
+        _log.error("%s could not be looked at: %s", what, error)
 
 
 class ShardedDouble(discord.AutoShardedClient, Double):

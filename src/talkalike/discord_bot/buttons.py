@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import discord
 
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ANSWERED, ask
-from talkalike.discord_bot.commands.gate import gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
 from talkalike.discord_bot.judging import board_view, guessing, thumbs
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import replies
 from talkalike.store.replies import ReplyRow
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 
 class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:none:(?P<id>\d{1,19})"):
@@ -39,6 +36,14 @@ class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
         """Made anew for every click."""
         return cls(int(match["id"]))
 
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Whoever may press it is decided there."""
+        if interaction.message is not None:
+            await self.pressed(interaction, interaction.message)
+
+    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
+        """What it does, under `gated`."""
+
 
 async def own(interaction: Interaction, message: discord.Message) -> bool:
     """True for whoever asked for the reply that the button belongs to."""
@@ -51,11 +56,6 @@ class CancelButton(_ReplyButton, template=r"talkalike:cancel:(?P<id>\d{1,19})"):
 
     name, label = "cancel", "Cancel"
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For the asker, and whoever is at least mod."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
-
     @gated(Action.CANCEL, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
         """Told to the one who pressed; the channel just sees it stop."""
@@ -67,11 +67,6 @@ class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
     """Answers the same message anew, in the place of this reply."""
 
     name, label = "again", "Again"
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For the asker, and whoever is at least mod."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
 
     @gated(Action.REGENERATE, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
@@ -87,11 +82,6 @@ class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
     """Shows what the model saw, to the one who asks."""
 
     name, label = "why", "Why?"
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For everybody who may see the context here."""
-        if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
 
     @gated(Action.SHOW_CONTEXT, own=own)
     async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
@@ -152,7 +142,7 @@ async def _row(interaction: Interaction) -> ReplyRow:
     """The reply of the button that was pressed. Raises UserError where it is not known, or of another channel."""
     data: Mapping[str, Any] = interaction.data or {}
     reply_id = int(str(data["custom_id"]).rpartition(":")[2])
-    row = await interaction.client.services.store.run(replies.by_id, reply_id)
+    row = await interaction.client.store.run(replies.by_id, reply_id)
     if row is None or row.channel_id != interaction.channel_id:
         raise UserError("I no longer know that reply.", hint="Ask me again.")
     return row

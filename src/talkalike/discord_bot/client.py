@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sized
+from typing import Protocol, TypeAlias
 
 import discord
 from discord import app_commands
 
+from talkalike.chat.engines import Engines
 from talkalike.discord_bot.contexts import Contexts
-from talkalike.discord_bot.converse import Converser
 from talkalike.discord_bot.places import Places
-from talkalike.discord_bot.services import Services
+from talkalike.discord_bot.services import BotSettings, Services
+from talkalike.store.store import Store
+
+
+class Conversing(Protocol):
+    """Who answers messages, as far as commands may ask."""
+
+    @property
+    def turned_away(self) -> int:
+        """Messages, since the start, because too many were waiting."""
+        ...
+
+    def running(self) -> Sized:
+        """The replies being written."""
+        ...
+
+    def queue_length(self) -> int:
+        """How many replies wait for their turn."""
+        ...
+
+    async def respond(self, message: discord.Message, *, again: bool = False, prompt: str | None = None) -> int | None:
+        """Answers a message now; returns the reply's id when it has ended, None where there was to be none."""
+        ...
+
+    async def cancel(self, reply_id: int, *, by: int) -> bool:
+        """Stops a reply that waits or is being written; what is posted stays."""
+        ...
+
+    async def settle(self) -> None:
+        """Writes down what the replies under way saw and sent, so that deleting somebody's data finds it."""
+        ...
 
 
 class BotClient(discord.Client):
@@ -20,7 +51,22 @@ class BotClient(discord.Client):
     tree: app_commands.CommandTree[BotClient]
     places: Places
     contexts: Contexts
-    converser: Converser
+    converser: Conversing
+
+    @property
+    def store(self) -> Store:
+        """What must outlive a restart."""
+        return self.services.store
+
+    @property
+    def engines(self) -> Engines:
+        """The models."""
+        return self.services.engines
+
+    @property
+    def settings(self) -> BotSettings:
+        """Of the bot as a whole."""
+        return self.services.settings
 
 
 Interaction: TypeAlias = discord.Interaction[BotClient]

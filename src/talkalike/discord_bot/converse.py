@@ -17,19 +17,18 @@ from typing import Any
 
 import discord
 
-from talkalike.chat.conversation import is_side_talk
+from talkalike.chat.history import is_side_talk
 from talkalike.chat.permissions import Action, Actor, Request, decide
-from talkalike.discord_bot import triggers
-from talkalike.discord_bot.answer import Answer, Desk, Running, as_running
+from talkalike.discord_bot.answer import Answer, Desk
 from talkalike.discord_bot.bursts import Bursts, Key
 from talkalike.discord_bot.contexts import Contexts
 from talkalike.discord_bot.markers import spoken_by
 from talkalike.discord_bot.notices import Notices
-from talkalike.discord_bot.places import Places
+from talkalike.discord_bot.places import SPOKEN, Places, actor_of, addressed, decide_talk
 from talkalike.discord_bot.proxied import Proxied, Proxies
 from talkalike.discord_bot.services import Services
-from talkalike.replying.line import Line
-from talkalike.replying.session import Reply, Session
+from talkalike.replying.queue import WaitingLine
+from talkalike.replying.session import OngoingReply, ReplySession
 from talkalike.store import replies
 from talkalike.store.replies import ReplyState
 
@@ -63,7 +62,9 @@ class Converser:
         self.places = Places(services, me=self.me)
         self.contexts = Contexts(services, self.places)
         self._notices = Notices(cancel_button)
-        self._session: Session[Answer] = Session(Line(at_once=settings.at_once, max_waiting=settings.max_waiting))
+        self._session: ReplySession[Answer] = ReplySession(
+            WaitingLine(at_once=settings.at_once, max_waiting=settings.max_waiting)
+        )
         self._desk = Desk(
             client=client,
             services=services,
@@ -82,7 +83,7 @@ class Converser:
     async def heard(self, message: discord.Message) -> None:
         """A new message, by whomever. Raises TalkalikeError where the store fails."""
         self.contexts.recent.add(message)
-        if message.author.id == self.me or message.type not in triggers.SPOKEN:
+        if message.author.id == self.me or message.type not in SPOKEN:
             return
         pair = self._proxies.heard(message)
         if message.webhook_id is None:
@@ -95,9 +96,9 @@ class Converser:
         message, person = pair.posted, pair.original.author
         if not (await self.places.facts(self.places.place(message.channel))).options.value("proxied"):
             return
-        self.contexts.recent.belongs(message, triggers.actor(person))
+        self.contexts.recent.belongs(message, actor_of(person))
         message.author = person
-        await self._judge(message, called=triggers.addressed(pair.original, self.me))
+        await self._judge(message, called=addressed(pair.original, self.me))
 
     async def _judge(self, message: discord.Message, *, called: bool = False) -> None:
         """`called`: it is known to address the double, whatever it says."""
@@ -105,11 +106,11 @@ class Converser:
         facts = await self.places.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
             return
-        direct = called or where.server_id is None or triggers.addressed(message, self.me)
+        direct = called or where.server_id is None or addressed(message, self.me)
         key = (where.channel_id, message.author.id)
         direct = direct or self._bursts.waits(key) or bool(self._unseen(key))
-        who = triggers.actor(message.author, hidden=facts.hidden)
-        if not triggers.decide_talk(message, who, where, facts, is_addressed=direct).allowed:
+        who = actor_of(message.author, hidden=facts.hidden)
+        if not decide_talk(message, who, where, facts, is_addressed=direct).allowed:
             return
         key = key if direct else (where.channel_id, 0)
         for reply in self._unseen(key):
@@ -139,9 +140,9 @@ class Converser:
         if message.author.id != answer.asker.id:
             return
         facts = await self.places.facts(answer.where)
-        who = triggers.actor(message.author, hidden=facts.hidden)
+        who = actor_of(message.author, hidden=facts.hidden)
         side_talk = is_side_talk(message.content, facts.options.value("side_talk"))
-        if not side_talk and triggers.decide_talk(message, who, answer.where, facts, is_addressed=True).allowed:
+        if not side_talk and decide_talk(message, who, answer.where, facts, is_addressed=True).allowed:
             await self._session.stop(reply, ReplyState.STALE)
             await self.respond(message, again=True)
 
@@ -193,9 +194,7 @@ class Converser:
                 reply.stop(ReplyState.CANCELLED)
 
     # ------------------------------------------------------------------------------------------- what people ask for
-    async def respond(
-        self, message: discord.Message, *, again: bool = False, prompt: str | None = None, test: bool = False
-    ) -> int | None:
+    async def respond(self, message: discord.Message, *, again: bool = False, prompt: str | None = None) -> int | None:
         """Answers a message now; returns the reply's id when it has ended, None where there was to be none.
 
         `again`: it was answered before, and the new reply takes the place of the old one. `prompt` stands in for its
@@ -203,17 +202,17 @@ class Converser:
         """
         said_by = spoken_by(message, self.me)
         asker = discord.Object(said_by[0], type=discord.User) if said_by else message.author
-        answer = self._answer(message, asker=asker, again=again, test=test, prompt=prompt)
+        answer = self._answer(message, asker=asker, again=again, prompt=prompt)
         if again:
             for running in [one for one in self._session.replies if one.face.trigger.id == message.id]:
                 await self._session.stop(running, ReplyState.CANCELLED)
             answer.old_messages = await self._messages_of(message)
-        await asyncio.wait({self._session.start(Reply(face=answer))})
+        await asyncio.wait({self._session.start(OngoingReply(face=answer))})
         return answer.reply_id
 
     def answer_again(self, message: discord.Message) -> None:
         """Begins a new reply to a message whose first one was lost; nobody waits for it."""
-        self._session.start(Reply(face=self._answer(message, again=True)))
+        self._session.start(OngoingReply(face=self._answer(message, again=True)))
 
     async def cancel(self, reply_id: int, *, by: int) -> bool:
         """Stops a reply that waits or is being written; what is posted stays. `by` may do so: the caller has asked."""
@@ -228,9 +227,9 @@ class Converser:
         """The place in the line (1 is next), 0 while it is written, None when it is neither."""
         return self._session.line.position(reply_id)
 
-    def running(self) -> tuple[Running, ...]:
+    def running(self) -> tuple[Answer, ...]:
         """The replies being written."""
-        return tuple(as_running(one) for one in self._session.being_written())
+        return tuple(one.face for one in self._session.being_written())
 
     def queue_length(self) -> int:
         """How many replies wait for their turn."""
@@ -258,7 +257,7 @@ class Converser:
         """Within a minute, an edit that calls the double counts as a new message, unless a later one had an answer."""
         assert message.edited_at is not None
         age = (message.edited_at - message.created_at).total_seconds()
-        if age > REDO_SECONDS or not triggers.addressed(message, self.me):
+        if age > REDO_SECONDS or not addressed(message, self.me):
             return
         answers = [one.face for one in (*self._session.replies, *self._session.all_ended())]
         author_id, channel_id = message.author.id, message.channel.id
@@ -270,7 +269,7 @@ class Converser:
         if self._overloaded(key[0]):
             self._turn_away(message)
             return
-        reply = Reply(face=self._answer(message, key=key))
+        reply = OngoingReply(face=self._answer(message, key=key))
 
         def ended(_: asyncio.Task[None]) -> None:
             if reply.stopped is not ReplyState.STALE:
@@ -292,7 +291,7 @@ class Converser:
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
 
-    def _unseen(self, key: Key) -> list[Reply[Answer]]:
+    def _unseen(self, key: Key) -> list[OngoingReply[Answer]]:
         return [one for one in self._session.replies if one.face.key == key and not one.visible]
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:

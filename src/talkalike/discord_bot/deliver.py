@@ -28,18 +28,17 @@ import discord
 from talkalike.chat.markup import covered
 from talkalike.chat.splitting import MAX_PARTS, neutralise, parts
 from talkalike.discord_bot.markers import unsigned
-from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Post
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Pace, Post
 
 if TYPE_CHECKING:
     from discord.abc import MessageableChannel
 
 FILE_NAME = "reply.txt"
-__all__ = ["Delivery", "DeliveryLostError", "Shown"]
+__all__ = ["Delivery", "DeliveryLostError", "ShownPart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ShownPart:
     """One Discord message of the reply: of which message of the burst (from 0), and its text as people see it."""
 
     index: int
@@ -77,18 +76,13 @@ class Delivery:
         return self._outbox.begun
 
     @property
-    def shown(self) -> tuple[Shown, ...]:
+    def shown(self) -> tuple[ShownPart, ...]:
         """What people see of the reply at this moment, in order; also right after it was lost or aborted."""
         return tuple(
-            Shown(index=writer.index, message_id=post.message.id, text=post.text)
+            ShownPart(index=writer.index, message_id=post.message.id, text=post.text)
             for writer in self._writers
             for post in writer.posts
         )
-
-    def writing(self, index: int = 0) -> None:
-        """Shows that the double is typing, before there is any text; until that message is done."""
-        if not self._closed and not any(writer.index == index for writer in self._writers):
-            self._open(index)
 
     async def text(self, index: int, chunk: str) -> None:
         """The next bit of message `index`. Returns at once; raises DeliveryLostError when nothing more can be shown."""
@@ -118,10 +112,9 @@ class Delivery:
         if view is not discord.utils.MISSING:
             await self._outbox.change_view(view)
 
-    async def abort(self, note: str = "", *, view: discord.ui.View | Any | None = discord.utils.MISSING) -> None:
+    async def abort(self, *, view: discord.ui.View | Any | None = discord.utils.MISSING) -> None:
         """Breaks the reply off: what is shown gets the last words that were handed over, nothing new is shown.
 
-        `note` says why, in a message of its own with the sign of a notice: it never reads as the double's words.
         Raises nothing: there may be no channel left. Does nothing after `finish`.
         """
         if self._closed:
@@ -129,17 +122,8 @@ class Delivery:
         self._closed = True
         if self._writers:
             await self._writers[-1].break_off()
-        if self._outbox.gone:
-            return
-        if view is not discord.utils.MISSING:
+        if view is not discord.utils.MISSING and not self._outbox.gone:
             await self._outbox.change_view(view)
-        if note:
-            await self._outbox.note(note)
-
-    def _open(self, index: int) -> _Writer:
-        writer = _Writer(index, self._outbox, self._pace, stream=self._stream, upload_cap=self._upload_cap)
-        self._writers.append(writer)
-        return writer
 
     async def _writer(self, index: int) -> _Writer:
         if self._closed:
@@ -149,7 +133,9 @@ class Delivery:
             if writer.index == index:
                 return writer
             await writer.end()  # a blank message is never done
-        return self._open(index)
+        writer = _Writer(index, self._outbox, self._pace, stream=self._stream, upload_cap=self._upload_cap)
+        self._writers.append(writer)
+        return writer
 
 
 class _Writer:

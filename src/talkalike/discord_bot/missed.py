@@ -5,6 +5,7 @@
 
 A resumed session needs none of this, for Discord tells then what was missed. Looked at are only places with replies in
 the store, and each message is judged like a new one; the store's claim keeps it from being answered twice.
+Replies that the last process did not finish are answered anew after a start, or counted as lost.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import discord
 
-from talkalike.chat.permissions import Access, Place, access_of
-from talkalike.discord_bot import triggers
+from talkalike.chat.permissions import Access, ChatPlace, access_of
 from talkalike.discord_bot.asking import UnreadError, ask, messages
 from talkalike.discord_bot.converse import CANCEL_SIGNS, Converser
-from talkalike.discord_bot.markers import is_marker
-from talkalike.discord_bot.resuming import with_roles
+from talkalike.discord_bot.markers import is_marker, is_notice
+from talkalike.discord_bot.places import actor_of, addressed, decide_talk
 from talkalike.errors import TalkalikeError
-from talkalike.store import answered
+from talkalike.replying.session import end_as_lost
+from talkalike.store import replies
+from talkalike.store.replies import ReplyRow
 
 PLACES = 100  # with the newest replies; each of them may cost a request
 MESSAGES = 50  # the newest ones of a place
 REMEMBERED = 10_000  # channels
+
+LOST = "The bot was restarted while the reply was written."
+LOOK_AHEAD = 100  # messages after the trigger among which a part of the reply may stand: as many as one request tells
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ class Missed:
         oldest = discord.utils.utcnow() - timedelta(seconds=services.settings.stale_after)
         oldest_id = discord.utils.time_snowflake(oldest)
         try:
-            places = await services.store.run(answered.channels, PLACES)
+            places = await services.store.run(replies.answered_channels, PLACES)
         except TalkalikeError as error:
             _log.error("What was missed is not answered: %s", error)
             return
@@ -88,7 +93,7 @@ class Missed:
         if read:
             await self._hear(read[::-1], self._converser.places.place(channel))
 
-    async def _hear(self, read: Sequence[discord.Message], where: Place) -> None:
+    async def _hear(self, read: Sequence[discord.Message], where: ChatPlace) -> None:
         """`read` is oldest first."""
         store = self._converser.services.store
         me = self._converser.me
@@ -96,14 +101,14 @@ class Missed:
         open_to_all = where.own_thread or access_of(where, facts.rules)[0] is Access.OPEN
         known = _Known(
             told=frozenset(one.reference.message_id or 0 for one in read if one.author.id == me and one.reference),
-            triggers=await store.run(answered.triggers, where.channel_id, MESSAGES),
+            triggers=await store.run(replies.answered_messages, where.channel_id, MESSAGES),
         )
         people: dict[int, discord.User | discord.Member] = {}  # who talks to the bot
         meant: list[discord.Message] = []
         for message in read:
             self.heard(message)
             author_id = message.author.id
-            direct = where.server_id is None or triggers.addressed(message, me)
+            direct = where.server_id is None or addressed(message, me)
             if author_id == me or message.webhook_id is not None or not (direct or open_to_all or author_id in people):
                 continue
             if known.answered(message, direct=direct) or _withdrawn(message):
@@ -137,3 +142,51 @@ class _Known:
 def _withdrawn(message: discord.Message) -> bool:
     """A sign of cancelling stands under it; whose it is costs a request, and it is hardly ever somebody else's."""
     return any(str(reaction.emoji) in CANCEL_SIGNS for reaction in message.reactions)
+
+
+async def answer_unfinished(converser: Converser, rows: tuple[ReplyRow, ...]) -> None:
+    """Ends each as lost; where people have seen nothing of it and it is still of use, another one is begun."""
+    for row in rows:
+        await end_as_lost(converser.services.store, row.id, LOST)
+        age = (datetime.now(UTC) - row.began_at).total_seconds()
+        if row.messages or row.test or age > converser.services.settings.stale_after:
+            continue
+        try:
+            trigger = await _trigger(converser, row)
+            if trigger is not None:
+                converser.answer_again(trigger)
+        except UnreadError as error:
+            _log.info("The message %s is not answered after the restart: %s", row.trigger_id, error)
+        except TalkalikeError as error:
+            _log.error("The message %s is not answered after the restart: %s", row.trigger_id, error)
+
+
+async def _trigger(converser: Converser, row: ReplyRow) -> discord.Message | None:
+    """The message to be answered, if its author may still have an answer and has none."""
+    client = converser.client
+    channel = client.get_channel(row.channel_id) or await ask(client.fetch_channel(row.channel_id), "a channel")
+    if not isinstance(channel, discord.abc.Messageable):
+        return None
+    message = await ask(channel.fetch_message(row.trigger_id), "the message to be answered")
+    where = converser.places.place(channel)
+    facts = await converser.places.facts(where)
+    who = actor_of(await with_roles(message), hidden=facts.hidden)
+    if not decide_talk(message, who, where, facts, is_addressed=True).allowed:
+        return None
+    me = converser.me
+    for later in await messages(channel, "what was said since", limit=LOOK_AHEAD, after=message):
+        mine = later.author.id == me and not is_notice(later, me) and not is_marker(later, me)
+        answers = later.reference is None or later.reference.message_id == message.id
+        if mine and answers:
+            return None  # it stands there, though nobody noted it
+    return message
+
+
+async def with_roles(message: discord.Message) -> discord.User | discord.Member:
+    """Who wrote it: a message that was read instead of heard does not say which roles they have. Raises UnreadError."""
+    if message.guild is None or isinstance(message.author, discord.Member):
+        return message.author
+    member = message.guild.get_member(message.author.id)
+    if member is None:
+        member = await ask(message.guild.fetch_member(message.author.id), "a member")
+    return member

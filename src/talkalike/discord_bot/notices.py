@@ -16,10 +16,10 @@ import discord
 
 from talkalike.discord_bot.asking import UNREACHABLE
 from talkalike.discord_bot.markers import notice
-from talkalike.discord_bot.sending import send
+from talkalike.discord_bot.outbox import send
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError
 from talkalike.errors import TalkalikeError
-from talkalike.replying.line import LineFullError
+from talkalike.replying.queue import LineFullError
 from talkalike.replying.writing import today
 
 QUIET_SECONDS = 300.0  # one line about a problem per channel in that time; then only a sign

@@ -9,9 +9,9 @@ import discord
 
 from talkalike.chat.splitting import neutralise, split
 from talkalike.discord_bot.asking import UNREACHABLE
-from talkalike.discord_bot.deliver import Delivery, Shown
+from talkalike.discord_bot.deliver import Delivery, ShownPart
 from talkalike.discord_bot.markers import unsigned
-from talkalike.discord_bot.pace import Pace
+from talkalike.discord_bot.outbox import Pace
 
 MOST_PARTS = 1  # a message that became several is not worth fitting into old ones
 
@@ -62,7 +62,7 @@ class Rewrite:
         return self._begun or self._delivery.begun
 
     @property
-    def shown(self) -> Sequence[Shown]:
+    def shown(self) -> Sequence[ShownPart]:
         """What people see of the new messages."""
         return self._delivery.shown
 
@@ -75,9 +75,9 @@ class Rewrite:
             await self._pace.turn_to_edit(self._channel.id)
             await _try(self._last.edit(view=view))
 
-    async def abort(self, note: str = "", *, view: Any = discord.utils.MISSING) -> None:
+    async def abort(self, *, view: Any = discord.utils.MISSING) -> None:
         """Leaves things as they are."""
-        await self._delivery.abort(note, view=view)
+        await self._delivery.abort(view=view)
 
 
 _NOBODY = discord.AllowedMentions.none()

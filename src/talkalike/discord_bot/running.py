@@ -1,4 +1,4 @@
-"""The bot from login to logout, with Discord's refusals in words."""
+"""The bot from login to logout: where Discord is, and its refusals in words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import discord
+import yarl
 
 from talkalike.discord_bot.bot import Double, ShardedDouble, intents
 from talkalike.discord_bot.services import Services
 from talkalike.errors import TalkalikeError, UserError
+
+
+def point_at(api_base: str, gateway_url: str) -> None:
+    """Lets every client of this process talk to another server, such as our local Discord.
+
+    `api_base` is like "http://127.0.0.1:8080/api/v10", `gateway_url` like "ws://127.0.0.1:8080/gateway". Call it before
+    a client logs in. discord.py has no setting for this; both names are its own (seen in 2.7.1).
+    """
+    discord.http.Route.BASE = api_base
+    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
 async def run(

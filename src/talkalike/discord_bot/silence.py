@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import discord
 
-from talkalike.chat.limits import refusal
-from talkalike.chat.permissions import Access, Action, Actor, Place, Request, Rules, access_of, decide
+from talkalike.chat.options import refusal
+from talkalike.chat.permissions import Access, Action, Actor, ChatPlace, Request, Rules, access_of, decide
 from talkalike.discord_bot import rights
 from talkalike.discord_bot.rights import Right
 from talkalike.replying.facts import Facts
@@ -20,7 +20,7 @@ NAMED = 5  # channels named in a line of the log
 OPTED_OUT = "You opted out of being seen by me, so I can't read what you write: `/privacy seen` changes that."
 
 
-def reasons(actor: Actor, place: Place, facts: Facts, *, right: Right | None) -> tuple[str, ...]:
+def reasons(actor: Actor, place: ChatPlace, facts: Facts, *, right: Right | None) -> tuple[str, ...]:
     """Why this person gets no answer here, or not to every message; nothing where every message is answered."""
     found = [f"The right is missing. {right.words}."] if right is not None else []
     asked = [
@@ -50,7 +50,7 @@ def channels(guild: discord.Guild, *, seen_by: discord.Member | None = None) -> 
     )
 
 
-def overview(places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Rules) -> Iterator[tuple[str, bool]]:
+def overview(places: Iterable[tuple[discord.abc.GuildChannel, ChatPlace]], rules: Rules) -> Iterator[tuple[str, bool]]:
     """A line for each channel, and whether a right is missing where the double is to answer."""
     for channel, place in places:
         access, lacks = access_of(place, rules)[0], rights.lacking(channel)
@@ -58,7 +58,7 @@ def overview(places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Ru
         yield f"{channel.mention} ({access.word}): {granted}", bool(lacks) and access is not Access.CLOSED
 
 
-def at_start(server: str, places: Iterable[tuple[discord.abc.GuildChannel, Place]], rules: Rules) -> Iterator[str]:
+def at_start(server: str, places: Iterable[tuple[discord.abc.GuildChannel, ChatPlace]], rules: Rules) -> Iterator[str]:
     """For the log: each rule, default and missing right that silences channels of a server, with how many."""
     closed: defaultdict[str, list[str]] = defaultdict(list)
     lacks: defaultdict[Right, list[str]] = defaultdict(list)
@@ -79,7 +79,7 @@ def at_start(server: str, places: Iterable[tuple[discord.abc.GuildChannel, Place
 
 def in_direct_messages(rules: Rules) -> str:
     """For the log: why strangers get no answer there; empty where they do."""
-    access, source = access_of(Place(server_id=None, channel_id=0, private=True), rules)
+    access, source = access_of(ChatPlace(server_id=None, channel_id=0, private=True), rules)
     return f"Direct messages are closed to all but the bot's owner ({source})." if access is Access.CLOSED else ""
 
 

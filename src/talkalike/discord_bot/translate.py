@@ -1,4 +1,4 @@
-"""A Discord message becomes a `Said`: names for numbers, files noted, forwarded texts kept.
+"""A Discord message becomes a `HistoryMessage`: names for numbers, files noted, forwarded texts kept.
 
 Pure but for `read_file`. What the double's own messages reply to is left out: it is not part of its words.
 """
@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 import discord
 
-from talkalike.chat.history import File, Said
+from talkalike.chat.history import File, HistoryMessage
 from talkalike.chat.permissions import Actor, Decision
 from talkalike.discord_bot.asking import Patience, UnreadError
 from talkalike.discord_bot.markers import is_marker, is_notice, spoken_by
-from talkalike.discord_bot.triggers import SPOKEN, actor
+from talkalike.discord_bot.places import SPOKEN, actor_of
 
 LARGEST_DOWNLOAD = 1024 * 1024  # bytes; of a larger text file nothing is read
 NOT_DECIDED = Decision(allowed=False, rule="", explanation="Nobody has decided yet whether this may be seen.")
@@ -41,7 +41,7 @@ class Heard:
     in the places `said.files` has for them.
     """
 
-    said: Said
+    said: HistoryMessage
     author: Actor
     quoted_author: Actor | None = None
     member: bool = True  # False where Discord did not tell the author's roles
@@ -61,7 +61,7 @@ def translate(message: discord.Message, *, me: int) -> Heard:
         ]
     reply_to, quoted, quoted_author = (None, "", None) if message.author.id == me else _quoted(message, me)
     system = message.type not in SPOKEN or is_notice(message, me)
-    said = Said(
+    said = HistoryMessage(
         id=message.id,
         author_id=message.author.id,
         author=plain(message.author.display_name) or f"user {message.author.id}",
@@ -82,7 +82,7 @@ def translate(message: discord.Message, *, me: int) -> Heard:
         return Heard(said=said, author=Actor(user_id=author_id), member=False)
     member = message.guild is None or isinstance(message.author, discord.Member) or message.webhook_id is not None
     return Heard(
-        said=said, author=actor(message.author), quoted_author=quoted_author, member=member, unread=tuple(unread)
+        said=said, author=actor_of(message.author), quoted_author=quoted_author, member=member, unread=tuple(unread)
     )
 
 
@@ -152,7 +152,7 @@ def _quoted(message: discord.Message, me: int) -> tuple[int | None, str, Actor |
         return reference.message_id, "", None
     if is_marker(quoted, me) or is_notice(quoted, me):
         return quoted.id, "", None
-    return quoted.id, resolve(quoted.content, message), actor(quoted.author)
+    return quoted.id, resolve(quoted.content, message), actor_of(quoted.author)
 
 
 def _file(attachment: discord.Attachment) -> File:

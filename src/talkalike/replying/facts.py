@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from talkalike.chat.history import Marks
-from talkalike.chat.limits import Budget, Used
-from talkalike.chat.options import Resolved, resolve
-from talkalike.chat.permissions import Access, Place, Rule, Rules, Subject
+from talkalike.chat.options import Budget, Resolved, Used, resolve
+from talkalike.chat.permissions import Access, ChatPlace, Rule, Rules, Subject
 from talkalike.replying.writing import today
-from talkalike.store import changes, context_marks, people, rules, scoped, usage
+from talkalike.store import changes, people, rules, scoped, usage
 from talkalike.store.store import Store
 
 LOOK_SECONDS = 2.0  # how long another process's change of a rule may go unnoticed
@@ -67,11 +66,11 @@ class PlaceFacts:
         """The rules in force on a server (None: in direct messages)."""
         return await self._source.store.run(read_rules, self._source.settings, server_id)
 
-    async def options(self, where: Place) -> Resolved:
+    async def options(self, where: ChatPlace) -> Resolved:
         """The options that hold in a place."""
         return await self._source.store.run(read_options, self._source.settings, where)
 
-    async def facts(self, where: Place, user_id: int | None = None) -> Facts:
+    async def facts(self, where: ChatPlace, user_id: int | None = None) -> Facts:
         """What matters for a message in that place; with the person, also what they used up of their budget.
 
         Read anew after every change that this process makes, and after those that others are found to have made.
@@ -93,9 +92,9 @@ class PlaceFacts:
         return replace(found, used=await self._source.store.run(read_used, where, user_id))
 
 
-def read_facts(defaults: Defaults, place: Place) -> Facts:
+def read_facts(defaults: Defaults, place: ChatPlace) -> Facts:
     """Runs in the store's thread. `used` is not read here: it changes with every reply."""
-    dropped, pinned = context_marks.marks(place.channel_id)
+    dropped, pinned = scoped.marks(place.channel_id)
     return Facts(
         rules=read_rules(defaults, place.server_id),
         hidden=people.hidden(),
@@ -104,7 +103,7 @@ def read_facts(defaults: Defaults, place: Place) -> Facts:
     )
 
 
-def read_used(place: Place, user_id: int) -> Used:
+def read_used(place: ChatPlace, user_id: int) -> Used:
     """Runs in the store's thread. What the person and the server used today."""
     return usage.used(user_id, place.server_id, today())
 
@@ -117,7 +116,7 @@ def read_rules(defaults: Defaults, server_id: int | None) -> Rules:
     return Rules(owner_ids=defaults.owner_ids, rules=stored)
 
 
-def read_options(defaults: Defaults, place: Place) -> Resolved:
+def read_options(defaults: Defaults, place: ChatPlace) -> Resolved:
     """Runs in the store's thread."""
     channel_id, thread_id = (place.parent_id or 0, place.channel_id) if place.parent_id else (place.channel_id, None)
     return resolve([("bot", defaults.options), *scoped.layers(place.server_id, channel_id, thread_id)])

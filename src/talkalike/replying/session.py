@@ -14,12 +14,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from talkalike.chat.history import ChannelTalk
+from talkalike.chat.conversation import Talk
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal
-from talkalike.replying.line import Line
-from talkalike.replying.writing import Display, NotShownError, Outcome, Prepared, Writing
-from talkalike.store.recording import ReplyState
+from talkalike.replying.queue import WaitingLine
+from talkalike.replying.writing import (
+    Display,
+    Journal,
+    NotShownError,
+    ReplyInputs,
+    ReplyJournal,
+    ReplyOutcome,
+    ReplyWriting,
+)
+from talkalike.store.recording import Ending, ReplyState
+from talkalike.store.store import Store
 
 REMEMBERED = 2_000
 
@@ -59,11 +67,11 @@ class Face(Protocol):
         """Asked after a wait, in which much may have changed."""
         ...
 
-    async def prepare(self, reply_id: int) -> Prepared | None:
+    async def prepare(self, reply_id: int) -> ReplyInputs | None:
         """All that it is written with; None where what it answers is gone."""
         ...
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """It was written whole."""
         ...
 
@@ -75,7 +83,7 @@ class Face(Protocol):
         """The process ends: the problem in words for the store, or None where the next process answers anew."""
         ...
 
-    async def ended(self, outcome: Outcome) -> None:
+    async def ended(self, outcome: ReplyOutcome) -> None:
         """Its end is stored."""
         ...
 
@@ -84,14 +92,14 @@ FaceT = TypeVar("FaceT", bound=Face)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Reply(Generic[FaceT]):
+class OngoingReply(Generic[FaceT]):
     """A reply on its way. `id` is the store's, `stopped` why it was stopped from outside."""
 
     face: FaceT
     id: int | None = None
     display: Display | None = None
     journal: Journal | None = None
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: ReplyOutcome = field(default_factory=ReplyOutcome)
     stopped: ReplyState | None = None
     began: float = field(default_factory=time.monotonic)
     task: asyncio.Task[Any] | None = None
@@ -121,16 +129,18 @@ class Reply(Generic[FaceT]):
             raise asyncio.CancelledError
 
 
-class Session(Generic[FaceT]):
+class ReplySession(Generic[FaceT]):
     """The replies of one face. Belongs to one event loop."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: WaitingLine) -> None:
         self.line = line
-        self.replies: set[Reply[FaceT]] = set()  # on their way
-        self.ending: set[Reply[FaceT]] = set()  # nothing is written any more; their end is on its way into the store
-        self._ended: OrderedDict[Hashable, tuple[Reply[FaceT], float]] = OrderedDict()
+        self.replies: set[OngoingReply[FaceT]] = set()  # on their way
+        self.ending: set[OngoingReply[FaceT]] = (
+            set()
+        )  # nothing is written any more; their end is on its way into the store
+        self._ended: OrderedDict[Hashable, tuple[OngoingReply[FaceT], float]] = OrderedDict()
 
-    def start(self, reply: Reply[FaceT]) -> asyncio.Task[None]:
+    def start(self, reply: OngoingReply[FaceT]) -> asyncio.Task[None]:
         """Begins a reply; nobody has to wait for it."""
         task = asyncio.get_running_loop().create_task(self._run(reply))
         reply.task = task
@@ -139,26 +149,26 @@ class Session(Generic[FaceT]):
         task.add_done_callback(_log_failure)
         return task
 
-    async def stop(self, reply: Reply[FaceT], why: ReplyState) -> None:
+    async def stop(self, reply: OngoingReply[FaceT], why: ReplyState) -> None:
         """Stops a reply, and waits until it has let go of everything."""
         if reply not in self.ending:
             reply.stop(why)
         if reply.task is not asyncio.current_task():
             await reply.wait()
 
-    def by_id(self, reply_id: int) -> Reply[FaceT] | None:
+    def by_id(self, reply_id: int) -> OngoingReply[FaceT] | None:
         """The reply, while it is on its way."""
         return next((one for one in self.replies if one.id == reply_id), None)
 
-    def being_written(self) -> list[Reply[FaceT]]:
+    def being_written(self) -> list[OngoingReply[FaceT]]:
         """The replies whose turn it is."""
         return [one for one in self.replies if one.id is not None and self.line.position(one.id) == 0]
 
-    def ended(self, answers: Hashable) -> tuple[Reply[FaceT], float] | None:
+    def ended(self, answers: Hashable) -> tuple[OngoingReply[FaceT], float] | None:
         """The last reply to something that ended here lately, and when (on the monotonic clock)."""
         return self._ended.get(answers)
 
-    def all_ended(self) -> list[Reply[FaceT]]:
+    def all_ended(self) -> list[OngoingReply[FaceT]]:
         """The replies that ended here lately, oldest first."""
         return [reply for reply, _ in self._ended.values()]
 
@@ -172,16 +182,16 @@ class Session(Generic[FaceT]):
             if reply.journal is not None:
                 await reply.journal.settle()
 
-    def _let_go(self, reply: Reply[FaceT]) -> None:
+    def _let_go(self, reply: OngoingReply[FaceT]) -> None:
         self.replies.discard(reply)
         self.ending.discard(reply)
 
-    async def _run(self, reply: Reply[FaceT]) -> None:
+    async def _run(self, reply: OngoingReply[FaceT]) -> None:
         """One reply from beginning to end. However it ends, its place is freed and its end is in the store."""
         async with AsyncExitStack() as held:  # the turn ends once the end is stored: the next reply may read it
             await self._live(reply, held)
 
-    async def _live(self, reply: Reply[FaceT], held: AsyncExitStack) -> None:
+    async def _live(self, reply: OngoingReply[FaceT], held: AsyncExitStack) -> None:
         face, outcome = reply.face, reply.outcome
         try:
             reply.begin()
@@ -211,7 +221,7 @@ class Session(Generic[FaceT]):
             if reply.id is not None:
                 await self._account(reply, reply.id)
 
-    async def _claim(self, reply: Reply[FaceT]) -> None:
+    async def _claim(self, reply: OngoingReply[FaceT]) -> None:
         if reply.id is not None:
             return
         claim = asyncio.ensure_future(reply.face.claim())
@@ -222,7 +232,7 @@ class Session(Generic[FaceT]):
             raise
 
     @asynccontextmanager
-    async def _turn(self, reply: Reply[FaceT], reply_id: int) -> AsyncGenerator[bool, None]:
+    async def _turn(self, reply: OngoingReply[FaceT], reply_id: int) -> AsyncGenerator[bool, None]:
         """Waits in the line, and says whether it had to."""
         place = reply.face.place
         telling: asyncio.Task[None] | None = None
@@ -237,16 +247,16 @@ class Session(Generic[FaceT]):
             if telling is not None:
                 telling.cancel()
 
-    async def _write(self, reply: Reply[FaceT], reply_id: int) -> None:
+    async def _write(self, reply: OngoingReply[FaceT], reply_id: int) -> None:
         prepared = await reply.face.prepare(reply_id)
         if prepared is None:
             return
         reply.display = prepared.display
         reply.journal = reply.face.journal(reply_id)
-        await Writing(prepared, journal=reply.journal, outcome=reply.outcome).write()
+        await ReplyWriting(prepared, outcome=reply.outcome, journal=reply.journal).write()
         await reply.face.written(prepared.talk)
 
-    async def _account(self, reply: Reply[FaceT], reply_id: int) -> None:
+    async def _account(self, reply: OngoingReply[FaceT], reply_id: int) -> None:
         """The end of a reply that was begun, in the store."""
         self.replies.discard(reply)
         self.ending.add(reply)
@@ -258,6 +268,11 @@ class Session(Generic[FaceT]):
             await journal.end(reply.outcome.ending())
         finally:
             await reply.face.ended(reply.outcome)
+
+
+async def end_as_lost(store: Store, reply_id: int, problem: str) -> None:
+    """A reply whose process ended before it did."""
+    await ReplyJournal(store, reply_id).end(Ending(state=ReplyState.LOST, problem=problem))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -1,7 +1,13 @@
-"""The writing of one reply: the pipeline's events are shown, and what becomes of them is noted."""
+"""The writing of one reply: the pipeline's events are shown, and what becomes of them is noted.
+
+A quick reply is written down once, at its end. Of one that takes longer, what is known is written meanwhile, so that
+after a crash the store knows what people have seen of it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -10,13 +16,26 @@ from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from talkalike.chat.context import Seen
-from talkalike.chat.history import ChannelTalk
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Reacted, ReplyEvent, Silence, Started, Text
+from talkalike.chat.conversation import Talk
+from talkalike.chat.pipeline import (
+    MessageDone,
+    Pipeline,
+    Reacted,
+    ReplyEvent,
+    ReplyFinished,
+    ReplyStarted,
+    Silence,
+    Text,
+)
+from talkalike.engine.protocol import Finish
 from talkalike.errors import TalkalikeError
-from talkalike.replying.journal import Journal
-from talkalike.store.recording import Ending, ReplyState, Sent
+from talkalike.store.recording import Ending, ReplyRecord, ReplyState, Sent, record
+from talkalike.store.store import Store, StoreError
 
+SOON = 0.5  # seconds until what is new is written, if the reply has not ended by then
 UNEXPECTED = "Something unexpected failed; the log says what."
+
+_log = logging.getLogger(__name__)
 
 
 class NotShownError(TalkalikeError):
@@ -56,10 +75,42 @@ class Display(Protocol):
         ...
 
 
+class Journal(Protocol):
+    """Where it is noted what becomes of one reply."""
+
+    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """The model begins to write, in this person's voice: what it saw, as the store may keep it."""
+        ...
+
+    def wrote(self, index: int, chunk: str) -> None:
+        """The next bit of message `index`."""
+        ...
+
+    def sent(self, sent: Sent) -> None:
+        """What people see of a message."""
+        ...
+
+    def reacted(self, index: int, emoji: str) -> None:
+        """A reaction that people see."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing further is written before the end."""
+        ...
+
+    async def settle(self) -> None:
+        """Writes what is known by now, for whoever is about to delete some of it."""
+        ...
+
+    async def end(self, ending: Ending) -> None:
+        """Writes the end and all that was not written yet. Raises StoreError where it cannot be written."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class ReplyOutcome:
     """How a reply ended. `tokens` were written, and `charged` were shown (None: nothing was); `seconds` it took,
-    `first_seconds` to its first word."""
+    `first_seconds` to its first word. `finish`: why the model stopped, once it has."""
 
     state: ReplyState = ReplyState.FAILED
     tokens: int = 0
@@ -67,6 +118,7 @@ class Outcome:
     seconds: float = 0.0
     first_seconds: float | None = None
     problem: str = ""
+    finish: Finish | None = None
 
     def ending(self) -> Ending:
         """For the store. Only what was shown counts for today's budgets."""
@@ -82,24 +134,28 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """All that a reply is written with. `record`: what the model saw, as the store may keep it."""
+class ReplyInputs:
+    """All that a reply is written with. `record`: what the model saw, as the store may keep it; None: nothing of it.
+
+    `reactions`, `whole_messages`: as `Pipeline.reply` takes them.
+    """
 
     pipeline: Pipeline
-    talk: ChannelTalk
+    talk: Talk
     display: Display
-    record: Callable[[Seen], Mapping[str, Any]]
-    reactions: bool
+    record: Callable[[Seen], Mapping[str, Any]] | None = None
+    reactions: bool = True
+    whole_messages: bool = False
 
 
-class Writing:
+class ReplyWriting:
     """Lets the model write one reply, shows it and notes what becomes of it.
 
     `outcome` is filled as it goes, so that a reply that is broken off is accounted for. A message that is complete
-    waits for the next event, which says whether it is the last one.
+    waits for the next event, which says whether it is the last one. Without a `journal` nothing is noted.
     """
 
-    def __init__(self, prepared: Prepared, *, journal: Journal, outcome: Outcome) -> None:
+    def __init__(self, prepared: ReplyInputs, *, outcome: ReplyOutcome, journal: Journal | None = None) -> None:
         self._prepared = prepared
         self._display = prepared.display
         self._journal = journal
@@ -110,9 +166,10 @@ class Writing:
     async def write(self) -> None:
         """Raises TalkalikeError where the engine or the face fails; what was shown by then stays."""
         finished = False
-        pipeline, talk, reactions = self._prepared.pipeline, self._prepared.talk, self._prepared.reactions
+        given = self._prepared
+        reply = given.pipeline.reply(given.talk, reactions=given.reactions, whole_messages=given.whole_messages)
         try:
-            async with aclosing(pipeline.reply(talk, reactions=reactions)) as events:
+            async with aclosing(reply) as events:
                 async for event in events:
                     await self._take(event)
             await self._display.finish()
@@ -125,21 +182,24 @@ class Writing:
         finally:
             if not finished:
                 await self._break_off()
-            self._journal.stop()  # the end comes next, and tells the rest
+            if self._journal is not None:
+                self._journal.stop()  # the end comes next, and tells the rest
             self._outcome.seconds = self._outcome.seconds or time.monotonic() - self._began
 
     async def _take(self, event: ReplyEvent) -> None:
         outcome = self._outcome
         match event:
-            case Started(speaker=speaker, seen=seen):
-                self._journal.saw(speaker, self._prepared.record(seen))
+            case ReplyStarted(speaker=speaker, seen=seen):
+                if self._journal is not None and self._prepared.record is not None:
+                    self._journal.saw(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
                     outcome.first_seconds = time.monotonic() - self._began
                 await self._release(last=False)
                 outcome.tokens += 1  # about; the engine's own count comes at the end
-                self._journal.wrote(index, text)
+                if self._journal is not None:
+                    self._journal.wrote(index, text)
                 await self._display.text(index, text)
             case MessageDone():
                 await self._release(last=False)
@@ -148,9 +208,10 @@ class Writing:
                 self._held.append((event, outcome.tokens))
                 if not isinstance(self._held[0][0], MessageDone):
                     await self._release(last=False)
-            case Finished(tokens=tokens, seconds=seconds):
+            case ReplyFinished(reason=reason, tokens=tokens, seconds=seconds):
                 await self._release(last=True)
                 outcome.state, outcome.tokens, outcome.seconds = ReplyState.DONE, tokens, seconds
+                outcome.finish = reason
                 outcome.charged = None if outcome.charged is None else tokens
             case Silence():
                 outcome.state = ReplyState.SILENT
@@ -164,8 +225,9 @@ class Writing:
                 if self._note(shown):
                     self._outcome.charged = tokens
             elif await self._display.reaction(event.index, event.emoji):
-                self._journal.reacted(event.index, event.emoji)
                 self._outcome.charged = tokens
+                if self._journal is not None:
+                    self._journal.reacted(event.index, event.emoji)
 
     async def _break_off(self) -> None:
         """What people saw of it is the reply, so that it can be found, and nothing else."""
@@ -173,9 +235,91 @@ class Writing:
             self._outcome.charged = self._outcome.tokens
 
     def _note(self, shown: Sequence[Sent]) -> bool:
-        for one in shown:
-            self._journal.sent(one)
+        if self._journal is not None:
+            for one in shown:
+                self._journal.sent(one)
         return bool(shown)
+
+
+class ReplyJournal:
+    """A reply's in the store's table of replies. Belongs to one event loop."""
+
+    def __init__(self, store: Store, reply_id: int) -> None:
+        self._store = store
+        self._reply_id = reply_id
+        self._seen: Mapping[str, Any] | None = None
+        self._sent: list[Sent] = []
+        self._reactions: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """What the model saw, as `ReplyRecord` tells."""
+        self._seen = seen
+        self._write_soon()
+
+    def wrote(self, index: int, chunk: str) -> None:
+        """Words count once they are shown."""
+
+    def sent(self, sent: Sent) -> None:
+        """A message of the reply."""
+        self._sent.append(sent)
+        self._write_soon()
+
+    def reacted(self, index: int, emoji: str) -> None:
+        """The double reacted."""
+        self._reactions.append(emoji)
+        self._write_soon()
+
+    async def end(self, ending: Ending) -> None:
+        """Writes the end and all that was not written yet; it happens even if the caller is cancelled meanwhile.
+
+        Raises StoreError where it cannot be written.
+        """
+        self.stop()
+        await self._store.together(record, self._take(ending))
+
+    async def settle(self) -> None:
+        """Writes what is known by now, for whoever is about to delete some of it."""
+        self.stop()
+        if self._writing is not None:
+            await self._writing
+        await self._write()
+
+    def stop(self) -> None:
+        """Nothing further is written; what is being written is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _take(self, ending: Ending | None = None) -> ReplyRecord:
+        taken = ReplyRecord(
+            reply_id=self._reply_id,
+            seen=self._seen,
+            sent=tuple(self._sent),
+            reactions=tuple(self._reactions),
+            ending=ending,
+        )
+        self._seen, self._sent, self._reactions = None, [], []
+        return taken
+
+    def _write_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON, self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        self._timer = None
+        self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        taken = self._take()
+        try:
+            await self._store.together(record, taken)
+        except StoreError as error:  # it is tried again with the next news, at the latest with the end
+            _log.warning("What became of reply %s could not be written yet: %s", self._reply_id, error)
+            self._seen = self._seen or taken.seen
+            self._sent[:0] = taken.sent
+            self._reactions[:0] = taken.reactions
 
 
 def today() -> date:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from talkalike.store.changes import changing
 from talkalike.store.judging import erasing
+from talkalike.store.rows import read_row
 from talkalike.store.seen_texts import FORGOTTEN
 from talkalike.store.tables import judging_tables, tables
 
@@ -35,7 +36,7 @@ class Consent:
 def consent(user_id: int) -> Consent:
     """What the person agreed to."""
     row = tables.Person.objects.filter(user_id=user_id).first()
-    return Consent(training=row.training, seen=row.seen, since=row.since) if row else Consent()
+    return read_row(Consent, row) if row else Consent()
 
 
 @changing

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from talkalike.chat.context import Placed, Seen
 from talkalike.store import seen_texts, storable, usage
-from talkalike.store.seen_texts import Reading
+from talkalike.store.seen_texts import TextsRead
 from talkalike.store.tables import tables
 
 
@@ -60,7 +60,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class ReplyRecord:
     """What is new about one reply.
 
     `seen`: {"kept": [{id, author_id, speaker, text, tokens, why}], "left_out": [{id, tokens, why}], "budget": n}.
@@ -118,7 +118,7 @@ class _Row:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
-def record(records: Sequence[Record]) -> list[bool]:
+def record(records: Sequence[ReplyRecord]) -> list[bool]:
     """Writes them all, in one transaction.
 
     False for what comes too late: the reply is gone (it was forgotten meanwhile), or it had ended before (the first end
@@ -146,10 +146,10 @@ def _locked(reply_ids: set[int]) -> dict[int, _Row]:
     return {row["id"]: _Row(**{key: row[key] for key in columns}) for row in found.values("id", *columns)}
 
 
-def _keep_texts(there: Sequence[tuple[Record, _Row]], now: datetime) -> None:
+def _keep_texts(there: Sequence[tuple[ReplyRecord, _Row]], now: datetime) -> None:
     """What the replies saw, and what was sent; nothing of messages whose text was forgotten."""
     readings = [
-        Reading(items=tuple(one.seen.get("kept", ())), channel_id=row.channel_id, server_id=row.server_id)
+        TextsRead(items=tuple(one.seen.get("kept", ())), channel_id=row.channel_id, server_id=row.server_id)
         for one, row in there
         if one.seen is not None
     ]
@@ -184,7 +184,7 @@ def _keep_texts(there: Sequence[tuple[Record, _Row]], now: datetime) -> None:
     )
 
 
-def _change(row: _Row, one: Record, now: datetime) -> bool:
+def _change(row: _Row, one: ReplyRecord, now: datetime) -> bool:
     """Notes in `row` what becomes of the reply. False as in `record`."""
     if one.reactions:
         row.reactions = [*row.reactions, *map(storable.text, one.reactions)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from django.db.models import Max
 from django.utils import timezone
 
 from talkalike.store import seen_texts, storable
-from talkalike.store.recording import Ending, Record, Sent, record
+from talkalike.store.recording import Ending, ReplyRecord, Sent, record
 from talkalike.store.recording import ReplyState as ReplyState
+from talkalike.store.rows import read_row
 from talkalike.store.tables import tables
 
 if TYPE_CHECKING:
@@ -131,18 +132,18 @@ def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
 
 
 def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
-    """Stores what the model saw, as `Record` tells. False where the reply is gone: it was forgotten meanwhile."""
-    return record([Record(reply_id=reply_id, seen=seen)])[0]
+    """Stores what the model saw, as `ReplyRecord` tells. False where the reply is gone: it was forgotten meanwhile."""
+    return record([ReplyRecord(reply_id=reply_id, seen=seen)])[0]
 
 
 def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
     """Stores a Discord message of the reply. False as in `saw`."""
-    return record([Record(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
+    return record([ReplyRecord(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
 
 
 def reacted(reply_id: int, emoji: str) -> bool:
     """Stores that the double reacted with an emoji. False as in `saw`."""
-    return record([Record(reply_id=reply_id, reactions=(emoji,))])[0]
+    return record([ReplyRecord(reply_id=reply_id, reactions=(emoji,))])[0]
 
 
 def end(
@@ -156,7 +157,7 @@ def end(
 ) -> bool:
     """Ends a reply that is being written; False if it had ended before (the first end counts)."""
     ending = Ending(state=state, tokens=tokens, seconds=seconds, first_seconds=first_seconds, problem=problem)
-    return record([Record(reply_id=reply_id, ending=ending)])[0]
+    return record([ReplyRecord(reply_id=reply_id, ending=ending)])[0]
 
 
 def by_id(reply_id: int) -> ReplyRow | None:
@@ -181,19 +182,30 @@ def recent(channel_id: int, limit: int) -> tuple[ReplyRow, ...]:
     return tuple(row_of(row) for row in rows.prefetch_related("messages"))
 
 
+def answered_channels(limit: int) -> tuple[int, ...]:
+    """The channels, threads and direct messages with replies, those with the newest ones first."""
+    newest = tables.Reply.objects.filter(test=False).values("channel_id").annotate(newest=Max("id"))
+    return tuple(newest.order_by("-newest").values_list("channel_id", flat=True)[:limit])
+
+
+def answered_messages(channel_id: int, limit: int) -> tuple[tuple[int, int], ...]:
+    """(message, who asked) of the newest replies in a channel, whatever became of them, newest first."""
+    rows = tables.Reply.objects.filter(channel_id=channel_id).order_by("-id")
+    return tuple(rows.values_list("trigger_id", "asker_id")[:limit])
+
+
 def problems(server_id: int | None, limit: int = 5) -> tuple[Problem, ...]:
     """The last replies on that server (None: anywhere) that went wrong, newest first."""
     rows = tables.Reply.objects.exclude(problem="")
     if server_id is not None:
         rows = rows.filter(server_id=server_id)
     return tuple(
-        Problem(
+        read_row(
+            Problem,
+            row,
             reply_id=row.pk,
-            channel_id=row.channel_id,
             server_id=row.server_id or None,
-            model=row.model,
             state=ReplyState(row.state),
-            problem=row.problem,
             at=row.ended_at or row.began_at,
         )
         for row in rows.order_by("-id")[:limit]
@@ -209,47 +221,22 @@ def forget_message(message_id: int) -> int:
 
 def row_of(row: Reply) -> ReplyRow:
     """A plain value of a row of the table."""
-    return ReplyRow(
-        id=row.pk,
-        trigger_id=row.trigger_id,
-        attempt=row.attempt,
-        channel_id=row.channel_id,
+    sent = sorted(row.messages.all(), key=lambda message: (message.index, message.message_id))
+    return read_row(
+        ReplyRow,
+        row,
         server_id=row.server_id or None,
-        thread=row.thread,
-        asker_id=row.asker_id,
-        model=row.model,
-        sampling=row.sampling,
-        test=row.test,
         state=ReplyState(row.state),
-        began_at=row.began_at,
-        ended_at=row.ended_at,
-        tokens=row.tokens,
-        seconds=row.seconds,
-        first_seconds=row.first_seconds,
-        problem=row.problem,
         reactions=tuple(row.reactions),
-        messages=tuple(
-            SentRow(message_id=message.message_id, index=message.index, text=message.text, at=message.at)
-            for message in sorted(row.messages.all(), key=lambda message: (message.index, message.message_id))
-        ),
+        messages=tuple(read_row(SentRow, message) for message in sent),
         seen={**row.seen, "kept": seen_texts.recall(row.seen["kept"])} if row.seen else {},
     )
 
 
 def _begun(beginning: Beginning, attempt: int) -> Reply:
-    return tables.Reply(
-        trigger_id=beginning.trigger_id,
-        attempt=attempt,
-        channel_id=beginning.channel_id,
-        server_id=beginning.server_id or 0,
-        thread=beginning.thread,
-        asker_id=beginning.asker_id,
-        model=beginning.model,
-        sampling=storable.json(beginning.sampling),
-        test=beginning.test,
-        state=ReplyState.WRITING.value,
-        began_at=timezone.now(),
-    )
+    columns = {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name != "again"}
+    columns |= {"server_id": beginning.server_id or 0, "sampling": storable.json(beginning.sampling)}
+    return tables.Reply(**columns, attempt=attempt, state=ReplyState.WRITING.value, began_at=timezone.now())
 
 
 def _first(**conditions: int) -> ReplyRow | None:

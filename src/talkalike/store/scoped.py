@@ -1,17 +1,20 @@
-"""Settings of the bot, its servers, channels and threads; `talkalike.chat.options` says which there are."""
+"""What people set for a place: options of the bot, its servers, channels and threads, and messages that they dropped
+from, or pinned to, what the model sees of a channel. `talkalike.chat.options` says which options there are.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from django.db.models import Q
 from django.utils import timezone
 
+from talkalike.options import SCOPES
 from talkalike.store import storable
 from talkalike.store.changes import changing
 from talkalike.store.tables import tables
 
-SCOPES = ("bot", "server", "channel", "thread")  # later ones win
+Kind = Literal["dropped", "pinned"]
 
 
 def layers(server_id: int | None, channel_id: int, thread_id: int | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -50,3 +53,36 @@ def remove(scope: str, scope_id: int, key: str, *, by: int) -> bool:
     """Unsets a value; False if none was set. `by` is for callers that treat `put` and `remove` alike."""
     deleted, _ = tables.ScopedOption.objects.filter(scope=scope, scope_id=scope_id, key=key).delete()
     return deleted > 0
+
+
+def marks(channel_id: int) -> tuple[frozenset[int], frozenset[int]]:
+    """The ids of the dropped and of the pinned messages of a channel or thread."""
+    rows = tables.ContextMark.objects.filter(channel_id=channel_id).values_list("message_id", "kind")
+    by_kind: dict[str, set[int]] = {"dropped": set(), "pinned": set()}
+    for message_id, kind in rows:
+        by_kind[kind].add(message_id)
+    return frozenset(by_kind["dropped"]), frozenset(by_kind["pinned"])
+
+
+@changing
+def mark(channel_id: int, message_id: int, kind: Kind, *, by: int, server_id: int | None) -> None:
+    """Drops or pins a message; the other mark, if it had it, is replaced."""
+    tables.ContextMark.objects.update_or_create(
+        channel_id=channel_id,
+        message_id=message_id,
+        defaults={"kind": kind, "by": by, "server_id": server_id or 0, "at": timezone.now()},
+    )
+
+
+@changing
+def unmark(channel_id: int, message_id: int) -> bool:
+    """Takes the mark away; False if there was none."""
+    deleted, _ = tables.ContextMark.objects.filter(channel_id=channel_id, message_id=message_id).delete()
+    return deleted > 0
+
+
+@changing
+def forget_channel(channel_id: int) -> int:
+    """Takes all marks of a channel away (it was deleted); returns how many."""
+    deleted, _ = tables.ContextMark.objects.filter(channel_id=channel_id).delete()
+    return deleted

@@ -21,7 +21,7 @@ FORGOTTEN = ""  # the digest of a message whose text must not be stored again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class TextsRead:
     """What one reply read in a channel: `items` of {id, author_id, speaker, text, tokens, why}."""
 
     items: tuple[Mapping[str, Any], ...]
@@ -45,7 +45,7 @@ def forgotten(known: Iterable[Key]) -> set[int]:
     return {message_id for message_id, digest in known if digest == FORGOTTEN}
 
 
-def keep(readings: Sequence[Reading], known: Mapping[Key, int], now: datetime) -> list[list[dict[str, Any]]]:
+def keep(readings: Sequence[TextsRead], known: Mapping[Key, int], now: datetime) -> list[list[dict[str, Any]]]:
     """Stores the texts that were read, but for forgotten ones; returns each reading's references for the reply.
 
     `known` is what `stored` says of their messages.

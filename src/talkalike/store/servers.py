@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from talkalike.store import storable
+from talkalike.store.rows import read_row
 from talkalike.store.tables import tables
 
 
@@ -41,7 +42,4 @@ def left(server_id: int) -> None:
 
 def all_servers() -> tuple[ServerRow, ...]:
     """Every server that is known, in the order in which the bot joined them."""
-    return tuple(
-        ServerRow(id=row.id, name=row.name, joined_at=row.joined_at, left_at=row.left_at)
-        for row in tables.Server.objects.order_by("joined_at", "id")
-    )
+    return tuple(read_row(ServerRow, row) for row in tables.Server.objects.order_by("joined_at", "id"))

@@ -11,11 +11,12 @@ from django.db import transaction
 
 from talkalike.store import storable
 from talkalike.store.replies import ReplyRow, row_of
+from talkalike.store.rows import read_row
 from talkalike.store.tables import tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestRun:
+class TestRunRow:
     """One run. `scores` by name; `results` one entry for each scenario, as the report shows it; `seconds` in all.
 
     `id` is 0 and `reply_ids` are what belongs to it before it is recorded; `replies_of` gives them afterwards.
@@ -47,7 +48,7 @@ class Schedule:
     by: int = field(default=0)
 
 
-def record(run: TestRun) -> int:
+def record(run: TestRunRow) -> int:
     """Stores a finished run and which replies belong to it; returns its id."""
     with transaction.atomic():
         row = tables.TestRun.objects.create(
@@ -65,27 +66,21 @@ def record(run: TestRun) -> int:
         return int(row.pk)
 
 
-def last(server_id: int) -> TestRun | None:
+def last(server_id: int) -> TestRunRow | None:
     """The server's newest run."""
     row = tables.TestRun.objects.filter(server_id=server_id).order_by("-id").first()
     if row is None:
         return None
-    return TestRun(
-        id=row.pk,
-        server_id=row.server_id,
+    return read_row(
+        TestRunRow,
+        row,
         channel_ids=tuple(row.channel_ids),
-        by=row.by,
-        model=row.model,
-        began_at=row.began_at,
-        seconds=row.seconds,
-        scores=row.scores,
         results=tuple(row.results),
-        report_message_id=row.report_message_id,
         reply_ids=tuple(row.replies.order_by("id").values_list("id", flat=True)),
     )
 
 
-def replies_of(run: TestRun) -> tuple[ReplyRow, ...]:
+def replies_of(run: TestRunRow) -> tuple[ReplyRow, ...]:
     """The replies that belong to a recorded run, in the order in which they were written."""
     rows = tables.Reply.objects.filter(test_run_id=run.id).order_by("id").prefetch_related("messages")
     return tuple(row_of(row) for row in rows)
@@ -94,13 +89,7 @@ def replies_of(run: TestRun) -> tuple[ReplyRow, ...]:
 def schedules() -> tuple[Schedule, ...]:
     """All schedules, the next one due first."""
     return tuple(
-        Schedule(
-            server_id=row.server_id,
-            channel_ids=tuple(row.channel_ids),
-            every_hours=row.every_hours,
-            next_at=row.next_at,
-            by=row.by,
-        )
+        read_row(Schedule, row, channel_ids=tuple(row.channel_ids))
         for row in tables.TestSchedule.objects.order_by("next_at", "server_id")
     )
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from django.db.models import F, Q, Sum
 
-from talkalike.chat.limits import Used
+from talkalike.chat.options import Used
 from talkalike.store.tables import tables
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from discord import app_commands
 
+from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands import (
     chat,
     context,
@@ -25,9 +24,6 @@ from talkalike.discord_bot.commands import (
 from talkalike.discord_bot.commands.testing_schedule import Scheduler
 from talkalike.discord_bot.judging import form
 from talkalike.discord_bot.judging.offers import Offers
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.client import BotClient
 
 MOST_COMMANDS = 100  # Discord's limits
 MOST_MENUS = 5

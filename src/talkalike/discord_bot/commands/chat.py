@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
-from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import NOBODY, Interaction, channel_of, gated, messages_of, tell
 from talkalike.discord_bot.markers import spoken
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 LONGEST_PROMPT = 4000
 LONGEST_NAME = 100  # Discord's limit for a thread's name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
@@ -11,13 +10,10 @@ from discord import app_commands
 from talkalike.chat.context import Placed, Seen
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ask
-from talkalike.discord_bot.commands.gate import channel_of, gated, messages_of, tell, verdict
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gated, messages_of, tell, verdict
 from talkalike.errors import UserError
-from talkalike.store import context_marks
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
-    from talkalike.store.context_marks import Kind
+from talkalike.store import scoped
+from talkalike.store.scoped import Kind
 
 LINE = 160  # characters shown of a message in the list; the file has all of it
 _LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d+|@me)/(\d+)/(\d+)")
@@ -25,17 +21,16 @@ _LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d+|@me)
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="context", description="What I see of this channel")
-    for name, description, callback in (
+    return family(
+        "context",
+        "What I see of this channel",
         ("show", "What I see here, what I don't, and why (only you see the answer)", show),
         ("drop", "Take one message out of what I see", drop),
         ("pin", "Keep one message in what I see, however old it gets", pin),
         ("unpin", "Undo drop or pin for one message", unpin),
         ("fork", "Start a new thread from one message", fork),
         ("reset", "Undo every drop and pin in this channel", reset_marks),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def messages(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -110,7 +105,7 @@ async def unpin(interaction: Interaction, message: str) -> None:
     """Takes the mark away, whichever it was."""
     channel = channel_of(interaction)
     message_id = message_id_in(message, channel.id)
-    if not await interaction.client.services.store.run(context_marks.unmark, channel.id, message_id):
+    if not await interaction.client.store.run(scoped.unmark, channel.id, message_id):
         raise UserError("That message was neither dropped nor pinned.")
     await tell(interaction, "Done: that message is treated like every other one again.")
 
@@ -118,7 +113,7 @@ async def unpin(interaction: Interaction, message: str) -> None:
 @gated(Action.EDIT_CONTEXT)
 async def reset_marks(interaction: Interaction) -> None:
     """All marks of this channel go."""
-    count = await interaction.client.services.store.run(context_marks.forget_channel, channel_of(interaction).id)
+    count = await interaction.client.store.run(scoped.forget_channel, channel_of(interaction).id)
     if not count:
         raise UserError("Nothing was dropped or pinned here.")
     await tell(interaction, f"Done: {count} mark{'' if count == 1 else 's'} removed.")
@@ -158,8 +153,8 @@ async def _mark(interaction: Interaction, message: str, kind: Kind, done: str) -
     message_id = message_id_in(message, channel.id)
     await ask(messages_of(interaction).fetch_message(message_id), "that message")  # it must be of this channel
     by, server_id = interaction.user.id, interaction.guild_id
-    store = interaction.client.services.store
-    await store.run(context_marks.mark, channel.id, message_id, kind, by=by, server_id=server_id)
+    store = interaction.client.store
+    await store.run(scoped.mark, channel.id, message_id, kind, by=by, server_id=server_id)
     await tell(interaction, done)
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import discord
 from discord import app_commands
 
-from talkalike.chat.permissions import Action, Actor, Decision, Place, Request, Rules, decide
+from talkalike.chat.permissions import Action, Actor, ChatPlace, Decision, Request, Rules, decide
 from talkalike.discord_bot.client import Interaction as Interaction
 from talkalike.discord_bot.rights import lacking
 from talkalike.errors import TalkalikeError, UserError
@@ -82,7 +82,15 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
     return decorate
 
 
-async def who_where(interaction: Interaction) -> tuple[Actor, Place, Rules]:
+def family(name: str, description: str, *commands: tuple[str, str, Any]) -> list[app_commands.Group]:
+    """A group of commands, each with its name, its description and what it calls; made anew."""
+    group = app_commands.Group(name=name, description=description)
+    for one, what, callback in commands:
+        group.add_command(app_commands.Command(name=one, description=what, callback=callback))
+    return [group]
+
+
+async def who_where(interaction: Interaction) -> tuple[Actor, ChatPlace, Rules]:
     """The caller, the place and the rules that apply there. Raises UserError where the channel cannot be seen."""
     places = interaction.client.places
     rules = await places.rules(interaction.guild_id)

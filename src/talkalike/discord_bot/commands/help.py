@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import gated, tell
+from talkalike.discord_bot.commands.gate import Interaction, gated, tell
 from talkalike.discord_bot.disclosure import disclosure
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 HOW = """\
 **How to talk to me**: mention me, reply to one of my messages, write in one of my threads, or send me a direct \

@@ -55,7 +55,7 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
     client, user_id = interaction.client, interaction.user.id
     row = await reply_by_message(interaction, message)
     speaker = speaker_of(interaction, row)
-    voice = alternatives.other_voice(client.services.engines.voices(), row, speaker)
+    voice = alternatives.other_voice(client.engines.voices(), row, speaker)
     where = client.places.place(channel_of(interaction))
     other = await alternatives.write(client, row, voice, where=where, by=user_id)
     if other.messages == tuple(sent.text for sent in row.messages if sent.text):
@@ -63,7 +63,7 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
             "Another try said just the same, so there is nothing to compare.",
             hint="A higher temperature in /settings makes answers differ. Nothing was stored.",
         )
-    await board_view.show(interaction, await client.services.store.run(boards.against, row, other, speaker=speaker))
+    await board_view.show(interaction, await client.store.run(boards.against, row, other, speaker=speaker))
 
 
 @gated(Action.SET_MODEL)
@@ -108,5 +108,5 @@ async def show_channel(interaction: Interaction) -> None:
 async def _put(interaction: Interaction, key: str, value: str | int) -> None:
     channel = channel_of(interaction)
     scope = "thread" if isinstance(channel, discord.Thread) else "channel"
-    store, by = interaction.client.services.store, interaction.user.id
+    store, by = interaction.client.store, interaction.user.id
     await store.run(scoped.put, scope, channel.id, key, value, by=by, server_id=interaction.guild_id)

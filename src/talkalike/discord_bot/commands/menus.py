@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ANSWERED, ask
-from talkalike.discord_bot.commands.gate import gated, tell
+from talkalike.discord_bot.commands.gate import Interaction, gated, tell
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
-from talkalike.store import context_marks, replies
+from talkalike.store import replies, scoped
 from talkalike.store.replies import ReplyRow
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 
 def commands() -> list[app_commands.ContextMenu]:
@@ -33,7 +29,7 @@ async def owns(interaction: Interaction, message: discord.Message) -> bool:
     """True where the caller wrote the message, or asked for the reply that it is part of."""
     if message.author.id == interaction.user.id:
         return True
-    row = await interaction.client.services.store.run(replies.by_message, message.id)
+    row = await interaction.client.store.run(replies.by_message, message.id)
     return row is not None and row.asker_id == interaction.user.id
 
 
@@ -59,11 +55,11 @@ async def regenerate(interaction: Interaction, message: discord.Message) -> None
 @gated(Action.FORGET, own=owns)
 async def forget(interaction: Interaction, message: discord.Message) -> None:
     """Wipes the words from the records and takes the message out of what the model sees."""
-    store, by = interaction.client.services.store, interaction.user.id
+    store, by = interaction.client.store, interaction.user.id
     channel_id, server_id = message.channel.id, interaction.guild_id
     await interaction.client.converser.settle()
     wiped = await store.run(replies.forget_message, message.id)
-    await store.run(context_marks.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
+    await store.run(scoped.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
     await tell(
         interaction,
         f"Done: I don't see that message any more, and {wiped} stored cop{'y' if wiped == 1 else 'ies'} of its words "
@@ -100,7 +96,7 @@ def listing(row: ReplyRow) -> str:
 
 async def _reply(interaction: Interaction, message: discord.Message) -> ReplyRow:
     """The reply this message is part of. Raises UserError where it is none, or is not on record any more."""
-    row: ReplyRow | None = await interaction.client.services.store.run(replies.by_message, message.id)
+    row: ReplyRow | None = await interaction.client.store.run(replies.by_message, message.id)
     if row is None or row.channel_id != message.channel.id:
         raise UserError(
             "That is not a reply of mine that I still know.", hint="Choose a message that I wrote here recently."

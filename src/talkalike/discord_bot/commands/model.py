@@ -12,7 +12,7 @@ from talkalike.chat.engines import Voice
 from talkalike.chat.options import DEFAULT, Resolved
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
-from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import NOBODY, channel_of, family, gated, messages_of, tell
 from talkalike.discord_bot.markers import NOTICE_SIGN
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt
@@ -32,20 +32,19 @@ WRITING, DONE, FAILED = discord.Colour.orange(), discord.Colour.green(), discord
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="model", description="Which model answers")
-    for name, description, callback in (
+    return family(
+        "model",
+        "Which model answers",
         ("show", "The model that answers here, and every other one", show),
         ("use", "Let another model answer on this server", use),
         ("compare", "The same prompt answered by two models, side by side", compare),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def models(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
     """The models whose name, speaker or base contains what was typed."""
     typed = current.casefold()
-    voices = interaction.client.services.engines.voices()
+    voices = interaction.client.engines.voices()
     found = [voice for voice in voices if typed in f"{voice.model} {voice.speaker} {voice.base}".casefold()]
     return [app_commands.Choice(name=words(voice)[:100], value=voice.model) for voice in found][:25]
 
@@ -64,7 +63,7 @@ def words(voice: Voice) -> str:
 
 def model_here(client: BotClient, options: Resolved) -> str:
     """The model that is to answer where these options hold; it may be gone meanwhile."""
-    return str(options.value("model") or client.services.engines.default)
+    return str(options.value("model") or client.engines.default)
 
 
 @gated(Action.VIEW_SETTINGS)
@@ -73,10 +72,10 @@ async def show(interaction: Interaction) -> None:
     client = interaction.client
     options = await client.places.options(channel_of(interaction))
     here = model_here(client, options)
-    lines = [f"{'▶' if voice.model == here else '•'} {words(voice)}" for voice in client.services.engines.voices()]
+    lines = [f"{'▶' if voice.model == here else '•'} {words(voice)}" for voice in client.engines.voices()]
     source = options.source("model")
     lines.append("It is the bot's default." if source == DEFAULT else f"It was chosen for this {source}.")
-    if here not in {voice.model for voice in client.services.engines.voices()}:
+    if here not in {voice.model for voice in client.engines.voices()}:
         lines.append(f"⚠ '{here}' is not there any more: choose another with /model use.")
     await tell(interaction, "\n".join(lines), file_name="models.txt")
 
@@ -89,7 +88,7 @@ async def use(interaction: Interaction, model: str) -> None:
     voice = _voice(interaction, model)
     server_id = interaction.guild_id
     scope, scope_id = ("server", server_id) if server_id is not None else ("channel", channel_of(interaction).id)
-    store = interaction.client.services.store
+    store = interaction.client.store
     await store.run(scoped.put, scope, scope_id, "model", model, by=interaction.user.id, server_id=server_id)
     options = await interaction.client.places.options(channel_of(interaction))
     text = f"Done: from the next reply on I am {words(voice)}."
@@ -155,7 +154,7 @@ async def _answer(
 
 async def ask(client: BotClient, voice: Voice, turns: tuple[Turn, ...], options: Resolved) -> str:
     """What the model says to these turns alone. Raises TalkalikeError when it fails."""
-    engine = await client.services.engines.open(voice.model)
+    engine = await client.engines.open(voice.model)
     persona = str(options.value("persona") or "")
     opening = (Turn("system", persona),) if persona else ()
     prompt = Prompt(turns=(*opening, *turns), speaker=voice.speaker)
@@ -164,7 +163,7 @@ async def ask(client: BotClient, voice: Voice, turns: tuple[Turn, ...], options:
 
 
 def _voice(interaction: Interaction, model: str) -> Voice:
-    voices = {voice.model: voice for voice in interaction.client.services.engines.voices()}
+    voices = {voice.model: voice for voice in interaction.client.engines.voices()}
     if model not in voices:
         raise UserError(f"There is no model '{model[:100]}'.", hint=f"There is: {', '.join(voices) or 'none at all'}.")
     voice: Voice = voices[model]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import discord
 from discord import app_commands
 
@@ -20,14 +18,11 @@ from talkalike.chat.permissions import (
 )
 from talkalike.discord_bot import rights, silence
 from talkalike.discord_bot.commands import rule_words as words
-from talkalike.discord_bot.commands.gate import channel_of, gate, gated, tell, verdict, who_where
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gate, gated, tell, verdict, who_where
+from talkalike.discord_bot.commands.rule_words import AnyChannel
 from talkalike.errors import UserError
 from talkalike.store import rules as stored
 
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
-
-AnyChannel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 SCOPES = [
     app_commands.Choice(name="this server", value="server"),
     app_commands.Choice(name="direct messages (the bot's owner only)", value="dms"),
@@ -38,16 +33,15 @@ ACTIONS = [app_commands.Choice(name=action.value.replace("_", " "), value=action
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="permissions", description="Who may talk to me and change things")
-    for name, description, callback in (
+    return family(
+        "permissions",
+        "Who may talk to me and change things",
         ("get", "The level of a person or role, or how open a channel is", show),
         ("set", "Set a level (people, roles) or how open a place is", change),
         ("list", "Every rule of this server and the latest changes", list_rules),
         ("why", "Would I answer here? With the rule that decides", why),
         ("check", "Why am I silent? The rules here, and the rights I lack, channel by channel", check),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 @gated(Action.VIEW_PERMISSIONS)
@@ -136,7 +130,7 @@ async def change(
         await tell(interaction, f"Sorry, you can't set that. {decision.explanation}")
         return
     write = stored.remove if default else stored.put
-    await interaction.client.services.store.run(write, about, by=interaction.user.id)
+    await interaction.client.store.run(write, about, by=interaction.user.id)
     await tell(interaction, f"Done: {words.sentence(about, removed=default)}")
 
 

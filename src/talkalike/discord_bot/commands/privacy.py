@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import channel_of, gated, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gated, tell
 from talkalike.store import people
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 SWITCH = [app_commands.Choice(name="on", value="on"), app_commands.Choice(name="off", value="off")]
 SEEN = {
@@ -27,22 +24,21 @@ TRAINING = {
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="privacy", description="What I keep about you, and what I may do with it")
-    for name, description, callback in (
+    return family(
+        "privacy",
+        "What I keep about you, and what I may do with it",
         ("show", "What is kept about you", show),
         ("export", "Everything that is kept about you, as a file", export),
         ("delete", "Delete everything that is kept about you", delete),
         ("training", "May your ratings be used to improve me? (off by default)", training),
         ("seen", "May I read your messages? (on by default)", seen),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 @gated(Action.PRIVACY)
 async def show(interaction: Interaction) -> None:
     """Counts by kind, the two choices, and for how long records are kept."""
-    store, user_id = interaction.client.services.store, interaction.user.id
+    store, user_id = interaction.client.store, interaction.user.id
     kept = await store.run(people.kept_about, user_id)
     consent = await store.run(people.consent, user_id)
     days = (await interaction.client.places.options(channel_of(interaction))).value("retention_days")
@@ -57,7 +53,7 @@ async def show(interaction: Interaction) -> None:
 @gated(Action.PRIVACY)
 async def export(interaction: Interaction) -> None:
     """A JSON file for the caller's eyes only."""
-    data = await interaction.client.services.store.run(people.export_about, interaction.user.id)
+    data = await interaction.client.store.run(people.export_about, interaction.user.id)
     text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
     await tell(interaction, "Here is everything.", file=text, file_name="talkalike-privacy.json")
 
@@ -66,7 +62,7 @@ async def export(interaction: Interaction) -> None:
 @app_commands.describe(confirm="True: really delete. There is no way back.")
 async def delete(interaction: Interaction, confirm: bool) -> None:
     """Without the confirmation it only tells what would go."""
-    store, user_id = interaction.client.services.store, interaction.user.id
+    store, user_id = interaction.client.store, interaction.user.id
     if not confirm:
         kept = await store.run(people.kept_about, user_id)
         await tell(interaction, f"Nothing was deleted. It would be: {_counts(kept)}. Choose confirm: True to do it.")
@@ -85,7 +81,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
 async def training(interaction: Interaction, state: str) -> None:
     """Opting in or out of being learned from."""
     on = state == "on"
-    await interaction.client.services.store.run(people.set_consent, interaction.user.id, training=on)
+    await interaction.client.store.run(people.set_consent, interaction.user.id, training=on)
     await tell(interaction, f"Done. {TRAINING[on]}")
 
 
@@ -94,7 +90,7 @@ async def training(interaction: Interaction, state: str) -> None:
 async def seen(interaction: Interaction, state: str) -> None:
     """Opting in or out of being read, on every server and in direct messages."""
     on = state == "on"
-    await interaction.client.services.store.run(people.set_consent, interaction.user.id, seen=on)
+    await interaction.client.store.run(people.set_consent, interaction.user.id, seen=on)
     await tell(interaction, f"Done. {SEEN[on]}")
 
 

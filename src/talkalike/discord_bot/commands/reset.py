@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, gated, messages_of, tell
 from talkalike.discord_bot.markers import reset_marker
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:

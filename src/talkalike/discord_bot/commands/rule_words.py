@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
-from talkalike.chat.permissions import Access, Level, Place, Rule, Rules, Subject
+from talkalike.chat.permissions import Access, ChatPlace, Level, Rule, Rules, Subject
 from talkalike.discord_bot.asking import ask
+from talkalike.discord_bot.commands.gate import Interaction
 from talkalike.errors import UserError
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
-    from talkalike.store.rules import RuleChange
+from talkalike.store.rules import RuleChange
 
 ACCESS = {
     Access.CLOSED: "I answer nobody here.",
@@ -136,12 +133,12 @@ def here(interaction: Interaction) -> str:
     return "our direct messages" if interaction.guild_id is None else f"<#{interaction.channel_id}>"
 
 
-async def place_of(interaction: Interaction, channel: AnyChannel) -> Place:
+async def place_of(interaction: Interaction, channel: AnyChannel) -> ChatPlace:
     """The place that a chosen channel, thread or category is."""
     if channel.type is discord.ChannelType.category:
-        return Place(server_id=interaction.guild_id, channel_id=channel.id, category_id=channel.id)
+        return ChatPlace(server_id=interaction.guild_id, channel_id=channel.id, category_id=channel.id)
     found = channel.resolve()
     if found is None:
         found = await ask(channel.fetch(), "that channel")
-    place: Place = interaction.client.places.place(found)
+    place: ChatPlace = interaction.client.places.place(found)
     return place

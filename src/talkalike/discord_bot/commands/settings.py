@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.options import DEFAULT, OPTIONS, option, parse
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import channel_of, gate, gated, server_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, family, gate, gated, server_of, tell
 from talkalike.errors import UserError
 from talkalike.options import Option
 from talkalike.store import scoped
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 SCOPES = [app_commands.Choice(name=name, value=name) for name in ("thread", "channel", "server", "bot")]
 
 
 def commands() -> list[app_commands.Group]:
     """The family's commands, made anew."""
-    group = app_commands.Group(name="settings", description="How I write here")
-    for name, description, callback in (
+    return family(
+        "settings",
+        "How I write here",
         ("show", "Every setting here and where its value comes from", show),
         ("set", "Change a setting for this thread, channel or server", change),
         ("unset", "Remove a setting, so that the wider one holds again", unset),
-    ):
-        group.add_command(app_commands.Command(name=name, description=description, callback=callback))
-    return [group]
+    )
 
 
 async def keys(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -50,7 +46,7 @@ async def values(interaction: Interaction, current: str) -> list[app_commands.Ch
     if chosen is None:
         return []
     if chosen.key == "model":
-        offered = [voice.model for voice in interaction.client.services.engines.voices()]
+        offered = [voice.model for voice in interaction.client.engines.voices()]
     elif chosen.type is bool:
         offered = ["on", "off"]
     else:
@@ -91,7 +87,7 @@ async def change(interaction: Interaction, key: str, value: str, scope: str | No
         return
     by = interaction.user.id
     server_id = interaction.guild_id if scope != "bot" else None
-    await interaction.client.services.store.run(scoped.put, scope, scope_id, key, parsed, by=by, server_id=server_id)
+    await interaction.client.store.run(scoped.put, scope, scope_id, key, parsed, by=by, server_id=server_id)
     resolved = await interaction.client.places.options(channel_of(interaction))
     text = f"Done: {key} = {option(key).words(parsed)} for {_where(scope)}."
     if resolved.source(key) not in (scope, DEFAULT):
@@ -108,7 +104,7 @@ async def unset(interaction: Interaction, key: str, scope: str | None = None) ->
     scope, scope_id = await _scope(interaction, key, scope)
     if not scope:
         return
-    removed = await interaction.client.services.store.run(scoped.remove, scope, scope_id, key, by=interaction.user.id)
+    removed = await interaction.client.store.run(scoped.remove, scope, scope_id, key, by=interaction.user.id)
     if not removed:
         raise UserError(f"{key} is not set for {_where(scope)}.", hint="/settings show tells where a value comes from.")
     resolved = await interaction.client.places.options(channel_of(interaction))
@@ -146,7 +142,7 @@ async def _scope(interaction: Interaction, key: str, chosen: str | None) -> tupl
 
 def _parse(interaction: Interaction, key: str, value: str) -> Any:
     if option(key).key == "model":
-        models = [voice.model for voice in interaction.client.services.engines.voices()]
+        models = [voice.model for voice in interaction.client.engines.voices()]
         if value not in models:
             raise UserError(f"There is no model '{value}'.", hint=f"There is: {', '.join(models)}.")
     return parse(key, value)

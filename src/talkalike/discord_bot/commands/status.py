@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.engines import Health
 from talkalike.chat.permissions import Action, Level, level_of
-from talkalike.discord_bot.commands.gate import channel_of, gated, tell, who_where
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, tell, who_where
 from talkalike.discord_bot.commands.model import model_here, words
 from talkalike.discord_bot.commands.permissions import rights_of, silent_here
 from talkalike.store import replies
 from talkalike.store.replies import Problem, ReplyRow, ReplyState
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 CHANNELS = 10  # listed of those where a right is missing
 RECENT = 20  # replies of this channel that the speed is taken from
@@ -36,15 +33,15 @@ def commands() -> list[app_commands.Command[Any, Any, Any]]:
 @gated(Action.STATUS)
 async def show(interaction: Interaction) -> None:
     """Everybody sees the figures; what went wrong is told by server, to the bot's owner from everywhere."""
-    client, store = interaction.client, interaction.client.services.store
+    client, store = interaction.client, interaction.client.store
     actor, place, rules = await who_where(interaction)
     owner = level_of(actor, place, rules)[0] is Level.OWNER
     options = await client.places.options(channel_of(interaction))
     here = model_here(client, options)
-    voice = next((one for one in client.services.engines.voices() if one.model == here), None)
+    voice = next((one for one in client.engines.voices() if one.model == here), None)
     recent = await store.run(replies.recent, place.channel_id, RECENT)
     lines = [f"**Model here**: {words(voice) if voice else here}"]
-    lines += [f"**Process**: {_health(one)}" for one in client.services.engines.health()]
+    lines += [f"**Process**: {_health(one)}" for one in client.engines.health()]
     writing, turned_away = len(client.converser.running()), client.converser.turned_away
     lines.append(
         f"**Now**: {writing} {_plural(writing, 'reply', 'replies')} being written, "

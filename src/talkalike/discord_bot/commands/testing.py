@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import channel_of, gated, messages_of, server_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, messages_of, server_of, tell
 from talkalike.discord_bot.commands.testing_report import headline
 from talkalike.discord_bot.commands.testing_run import Plan, Runner
 from talkalike.errors import UserError
 from talkalike.store import test_runs
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.commands.gate import Interaction
 
 __all__ = ["Runner", "Testing"]
 
@@ -65,7 +61,7 @@ class Testing(app_commands.Group):
         """Name, number of cases and description of each, and the schedule."""
         lines = [f"- **{one.name}** ({len(one.cases)} cases): {one.description}" for one in self.runner.scenarios()]
         server_id = server_of(interaction).id
-        schedules = await interaction.client.services.store.run(test_runs.schedules)
+        schedules = await interaction.client.store.run(test_runs.schedules)
         mine = next((one for one in schedules if one.server_id == server_id), None)
         if mine is not None:
             next_at = discord.utils.format_dt(mine.next_at, "R")
@@ -76,7 +72,7 @@ class Testing(app_commands.Group):
     @gated(Action.TEST)
     async def last(self, interaction: Interaction) -> None:
         """The figures again, with a link to the report while it is there."""
-        run = await interaction.client.services.store.run(test_runs.last, server_of(interaction).id)
+        run = await interaction.client.store.run(test_runs.last, server_of(interaction).id)
         if run is None:
             raise UserError("There was no test on this server yet.", hint="/test run starts one.")
         await tell(
@@ -102,7 +98,7 @@ class Testing(app_commands.Group):
         channels = self._channels(interaction, where)
         ids = (channel_of(interaction).id, *(channel.id for channel in channels))
         next_at = datetime.now(UTC) + timedelta(hours=every_hours)
-        store = interaction.client.services.store
+        store = interaction.client.store
         await store.run(test_runs.put_schedule, server.id, ids, float(every_hours), next_at, by=interaction.user.id)
         await tell(
             interaction,
@@ -114,7 +110,7 @@ class Testing(app_commands.Group):
     @gated(Action.TEST)
     async def unschedule(self, interaction: Interaction) -> None:
         """A run that is under way goes on to its end."""
-        store = interaction.client.services.store
+        store = interaction.client.store
         if not await store.run(test_runs.remove_schedule, server_of(interaction).id):
             raise UserError("No test was scheduled on this server.")
         await tell(interaction, "Done: there are no more scheduled tests.")

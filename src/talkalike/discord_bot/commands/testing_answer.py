@@ -1,43 +1,45 @@
-"""One case of /test: answered through the pipeline, recorded, scored and posted."""
+"""One case of /test: answered as every reply is (`replying.session.Face`), scored and posted."""
 
 from __future__ import annotations
 
-import time
-from contextlib import aclosing
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
 import discord
 
 from talkalike.chat import scenario_scores as scoring
-from talkalike.chat.context import Item, Seen
-from talkalike.chat.engines import Voice
+from talkalike.chat.context import ContextItem
+from talkalike.chat.conversation import Talk
+from talkalike.chat.engines import Engines, Voice
 from talkalike.chat.history import ChannelTalk
-from talkalike.chat.options import Resolved
-from talkalike.chat.pipeline import Finished, MessageDone, Pipeline, Started, Text
+from talkalike.chat.pipeline import Pipeline
 from talkalike.chat.scenario_scores import Score
 from talkalike.chat.scenarios import Case
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.testing_report import Result
+from talkalike.engine.protocol import Sampling
 from talkalike.errors import TalkalikeError
+from talkalike.replying.session import OngoingReply, ReplySession
+from talkalike.replying.writing import ReplyInputs, ReplyJournal, ReplyOutcome
 from talkalike.store import replies
-from talkalike.store.replies import Beginning, ReplyState
+from talkalike.store.recording import ReplyRecord, ReplyState, Sent, record
+from talkalike.store.replies import Beginning
+from talkalike.store.store import Store
 
-if TYPE_CHECKING:
-    from talkalike.discord_bot.client import BotClient
-
-SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 LONGEST_POST = 1900
+SHUT_DOWN = "The bot was shut down while the case was answered."
 
 
-@dataclass(slots=True, kw_only=True)
-class Task:
-    """One case on its way. `post_to` is where its reply goes, `trigger_id` what it answers on record."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseHere:
+    """A case and the place where it is answered. `post_to` is where its reply goes, `trigger_id` what it answers on
+    record.
+    """
 
     scenario: str
     case: Case
-    items: tuple[Item, ...]
+    items: tuple[ContextItem, ...]
     post_to: discord.abc.Messageable | None
     channel_id: int
     server_id: int
@@ -45,98 +47,156 @@ class Task:
     thread: bool = False
 
 
-@dataclass(slots=True)
-class Answer:
-    """What the model said."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HowAnswered:
+    """What all cases of a run have in common."""
 
+    store: Store
+    engines: Engines
+    voice: Voice
+    sampling: Sampling
+    budget: int | None
+    by: int
+
+
+@dataclass(slots=True, eq=False)
+class CaseReply:
+    """The reply to one case; `messages` are what the model said. Nobody sees it before it is scored, nothing of what
+    the model saw is kept, and no budget pays for it.
+    """
+
+    case: CaseHere
+    how: HowAnswered
+    begun: bool = False
     messages: list[str] = field(default_factory=list)
-    first_seconds: float | None = None
-    seconds: float | None = None
-    tokens: int = 0
-    problem: str = ""
-    seen: Seen | None = None
+
+    # ------------------------------------------------------------------------------------- replying.session.Face
+    @property
+    def place(self) -> int:
+        """One reply at a time in a channel."""
+        return self.case.channel_id
+
+    @property
+    def answers(self) -> tuple[int, str, str]:
+        """The case, in this run."""
+        return self.case.trigger_id, self.case.scenario, self.case.case.name
+
+    async def admit(self) -> bool:
+        """Whoever began the run may."""
+        return True
+
+    async def claim(self) -> int | None:
+        """Cases under one report answer the same message, so each is a further attempt."""
+        case, how = self.case, self.how
+        beginning = Beginning(
+            trigger_id=case.trigger_id,
+            channel_id=case.channel_id,
+            server_id=case.server_id,
+            thread=case.thread,
+            asker_id=how.by,
+            model=how.voice.model,
+            sampling=asdict(how.sampling),
+            again=True,
+            test=True,
+        )
+        return await how.store.run(replies.begin, beginning)
+
+    def journal(self, reply_id: int) -> ReplyJournal:
+        """In the table of replies."""
+        return ReplyJournal(self.how.store, reply_id)
+
+    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Nobody is told."""
+
+    async def still_allowed(self) -> bool:
+        """A run that was begun goes on."""
+        return True
+
+    async def prepare(self, reply_id: int) -> ReplyInputs:
+        """Opens the model. Raises TalkalikeError."""
+        case, how = self.case, self.how
+        engine = await how.engines.open(how.voice.model)
+        return ReplyInputs(
+            pipeline=Pipeline(engine, sampling=how.sampling, budget=how.budget),
+            talk=ChannelTalk(id=f"test-{case.channel_id}", double=how.voice.speaker, items=case.items),
+            display=self,
+            reactions=False,
+        )
+
+    async def written(self, talk: Talk) -> None:
+        """The next case has a context of its own."""
+
+    async def trouble(self, error: TalkalikeError) -> str:
+        """An engine that fails is a result as well."""
+        return str(error)
+
+    def lost(self, *, seen: bool) -> str:
+        """It stays broken off."""
+        return SHUT_DOWN
+
+    async def ended(self, outcome: ReplyOutcome) -> None:
+        """Whoever waits for its task goes on."""
+
+    # ----------------------------------------------------------------------------------- replying.writing.Display
+    def start(self, speaker: str) -> None:
+        """The report says who speaks."""
+
+    async def text(self, index: int, chunk: str) -> None:
+        """Only whole messages count."""
+
+    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """Kept for the score; nobody has seen it yet."""
+        self.messages.append(text)
+        return ()
+
+    async def reaction(self, index: int, emoji: str) -> bool:
+        """There are none in a test."""
+        return False
+
+    async def finish(self) -> None:
+        """It is posted once it is scored."""
+
+    async def abort(self) -> Sequence[Sent]:
+        """A message that was broken off does not count."""
+        return ()
 
 
-async def answer_task(
-    client: BotClient, task: Task, voice: Voice, options: Resolved, *, by: int
-) -> tuple[Result, int | None]:
-    """One case: said, recorded, posted and scored. An engine that fails is a result as well."""
-    store = client.services.store
-    sampling = options.sampling()
-    sampling = replace(sampling, seed=SEED if sampling.seed is None else sampling.seed)
-    beginning = Beginning(
-        trigger_id=task.trigger_id,
-        channel_id=task.channel_id,
-        server_id=task.server_id,
-        thread=task.thread,
-        asker_id=by,
-        model=voice.model,
-        sampling=asdict(sampling),
-        again=True,
-        test=True,
-    )
-    reply_id = await store.run(replies.begin, beginning)
-    answer = Answer()
-    state = ReplyState.FAILED
-    try:
-        engine = await client.services.engines.open(voice.model)
-        pipeline = Pipeline(engine, sampling=sampling, budget=options.value("budget_tokens"))
-        talk = ChannelTalk(id=f"test-{task.channel_id}", double=voice.speaker, items=task.items)
-        await _listen(pipeline, talk, answer)
-        state = ReplyState.DONE if answer.messages else ReplyState.SILENT
-    except TalkalikeError as error:
-        answer.problem = str(error)
-    finally:
-        if reply_id is not None:
-            end: dict[str, Any] = {"tokens": answer.tokens, "seconds": answer.seconds or 0.0}
-            end |= {"first_seconds": answer.first_seconds, "problem": answer.problem}
-            await store.run(replies.end, reply_id, state, **end)
+async def answer_case(session: ReplySession[CaseReply], case: CaseHere, how: HowAnswered) -> tuple[Result, int | None]:
+    """One case: said, recorded, scored and posted; the result, and the reply's id."""
+    reply = OngoingReply(face=CaseReply(case, how))
+    session.start(reply)
+    await reply.wait()
+    messages, outcome = reply.face.messages, reply.outcome
+    whole = outcome.state in (ReplyState.DONE, ReplyState.SILENT)
     score = Score(
-        likeness=scoring.likeness(answer.messages, task.case.reference),
+        likeness=scoring.likeness(messages, case.case.reference),
         relevance=None,
-        violations=scoring.violations("\n".join(answer.messages), task.case),
-        answered=bool(answer.messages),
-        first_seconds=answer.first_seconds,
-        seconds=answer.seconds,
+        violations=scoring.violations("\n".join(messages), case.case),
+        answered=bool(messages),
+        first_seconds=outcome.first_seconds,
+        seconds=outcome.seconds if whole else None,
     )
     result = Result(
-        scenario=task.scenario,
-        case=task.case.name,
-        prompt=task.case.prompt,
-        reply=tuple(answer.messages),
-        problem=answer.problem,
+        scenario=case.scenario,
+        case=case.case.name,
+        prompt=case.case.prompt,
+        reply=tuple(messages),
+        problem=outcome.ending().problem,
         score=score,
     )
-    result.link = await _post(client, task, result, reply_id)
-    return result, reply_id
+    if case.post_to is not None and reply.id is not None:
+        result.link = await _post(how.store, case.post_to, result, reply.id)
+    return result, reply.id
 
 
-async def _post(client: BotClient, task: Task, result: Result, reply_id: int | None) -> str:
+async def _post(store: Store, post_to: discord.abc.Messageable, result: Result, reply_id: int) -> str:
     """The reply as a message, recorded so that the next run can delete it; its link, "" where it was not posted."""
-    if task.post_to is None or reply_id is None:
-        return ""
     text = neutralise("\n".join(result.reply))[:LONGEST_POST]
     try:
-        sent = await task.post_to.send(text, embed=result.embed(), allowed_mentions=NOBODY, silent=True)
+        sent = await post_to.send(text, embed=result.embed(), allowed_mentions=NOBODY, silent=True)
     except (discord.Forbidden, discord.NotFound) as error:
         result.problem = result.problem or f"not posted: {error.text}"
         return ""
-    await client.services.store.run(replies.sent, reply_id, sent.id, text, 0)
+    posted = Sent(message_id=sent.id, text=text, index=0)
+    await store.together(record, ReplyRecord(reply_id=reply_id, sent=(posted,)))
     return sent.jump_url
-
-
-async def _listen(pipeline: Pipeline, talk: ChannelTalk, answer: Answer) -> None:
-    """Fills `answer` as the model writes."""
-    began = time.perf_counter()
-    async with aclosing(pipeline.reply(talk, reactions=False)) as events:
-        async for event in events:
-            match event:
-                case Started(seen=seen):
-                    answer.seen = seen
-                case Text() if answer.first_seconds is None:
-                    answer.first_seconds = time.perf_counter() - began
-                case MessageDone(text=text):
-                    answer.messages.append(text)
-                case Finished(tokens=tokens):
-                    answer.tokens = tokens
-    answer.seconds = time.perf_counter() - began

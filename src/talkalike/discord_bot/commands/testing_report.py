@@ -16,7 +16,7 @@ from talkalike.chat import scenario_scores as scoring
 from talkalike.chat.scenario_scores import Score
 from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.markers import NOTICE_SIGN
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
 BETWEEN_EDITS = 3.0  # seconds
 FOUND = 10  # violations listed in the message; the files have all
@@ -86,7 +86,7 @@ class Report:
         """Whether it is time to show the progress again."""
         return time.monotonic() - self._shown_at >= BETWEEN_EDITS
 
-    def finish(self, before: TestRun | None) -> None:
+    def finish(self, before: TestRunRow | None) -> None:
         """Sums up, and compares with the run before, over the cases that both have."""
         self.finished = True
         self.scores = scoring.summary([result.score for result in self.results])

@@ -8,28 +8,29 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import discord
 
 from talkalike.chat import scenario_scores as scoring
 from talkalike.chat import scenarios
-from talkalike.chat.context import Item
+from talkalike.chat.context import ContextItem
 from talkalike.chat.engines import Voice
 from talkalike.chat.history import PERSONA, SYSTEM
 from talkalike.chat.options import Resolved
 from talkalike.chat.scenarios import Case, Scenario
+from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands.gate import NOBODY
 from talkalike.discord_bot.commands.model import model_here
-from talkalike.discord_bot.commands.testing_answer import Task, answer_task
+from talkalike.discord_bot.commands.testing_answer import CaseHere, CaseReply, HowAnswered, answer_case
 from talkalike.discord_bot.commands.testing_report import Report
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
+from talkalike.replying.queue import WaitingLine
+from talkalike.replying.session import ReplySession
 from talkalike.store import test_runs
-from talkalike.store.test_runs import TestRun
+from talkalike.store.test_runs import TestRunRow
 
-if TYPE_CHECKING:
-    from talkalike.discord_bot.client import BotClient
+SEED = 1  # where none is set: two runs of the same model then differ by what was changed alone
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +52,11 @@ class Runner:
     def __init__(self, client: BotClient) -> None:
         self._client = client
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._session: ReplySession[CaseReply] = ReplySession(WaitingLine())
 
     def scenarios(self) -> tuple[Scenario, ...]:
         """Those that come with talkalike, then the user's own. Raises UserError where one cannot be read."""
-        folder = self._client.services.settings.scenario_folder
+        folder = self._client.settings.scenario_folder
         return scenarios.shipped() + (scenarios.in_folder(Path(folder)) if folder else ())
 
     def chosen(self, name: str) -> tuple[Scenario, ...]:
@@ -78,7 +80,7 @@ class Runner:
             raise UserError("There is nothing to test.", hint="Choose a scenario, a channel, or both.")
         options = await self._client.places.options(plan.report_to)
         model = model_here(self._client, options)
-        if model not in {voice.model for voice in self._client.services.engines.voices()}:
+        if model not in {voice.model for voice in self._client.engines.voices()}:
             raise UserError(f"The model '{model}' is not there any more.", hint="Choose another with /model use.")
         report = Report(model=model, cases=sum(len(one.cases) for one in plan.scenarios) + len(plan.channels))
         message = await plan.report_to.send(embed=report.embed(), allowed_mentions=NOBODY)
@@ -89,9 +91,9 @@ class Runner:
 
     async def clean(self, server_id: int) -> tuple[int, int]:
         """Deletes what the last run posted; how many went, and how many could not. Nothing else is ever touched."""
-        run = await self._client.services.store.run(test_runs.last, server_id)
+        run = await self._client.store.run(test_runs.last, server_id)
         deleted = failed = 0
-        for row in await self._client.services.store.run(test_runs.replies_of, run) if run else ():
+        for row in await self._client.store.run(test_runs.replies_of, run) if run else ():
             channel = self._client.get_partial_messageable(row.channel_id, guild_id=server_id)
             for sent in row.messages:
                 try:
@@ -105,7 +107,7 @@ class Runner:
 
     async def _run(self, plan: Plan, options: Resolved, report: Report, message: discord.Message) -> None:
         began_at, began = datetime.now(UTC), time.perf_counter()
-        store = self._client.services.store
+        store = self._client.store
         reply_ids: list[int] = []
         try:
             before = await store.run(test_runs.last, plan.server.id)
@@ -119,7 +121,7 @@ class Runner:
             await _show_if_there(report, message)
         finally:
             # Also what broke off: the next run has to know which messages to delete.
-            run = TestRun(
+            run = TestRunRow(
                 server_id=plan.server.id,
                 channel_ids=tuple(channel.id for channel in plan.channels),
                 by=plan.by,
@@ -137,23 +139,33 @@ class Runner:
         self, plan: Plan, options: Resolved, report: Report, message: discord.Message, reply_ids: list[int]
     ) -> None:
         """Fills the report and `reply_ids` as it goes."""
-        voice = next(one for one in self._client.services.engines.voices() if one.model == report.model)
-        for task in await self._tasks_of(plan, voice, options, message, report):
-            result, reply_id = await answer_task(self._client, task, voice, options, by=plan.by)
+        services = self._client.services
+        voice = next(one for one in services.engines.voices() if one.model == report.model)
+        sampling = options.sampling()
+        how = HowAnswered(
+            store=services.store,
+            engines=services.engines,
+            voice=voice,
+            sampling=replace(sampling, seed=SEED if sampling.seed is None else sampling.seed),
+            budget=options.value("budget_tokens"),
+            by=plan.by,
+        )
+        for case in await self._cases_of(plan, voice, options, message, report):
+            result, reply_id = await answer_case(self._session, case, how)
             report.results.append(result)
             reply_ids += [] if reply_id is None else [reply_id]
             if report.due():
                 await report.show(message)
         self._relevance(report)
 
-    async def _tasks_of(
+    async def _cases_of(
         self, plan: Plan, voice: Voice, options: Resolved, message: discord.Message, report: Report
-    ) -> list[Task]:
+    ) -> list[CaseHere]:
         """Every case of the files, posted in a thread under the report, then the channels, each answered in itself."""
         thread = await _thread(message, f"test with {voice.model}") if plan.scenarios else None
         channel_id = thread.id if thread is not None else message.channel.id
-        tasks = [
-            Task(
+        cases = [
+            CaseHere(
                 scenario=scenario.name,
                 case=case,
                 items=_items(case.turns_for(voice.speaker), options),
@@ -172,21 +184,19 @@ class Runner:
             if not seen or seen[-1].turn.speaker == voice.speaker:
                 report.skipped.append(f"<#{channel.id}>: there is no message to answer")
                 continue
-            case = Case(name=channel.name, turns=tuple(item.turn for item in seen))
-            own = isinstance(channel, discord.Thread)
-            tasks.append(
-                Task(
+            cases.append(
+                CaseHere(
                     scenario="channels",
-                    case=case,
+                    case=Case(name=channel.name, turns=tuple(item.turn for item in seen)),
                     items=tuple(items),
                     post_to=channel,
                     channel_id=channel.id,
                     server_id=plan.server.id,
                     trigger_id=int(seen[-1].id),
-                    thread=own,
+                    thread=isinstance(channel, discord.Thread),
                 )
             )
-        return tasks
+        return cases
 
     def _relevance(self, report: Report) -> None:
         """Known only once every prompt is: each reply is compared with all the others."""
@@ -214,8 +224,8 @@ async def _thread(message: discord.Message, name: str) -> discord.Thread | None:
         return None
 
 
-def _items(turns: tuple[Turn, ...], options: Resolved) -> tuple[Item, ...]:
+def _items(turns: tuple[Turn, ...], options: Resolved) -> tuple[ContextItem, ...]:
     """A case's turns as what the model sees, with the persona that holds here."""
     persona = str(options.value("persona") or "").strip()
-    first = (Item(id=PERSONA, turn=Turn(SYSTEM, persona), pinned=True),) if persona else ()
-    return first + tuple(Item(id=str(number), turn=turn) for number, turn in enumerate(turns, start=1))
+    first = (ContextItem(id=PERSONA, turn=Turn(SYSTEM, persona), pinned=True),) if persona else ()
+    return first + tuple(ContextItem(id=str(number), turn=turn) for number, turn in enumerate(turns, start=1))

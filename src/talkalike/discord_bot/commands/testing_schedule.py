@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import discord
 
 from talkalike.chat.permissions import Action, Request, decide
 from talkalike.discord_bot.asking import UnreadError, ask
+from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands.testing_run import Plan, Runner
 from talkalike.errors import TalkalikeError
 from talkalike.store import test_runs
 from talkalike.store.test_runs import Schedule
-
-if TYPE_CHECKING:
-    from talkalike.discord_bot.client import BotClient
 
 LOOK_EVERY = 60.0  # seconds
 
@@ -53,14 +50,14 @@ class Scheduler:
     async def run_due(self, now: datetime) -> int:
         """Starts what is due and plans the next time; how many were started."""
         started = 0
-        for schedule in await self._client.services.store.run(test_runs.schedules):
+        for schedule in await self._client.store.run(test_runs.schedules):
             if schedule.next_at > now:
                 break
             server = self._client.get_guild(schedule.server_id)
             if server is None or server.unavailable:
                 continue
             next_at = now + timedelta(hours=schedule.every_hours)
-            store = self._client.services.store
+            store = self._client.store
             hours, ids = schedule.every_hours, schedule.channel_ids
             # Planned before it is begun: a run that breaks the process does not come again at every start.
             await store.run(test_runs.put_schedule, server.id, ids, hours, next_at, by=schedule.by)
@@ -95,7 +92,7 @@ class Scheduler:
 
     async def _end(self, schedule: Schedule, why: str) -> bool:
         _log.warning("The schedule of tests on server %s ends: %s", schedule.server_id, why)
-        await self._client.services.store.run(test_runs.remove_schedule, schedule.server_id)
+        await self._client.store.run(test_runs.remove_schedule, schedule.server_id)
         return False
 
 

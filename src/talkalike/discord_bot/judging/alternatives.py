@@ -9,8 +9,8 @@ from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from talkalike.chat.engines import Voice
-from talkalike.chat.limits import refusal
-from talkalike.chat.permissions import Place
+from talkalike.chat.options import refusal
+from talkalike.chat.permissions import ChatPlace
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
@@ -39,7 +39,7 @@ def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
     return random.choice(others or same)
 
 
-async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place, by: int) -> Written:
+async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: ChatPlace, by: int) -> Written:
     """Lets the model answer what the reply answered, on the budget of whoever asked for it.
 
     Raises UserError where the budget is used up or the model says nothing, TalkalikeError where it fails; nothing was
@@ -55,10 +55,10 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place,
     if voice.model == row.model:
         sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
     began = time.monotonic()
-    engine = await client.services.engines.open(voice.model)
+    engine = await client.engines.open(voice.model)
     reply = await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
     messages = tuple(text for text in words_of(reply.messages) if text.strip())
-    await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
+    await client.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
     if not messages:
         raise UserError("The other answer was silence, so there is nothing to compare.", hint="Try again.")
     return Written(

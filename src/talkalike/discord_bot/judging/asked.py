@@ -21,7 +21,7 @@ FIRST_TIME = (
 
 async def reply_by_id(interaction: Interaction, reply_id: int) -> ReplyRow:
     """The finished reply of the button that was pressed. Raises UserError where it is not known here."""
-    row = await interaction.client.services.store.run(replies.by_id, reply_id)
+    row = await interaction.client.store.run(replies.by_id, reply_id)
     if row is None or row.channel_id != interaction.channel_id:
         raise UserError("I no longer know that reply, so it can't be judged.", hint="Nothing was stored.")
     return _finished(row)
@@ -29,7 +29,7 @@ async def reply_by_id(interaction: Interaction, reply_id: int) -> ReplyRow:
 
 async def reply_by_message(interaction: Interaction, message: discord.Message) -> ReplyRow:
     """The finished reply this message is part of. Raises UserError where it is none, or is not on record any more."""
-    row: ReplyRow | None = await interaction.client.services.store.run(replies.by_message, message.id)
+    row: ReplyRow | None = await interaction.client.store.run(replies.by_message, message.id)
     if row is None or row.channel_id != message.channel.id:
         raise UserError(
             "Only my own replies can be judged, and only while I still know them.",

@@ -67,7 +67,7 @@ class BoardButton(
     @gated(Action.JUDGE)
     async def pressed(self, interaction: Interaction) -> None:
         """Told to the one who pressed, once it is written."""
-        store, user_id = interaction.client.services.store, interaction.user.id
+        store, user_id = interaction.client.store, interaction.user.id
         if self.what == NAMES:
             names = await store.run(boards.show_names, self.pair_id, user_id)
             text = f"A was **{names.left}**, B was **{names.right}**. "

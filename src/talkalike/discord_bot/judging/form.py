@@ -60,7 +60,7 @@ class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
 
 async def open_form(interaction: Interaction, find: Callable[[], Awaitable[ReplyRow]]) -> None:
     """Asks the rules and opens the form; every other way out is told."""
-    store, user_id = interaction.client.services.store, interaction.user.id
+    store, user_id = interaction.client.store, interaction.user.id
     try:
         async with asyncio.timeout(PATIENCE):
             decision = await verdict(interaction, Action.JUDGE)
@@ -100,7 +100,7 @@ async def submitted(interaction: Interaction, reply_id: int, given: Mapping[str,
             await _give_back(interaction, "Nothing was stored.", better)
             return
         row = await reply_by_id(interaction, reply_id)
-        store, user_id, speaker = interaction.client.services.store, interaction.user.id, speaker_of(interaction, row)
+        store, user_id, speaker = interaction.client.store, interaction.user.id, speaker_of(interaction, row)
         said = await store.run(sheets.sheet, row.id, user_id, speaker=speaker)
         unseen = len(said.correction) > LONGEST and not better.strip()  # it did not fit into the form
         filled = await store.run(

@@ -91,9 +91,7 @@ class GuessButton(
         took = None
         if interaction.message is not None:
             took = max(0.0, (interaction.created_at - interaction.message.created_at).total_seconds())
-        told = await interaction.client.services.store.run(
-            _guess, self.question_id, interaction.user.id, self.side, took
-        )
+        told = await interaction.client.store.run(_guess, self.question_id, interaction.user.id, self.side, took)
         await _ask(interaction, self.round_id, _told(told))
 
 
@@ -102,7 +100,7 @@ BUTTONS = (PlayButton, GuessButton)
 
 async def begin(interaction: Interaction) -> None:
     """Shows what the test is about and asks for agreement; who guessed before goes on. Raises UserError without one."""
-    store, user_id = interaction.client.services.store, interaction.user.id
+    store, user_id = interaction.client.store, interaction.user.id
     for row in await store.run(guesses.rounds):
         question = await store.run(_next, row.id, user_id) if row.open and _is_here(row, interaction) else None
         if question is None:
@@ -122,7 +120,7 @@ async def begin(interaction: Interaction) -> None:
 
 async def _ask(interaction: Interaction, round_id: int, before: str) -> None:
     """Says `before`, and shows the next question; after the last one, how the models fared."""
-    store = interaction.client.services.store
+    store = interaction.client.store
     try:
         await _require_here(interaction, round_id)
         question = await store.run(_next, round_id, interaction.user.id)
@@ -166,7 +164,7 @@ def _is_here(row: RoundRow, interaction: Interaction) -> bool:
 
 
 async def _require_here(interaction: Interaction, round_id: int) -> None:
-    rows = await interaction.client.services.store.run(guesses.rounds)
+    rows = await interaction.client.store.run(guesses.rounds)
     if not any(row.id == round_id and _is_here(row, interaction) for row in rows):
         raise UserError("That blind test is no longer there.", hint="Nothing was stored. /guess shows what there is.")
 

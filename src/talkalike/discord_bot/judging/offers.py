@@ -16,7 +16,7 @@ from talkalike.chat.options import two_models
 from talkalike.discord_bot.answer import Answer
 from talkalike.discord_bot.judging import alternatives, board_view
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.replying.writing import Outcome
+from talkalike.replying.writing import ReplyOutcome
 from talkalike.store import replies
 from talkalike.store.judging import boards
 from talkalike.store.replies import ReplyState
@@ -34,9 +34,9 @@ class Offers:
         self._client = client
         self._replies: Counter[int] = Counter()
 
-    async def on_reply_ended(self, answer: Answer, outcome: Outcome) -> None:
-        """After every reply; those of tests and those that failed do not count."""
-        if outcome.state is not ReplyState.DONE or answer.test or answer.reply_id is None:
+    async def on_reply_ended(self, answer: Answer, outcome: ReplyOutcome) -> None:
+        """After every reply; those that failed do not count."""
+        if outcome.state is not ReplyState.DONE or answer.reply_id is None:
             return
         try:
             facts = await self._client.places.facts(answer.where)
@@ -54,7 +54,7 @@ class Offers:
         return True
 
     async def _offer(self, answer: Answer, models: tuple[str, ...]) -> None:
-        row = await self._client.services.store.run(replies.by_id, answer.reply_id or 0)
+        row = await self._client.store.run(replies.by_id, answer.reply_id or 0)
         if row is None or not row.messages:
             return
         one, other = two_voices(self._client, models)
@@ -62,13 +62,13 @@ class Offers:
         second = await alternatives.write(self._client, row, other, where=answer.where, by=answer.asker.id)
         if first.messages == second.messages:
             return
-        board = await self._client.services.store.run(boards.both, row, first, second, speaker=one.speaker)
+        board = await self._client.store.run(boards.both, row, first, second, speaker=one.speaker)
         await answer.trigger.channel.send(content=board_view.headline(board), silent=True, **board_view.shown(board))
 
 
 def two_voices(client: BotClient, models: tuple[str, ...]) -> tuple[Voice, Voice]:
     """The two models. Raises UserError where one is not there, or they are doubles of different people."""
-    voices = {voice.model: voice for voice in client.services.engines.voices()}
+    voices = {voice.model: voice for voice in client.engines.voices()}
     missing = [model for model in models if model not in voices]
     if missing or len(set(models)) != 2:
         what = f"There is no model '{missing[0][:100]}'." if missing else "That is the same model twice."

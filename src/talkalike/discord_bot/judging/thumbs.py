@@ -49,7 +49,7 @@ class RateButton(
         """Told to the one who pressed, once it is written."""
         row = await reply_by_id(interaction, self.reply_id)
         speaker = speaker_of(interaction, row)
-        store, user_id = interaction.client.services.store, interaction.user.id
+        store, user_id = interaction.client.store, interaction.user.id
         filled = await store.run(sheets.thumb, row.id, user_id, RATING[self.way], speaker=speaker)
         await tell(interaction, self._receipt(filled, speaker) + first_time(first=filled.first, consent=filled.consent))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -11,11 +11,9 @@ from django.utils import timezone
 
 from talkalike.store import storable
 from talkalike.store.judging import erasing
+from talkalike.store.rows import read_row
 from talkalike.store.tables import talking_tables as tables
-from talkalike.store.talking.values import ConversationRow
-
-if TYPE_CHECKING:
-    from talkalike.store.talking import models
+from talkalike.store.talking.values import TalkRow
 
 LONGEST_TITLE = 80
 
@@ -34,19 +32,19 @@ def begin(owner: str, *, name: str = "", model: str = "", options: Mapping[str, 
     return int(row.pk)
 
 
-def get(owner: str, conversation_id: int) -> ConversationRow | None:
+def get(owner: str, conversation_id: int) -> TalkRow | None:
     """The conversation, if it is theirs."""
     row = tables.WebConversation.objects.filter(id=conversation_id, owner=owner).first()
-    return _row(row) if row else None
+    return read_row(TalkRow, row) if row else None
 
 
-def of_owner(owner: str, *, search: str = "", most: int = 100) -> tuple[ConversationRow, ...]:
+def of_owner(owner: str, *, search: str = "", most: int = 100) -> tuple[TalkRow, ...]:
     """Their conversations, those changed last first; with `search` those whose title or messages contain all words."""
     found = tables.WebConversation.objects.filter(owner=owner)
     for word in search.split()[:8]:
         inside = tables.WebMessage.objects.filter(conversation__owner=owner, text__icontains=word)
         found = found.filter(Q(title__icontains=word) | Q(id__in=inside.values("conversation_id")))
-    return tuple(_row(row) for row in found.order_by("-changed_at", "-id")[:most])
+    return tuple(read_row(TalkRow, row) for row in found.order_by("-changed_at", "-id")[:most])
 
 
 def change(
@@ -85,18 +83,3 @@ def shortened(text: str) -> str:
     """A text as a title: one line, and not too long."""
     line = " ".join(storable.text(text).split())
     return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE - 1].rstrip() + "…"
-
-
-def _row(row: models.WebConversation) -> ConversationRow:
-    return ConversationRow(
-        id=row.pk,
-        owner=row.owner,
-        title=row.title,
-        name=row.name,
-        model=row.model,
-        options=row.options,
-        head=row.head,
-        version=row.version,
-        made_at=row.made_at,
-        changed_at=row.changed_at,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -13,9 +13,10 @@ from django.utils import timezone
 from talkalike.errors import UserError
 from talkalike.store import storable
 from talkalike.store.recording import Ending, ReplyState
+from talkalike.store.rows import read_row
 from talkalike.store.tables import talking_tables as tables
 from talkalike.store.talking.conversations import shortened
-from talkalike.store.talking.values import MessageKind, MessageRow, NewPicture, Part, PictureRow, text_of
+from talkalike.store.talking.values import BurstPart, EntryKind, MessageRow, NewPicture, PictureRow, text_of
 
 if TYPE_CHECKING:
     from talkalike.store.talking import models
@@ -66,22 +67,15 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
         locked = _locked(conversation_id)
         known = tables.WebMessage.objects.filter(conversation=locked, token=saying.token).exclude(token="").first()
         if known is not None and known.text == storable.text(saying.text):
-            reply = tables.WebMessage.objects.filter(parent=known, kind=MessageKind.REPLY).order_by("id").first()
+            reply = tables.WebMessage.objects.filter(parent=known, kind=EntryKind.REPLY).order_by("id").first()
             return known.pk, reply.pk if reply else None, False
         token = "" if known else saying.token[:40]  # somebody went back, and wrote something else into the same form
-        said = _add(locked, saying.parent, MessageKind.SAID, text=storable.text(saying.text), token=token)
+        said = _add(locked, saying.parent, EntryKind.SAID, text=storable.text(saying.text), token=token)
         for one in saying.pictures:
-            tables.WebPicture.objects.create(
-                message=said,
-                name=storable.text(one.name)[:200],
-                content_type=one.content_type,
-                width=one.width,
-                height=one.height,
-                data=one.data,
-            )
+            tables.WebPicture.objects.create(message=said, **{**asdict(one), "name": storable.text(one.name)[:200]})
         reply_id = None
         if saying.answered:
-            reply_id = _add(locked, said.pk, MessageKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
+            reply_id = _add(locked, said.pk, EntryKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
         if not locked.title:
             locked.title = shortened(saying.text) or "A picture"
         _shown(locked, reply_id or said.pk)
@@ -92,7 +86,7 @@ def answer(conversation_id: int, parent: int, *, model: str) -> int:
     """Adds another reply to the message `parent`, still to be written; returns its id."""
     with transaction.atomic():
         locked = _locked(conversation_id)
-        reply = _add(locked, parent, MessageKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
+        reply = _add(locked, parent, EntryKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
         _shown(locked, reply.pk)
         return int(reply.pk)
 
@@ -101,7 +95,7 @@ def reset(conversation_id: int, parent: int) -> int:
     """Marks that the double is to forget what stands before; returns the mark's id."""
     with transaction.atomic():
         locked = _locked(conversation_id)
-        mark = _add(locked, parent, MessageKind.RESET)
+        mark = _add(locked, parent, EntryKind.RESET)
         _shown(locked, mark.pk)
         return int(mark.pk)
 
@@ -121,12 +115,12 @@ def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], s
     )
 
 
-def progress(reply_id: int, parts: Sequence[Part]) -> None:
+def progress(reply_id: int, parts: Sequence[BurstPart]) -> None:
     """What was written so far, so that it is not lost when the process dies."""
     tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_written(parts))
 
 
-def end(reply_id: int, ending: Ending, parts: Sequence[Part], *, item_id: int | None = None) -> bool:
+def end(reply_id: int, ending: Ending, parts: Sequence[BurstPart], *, item_id: int | None = None) -> bool:
     """A reply has ended, with these messages; False if it was deleted meanwhile."""
     row: Any = tables.WebMessage.objects.filter(id=reply_id).first()
     if row is None:
@@ -153,7 +147,7 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
 
 def picture_row(row: models.WebPicture) -> PictureRow:
     """What is told of a picture, without its bytes."""
-    return PictureRow(id=row.pk, name=row.name, content_type=row.content_type, width=row.width, height=row.height)
+    return read_row(PictureRow, row)
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
@@ -164,7 +158,7 @@ def _locked(conversation_id: int) -> models.WebConversation:
     return locked
 
 
-def _add(locked: models.WebConversation, parent: int | None, kind: MessageKind, **columns: Any) -> models.WebMessage:
+def _add(locked: models.WebConversation, parent: int | None, kind: EntryKind, **columns: Any) -> models.WebMessage:
     return tables.WebMessage.objects.create(
         conversation=locked, parent_id=parent, kind=kind.value, at=timezone.now(), **columns
     )
@@ -176,25 +170,18 @@ def _shown(locked: models.WebConversation, head: int) -> None:
     locked.save(update_fields=["head", "changed_at", "version", "title"])
 
 
-def _written(parts: Sequence[Part]) -> dict[str, Any]:
-    clean = [Part(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
+def _written(parts: Sequence[BurstPart]) -> dict[str, Any]:
+    clean = [BurstPart(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
     return {"parts": [{"text": one.text, "emoji": one.emoji} for one in clean], "text": text_of(clean)}
 
 
 def _row(row: Any, pictures: tuple[PictureRow, ...]) -> MessageRow:
-    return MessageRow(
-        id=row.pk,
+    return read_row(
+        MessageRow,
+        row,
         parent=row.parent_id,
-        kind=MessageKind(row.kind),
-        text=row.text,
-        at=row.at,
-        parts=tuple(Part(text=part["text"], emoji=part["emoji"]) for part in row.parts),
+        kind=EntryKind(row.kind),
+        parts=tuple(BurstPart(text=part["text"], emoji=part["emoji"]) for part in row.parts),
         state=ReplyState(row.state) if row.state else None,
-        model=row.model,
-        speaker=row.speaker,
-        item_id=row.item_id,
-        tokens=row.tokens,
-        seconds=row.seconds,
-        problem=row.problem,
         pictures=pictures,
     )

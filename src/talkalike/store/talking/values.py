@@ -13,7 +13,7 @@ from talkalike.store.recording import ReplyState
 MOST_PARTS = 1_000  # of one reply. In what the model saw, part n of message m has the id m * MOST_PARTS + n
 
 
-class MessageKind(StrEnum):
+class EntryKind(StrEnum):
     """What stands in a conversation. What somebody said aside (`!like this`) is `SAID`, too."""
 
     SAID = "said"
@@ -22,7 +22,7 @@ class MessageKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class BurstPart:
     """One message of a reply's burst, or (one of them is empty) an emoji put on the message before it."""
 
     text: str = ""
@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationRow:
+class TalkRow:
     """A conversation. `model` is "" for the default one; `head` is the end of the branch that is shown, 0 for none."""
 
     id: int
@@ -73,10 +73,10 @@ class MessageRow:
 
     id: int
     parent: int | None
-    kind: MessageKind
+    kind: EntryKind
     text: str
     at: datetime
-    parts: tuple[Part, ...] = ()
+    parts: tuple[BurstPart, ...] = ()
     state: ReplyState | None = None
     model: str = ""
     speaker: str = ""
@@ -125,6 +125,6 @@ class Tree:
         return message_id
 
 
-def text_of(parts: Iterable[Part]) -> str:
+def text_of(parts: Iterable[BurstPart]) -> str:
     """The words of a burst, one message a line."""
     return "\n".join(part.text for part in parts if part.text)

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from talkalike.store.talking import messages
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow
+from talkalike.store.talking.values import EntryKind, MessageRow, TalkRow
 from talkalike.website import zones
 from talkalike.website.chat.talk import GUEST
 from talkalike.website.data import read
@@ -24,7 +24,7 @@ TYPES = {
 }
 
 
-def write(form: str, conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
+def write(form: str, conversation: TalkRow, path: Sequence[MessageRow]) -> str:
     """The branch as a text of that form. Raises Http404 for a form that there is not."""
     if form not in TYPES:
         raise Http404("A conversation can be had as txt, json or html.")
@@ -33,13 +33,13 @@ def write(form: str, conversation: ConversationRow, path: Sequence[MessageRow]) 
     return _text(conversation, path) if form == "txt" else _html(conversation, path)
 
 
-def _text(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
+def _text(conversation: TalkRow, path: Sequence[MessageRow]) -> str:
     lines = [conversation.title, f"begun {zones.at(conversation.made_at)}, times in {zones.named()}", ""]
     for row in path:
         at = f"[{zones.at(row.at)}]"
-        if row.kind is MessageKind.RESET:
+        if row.kind is EntryKind.RESET:
             lines.append(f"{at} --- reset: the double forgets what stands above ---")
-        elif row.kind is MessageKind.SAID:
+        elif row.kind is EntryKind.SAID:
             lines += [f"{at} (picture: {one.name})" for one in row.pictures]
             lines.append(f"{at} {_name(conversation)}: {_indented(row.text)}")
         else:
@@ -49,7 +49,7 @@ def _text(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
+def _json(conversation: TalkRow, path: Sequence[MessageRow]) -> str:
     told: dict[str, Any] = {
         "title": conversation.title,
         "begun": timezone.localtime(conversation.made_at).isoformat(),
@@ -59,24 +59,24 @@ def _json(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
     return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
 
-def _message(conversation: ConversationRow, row: MessageRow) -> dict[str, Any]:
+def _message(conversation: TalkRow, row: MessageRow) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": row.kind.value, "at": timezone.localtime(row.at).isoformat()}
-    if row.kind is MessageKind.SAID:
+    if row.kind is EntryKind.SAID:
         told |= {"speaker": _name(conversation), "text": row.text, "pictures": [one.name for one in row.pictures]}
-    if row.kind is MessageKind.REPLY:
+    if row.kind is EntryKind.REPLY:
         parts = [{"reaction": one.emoji} if one.emoji else {"text": one.text} for one in row.parts]
         state = row.state.value if row.state else ""
         told |= {"speaker": row.speaker, "messages": parts, "model": row.model, "state": state}
     return told
 
 
-def _html(conversation: ConversationRow, path: Sequence[MessageRow]) -> str:
+def _html(conversation: TalkRow, path: Sequence[MessageRow]) -> str:
     rows = [{"row": row, "pictures": list(_pictures(conversation, row))} for row in path]
     context = {"conversation": conversation, "rows": rows, "name": _name(conversation)}
     return render_to_string("website/chat/transcript.html", context)
 
 
-def _pictures(conversation: ConversationRow, row: MessageRow) -> Sequence[dict[str, str]]:
+def _pictures(conversation: TalkRow, row: MessageRow) -> Sequence[dict[str, str]]:
     made = []
     for one in row.pictures:
         found = read(messages.picture, conversation.owner, conversation.id, one.id)
@@ -85,7 +85,7 @@ def _pictures(conversation: ConversationRow, row: MessageRow) -> Sequence[dict[s
     return made
 
 
-def _name(conversation: ConversationRow) -> str:
+def _name(conversation: TalkRow) -> str:
     return conversation.name or GUEST
 
 

@@ -14,7 +14,7 @@ from talkalike.errors import UserError
 from talkalike.store.judging import judgements
 from talkalike.store.judging.judgement_values import Scale, Type
 from talkalike.store.talking import messages
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow
+from talkalike.store.talking.values import EntryKind, MessageRow, TalkRow
 from talkalike.website.access import needs
 from talkalike.website.answers import answer, redirect
 from talkalike.website.chat import view_models
@@ -73,10 +73,10 @@ def correct(request: HttpRequest, conversation_id: int, message_id: int) -> Http
     return _details(request, conversation, row, done="Taken back.")
 
 
-def _reply(request: HttpRequest, conversation_id: int, message_id: int) -> tuple[ConversationRow, MessageRow]:
+def _reply(request: HttpRequest, conversation_id: int, message_id: int) -> tuple[TalkRow, MessageRow]:
     conversation, tree = view_models.own_tree(request, conversation_id)
     row = tree.get(message_id)
-    if row is None or row.kind is not MessageKind.REPLY:
+    if row is None or row.kind is not EntryKind.REPLY:
         raise Http404("There is no such reply in this conversation.")
     return conversation, row
 
@@ -94,14 +94,14 @@ def _rating(request: HttpRequest) -> tuple[Scale, int]:
     return Scale(scale), int(value)
 
 
-def _message(request: HttpRequest, conversation: ConversationRow, row: MessageRow) -> HttpResponse:
+def _message(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> HttpResponse:
     if HtmxDetails(request):
         context = view_models.one_entry(request, conversation.id, row.id)
         return render(request, "website/chat/_message.html", context)
     return redirect(request, f"{reverse('chat:conversation', args=[conversation.id])}#m{row.id}")
 
 
-def _details(request: HttpRequest, conversation: ConversationRow, row: MessageRow, *, done: str = "") -> HttpResponse:
+def _details(request: HttpRequest, conversation: TalkRow, row: MessageRow, *, done: str = "") -> HttpResponse:
     seen, sampling = read(messages.seen_of, conversation.id, row.id)
     said = read(judgements.of_item, row.item_id, judge_of(request).id) if row.item_id is not None else ()
     given = {one.scale: one.value for one in said if one.type is Type.RATING}

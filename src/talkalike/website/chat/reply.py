@@ -1,23 +1,29 @@
-"""What the website does for one reply (`replying.session.Face`): the branch it answers, those who follow, the store."""
+"""What the website does for one reply (`replying.session.Face`): the branch it answers, those who follow, the store.
+
+Each reply is a task that goes on when every reader has left, and that readers can follow (`LIVE`). Belongs to one event
+loop; views reach it through `async def`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from talkalike.chat.conversation import Talk
 from talkalike.chat.engines import Engines
-from talkalike.chat.history import ChannelTalk
 from talkalike.chat.pipeline import Pipeline
 from talkalike.engine.protocol import EngineBusyError, Sampling
-from talkalike.errors import TalkalikeError
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.reactions import readable
-from talkalike.replying.followers import Followers
-from talkalike.replying.writing import Outcome, Prepared
+from talkalike.replying.queue import Followers, WaitingLine
+from talkalike.replying.session import OngoingReply, ReplySession
+from talkalike.replying.writing import ReplyInputs, ReplyOutcome
 from talkalike.store import usage
 from talkalike.store.judging import items
 from talkalike.store.judging.judgement_values import JudgedReply
@@ -25,10 +31,11 @@ from talkalike.store.judging.judges import JudgeRow
 from talkalike.store.recording import Ending, ReplyState, Sent, record_of
 from talkalike.store.store import Store
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.values import Part, Tree
+from talkalike.store.talking.values import BurstPart, Tree
 from talkalike.website.chat.talk import Branch, branch_of, context_of, options_of
 
 ORIGIN = "web"
+MOST_AT_ONCE = 3  # replies of one visitor that are written or wait
 SAVE_EACH = 1.0  # seconds between writes of a message that is still being written
 BUSY = "The model is busy with other people. Try again in a moment."
 SHUT_DOWN = "The site was shut down while this was written."
@@ -80,7 +87,7 @@ class WebReply:
         """It is their own conversation."""
         return True
 
-    async def prepare(self, reply_id: int) -> Prepared | None:
+    async def prepare(self, reply_id: int) -> ReplyInputs | None:
         """Reads the branch, and opens the model; None where the conversation was deleted meanwhile."""
         speaker = next((one.speaker for one in self.engines.voices() if one.model == self.model), "the double")
         branch = await self.store.run(self._branch, speaker)
@@ -88,7 +95,7 @@ class WebReply:
             return None
         self.sampling = branch.sampling
         engine = await self.engines.open(self.model)
-        return Prepared(
+        return ReplyInputs(
             pipeline=Pipeline(engine, sampling=branch.sampling, budget=branch.budget),
             talk=branch.talk,
             display=WebDisplay(self.followers),
@@ -96,7 +103,7 @@ class WebReply:
             reactions=branch.reactions,
         )
 
-    async def written(self, talk: ChannelTalk) -> None:
+    async def written(self, talk: Talk) -> None:
         """The next reply reads the whole branch anew."""
 
     async def trouble(self, error: TalkalikeError) -> str:
@@ -107,7 +114,7 @@ class WebReply:
         """It stays broken off, for the visitor to ask again."""
         return SHUT_DOWN
 
-    async def ended(self, outcome: Outcome) -> None:
+    async def ended(self, outcome: ReplyOutcome) -> None:
         """The last event."""
         self.followers.tell("end", state=outcome.state.value)
 
@@ -167,7 +174,7 @@ class WebJournal:
 
     def __init__(self, reply: WebReply) -> None:
         self._reply = reply
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, BurstPart] = {}
         self._record: Mapping[str, Any] = {}
         self._speaker = ""
         self._saved_at = 0.0
@@ -182,18 +189,18 @@ class WebJournal:
 
     def wrote(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
-        self._parts[index] = Part(text=self._parts.get(index, Part()).text + chunk)
+        self._parts[index] = BurstPart(text=self._parts.get(index, BurstPart()).text + chunk)
         if time.monotonic() - self._saved_at > SAVE_EACH:
             self._save_said()
 
     def sent(self, sent: Sent) -> None:
         """A message as it is shown."""
-        self._parts[sent.index] = Part(text=sent.text)
+        self._parts[sent.index] = BurstPart(text=sent.text)
         self._save_said()
 
     def reacted(self, index: int, emoji: str) -> None:
         """An emoji in the place of a message."""
-        self._parts[index] = Part(emoji=emoji)
+        self._parts[index] = BurstPart(emoji=emoji)
         self._save_said()
 
     def stop(self) -> None:
@@ -212,7 +219,7 @@ class WebJournal:
         await self._reply.store.run(self._store_end, ending)
 
     @property
-    def _said(self) -> tuple[Part, ...]:
+    def _said(self) -> tuple[BurstPart, ...]:
         parts = [part for _, part in sorted(self._parts.items())]
         return tuple(part for part in parts if part.emoji or part.text.strip())
 
@@ -240,3 +247,60 @@ class WebJournal:
         if ending.spent_on is not None:
             who = usage.on_website(reply.judge.id)
             usage.spend(who, None, replies=1, tokens=ending.charge, day=ending.spent_on)
+
+
+class Live:
+    """All replies being written in this process; of one conversation one at a time."""
+
+    def __init__(self) -> None:
+        # Visitors' own limits and the engine's line bound what is written at once.
+        self.session: ReplySession[WebReply] = ReplySession(WaitingLine())
+
+    def get(self, reply_id: int) -> OngoingReply[WebReply] | None:
+        """The reply, while it is being written."""
+        return next((one for one in self._all() if one.id == reply_id), None)
+
+    def of_conversation(self, conversation_id: int) -> list[OngoingReply[WebReply]]:
+        """Those that are written or wait, in order."""
+        found = [one for one in self._all() if one.face.conversation_id == conversation_id]
+        return sorted(found, key=lambda one: one.face.reply_id)
+
+    def count(self, owner: str) -> int:
+        """How many replies to somebody are written or wait."""
+        return sum(one.face.owner == owner for one in self._all())
+
+    def require_room(self, owner: str) -> None:
+        """Raises UserError where somebody has as many replies under way as one may."""
+        if self.count(owner) >= MOST_AT_ONCE:
+            raise UserError(
+                "The double is still busy with what you said before.",
+                hint="Wait until it has answered, or stop it. Nothing of what you wrote just now was sent.",
+            )
+
+    def start(self, face: WebReply) -> OngoingReply[WebReply]:
+        """Begins to write it."""
+        reply = OngoingReply(face=face, id=face.reply_id)
+        self.session.start(reply)
+        return reply
+
+    def _all(self) -> list[OngoingReply[WebReply]]:
+        """Until their end is in the store."""
+        return [*self.session.replies, *self.session.ending]
+
+    async def stop(self, reply: OngoingReply[WebReply]) -> None:
+        """Ends it; what was written stays. Returns when its end is in the store."""
+        await self.session.stop(reply, ReplyState.CANCELLED)
+
+
+async def stream(followers: Followers, after: int = 0) -> AsyncGenerator[bytes, None]:
+    """The events from number `after` on as server-sent events, until the last one."""
+    async for fresh in followers.follow(after):
+        yield b"".join(sse(one.number, one.name, one.data) for one in fresh) or b": still there\n\n"
+
+
+def sse(number: int, name: str, data: dict[str, Any]) -> bytes:
+    """One server-sent event. JSON has no raw line breaks, so the data is one line."""
+    return f"id: {number}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+LIVE = Live()

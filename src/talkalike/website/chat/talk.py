@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from talkalike.chat.context import Item
-from talkalike.chat.history import ChannelTalk, File, Marks, Said, items
+from talkalike.chat.context import ContextItem
+from talkalike.chat.history import ChannelTalk, File, HistoryMessage, Marks, items
 from talkalike.chat.options import Resolved, resolve
 from talkalike.chat.permissions import Decision
 from talkalike.engine.protocol import Sampling
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
-from talkalike.store.talking.values import MOST_PARTS, ConversationRow, MessageKind, MessageRow, Part
+from talkalike.store.talking.values import MOST_PARTS, BurstPart, EntryKind, MessageRow, TalkRow
 from talkalike.website.services import services
 
 VISITOR, DOUBLE = 1, 2  # author ids: there are two people in a conversation on the website
@@ -32,14 +32,14 @@ class Branch:
     reactions: bool
 
 
-def options_of(conversation: ConversationRow | None) -> Resolved:
+def options_of(conversation: TalkRow | None) -> Resolved:
     """The options that hold: of the conversation, then of the double as a whole, in the store and in the settings."""
     wide = [(scope, values) for scope, values in scoped.layers(None, 0) if scope == "bot"]
     own = conversation.options if conversation else {}
     return resolve([("bot", services().settings.options), *wide, ("thread", own)])
 
 
-def branch_of(conversation: ConversationRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Branch:
+def branch_of(conversation: TalkRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Branch:
     """The talk that ends with the last message of `path`, which is to be answered."""
     said = list(_history(path, name=conversation.name or GUEST, double=double))
     made = items(
@@ -65,16 +65,16 @@ def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((turn["speaker"], turn["text"]) for turn in record.get("kept", ()))
 
 
-def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[Said]:
+def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[HistoryMessage]:
     for row in path:
-        if row.kind is MessageKind.REPLY:
+        if row.kind is EntryKind.REPLY:
             for number, part in _parts([row]):
-                yield Said(
+                yield HistoryMessage(
                     id=number, author_id=DOUBLE, author=double, text=part.text or part.emoji, at=row.at, seen=VISIBLE,
                     double=True,
                 )  # fmt: skip
             continue
-        yield Said(
+        yield HistoryMessage(
             id=row.id * MOST_PARTS,
             author_id=VISITOR,
             author=name,
@@ -82,15 +82,15 @@ def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[
             at=row.at,
             seen=VISIBLE,
             files=tuple(File(name=one.name, content_type=one.content_type, size=0, image=True) for one in row.pictures),
-            marker=row.kind is MessageKind.RESET,
+            marker=row.kind is EntryKind.RESET,
         )
 
 
-def _parts(path: Sequence[MessageRow]) -> Iterator[tuple[int, Part]]:
+def _parts(path: Sequence[MessageRow]) -> Iterator[tuple[int, BurstPart]]:
     for row in path:
         for position, part in enumerate(row.parts):
             yield row.id * MOST_PARTS + position, part
 
 
-def _with_reaction(item: Item, double: str, emoji: Mapping[str, str]) -> Item:
+def _with_reaction(item: ContextItem, double: str, emoji: Mapping[str, str]) -> ContextItem:
     return replace(item, turn=Turn(double, SIGN + emoji[item.id])) if item.id in emoji else item

@@ -10,22 +10,21 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from talkalike.chat.conversation import is_side_talk
-from talkalike.chat.limits import Budget, refusal
+from talkalike.chat.history import is_side_talk
+from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
-from talkalike.replying.session import Reply
+from talkalike.replying.session import OngoingReply
+from talkalike.replying.writing import today
 from talkalike.store import usage
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, NewPicture, Tree
+from talkalike.store.talking.values import EntryKind, MessageRow, NewPicture, TalkRow, Tree
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect, wants_part
 from talkalike.website.chat import view_models
-from talkalike.website.chat.live import LIVE, sse, stream
-from talkalike.website.chat.reply import WebReply
+from talkalike.website.chat.reply import LIVE, WebReply, sse, stream
 from talkalike.website.chat.talk import options_of
 from talkalike.website.data import aread, awrite, read
 from talkalike.website.images import reencode
@@ -44,7 +43,7 @@ RESET = "/reset"
 async def new(request: HttpRequest) -> HttpResponse:
     """A new conversation, begun with what was said."""
     text, pictures = await aread(_posted, request)
-    model = _known_model(request.POST.get("model", ""))
+    model = view_models.known_model(request.POST.get("model", ""))
     await _require_room(request)
     if not model and not view_models.voices():
         raise UserError("There is nobody to talk to here: the site runs without a model.")
@@ -79,7 +78,7 @@ async def say(request: HttpRequest, conversation_id: int) -> HttpResponse:
 async def again(request: HttpRequest, conversation_id: int, message_id: int) -> HttpResponse:
     """Another reply to the same message. One that is still being written is stopped."""
     conversation, tree = await aread(view_models.own_tree, request, conversation_id)
-    row = _of_kind(tree, message_id, MessageKind.REPLY)
+    row = _of_kind(tree, message_id, EntryKind.REPLY)
     _require_space(tree)
     running = LIVE.get(row.id)
     if running is not None:
@@ -95,7 +94,7 @@ async def again(request: HttpRequest, conversation_id: int, message_id: int) -> 
 async def edit(request: HttpRequest, conversation_id: int, message_id: int) -> HttpResponse:
     """The form for a message of one's own; sent, it is a branch beside the old one, and the double answers it."""
     conversation, tree = await aread(view_models.own_tree, request, conversation_id)
-    row = _of_kind(tree, message_id, MessageKind.SAID)
+    row = _of_kind(tree, message_id, EntryKind.SAID)
     if request.method != "POST":
         return await aread(_edit_form, request, conversation, row)
     text, pictures = await aread(_posted, request, kept=len(row.pictures))
@@ -130,28 +129,21 @@ async def events(request: HttpRequest, conversation_id: int, message_id: int) ->
     return StreamingHttpResponse(body, content_type="text/event-stream", headers=headers)
 
 
-async def _say(request: HttpRequest, conversation: ConversationRow, saying: Saying) -> Reply[WebReply] | None:
+async def _say(request: HttpRequest, conversation: TalkRow, saying: Saying) -> OngoingReply[WebReply] | None:
     """Stores it, and begins the reply unless it was said aside, or the form was sent before."""
     options = await aread(options_of, conversation)
     answered = not is_side_talk(saying.text, options.value("side_talk"))
     model = view_models.model_of(conversation)
     if answered:
         await _require_room(request)
-    stored = Saying(
-        parent=saying.parent,
-        text=saying.text,
-        token=saying.token,
-        pictures=saying.pictures,
-        answered=answered,
-        model=model,
-    )
+    stored = replace(saying, answered=answered, model=model)
     _, reply_id, fresh = await awrite(messages.say, conversation.id, stored)
     if reply_id is None:
         return None
     return await _start(request, conversation, reply_id, model) if fresh else LIVE.get(reply_id)
 
 
-async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: int, model: str) -> Reply[WebReply]:
+async def _start(request: HttpRequest, conversation: TalkRow, reply_id: int, model: str) -> OngoingReply[WebReply]:
     given = services()
     if given.engines is None:
         raise UserError("There is nobody to talk to here: the site runs without a model.")
@@ -167,7 +159,7 @@ async def _start(request: HttpRequest, conversation: ConversationRow, reply_id: 
     return LIVE.start(face)
 
 
-async def _shown(request: HttpRequest, conversation_id: int, live: Reply[WebReply] | None) -> HttpResponse:
+async def _shown(request: HttpRequest, conversation_id: int, live: OngoingReply[WebReply] | None) -> HttpResponse:
     """The branch as it is now; without JavaScript the page, once the reply is written."""
     if wants_part(request):
         return await aread(_thread, request, conversation_id)
@@ -206,7 +198,7 @@ def _picture(file: UploadedFile[Any]) -> NewPicture:
     )
 
 
-def _pictures_of(conversation: ConversationRow, row: MessageRow) -> list[NewPicture]:
+def _pictures_of(conversation: TalkRow, row: MessageRow) -> list[NewPicture]:
     """The pictures of a message, for the branch beside it."""
     kept = []
     for one in row.pictures:
@@ -217,14 +209,14 @@ def _pictures_of(conversation: ConversationRow, row: MessageRow) -> list[NewPict
     return kept
 
 
-def _parent(request: HttpRequest, conversation: ConversationRow, tree: Tree) -> int | None:
+def _parent(request: HttpRequest, conversation: TalkRow, tree: Tree) -> int | None:
     """What the visitor saw last: another tab may have gone on since, and this becomes a branch then."""
     asked = request.POST.get("parent", "")
     row = tree.get(int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 18 else None
     return row.id if row else conversation.head or None
 
 
-def _of_kind(tree: Tree, message_id: int, kind: MessageKind) -> MessageRow:
+def _of_kind(tree: Tree, message_id: int, kind: EntryKind) -> MessageRow:
     row = tree.get(message_id)
     if row is None or row.kind is not kind:
         raise Http404("There is no such message in this conversation.")
@@ -244,7 +236,7 @@ def _used_up(request: HttpRequest, under_way: int) -> str:
     budget = options_of(None).budget()
     if budget == Budget():
         return ""
-    used = usage.used(usage.on_website(judge_of(request).id), None, timezone.now().date())
+    used = usage.used(usage.on_website(judge_of(request).id), None, today())
     return refusal(budget, replace(used, replies_user=used.replies_user + under_way))
 
 
@@ -253,13 +245,7 @@ def _require_space(tree: Tree) -> None:
         raise UserError(f"This conversation has {len(tree.rows):,} messages, and is full.", hint="Begin a new one.")
 
 
-def _known_model(model: str) -> str:
-    if model and model not in {voice.model for voice in view_models.voices()}:
-        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
-    return model
-
-
-def _edit_form(request: HttpRequest, conversation: ConversationRow, row: MessageRow) -> HttpResponse:
+def _edit_form(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> HttpResponse:
     context = {"conversation": conversation, "row": row, "token": secrets.token_urlsafe(18)}
     template = "website/chat/_edit.html" if wants_part(request) else "website/chat/edit.html"
     return render(request, template, context)

@@ -11,17 +11,18 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
-from talkalike.chat.conversation import is_side_talk
 from talkalike.chat.engines import Voice
+from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Resolved
+from talkalike.errors import UserError
 from talkalike.store.judging import judgements
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.recording import ReplyState
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.values import ConversationRow, MessageKind, MessageRow, Tree
+from talkalike.store.talking.values import EntryKind, MessageRow, TalkRow, Tree
 from talkalike.website.access import visitor_of
 from talkalike.website.chat import settings_form
-from talkalike.website.chat.live import LIVE
+from talkalike.website.chat.reply import LIVE
 from talkalike.website.chat.talk import options_of
 from talkalike.website.data import read, write
 from talkalike.website.services import services
@@ -39,7 +40,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ShownMessage:
     """A message as it is shown. `place` counts from 1 within `branches`; `thumb` is "up", "down" or ""."""
 
     row: MessageRow
@@ -53,12 +54,12 @@ class Entry:
     @property
     def is_reply(self) -> bool:
         """For templates."""
-        return self.row.kind is MessageKind.REPLY
+        return self.row.kind is EntryKind.REPLY
 
     @property
     def is_reset(self) -> bool:
         """For templates."""
-        return self.row.kind is MessageKind.RESET
+        return self.row.kind is EntryKind.RESET
 
     @property
     def before(self) -> int | None:
@@ -71,7 +72,7 @@ class Entry:
         return self.branches[self.place] if self.place < len(self.branches) else None
 
 
-def own_conversation(request: HttpRequest, conversation_id: int) -> ConversationRow:
+def own_conversation(request: HttpRequest, conversation_id: int) -> TalkRow:
     """The conversation of that number, if it is theirs; another's is as unknown to them as one that never was."""
     found = read(conversations.get, visitor_of(request).key, conversation_id)
     if found is None:
@@ -79,7 +80,7 @@ def own_conversation(request: HttpRequest, conversation_id: int) -> Conversation
     return found
 
 
-def own_tree(request: HttpRequest, conversation_id: int) -> tuple[ConversationRow, Tree]:
+def own_tree(request: HttpRequest, conversation_id: int) -> tuple[TalkRow, Tree]:
     """The conversation with all that was said in it; what nobody writes any more is marked as broken off."""
     conversation = own_conversation(request, conversation_id)
     tree = Tree(read(messages.all_of, conversation_id))
@@ -97,7 +98,7 @@ def _abandoned(row: MessageRow) -> bool:
     return row.state is ReplyState.WRITING and LIVE.get(row.id) is None and timezone.now() - row.at > PATIENCE
 
 
-def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, options: Resolved) -> list[Entry]:
+def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, options: Resolved) -> list[ShownMessage]:
     """Messages of a branch, as they are shown."""
     thumbs = _Thumbs(request)
     sign = options.value("side_talk")
@@ -105,11 +106,11 @@ def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, option
     for row in rows:
         branches = tuple(tree.branches(row))
         made.append(
-            Entry(
+            ShownMessage(
                 row=row,
                 branches=branches,
                 place=branches.index(row.id) + 1,
-                aside=row.kind is MessageKind.SAID and is_side_talk(row.text, sign),
+                aside=row.kind is EntryKind.SAID and is_side_talk(row.text, sign),
                 live=row.state is ReplyState.WRITING,
                 note=row.problem or STATES.get(row.state, "") if row.state else "",
                 thumb=thumbs.of(row),
@@ -169,7 +170,7 @@ def page(request: HttpRequest, conversation_id: int | None = None) -> dict[str, 
     context: dict[str, Any] = {"token": secrets.token_urlsafe(18)}
     if conversation_id is not None:
         context = thread(request, conversation_id)
-    conversation: ConversationRow | None = context.get("conversation")
+    conversation: TalkRow | None = context.get("conversation")
     wide = read(options_of, None)
     given = conversation.options if conversation else {}
     return {
@@ -192,7 +193,14 @@ def voices() -> tuple[Voice, ...]:
     return engines.voices() if engines else ()
 
 
-def model_of(conversation: ConversationRow | None) -> str:
+def known_model(model: str) -> str:
+    """The model that was chosen, "" for none. Raises UserError where it is gone."""
+    if model and model not in {voice.model for voice in voices()}:
+        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
+    return model
+
+
+def model_of(conversation: TalkRow | None) -> str:
     """The model that answers in a conversation."""
     if conversation and conversation.model:
         return conversation.model
@@ -200,7 +208,7 @@ def model_of(conversation: ConversationRow | None) -> str:
     return engines.default if engines and engines.voices() else ""
 
 
-def _double(conversation: ConversationRow | None) -> str:
+def _double(conversation: TalkRow | None) -> str:
     """Whose voice answers."""
     model = model_of(conversation)
     return next((one.speaker for one in voices() if one.model == model), "") or "The double"

@@ -13,7 +13,7 @@ from talkalike.store.talking import conversations, messages
 from talkalike.website.access import needs, visitor_of
 from talkalike.website.answers import answer, image, redirect
 from talkalike.website.chat import export, settings_form, view_models
-from talkalike.website.chat.live import LIVE
+from talkalike.website.chat.reply import LIVE
 from talkalike.website.chat.talking_views import ROLES
 from talkalike.website.data import read, write
 
@@ -24,14 +24,16 @@ LONGEST_NAME = 64
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The conversations, and a place to begin a new one. With `?q=` those in which something was said."""
-    return answer(request, page="website/chat/chat.html", part="website/chat/_list.html", context=_page(request))
+    return answer(
+        request, page="website/chat/chat.html", part="website/chat/_list.html", context=view_models.page(request)
+    )
 
 
 @needs(*ROLES)
 @require_safe
 def conversation(request: HttpRequest, conversation_id: int) -> HttpResponse:
     """One conversation; for htmx the branch that is shown."""
-    context = _page(request, conversation_id)
+    context = view_models.page(request, conversation_id)
     return answer(request, page="website/chat/chat.html", part="website/chat/_thread.html", context=context)
 
 
@@ -80,8 +82,8 @@ def settings(request: HttpRequest, conversation_id: int) -> HttpResponse:
     model = request.POST.get("model", "")
     if len(name) > LONGEST_NAME:
         raise UserError(f"The name has {len(name)} characters, and {LONGEST_NAME} is the most.")
-    if model and model != found.model and model not in {voice.model for voice in view_models.voices()}:
-        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
+    if model != found.model:
+        view_models.known_model(model)
     options = settings_form.read(request.POST)
     title = request.POST.get("title", "").strip() or None
     write(conversations.change, found.owner, conversation_id, title=title, name=name, model=model, options=options)
@@ -117,10 +119,6 @@ def transcript(request: HttpRequest, conversation_id: int, form: str) -> HttpRes
     written = export.write(form, found, tree.path(found.head))
     headers = {"Content-Disposition": f'attachment; filename="conversation-{conversation_id}.{form}"'}
     return HttpResponse(written, content_type=export.TYPES[form], headers=headers)
-
-
-def _page(request: HttpRequest, conversation_id: int | None = None) -> dict[str, object]:
-    return view_models.page(request, conversation_id)
 
 
 def _branch(request: HttpRequest, conversation_id: int, anchor: str = "end") -> HttpResponse:

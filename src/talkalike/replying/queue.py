@@ -1,22 +1,25 @@
-"""The waiting line: a few replies are written at once, one at most in a place, and places take turns.
+"""Who waits for a reply, and who follows it: the waiting line, a channel's rate, and readers that come and go.
 
     async with line.turn(place, reply_id): ...
 
-A channel where everybody talks at once cannot keep the others waiting: of each channel one is let in, then the next
-channel's. Leaving the block, being cancelled in it or while waiting for it, frees the place.
+A few replies are written at once, one at most in a place, and places take turns: a channel where everybody talks at
+once cannot keep the others waiting. Leaving the block, being cancelled in it or while waiting for it, frees the place.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from talkalike.errors import TalkalikeError
 
 LONGEST_WAIT = 600.0  # seconds
+UNBOUNDED = 1_000_000
 
 
 class LineFullError(TalkalikeError):
@@ -46,10 +49,10 @@ class _Ticket:
             raise LineFullError("It took too long until it was this reply's turn.", hint="Please ask again.")
 
 
-class Line:
+class WaitingLine:
     """Who writes and who waits. Belongs to one event loop."""
 
-    def __init__(self, *, at_once: int, max_waiting: int) -> None:
+    def __init__(self, *, at_once: int = UNBOUNDED, max_waiting: int = UNBOUNDED) -> None:
         self._at_once = at_once
         self._max_waiting = max_waiting
         self._writing: dict[int, int] = {}  # channel -> reply
@@ -134,3 +137,75 @@ class Line:
 def _being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+MINUTE = 60.0
+REMEMBERED = 2_000  # channels
+
+
+class Rate:
+    """When the last replies of each channel began."""
+
+    def __init__(self) -> None:
+        self._begun_at: OrderedDict[int, deque[float]] = OrderedDict()
+
+    def until_next(self, channel_id: int, each_minute: int) -> float:
+        """Seconds until the channel may have another reply; 0.0 counts that one."""
+        begun = self._begun_at.setdefault(channel_id, deque())
+        self._begun_at.move_to_end(channel_id)
+        if len(self._begun_at) > REMEMBERED:
+            self._begun_at.popitem(last=False)
+        now = time.monotonic()
+        while begun and begun[0] <= now - MINUTE:
+            begun.popleft()
+        if len(begun) >= each_minute:
+            return max(begun[0] + MINUTE - now, 0.001)
+        begun.append(now)
+        return 0.0
+
+
+HEARTBEAT = 15.0  # seconds of silence after which a follower is shown that the line is alive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event, with its number among those of the reply (from 1)."""
+
+    number: int
+    name: str
+    data: dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Followers:
+    """The events of one reply, in order; "end" is the last one. Belongs to one event loop."""
+
+    events: list[Told] = field(default_factory=list)
+    ended: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, name: str, **data: Any) -> None:
+        """Tells all who follow it. Nothing comes after "end"."""
+        if self.ended:
+            return
+        self.events.append(Told(number=len(self.events) + 1, name=name, data=data))
+        self.ended = name == "end"
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self, after: int = 0) -> AsyncGenerator[list[Told], None]:
+        """The events after that number, as they come, until the last one; nothing new for a while is an empty list."""
+        position = max(0, after)
+        while True:
+            news = self._news
+            if position < len(self.events):
+                fresh = self.events[position:]
+                position += len(fresh)
+                yield fresh
+                continue
+            if self.ended:
+                return
+            try:
+                await asyncio.wait_for(news.wait(), HEARTBEAT)
+            except TimeoutError:
+                yield []
