@@ -14,13 +14,13 @@ import torch
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, soft, written
 from talkalike.alignment.feedback_loop import reply_rows
-from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import Judgements, gather, read_judgements
 from talkalike.alignment.judged_parts import encoded, reply_ids
 from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.reward_training import train_reward
-from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished, RewardStarted
+from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
 from talkalike.alignment.values import Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
@@ -191,7 +191,7 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
     chosen = config(adapter=adapter, loop=dataclasses.replace(LOOP, learning_rate=rate))
     events, finished = trained(chosen, catalog, given, tmp_path / "run")
     started = events[0]
-    assert isinstance(started, RewardStarted)
+    assert isinstance(started, FeedbackStarted)
     assert started.heldout_pairs + started.pairs == 130
     assert "one person" in " ".join(started.remarks)
     assert "anna-lora" in " ".join(started.remarks)  # that model is not in the catalog
@@ -339,7 +339,7 @@ def test_corrections_are_learned_as_pairs(catalog: Catalog, tmp_path: Path) -> N
     events, _ = trained(
         config(loop=dataclasses.replace(LOOP, epochs=1)), catalog, judgements(tmp_path, *records), tmp_path / "r"
     )
-    assert isinstance(events[0], RewardStarted)
+    assert isinstance(events[0], FeedbackStarted)
     assert events[0].pairs + events[0].heldout_pairs == 20
 
 

@@ -136,7 +136,7 @@ def feedback_steps(
     """Learns from the objective's contexts until the epochs are over, yielding after each step."""
     count = len(objective.contexts)
     per_epoch = steps_per_epoch(count, settings)
-    total = max(1, round(settings.epochs * per_epoch))
+    total = steps_in_all(count, settings)
     rates = [float(group["initial_lr"]) for group in optimizer.param_groups]
     while progress.step < total:
         start = time.perf_counter()
@@ -187,6 +187,11 @@ def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accel
 def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:
     """Steps in one pass over the contexts."""
     return max(1, round(count / settings.batch))
+
+
+def steps_in_all(count: int, settings: FeedbackSettings) -> int:
+    """Steps of the whole training."""
+    return max(1, round(settings.epochs * steps_per_epoch(count, settings)))
 
 
 def batches(count: int, settings: FeedbackSettings, *, epoch: int, member: int = 0) -> list[list[int]]:

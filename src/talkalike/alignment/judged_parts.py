@@ -17,14 +17,6 @@ from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 
 
-def all_too_long(max_tokens: int) -> UserError:
-    """Of all the judged replies none can be learned from."""
-    return UserError(
-        "All judged replies are too long.",
-        hint=f"The longest that can be learned from have {max_tokens // 2:,} tokens. Judge shorter ones.",
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Contexts to learn from, and to measure on. `by`: what was kept together ("conversation", or only "context")."""
@@ -74,6 +66,40 @@ def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> P
         heldout=tuple(context for index, context in enumerate(contexts) if index in chosen),
         by=by,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedParts:
+    """What is learned from and what is measured on, in tokens. `corrections` are somebody's own words."""
+
+    train: list[EncodedContext]
+    heldout: list[EncodedContext]
+    too_long: int  # replies that are left out
+    corrections: int
+
+
+def encode_parts(
+    contexts: Sequence[JudgedContext], renderer: Renderer, *, max_tokens: int, heldout: float, seed: int
+) -> EncodedParts:
+    """The contexts, divided, in tokens. Raises UserError where nothing is left to learn from."""
+    parts = divide(contexts, heldout=heldout, seed=seed)
+    train, train_long = encoded(_saying(parts.train), renderer, max_tokens=max_tokens)
+    measured, measured_long = encoded(_saying(parts.heldout), renderer, max_tokens=max_tokens)
+    if not train:
+        raise UserError(
+            "All judged replies are too long.",
+            hint=f"The longest that can be learned from have {max_tokens // 2:,} tokens. Judge shorter ones.",
+        )
+    return EncodedParts(
+        train=train,
+        heldout=measured,
+        too_long=train_long + measured_long,
+        corrections=sum(context.corrections for context in contexts),
+    )
+
+
+def _saying(contexts: Sequence[JudgedContext]) -> list[JudgedContext]:
+    return [context for context in contexts if context.pairs or context.ratings]
 
 
 def encoded(

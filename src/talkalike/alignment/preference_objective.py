@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from talkalike.alignment.feedback_loop import ReplyRow, Tally, autocast, reply_rows
-from talkalike.alignment.judged import JudgedContext
+from talkalike.alignment.judged import OPINION, JudgedContext
 from talkalike.alignment.judged_parts import EncodedContext, only_replies
 from talkalike.alignment.preference import (
     dpo_losses,
@@ -235,7 +235,7 @@ def with_opinions(context: JudgedContext) -> JudgedContext:
     for reply in context.bad:
         said.setdefault(reply, set()).add(False)
     clear = {reply: opinion == {True} for reply, opinion in sorted(said.items()) if len(opinion) == 1}
-    opinions = tuple((reply, "opinion", 5 if good else 1) for reply, good in clear.items())
+    opinions = tuple((reply, OPINION, 5 if good else 1) for reply, good in clear.items())
     return only_replies(replace(context, pairs=(), soft={}, bad=(), ratings=opinions), list(clear))
 
 

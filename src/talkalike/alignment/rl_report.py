@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -25,6 +25,7 @@ class RLProgress(Progress):
     reward_deviation: float = 1.0
     first_reward: float = math.nan
     first_distinct: float = math.nan
+    before: dict[str, float] = field(default_factory=dict)  # what the guard rails saw before the first step
 
 
 def report(

@@ -7,6 +7,7 @@ so a crash at any moment leaves the one before.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import json
 import os
@@ -120,19 +121,36 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
-    """The training to resume: the newest unfinished one (of this model). UserError if there is none.
+def new_run(runs: Path, model: str, run_id: str | None = None) -> RunFolder:
+    """A folder for a run that begins now: `run_id` where a job has made it already."""
+    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return RunFolder(runs / (run_id or f"{model}-{started}"))
 
-    Runs of other kinds (`kind` in their description) are resumed by the commands that began them.
+
+def newest_unfinished(runs: Path, model: str | None = None, *, kind: str | None = None) -> RunFolder:
+    """The run to resume: the newest unfinished one of this kind (and model). UserError if there is none.
+
+    `kind` is what `talkalike align` is to do; None: a training on examples.
     """
     for path in sorted(runs.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True):
         run = RunFolder(path.parent)
         about = run.description()
-        unfinished = about.get("state") in UNFINISHED and "kind" not in about
-        if unfinished and model in {None, about.get("model")}:
+        if about.get("state") in UNFINISHED and about.get("kind") == kind and model in {None, about.get("model")}:
             return run
-    what = f"of '{model}' " if model else ""
-    raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")
+    what = "training" if kind is None else f"`align {kind}`"
+    of_model = f" of '{model}'" if model else ""
+    raise UserError(f"There is no unfinished {what}{of_model} to resume.", hint="Start one without --resume.")
+
+
+@contextlib.contextmanager
+def failing_with(run: RunFolder) -> Iterator[None]:
+    """Marks the run as failed where an error ends this; one that never began is left as it is."""
+    try:
+        yield
+    except BaseException:
+        if about := run.description():
+            run.describe({**about, "state": "failed"})
+        raise
 
 
 @contextlib.contextmanager
