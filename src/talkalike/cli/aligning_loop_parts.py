@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged import Judgements
 from talkalike.alignment.loop_state import Round
-from talkalike.alignment.preference_values import (
-    LEARNING_RATES,
-    PreferenceConfig,
-    PreferenceFinished,
-    PreferenceStarted,
-)
-from talkalike.alignment.reward_values import RewardConfig, RewardFinished, RewardStarted
+from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig
+from talkalike.alignment.reward_values import RewardConfig
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
-from talkalike.alignment.rl_values import RLFinished
-from talkalike.cli.aligning_rl import watched_steps
-from talkalike.cli.aligning_runs import told_start, watched
+from talkalike.cli.aligning_rl import show_steps
+from talkalike.cli.aligning_runs import show_feedback
 from talkalike.cli.moments import examples_of
 from talkalike.cli.output import percent, say
 from talkalike.cli.workspace import Workspace
@@ -120,15 +114,11 @@ def learn_taste(means: Means, this: Round) -> bool:
         resume=bool(run.description()),
         should_stop=means.interrupted,
     )
-    for event in watched(events, run, quiet=means.quiet):
-        if isinstance(event, RewardStarted) and not means.quiet:
-            told_start(event.left_out, event.remarks)
-        if isinstance(event, RewardFinished):
-            share = event.report.accuracy.share
-            if event.reason != "stopped" and share is not None and not means.quiet:
-                say(f"'{this.reward}' puts {percent(share)} of the held-out pairs in the right order.")
-            return event.reason != "stopped"
-    raise AssertionError("a run ends with RewardFinished")
+    finished = show_feedback(events, run, quiet=means.quiet)
+    share = finished.report.accuracy.share
+    if finished.reason != "stopped" and share is not None and not means.quiet:
+        say(f"'{this.reward}' puts {percent(share)} of the held-out pairs in the right order.")
+    return finished.reason != "stopped"
 
 
 def practise(means: Means, this: Round) -> Round:
@@ -170,14 +160,7 @@ def practise(means: Means, this: Round) -> Round:
         resume=bool(run.description()),
         should_stop=means.interrupted,
     )
-    try:
-        last = watched_steps(events, quiet=means.quiet)
-    except BaseException:
-        if run.description():
-            run.describe({**run.description(), "state": "failed"})
-        raise
-    if not isinstance(last, RLFinished):
-        raise AssertionError("a run ends with RLFinished")
+    last = show_steps(events, run, quiet=means.quiet)
     return this if last.reason == "stopped" else dataclasses.replace(this, ended=last.reason)
 
 
@@ -206,9 +189,5 @@ def prefer(means: Means, this: Round) -> Round:
         examples=examples_of(opened, opened.catalog().card(this.present)),
     )
     events = align_preferences(config, sources, run=run, resume=bool(run.description()), should_stop=means.interrupted)
-    for event in watched(events, run, quiet=means.quiet):
-        if isinstance(event, PreferenceStarted) and not means.quiet:
-            told_start(event.left_out, event.remarks)
-        if isinstance(event, PreferenceFinished):
-            return this if event.reason == "stopped" else dataclasses.replace(this, ended=event.reason)
-    raise AssertionError("a run ends with PreferenceFinished")
+    last = show_feedback(events, run, quiet=means.quiet)
+    return this if last.reason == "stopped" else dataclasses.replace(this, ended=last.reason)

@@ -15,17 +15,19 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from talkalike.errors import UserError
 from talkalike.workspace.curves import METRICS
 from talkalike.workspace.files import read_json, write_atomically, write_json
+from talkalike.workspace.rebuilding import rebuild
 from talkalike.workspace.replies import REPLIES
 
 RUN = "run.json"
 LOCK = ".training.lock"
 UNFINISHED = frozenset({"running", "stopped", "failed"})  # states from which a training can go on
 _STATE = "state.json"
+T = TypeVar("T")
 
 
 class RunFolder:
@@ -63,6 +65,11 @@ class RunFolder:
     def description(self) -> dict[str, Any]:
         """What `describe` wrote last; empty where there is nothing readable."""
         return read_json(self.path / RUN) or {}
+
+    def settings_as(self, kind: type[T]) -> T:
+        """The settings in the description, rebuilt. Raises UserError where they are not of this kind."""
+        hint = "Start a new run instead."
+        return rebuild(kind, self.description().get("settings"), file=self.path / RUN, hint=hint)
 
     def record(self, **values: object) -> None:
         """Appends one line to the metrics, and when it was: from that is known how long a step takes."""
