@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkalike.alignment.classifier_reward import ClassifierReward
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rule_reward import read_rule_reward
-from talkalike.alignment.sentiment import ClassifierReward, SentimentReward
+from talkalike.alignment.sentiment import SentimentReward
 from talkalike.alignment.values import Reward, Sample, checked_scores
 from talkalike.errors import UserError
 from talkalike.workspace.cards import Card, Catalog

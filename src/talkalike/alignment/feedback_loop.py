@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +25,8 @@ from talkalike.alignment.rollouts import Rollout
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import Sample
 from talkalike.models.roles import Roles
-from talkalike.training.loop import Progress
+from talkalike.training.batches import fill_rows
+from talkalike.training.loop import Progress, sum_gradients
 from talkalike.training.losses import clip_gradients, learning_rate_factor
 
 _NO_LIMIT = 2**31
@@ -113,14 +114,7 @@ def reply_rows(
 
     `after_last` reads the replies' last tokens too, which no prediction needs but a head does.
     """
-    rows: list[list[int]] = []
-    filled = row_tokens
-    for index in indices:
-        if filled + contexts[index].tokens > row_tokens:
-            rows.append([])
-            filled = 0
-        rows[-1].append(index)
-        filled += contexts[index].tokens
+    rows = fill_rows(indices, (contexts[index].tokens for index in indices), row_tokens)
     return [_row(contexts, row, device, after_last) for row in rows]
 
 
@@ -175,9 +169,7 @@ def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accel
     """Sums gradients over the processes, and returns the sums of all of them."""
     if accelerator.num_processes == 1:
         return tally
-    for parameter in parameters:
-        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-        parameter.grad = accelerator.reduce(gradient, reduction="sum")
+    sum_gradients(parameters, accelerator)
     sums = torch.tensor(dataclasses.astuple(tally), device=accelerator.device)
     loss, judgements, pairs, right, margin, tokens = accelerator.reduce(sums, reduction="sum").tolist()
     counts = {"judgements": round(judgements), "pairs": round(pairs), "tokens": round(tokens)}
@@ -224,11 +216,6 @@ def by_prompt(samples: Sequence[Sample]) -> tuple[list[EncodedContext], list[tup
 def autocast(roles: Roles) -> torch.autocast:
     """Computes in the frozen weights' format, for roles in float32 that stand on a base in bfloat16."""
     return torch.autocast(roles.device.type, dtype=roles.dtype, enabled=roles.dtype is not torch.float32)
-
-
-def as_tensors(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU."""
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.items()}
 
 
 def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ReplyRow:

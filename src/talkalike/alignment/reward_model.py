@@ -7,11 +7,10 @@ the same reply always gets the same number. Several members on one base tell how
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from talkalike.alignment.feedback_loop import ReplyRow, as_tensors, autocast, by_prompt, reply_rows
+from talkalike.alignment.feedback_loop import ReplyRow, autocast, by_prompt, reply_rows
 from talkalike.alignment.judged_parts import reply_ids
 from talkalike.alignment.prompts import newest
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
@@ -30,8 +29,10 @@ from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import disk_errors
 from talkalike.models.roles import Roles
+from talkalike.training.checkpoints import assign, copies
 from talkalike.workspace.cards import Catalog
-from talkalike.workspace.files import write_atomically
+from talkalike.workspace.files import write_json
+from talkalike.workspace.rebuilding import read_as
 
 FORM_FILE, HEADS_FILE, WEIGHTS_FILE = "reward.json", "heads.safetensors", "weights.safetensors"
 RATINGS = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -189,10 +190,10 @@ class RewardModel:
                 continue
             place.mkdir(exist_ok=True)
             with disk_errors():
-                save_file(as_tensors(self.roles.parameters(name)), place / WEIGHTS_FILE)
+                save_file(copies(self.roles.parameters(name)), place / WEIGHTS_FILE)
         with disk_errors():
             save_file(self._head_tensors(), folder / HEADS_FILE)
-        write_atomically(folder / FORM_FILE, json.dumps(dataclasses.asdict(self.form), indent=2) + "\n")
+        write_json(folder / FORM_FILE, dataclasses.asdict(self.form))
 
     def _read(self, folder: Path) -> None:
         try:
@@ -203,9 +204,9 @@ class RewardModel:
                     self.roles.remove(name)
                     self.roles.load(name, place)
                 else:
-                    _assign(self.roles.parameters(name), load_file(place / WEIGHTS_FILE))
+                    assign(self.roles.parameters(name), load_file(place / WEIGHTS_FILE))
                 own = {key.partition(".")[2]: value for key, value in heads.items() if key.startswith(f"{member}.")}
-                _assign(dict(self.heads[member].named_parameters()), own)
+                assign(dict(self.heads[member].named_parameters()), own)
         except (OSError, SafetensorError, KeyError, RuntimeError) as problem:
             first_line = str(problem).strip().split("\n")[0][:200]
             raise UserError(
@@ -214,9 +215,7 @@ class RewardModel:
             ) from None
 
     def _head_tensors(self) -> dict[str, Tensor]:
-        return as_tensors(
-            {f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()}
-        )
+        return copies({f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()})
 
     def _score(self, ratings_MS: Tensor) -> Score:
         values_M = ratings_MS @ self._weights_S()
@@ -268,17 +267,4 @@ def pair_losses(better_P: Tensor, worse_P: Tensor, *, centring: float, shares_P:
 
 def read_form(folder: Path) -> RewardForm:
     """The form in a reward model's folder; raises UserError where it cannot be read."""
-    try:
-        fields: dict[str, Any] = json.loads((folder / FORM_FILE).read_text(encoding="utf-8"))
-        fields |= {"adapter": AdapterSettings(**fields["adapter"]), "scales": tuple(fields["scales"])}
-        return RewardForm(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise UserError(
-            f"{folder / FORM_FILE} cannot be read: {problem}.", hint="Train it again with `talkalike align reward`."
-        ) from None
-
-
-def _assign(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
+    return read_as(RewardForm, folder / FORM_FILE, hint="Train it again with `talkalike align reward`.")

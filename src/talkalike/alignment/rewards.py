@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.alignment.rule_reward import read_rule_reward
-from talkalike.alignment.sentiment import ClassifierReward, SentimentReward, is_classifier
+from talkalike.alignment.sentiment import SentimentReward
 from talkalike.alignment.values import Reward, Sample
 from talkalike.errors import TalkalikeError, UserError
 
@@ -44,7 +44,7 @@ def open_reward(
         return FunctionReward.load(spec.removeprefix(PYTHON))
     if spec.startswith(CLASSIFIER):
         name, _, label = spec.removeprefix(CLASSIFIER).partition("#")
-        return ClassifierReward(name, label=label, device=device)
+        return _classifier(name, label, device)
     if Path(spec).suffix in {".yaml", ".yml"}:
         return read_rule_reward(Path(spec))
     names = [card.name for card in catalog.cards() if card.kind == "reward"]
@@ -52,8 +52,8 @@ def open_reward(
         from talkalike.alignment.reward_model import RewardModel  # torch: other rewards do without
 
         return RewardModel.load(catalog, spec, roles=roles, device=device, dtype=dtype)
-    if is_classifier(Path(spec)):
-        return ClassifierReward(spec, device=device)
+    if (Path(spec) / "config.json").is_file():  # a model of transformers
+        return _classifier(spec, "", device)
     near = difflib.get_close_matches(spec, [SENTIMENT, *names], n=1)
     raise UserError(f"There is no reward '{spec}'.", hint=f"Did you mean '{near[0]}'? {KINDS}" if near else KINDS)
 
@@ -131,6 +131,12 @@ class FunctionReward:
                 told, problem = f"of the reply {_quoted(sample)}", alone
                 break
         return UserError(f"The reward {self._name} {told} failed: {_told(problem)}.", hint="Nothing was changed.")
+
+
+def _classifier(name: str, label: str, device: str) -> Reward:
+    from talkalike.alignment.classifier_reward import ClassifierReward  # torch: other rewards do without
+
+    return ClassifierReward(name, label=label, device=device)
 
 
 def _quoted(sample: Sample) -> str:

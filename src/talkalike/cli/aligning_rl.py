@@ -12,7 +12,7 @@ from rich.console import Console
 
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
-from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted
+from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, result_of
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
@@ -23,7 +23,7 @@ from talkalike.errors import UserError
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
-_LINE_EVERY = 30.0  # seconds between two lines
+LINE_EVERY = 30.0  # seconds between two lines
 # adapters take ten times the rate of whole weights
 _RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 3e-6}
 
@@ -128,25 +128,31 @@ def show_steps(events: Iterable[RLEvent], run: RunFolder, *, quiet: bool) -> RLF
 
     A run that ends in an error is marked as failed.
     """
-    since = _LINE_EVERY
+    silent_for = LINE_EVERY
     with failing_with(run):
         for event in events:
             if isinstance(event, RLFinished):
                 return event
-            if quiet:
-                continue
-            if isinstance(event, RLStarted):
-                weights = sum(event.nbytes.values()) / 2**20
-                say(f"{event.prompts} contexts, {weights:.0f} MiB of weights, {event.dtype} on {event.device}")
-                continue
-            since += event.seconds
-            if since >= _LINE_EVERY or sys.stderr.isatty() or event.stop:
-                since = 0.0
-                say(
-                    f"step {event.index}: reward {event.reward:.3f}, {event.kl_k1:.2f} nats from the start, "
-                    f"{event.length:.0f} tokens, distinct-2 {event.distinct_2:.2f}"
-                )
+            if not quiet:
+                silent_for = tell_step(event, silent_for)
     raise AssertionError("a run ends with RLFinished")
+
+
+def tell_step(event: object, silent_for: float) -> float:
+    """The start, and a step where nothing was told for so long; returns how long nothing was told now, in seconds."""
+    if isinstance(event, RLStarted):
+        weights = sum(event.nbytes.values()) / 2**20
+        say(f"{event.prompts} contexts, {weights:.0f} MiB of weights, {event.dtype} on {event.device}")
+    if not isinstance(event, RLStep):
+        return silent_for
+    silent_for += event.seconds
+    if silent_for < LINE_EVERY and not sys.stderr.isatty() and not event.stop:
+        return silent_for
+    say(
+        f"step {event.index}: reward {event.reward:.3f}, {event.kl_k1:.2f} nats from the start, "
+        f"{event.length:.0f} tokens, distinct-2 {event.distinct_2:.2f}"
+    )
+    return 0.0
 
 
 def _show(screen: Console, finished: RLFinished, run: RunFolder) -> None:

@@ -75,25 +75,28 @@ def show_feedback(
     try:
         with failing_with(run):
             for event in events:
-                if isinstance(event, FeedbackStarted):
-                    if not quiet:
-                        _say_start(event)
-                elif isinstance(event, FeedbackStep):
-                    if not quiet and event.index % 10 == 0:
-                        say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
-                elif isinstance(event, FeedbackEvaluated):
-                    right = "" if math.isnan(event.accuracy) else f", {percent(event.accuracy)} of pairs right"
-                    if not quiet and not math.isnan(event.heldout_loss):
-                        say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
-                else:
+                if not isinstance(event, FeedbackStarted | FeedbackStep | FeedbackEvaluated):
                     return event
+                if not quiet:
+                    tell_feedback(event)
     except BaseException:
         _forget(run)
         raise
     raise AssertionError("a run ends with what it made")
 
 
-def _say_start(event: FeedbackStarted) -> None:
+def tell_feedback(event: object) -> None:
+    """The start, some of the steps, and every look at the held-out judgements."""
+    if isinstance(event, FeedbackStarted):
+        _tell_start(event)
+    elif isinstance(event, FeedbackEvaluated) and not math.isnan(event.heldout_loss):
+        right = "" if math.isnan(event.accuracy) else f", {percent(event.accuracy)} of pairs right"
+        say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
+    elif isinstance(event, FeedbackStep) and event.index % 10 == 0:
+        say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
+
+
+def _tell_start(event: FeedbackStarted) -> None:
     """What was left out, what to know before trusting the result, and how much there is to learn from."""
     for reason, count in event.left_out.items():
         say(f"not learned from: {number(count)} {reason}")

@@ -27,6 +27,18 @@ def load_best(run: RunFolder) -> dict[str, Tensor] | None:
     return load_file(run.best_file) if run.best_file.is_file() else None
 
 
+def copies(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, by name."""
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.items()}
+
+
+def assign(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Puts these values into the parameters of the same names."""
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
 def save_checkpoint(
     run: RunFolder, trainable: Trainable, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
 ) -> None:

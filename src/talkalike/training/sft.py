@@ -30,7 +30,6 @@ from talkalike.training.loop import (
     make_optimizer,
     mean_loss,
     steps_per_epoch,
-    trained_tensors,
     training_steps,
 )
 from talkalike.training.memory import memory_told
@@ -219,7 +218,7 @@ def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evalu
     if is_best:
         best.loss, best.step = loss, progress.step
         if training.writes:
-            checkpoints.save_best(training.folder, trained_tensors(parts.trainable))
+            checkpoints.save_best(training.folder, checkpoints.copies(parts.trainable.parameters))
     progress.look_seconds = time.monotonic() - start
     training.record(progress.step, heldout_loss=loss, seconds=round(progress.seconds, 3))
     if parts.config.trackers:
@@ -250,15 +249,15 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
     whole = config.adapter.method in {"full", "last-n"}
     best, current, folder = (
         checkpoints.load_best(training.folder),
-        trained_tensors(trainable),
+        checkpoints.copies(trainable.parameters),
         catalog.path(config.name),
     )
     if best is not None:
-        _assign(trainable, best)
+        checkpoints.assign(trainable.parameters, best)
     save_trained(trainable, folder, base=catalog.address(config.base), dtype=parts.dtype)
     if whole:
         _copy_tokenizer(catalog.path(config.base), folder)
-    _assign(trainable, current)
+    checkpoints.assign(trainable.parameters, current)
     scores: dict[str, Any] = {"best_step": training.progress.step}
     if parts.evaluated_on:
         looks = training.progress.best
@@ -286,12 +285,6 @@ def _evenly_spaced(documents: Documents, tokens: int) -> list[int]:
     wanted = min(len(found), max(1, round(len(found) * tokens / max(1, total))))
     places = {round(place * (len(found) - 1) / max(1, wanted - 1)) for place in range(wanted)}
     return [found[place] for place in sorted(places)]
-
-
-def _assign(trainable: Trainable, tensors: dict[str, torch.Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in trainable.parameters.items():
-            parameter.copy_(tensors[name])
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:
