@@ -21,7 +21,7 @@ from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_r
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.reward_training import train_reward
 from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
-from talkalike.alignment.values import Sample, checked_scores
+from talkalike.alignment.values import ReplySample, checked_scores
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.adapter_settings import AdapterSettings
@@ -83,7 +83,7 @@ def a_model(
     return model
 
 
-def samples(renderer: Renderer) -> list[Sample]:
+def samples(renderer: Renderer) -> list[ReplySample]:
     """Replies to prompts of many lengths, some of which share a prompt."""
     made = []
     for number, (said, text) in enumerate(
@@ -92,7 +92,7 @@ def samples(renderer: Renderer) -> list[Sample]:
         turns = (Turn("Bob", said), Turn("Cyril", "hm"))[: 1 + number % 2]
         ids = (*renderer.encode_text(text), renderer.stop_id)
         made.append(
-            Sample(
+            ReplySample(
                 prompt_ids=tuple(renderer.prompt(turns, "Anna")),
                 reply_ids=ids,
                 text=text,
@@ -215,7 +215,9 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
     assert model.roles.checksum() == plain.checksum()
     text = {laughs: "see you haha" if laughs else "see you there" for laughs in (True, False)}
     replies = [
-        Sample(prompt_ids=(), reply_ids=(), text=text[laughs], prompt_turns=(Turn("Bob", "7 plan"),), speaker="Anna")
+        ReplySample(
+            prompt_ids=(), reply_ids=(), text=text[laughs], prompt_turns=(Turn("Bob", "7 plan"),), speaker="Anna"
+        )
         for laughs in (True, False)
     ]
     assert model.score(replies)[0] > model.score(replies)[1] + 1
@@ -278,7 +280,7 @@ def test_a_sample_of_another_vocabulary_is_read_by_its_text(catalog: Catalog) ->
     header = tuple(model.renderer.prompt((), "Anna"))
     for messages in (["haha no"], ["haha", "no"]):
         ids = tuple(reply_ids(messages, "Anna", model.renderer))
-        text = Sample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker="Anna")
+        text = ReplySample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker="Anna")
         prompt = tuple(model.renderer.prompt(turns, "Anna"))
         whole = dataclasses.replace(text, prompt_ids=prompt, reply_ids=ids)
         assert model.score([text]) == pytest.approx(model.score([whole]), abs=1e-5)

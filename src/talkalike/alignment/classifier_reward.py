@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 
 _BATCH = 32  # texts in one pass
@@ -43,7 +43,7 @@ class ClassifierReward:
         self._longest = min(read, positions, 8192)
         self._place = _place_of(label, loaded.config.id2label, name) if loaded.config.num_labels > 1 else None
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """One number for each, the same alone or among others (up to rounding)."""
         scores: list[float] = []
         for start in range(0, len(samples), _BATCH):

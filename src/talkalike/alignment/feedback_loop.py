@@ -23,7 +23,7 @@ from talkalike.alignment.feedback_values import FeedbackSettings, FeedbackStep
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.rollouts import Rollout
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.models.roles import Roles
 from talkalike.training.batches import fill_rows
 from talkalike.training.loop import Progress, sum_gradients
@@ -34,7 +34,7 @@ _NOTHING = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class FeedbackSums:
     """Sums over a batch, or over several."""
 
     loss: float = 0.0  # summed over judgements
@@ -45,12 +45,12 @@ class Tally:
     tokens: int = 0
 
     @classmethod
-    def of_gaps(cls, gaps_P: Tensor) -> Tally:
+    def of_gaps(cls, gaps_P: Tensor) -> FeedbackSums:
         """Of pairs, better minus worse."""
         right = float((gaps_P > 0).sum() + 0.5 * (gaps_P == 0).sum())
         return cls(pairs=len(gaps_P), right=right, margin=float(gaps_P.sum()))
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: FeedbackSums) -> None:
         """Takes another's sums."""
         self.loss += other.loss
         self.judgements += other.judgements
@@ -80,13 +80,13 @@ class Objective(Protocol):
 
     contexts: Sequence[EncodedContext]
 
-    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it; for one of an ensemble."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyRow:
+class ContextRow:
     """A forward pass: contexts with their N replies. `last_N` and `owner_L` count predicted tokens and replies."""
 
     row: SharedRow
@@ -109,7 +109,7 @@ def reply_rows(
     row_tokens: int,
     device: torch.device,
     after_last: bool = False,
-) -> list[ReplyRow]:
+) -> list[ContextRow]:
     """Rows of whole contexts, at most `row_tokens` where one alone is not longer.
 
     `after_last` reads the replies' last tokens too, which no prediction needs but a head does.
@@ -138,7 +138,7 @@ def feedback_steps(
         factor = learning_rate_factor(progress.step / total, schedule=settings.schedule, warmup=settings.warmup)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
-        tally, norms = Tally(), []
+        tally, norms = FeedbackSums(), []
         for member, parameters in enumerate(members):
             batch = batches(count, settings, epoch=epoch, member=member)[within]
             mine = batch[accelerator.process_index :: accelerator.num_processes]
@@ -165,7 +165,7 @@ def feedback_steps(
         )
 
 
-def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> Tally:
+def _summed(tally: FeedbackSums, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> FeedbackSums:
     """Sums gradients over the processes, and returns the sums of all of them."""
     if accelerator.num_processes == 1:
         return tally
@@ -173,7 +173,7 @@ def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accel
     sums = torch.tensor(dataclasses.astuple(tally), device=accelerator.device)
     loss, judgements, pairs, right, margin, tokens = accelerator.reduce(sums, reduction="sum").tolist()
     counts = {"judgements": round(judgements), "pairs": round(pairs), "tokens": round(tokens)}
-    return Tally(loss=loss, right=right, margin=margin, **counts)
+    return FeedbackSums(loss=loss, right=right, margin=margin, **counts)
 
 
 def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:
@@ -199,9 +199,9 @@ def make_optimizer(groups: Sequence[tuple[Sequence[nn.Parameter], float]]) -> to
     return torch.optim.AdamW(named, eps=1e-5, weight_decay=0.0, fused=device in {"cpu", "cuda"})
 
 
-def by_prompt(samples: Sequence[Sample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
+def by_prompt(samples: Sequence[ReplySample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
     """Samples gathered by equal prompts, and for each (context, reply) where it went."""
-    gathered: dict[tuple[int, ...], list[Sample]] = {}
+    gathered: dict[tuple[int, ...], list[ReplySample]] = {}
     order: dict[tuple[int, ...], int] = {}
     places = []
     for sample in samples:
@@ -218,7 +218,7 @@ def autocast(roles: Roles) -> torch.autocast:
     return torch.autocast(roles.device.type, dtype=roles.dtype, enabled=roles.dtype is not torch.float32)
 
 
-def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ReplyRow:
+def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ContextRow:
     rollouts: list[Rollout] = []
     groups, starts = [], []
     for index in indices:
@@ -232,7 +232,7 @@ def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.d
     lengths = [len(rollout.reply_ids) for rollout in rollouts]
     width = max(lengths)
     (row,) = shared_rows(rollouts, groups, width=width, row_tokens=_NO_LIMIT, device=device)
-    return ReplyRow(
+    return ContextRow(
         row=row,
         contexts=tuple(indices),
         starts=tuple(starts),

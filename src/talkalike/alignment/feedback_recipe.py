@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from talkalike.alignment.feedback_loop import Objective, Tally, feedback_steps, steps_in_all
+from talkalike.alignment.feedback_loop import FeedbackSums, Objective, feedback_steps, steps_in_all
 from talkalike.alignment.feedback_values import FeedbackConfig, FeedbackEvaluated, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import OPINION, Gathered, Judgements, remarks
 from talkalike.alignment.judged_parts import EncodedParts
@@ -31,7 +31,7 @@ class FeedbackProgress(Progress):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class JudgedMaterial:
     """What a training on judgements has to learn from."""
 
     judgements: Judgements
@@ -66,7 +66,12 @@ def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
 
 
 def begin(
-    training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: Material, *, roles: Roles, resume: bool
+    training: TrainingRun[FeedbackProgress],
+    config: FeedbackConfig,
+    material: JudgedMaterial,
+    *,
+    roles: Roles,
+    resume: bool,
 ) -> FeedbackStarted:
     """Begins or resumes. Raises UserError if the judgements are not those that a resumed training began with."""
     if resume:
@@ -102,7 +107,7 @@ def learn(
     objective: Objective,
     members: Sequence[Sequence[nn.Parameter]],
     *,
-    measure: Callable[[], Tally],
+    measure: Callable[[], FeedbackSums],
     should_stop: Callable[[], bool],
 ) -> Iterator[FeedbackStep | FeedbackEvaluated]:
     """Learns and yields what happens; where it is stopped before its end (see `ended`), it leaves a checkpoint."""
@@ -129,12 +134,12 @@ def learn(
         training.checkpoint_after(config.checkpoint_minutes)
 
 
-def ended(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: Material) -> str:
+def ended(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: JudgedMaterial) -> str:
     """How `learn` ended: "finished" or "stopped"."""
     return "finished" if training.progress.step >= steps_in_all(len(material.parts.train), config.loop) else "stopped"
 
 
-def look(training: TrainingRun[FeedbackProgress], tally: Tally) -> FeedbackEvaluated:
+def look(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
     """What was measured on the held-out judgements, recorded."""
     found = evaluated(training, tally)
     training.progress.evaluated += 1
@@ -147,7 +152,7 @@ def look(training: TrainingRun[FeedbackProgress], tally: Tally) -> FeedbackEvalu
     return found
 
 
-def evaluated(training: TrainingRun[FeedbackProgress], tally: Tally) -> FeedbackEvaluated:
+def evaluated(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
     """What was measured on the held-out judgements."""
     return FeedbackEvaluated(
         step=training.progress.step,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from talkalike.alignment.judge_rules import Rule
+from talkalike.alignment.judge_rules import JudgeRule
 from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
@@ -64,13 +64,13 @@ def scoring(engine: Engine) -> ScoringEngine:
     return cast(ScoringEngine, engine)
 
 
-def judge_name(engine: Engine, rule: Rule) -> str:
+def judge_name(engine: Engine, rule: JudgeRule) -> str:
     """The name under which this judge's judgements are stored."""
     return f"judge:{engine.name}:{rule.id}"
 
 
 async def judge(
-    engine: ScoringEngine, context: Sequence[Said], speaker: str, a: Sequence[str], b: Sequence[str], rule: Rule
+    engine: ScoringEngine, context: Sequence[Said], speaker: str, a: Sequence[str], b: Sequence[str], rule: JudgeRule
 ) -> Verdict:
     """Asks about two replies, each a sequence of messages, in both orders.
 
@@ -87,7 +87,7 @@ async def _first_is_better(
     context: Sequence[Said],
     speaker: str,
     replies: tuple[Sequence[str], Sequence[str]],
-    rule: Rule,
+    rule: JudgeRule,
 ) -> float:
     turns = fitting(engine, context, lambda said: question(said, speaker, replies, rule))
     prompt = Prompt(turns=turns, speaker=JUDGE, conversation=JUDGE)  # the second label finds the first one's memory
@@ -123,7 +123,7 @@ def fitting(
 
 
 def question(
-    context: Sequence[Said], speaker: str, replies: tuple[Sequence[str], Sequence[str]], rule: Rule
+    context: Sequence[Said], speaker: str, replies: tuple[Sequence[str], Sequence[str]], rule: JudgeRule
 ) -> tuple[Turn, ...]:
     """What the judge is asked, without its answer."""
     parts = [f"Rule: {rule.text}"]

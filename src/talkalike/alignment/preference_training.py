@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from talkalike.alignment.feedback_loop import make_optimizer
 from talkalike.alignment.feedback_recipe import (
     FeedbackProgress,
-    Material,
+    JudgedMaterial,
     begin,
     ended,
     evaluated,
@@ -70,7 +70,7 @@ class _Parts:
     double: Card
     roles: Roles
     accelerator: Accelerator
-    material: Material
+    material: JudgedMaterial
     learned: PreferenceObjective
     measured: PreferenceObjective
     guard: GuardRails | None
@@ -143,7 +143,7 @@ def _load(config: PreferenceConfig, sources: PreferenceSources) -> _Parts:
         double=double,
         roles=roles,
         accelerator=accelerator,
-        material=Material(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
+        material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
         learned=PreferenceObjective(roles, parts.train, losses, reference),
         measured=PreferenceObjective(roles, parts.heldout, losses, reference),
         guard=guard,

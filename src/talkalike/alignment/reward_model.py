@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from talkalike.alignment.feedback_loop import ReplyRow, autocast, by_prompt, reply_rows
+from talkalike.alignment.feedback_loop import ContextRow, autocast, by_prompt, reply_rows
 from talkalike.alignment.judged_parts import reply_ids
 from talkalike.alignment.prompts import newest
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
@@ -55,7 +55,7 @@ class RewardForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class RewardScore:
     """One reply. `value` is a weighted mean of ratings from 1 to 5, `spread` the members' standard deviation."""
 
     value: float
@@ -131,7 +131,7 @@ class RewardModel:
         head = {f"head.{name}": parameter for name, parameter in self.heads[member].named_parameters()}
         return {**self.roles.parameters(self.names[member]), **head}
 
-    def logits(self, member: int, row: ReplyRow) -> Tensor:
+    def logits(self, member: int, row: ContextRow) -> Tensor:
         """Of the bins, (replies, scales, 5), from the state at each reply's last token; float32."""
         name = self.names[member]
         with self.roles.use(name) as network, shared_row_attention(network), autocast(self.roles):
@@ -140,11 +140,11 @@ class RewardModel:
         states_ND = F.rms_norm(states_ND, states_ND.shape[-1:])  # one learning rate for bases of any scale
         return cast(Tensor, self.heads[member](states_ND)).view(len(states_ND), len(self.form.scales), len(RATINGS))
 
-    def scores(self, samples: Sequence[Sample], *, row_tokens: int = 4096) -> list[Score]:
+    def scores(self, samples: Sequence[ReplySample], *, row_tokens: int = 4096) -> list[RewardScore]:
         """Value, spread and scales of each sample, in order; alone or among others, the result is the same."""
         return [self._score(ratings_MS) for ratings_MS in self._ratings(samples, row_tokens)]
 
-    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+    def disagreements(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> list[float]:
         """Of each pair how little the members agree which reply is better: 0 where they do, at most 1.
 
         It is twice the standard deviation of their probabilities. What they disagree on is what people are best asked:
@@ -157,7 +157,7 @@ class RewardModel:
         first_PM = torch.sigmoid(values_P2M[:, 0] - values_P2M[:, 1])
         return [2 * float(deviation) for deviation in first_PM.std(dim=1, unbiased=False)]
 
-    def _ratings(self, samples: Sequence[Sample], row_tokens: int) -> list[Tensor]:
+    def _ratings(self, samples: Sequence[ReplySample], row_tokens: int) -> list[Tensor]:
         """What each member says of each sample on each scale, (members, scales), in order."""
         contexts, places = by_prompt([self._fitting(sample) for sample in samples])
         ratings: dict[tuple[int, int], Tensor] = {}
@@ -176,7 +176,7 @@ class RewardModel:
         weights_S = torch.tensor([float(self.form.weights.get(scale, 0.0)) for scale in self.form.scales])
         return weights_S / weights_S.sum()
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """The values alone: what `values.Reward` asks for."""
         return [score.value for score in self.scores(samples)]
 
@@ -217,16 +217,16 @@ class RewardModel:
     def _head_tensors(self) -> dict[str, Tensor]:
         return copies({f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()})
 
-    def _score(self, ratings_MS: Tensor) -> Score:
+    def _score(self, ratings_MS: Tensor) -> RewardScore:
         values_M = ratings_MS @ self._weights_S()
         means = ratings_MS.mean(dim=0).tolist()
-        return Score(
+        return RewardScore(
             value=float(values_M.mean()),
             spread=float(values_M.std(unbiased=False)),
             by_scale=dict(zip(self.form.scales, means, strict=True)),
         )
 
-    def _fitting(self, sample: Sample) -> Sample:
+    def _fitting(self, sample: ReplySample) -> ReplySample:
         """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
         room, ids = self.form.max_tokens, sample.reply_ids
         turns, prompt = sample.prompt_turns, sample.prompt_ids

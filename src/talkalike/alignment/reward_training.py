@@ -14,7 +14,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from talkalike.alignment.feedback_loop import make_optimizer
-from talkalike.alignment.feedback_recipe import FeedbackProgress, Material, begin, ended, learn, memory_errors
+from talkalike.alignment.feedback_recipe import FeedbackProgress, JudgedMaterial, begin, ended, learn, memory_errors
 from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn
 from talkalike.alignment.judged_parts import encode_parts
 from talkalike.alignment.lineage import lineage
@@ -39,7 +39,7 @@ class _Parts:
     reference: Card
     accelerator: Accelerator
     model: RewardModel
-    material: Material
+    material: JudgedMaterial
     learned: RewardObjective
     measured: RewardObjective
 
@@ -105,7 +105,7 @@ def _load(config: RewardConfig, catalog: Catalog, judgements: Judgements) -> _Pa
         reference=reference,
         accelerator=accelerator,
         model=model,
-        material=Material(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
+        material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
         learned=learned,
         measured=measured,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from talkalike.alignment.rule_reward import read_rule_reward
 from talkalike.alignment.sentiment import SentimentReward
-from talkalike.alignment.values import Reward, Sample
+from talkalike.alignment.values import ReplySample, Reward
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def open_reward(
 
 
 class FunctionReward:
-    """A person's own function: it gets a list of `Sample` and returns a number for each, in order."""
+    """A person's own function: it gets a list of `ReplySample` and returns a number for each, in order."""
 
-    def __init__(self, name: str, function: Callable[[list[Sample]], Any]) -> None:
+    def __init__(self, name: str, function: Callable[[list[ReplySample]], Any]) -> None:
         self._name = name
         self._function = function
 
@@ -91,7 +91,7 @@ class FunctionReward:
             )
         return cls(name, function)
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """What the function says. Raises UserError, naming the reply, where it raises or gives no finite number."""
         if not samples:
             return []
@@ -109,7 +109,7 @@ class FunctionReward:
             )
         return [self._number(value, sample) for value, sample in zip(result, samples, strict=True)]
 
-    def _number(self, value: Any, sample: Sample) -> float:
+    def _number(self, value: Any, sample: ReplySample) -> float:
         try:
             number = math.nan if isinstance(value, str | bytes) else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -121,7 +121,7 @@ class FunctionReward:
             )
         return number
 
-    def _failure(self, samples: Sequence[Sample], problem: Exception) -> UserError:
+    def _failure(self, samples: Sequence[ReplySample], problem: Exception) -> UserError:
         """Which reply it was is found by asking about each alone."""
         told = f"of {len(samples)} replies together, the first of which is {_quoted(samples[0])}"
         for sample in samples:
@@ -139,7 +139,7 @@ def _classifier(name: str, label: str, device: str) -> Reward:
     return ClassifierReward(name, label=label, device=device)
 
 
-def _quoted(sample: Sample) -> str:
+def _quoted(sample: ReplySample) -> str:
     return repr(sample.text[:_SHOWN])
 
 

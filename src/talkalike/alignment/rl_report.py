@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from talkalike.alignment.experience import Batch
+from talkalike.alignment.experience import RolloutBatch
 from talkalike.alignment.learner import Learner, UpdateStatistics
 from talkalike.alignment.policy_losses import kl_terms
 from talkalike.alignment.rl_values import RLStep, Shown
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.training.loop import Progress
 
 
@@ -31,7 +31,7 @@ class RLProgress(Progress):
 def report(
     learner: Learner,
     progress: RLProgress,
-    batch: Batch,
+    batch: RolloutBatch,
     statistics: UpdateStatistics,
     *,
     distinct: float,
@@ -74,7 +74,7 @@ def report(
     )
 
 
-def shown(samples: Sequence[Sample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
+def shown(samples: Sequence[ReplySample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
     """Replies spread over the batch."""
     stride = max(1, len(samples) // max(1, count))
     return tuple(

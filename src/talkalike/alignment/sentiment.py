@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 
 
 class SentimentReward:
@@ -21,6 +21,6 @@ class SentimentReward:
     def __init__(self) -> None:
         self._analyzer = SentimentIntensityAnalyzer()
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """The compound scores."""
         return [float(self._analyzer.polarity_scores(sample.text)["compound"]) for sample in samples]

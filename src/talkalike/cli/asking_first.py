@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.cli.output import progress
 from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
@@ -52,9 +52,9 @@ def sort_waiting(
     return len(waiting)
 
 
-def sample_of(reply: JudgedReply) -> Sample:
+def sample_of(reply: JudgedReply) -> ReplySample:
     """The reply as a reward model reads it, which puts it into its own tokens."""
-    return Sample(
+    return ReplySample(
         prompt_ids=(),
         reply_ids=(),
         text="\n".join(reply.messages),
