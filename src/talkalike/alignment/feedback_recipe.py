@@ -131,7 +131,7 @@ def learn(
         if step.done < 1 and should_stop():
             training.checkpoint()
             return
-        training.checkpoint_after(config.checkpoint_minutes)
+        training.checkpoint_in_time()
 
 
 def ended(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: JudgedMaterial) -> str:

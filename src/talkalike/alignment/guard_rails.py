@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from talkalike.alignment.feedback_loop import by_prompt, reply_rows
 from talkalike.alignment.policy_losses import distinct_share
 from talkalike.alignment.preference_objective import reply_logprobs
 from talkalike.alignment.prompts import ReplyPrompt, newest, prompts_in, prompts_of_step
-from talkalike.alignment.rollouts import RolloutSampling, draws
+from talkalike.alignment.rollouts import RolloutSampling, draws, reply_samples
 from talkalike.alignment.rollouts import sample as draw_replies
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.chat.scenario_scores import violations
@@ -163,17 +163,7 @@ class GuardRails:
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
             random_NT=draws(seed, 0, range(len(prompts)), samples=samples, length=limit),
         )
-        decode: Callable[[Sequence[int]], str] = self.renderer.tokenizer.decode
-        return [
-            ReplySample(
-                prompt_ids=prompt.ids,
-                reply_ids=tuple(rollout.reply_ids.tolist()),
-                text=decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
-                prompt_turns=prompt.turns,
-                speaker=prompt.speaker,
-            )
-            for prompt, rollout in zip((p for p in prompts for _ in range(samples)), rollouts, strict=True)
-        ]
+        return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode)
 
     def _distance(self, samples: Sequence[ReplySample]) -> float:
         contexts, _ = by_prompt(samples)

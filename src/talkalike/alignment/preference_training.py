@@ -6,15 +6,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from accelerate import Accelerator
 
 from talkalike.alignment.feedback_loop import make_optimizer
 from talkalike.alignment.feedback_recipe import (
@@ -68,8 +65,6 @@ class _Parts:
     """What a training stands on. `measured`: the losses on what is held out; `before`: what `guard` saw first."""
 
     double: Card
-    roles: Roles
-    accelerator: Accelerator
     material: JudgedMaterial
     learned: PreferenceObjective
     measured: PreferenceObjective
@@ -89,21 +84,9 @@ def align_preferences(
     if sources.catalog.exists(config.name):
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
-        parts = _load(config, sources)
-        parameters = parts.roles.parameters(POLICY)
-        members = [list(parameters.values())]
-        examples = {"examples": sources.examples.manifest.name} if sources.examples else {}
-        training = TrainingRun(
-            folder=run,
-            model=config.name,
-            about={"kind": "dpo", "judgements": sources.judgements.digest, **examples},
-            settings=dataclasses.asdict(config),
-            trainable=Trainable(network=parts.roles.network, parameters=parameters, settings=config.policy),
-            optimizer=make_optimizer([(members[0], config.loop.learning_rate)]),
-            accelerator=parts.accelerator,
-            progress=FeedbackProgress(),
-        )
-        yield begin(training, config, parts.material, roles=parts.roles, resume=resume)
+        parts, training = _load(config, sources, run)
+        yield begin(training, config, parts.material, roles=parts.learned.roles, resume=resume)
+        members = [list(training.trainable.parameters.values())]
         measure = partial(parts.measured.measure, batch=config.loop.batch)
         for event in learn(training, config, parts.learned, members, measure=measure, should_stop=should_stop):
             if isinstance(event, FeedbackEvaluated):
@@ -112,7 +95,9 @@ def align_preferences(
         yield _finish(config, sources, parts, training, evaluated(training, measure()))
 
 
-def _load(config: PreferenceConfig, sources: PreferenceSources) -> _Parts:
+def _load(
+    config: PreferenceConfig, sources: PreferenceSources, run: RunFolder
+) -> tuple[_Parts, TrainingRun[FeedbackProgress]]:
     catalog, judgements = sources.catalog, sources.judgements
     double, gathered = catalog.card(config.double), gather(judgements)
     chosen = with_opinions if config.loss == "kto" else with_pairs
@@ -123,7 +108,7 @@ def _load(config: PreferenceConfig, sources: PreferenceSources) -> _Parts:
     accelerator = make_accelerator(roles.device, roles.dtype)
     roles.network.eval()
     roles.add(POLICY, config.policy, seed=config.loop.seed)
-    parts = encode_parts(
+    encoded = encode_parts(
         usable,
         Renderer(roles.loaded.tokenizer),
         max_tokens=min(config.max_tokens, roles.loaded.context_length),
@@ -139,15 +124,24 @@ def _load(config: PreferenceConfig, sources: PreferenceSources) -> _Parts:
     )
     reference = ReferenceLogprobs(roles, sources.cache)
     guard = GuardRails(roles, POLICY, sources.examples, accelerator, replies=Replies()) if sources.examples else None
-    return _Parts(
+    parts = _Parts(
         double=double,
-        roles=roles,
-        accelerator=accelerator,
-        material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
-        learned=PreferenceObjective(roles, parts.train, losses, reference),
-        measured=PreferenceObjective(roles, parts.heldout, losses, reference),
+        material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog),
+        learned=PreferenceObjective(roles, encoded.train, losses, reference),
+        measured=PreferenceObjective(roles, encoded.heldout, losses, reference),
         guard=guard,
         before=guard.look() if guard else {},
+    )
+    examples = {"examples": sources.examples.manifest.name} if sources.examples else {}
+    parameters = roles.parameters(POLICY)
+    return parts, TrainingRun(
+        folder=run,
+        config=config,
+        about={"kind": "dpo", "judgements": judgements.digest, **examples},
+        trainable=Trainable(network=roles.network, parameters=parameters, settings=config.policy),
+        optimizer=make_optimizer([(list(parameters.values()), config.loop.learning_rate)]),
+        accelerator=accelerator,
+        progress=FeedbackProgress(),
     )
 
 
@@ -185,6 +179,6 @@ def _finish(
         fictional=double.fictional,
     )
     if reason != "stopped" and training.writes:
-        card = save_aligned(parts.roles, POLICY, card, double=double, catalog=sources.catalog)
+        card = save_aligned(parts.learned.roles, POLICY, card, double=double, catalog=sources.catalog)
     training.finish(reason)
     return FeedbackFinished(reason=reason, card=card, seconds=training.progress.seconds)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from accelerate import Accelerator
-
 from talkalike.alignment.feedback_loop import make_optimizer
 from talkalike.alignment.feedback_recipe import FeedbackProgress, JudgedMaterial, begin, ended, learn, memory_errors
 from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn
@@ -37,7 +35,6 @@ class _Parts:
     """What a training stands on. `measured`: the losses on what is held out."""
 
     reference: Card
-    accelerator: Accelerator
     model: RewardModel
     material: JudgedMaterial
     learned: RewardObjective
@@ -59,38 +56,26 @@ def train_reward(
     if catalog.exists(config.name):
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
-        parts = _load(config, catalog, judgements)
-        model, roles = parts.model, parts.model.roles
-        named = [model.parameters(member) for member in range(config.members)]
-        everything = {f"{member}.{name}": p for member, own in enumerate(named) for name, p in own.items()}
-        adapters = [p for name in model.names for p in roles.parameters(name).values()]
-        heads = [p for head in model.heads for p in head.parameters()]
-        training = TrainingRun(
-            folder=run,
-            model=config.name,
-            about={"kind": "reward", "judgements": judgements.digest},
-            settings=dataclasses.asdict(config),
-            trainable=Trainable(network=roles.network, parameters=everything, settings=config.adapter),
-            optimizer=make_optimizer([(adapters, config.loop.learning_rate), (heads, config.head_rate)]),
-            accelerator=parts.accelerator,
-            progress=FeedbackProgress(),
-        )
-        yield begin(training, config, parts.material, roles=roles, resume=resume)
-        members = [list(own.values()) for own in named]
+        parts, training = _load(config, catalog, judgements, run)
+        model = parts.model
+        yield begin(training, config, parts.material, roles=model.roles, resume=resume)
+        members = [list(model.parameters(member).values()) for member in range(config.members)]
         yield from learn(
             training, config, parts.learned, members, measure=parts.measured.measure, should_stop=should_stop
         )
         yield _finish(config, catalog, parts, training)
 
 
-def _load(config: RewardConfig, catalog: Catalog, judgements: Judgements) -> _Parts:
+def _load(
+    config: RewardConfig, catalog: Catalog, judgements: Judgements, run: RunFolder
+) -> tuple[_Parts, TrainingRun[FeedbackProgress]]:
     reference, gathered = catalog.card(config.reference), gather(judgements)
     if not (gathered.pairs or gathered.ratings):
         raise nothing_to_learn(judgements, gathered)
     roles = Roles.open(catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype)
     accelerator = make_accelerator(roles.device, roles.dtype)
     model = RewardModel(roles, _form(config, gathered, roles.loaded.context_length), seed=config.loop.seed)
-    parts = encode_parts(
+    encoded = encode_parts(
         gathered.contexts,
         model.renderer,
         max_tokens=model.form.max_tokens,
@@ -99,15 +84,21 @@ def _load(config: RewardConfig, catalog: Catalog, judgements: Judgements) -> _Pa
     )
     learned, measured = (
         RewardObjective(model, part, centring=config.centring, row_tokens=config.loop.row_tokens)
-        for part in (parts.train, parts.heldout)
+        for part in (encoded.train, encoded.heldout)
     )
-    return _Parts(
-        reference=reference,
+    material = JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog)
+    parts = _Parts(reference=reference, model=model, material=material, learned=learned, measured=measured)
+    named = {f"{m}.{name}": p for m in range(config.members) for name, p in model.parameters(m).items()}
+    adapters = [p for name in model.names for p in roles.parameters(name).values()]
+    heads = [p for head in model.heads for p in head.parameters()]
+    return parts, TrainingRun(
+        folder=run,
+        config=config,
+        about={"kind": "reward", "judgements": judgements.digest},
+        trainable=Trainable(network=roles.network, parameters=named, settings=config.adapter),
+        optimizer=make_optimizer([(adapters, config.loop.learning_rate), (heads, config.head_rate)]),
         accelerator=accelerator,
-        model=model,
-        material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=parts, catalog=catalog),
-        learned=learned,
-        measured=measured,
+        progress=FeedbackProgress(),
     )
 
 

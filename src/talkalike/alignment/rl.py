@@ -29,7 +29,7 @@ from talkalike.alignment.policy_losses import (
 from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
 from talkalike.alignment.rl_report import RLProgress, report, shown
 from talkalike.alignment.rl_values import RLStep
-from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
+from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, reply_samples, sample
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.errors import UserError
@@ -90,16 +90,7 @@ def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], li
     rollouts = sample(
         learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
     )
-    samples = [
-        ReplySample(
-            prompt_ids=prompts[index // settings.samples].ids,
-            reply_ids=tuple(rollout.reply_ids.tolist()),
-            text=task.decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
-            prompt_turns=prompts[index // settings.samples].turns,
-            speaker=prompts[index // settings.samples].speaker,
-        )
-        for index, rollout in enumerate(rollouts)
-    ]
+    samples = reply_samples(prompts, rollouts, task.decode)
     return rollouts, samples, checked_scores(task.reward, samples)
 
 

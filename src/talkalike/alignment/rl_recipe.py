@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from accelerate import Accelerator
-
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.learner import POLICY, Learner
 from talkalike.alignment.lineage import lineage, save_aligned
@@ -54,8 +52,6 @@ class _Parts:
     """What a run stands on."""
 
     double: Card
-    roles: Roles
-    accelerator: Accelerator
     task: Task
     learner: Learner
     guard: GuardRails
@@ -80,12 +76,11 @@ def align(
         learner = parts.learner
         training = TrainingRun(
             folder=run,
-            model=config.name,
+            config=config,
             about={"kind": "rl", "examples": manifest.name, "examples_hash": manifest.hash},
-            settings=dataclasses.asdict(config),
             trainable=learner.trainable,
             optimizer=learner.optimizer,
-            accelerator=parts.accelerator,
+            accelerator=learner.accelerator,
             progress=RLProgress(),
         )
         if resume and training.resume():
@@ -111,7 +106,7 @@ def align(
                 training.checkpoint(learner.safe)
                 break
             else:
-                training.checkpoint_after(config.checkpoint_minutes, learner.safe)
+                training.checkpoint_in_time(learner.safe)
         over = progress.step >= settings.steps
         yield _finish(config, sources, parts, training, reason or ("finished" if over else "minutes"))
 
@@ -138,17 +133,18 @@ def _load(config: RLConfig, sources: RLSources) -> _Parts:
     learner = Learner(roles, settings, accelerator, policy=config.policy, critic=config.critic)
     replies = Replies(max_tokens=settings.max_tokens, prompt_tokens=config.prompt_tokens)
     guard = GuardRails(roles, POLICY, examples, accelerator, replies=replies, reward=reward)
-    return _Parts(double=double, roles=roles, accelerator=accelerator, task=task, learner=learner, guard=guard)
+    return _Parts(double=double, task=task, learner=learner, guard=guard)
 
 
 def _started(config: RLConfig, parts: _Parts, step: int) -> RLStarted:
+    roles = parts.learner.roles
     return RLStarted(
         step=step,
         steps=config.settings.steps,
         prompts=len(parts.task.prompts),
-        nbytes=parts.roles.nbytes,
-        dtype=str(parts.roles.dtype).removeprefix("torch."),
-        device=str(parts.roles.device),
+        nbytes=roles.nbytes,
+        dtype=str(roles.dtype).removeprefix("torch."),
+        device=str(roles.device),
     )
 
 
@@ -190,7 +186,7 @@ def _finish(
         fictional=manifest.fictional or double.fictional,
     )
     if training.writes:
-        card = save_aligned(parts.roles, POLICY, card, double=double, catalog=sources.catalog)
+        card = save_aligned(parts.learner.roles, POLICY, card, double=double, catalog=sources.catalog)
     training.finish(reason)
     return RLFinished(reason=reason, card=card, seconds=training.progress.seconds)
 

@@ -30,12 +30,11 @@ P = TypeVar("P", bound=Progress)
 
 @dataclass(slots=True, kw_only=True)
 class TrainingRun(Generic[P]):
-    """`about` and `settings` are what `run.json` says of it; `progress` is the state that a checkpoint keeps."""
+    """`about` is what `run.json` says beside the settings; `progress` is the state that a checkpoint keeps."""
 
     folder: RunFolder
-    model: str  # the name of what comes out
+    config: Any  # a dataclass with a `name` and `checkpoint_minutes`
     about: Mapping[str, Any]
-    settings: Mapping[str, Any]
     trainable: Trainable
     optimizer: torch.optim.Optimizer
     accelerator: Accelerator
@@ -50,8 +49,8 @@ class TrainingRun(Generic[P]):
     def describe(self, state: str) -> None:
         """Writes what was asked and how it stands."""
         if self.writes:
-            about = {"model": self.model, **self.about, "state": state}
-            self.folder.describe({**about, "settings": self.settings})
+            about = {"model": self.config.name, **self.about, "state": state}
+            self.folder.describe({**about, "settings": dataclasses.asdict(self.config)})
 
     def record(self, step: int, **values: object) -> None:
         """Adds a line to the metrics; NaN, which JSON does not have, becomes none."""
@@ -66,9 +65,9 @@ class TrainingRun(Generic[P]):
             checkpoints.save_checkpoint(self.folder, self.trainable, self.optimizer, dataclasses.asdict(self.progress))
         self._saved_at = time.monotonic()
 
-    def checkpoint_after(self, minutes: float, best: Mapping[str, Tensor] | None = None) -> None:
-        """The same, where the last one is older than that."""
-        if time.monotonic() - self._saved_at > 60 * minutes:
+    def checkpoint_in_time(self, best: Mapping[str, Tensor] | None = None) -> None:
+        """The same, where the last one is too old."""
+        if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
             self.checkpoint(best)
 
     def resume(self) -> bool:
@@ -103,9 +102,9 @@ class TrainingRun(Generic[P]):
         """The card of what came out; `origin` are its other fields, `settings` go beyond those of the run."""
         spent = {"steps": self.progress.step, "training_seconds": round(self.progress.seconds, 1)}
         return Card(
-            name=self.model,
+            name=self.config.name,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            settings={**self.settings, **(settings or {})},
+            settings={**dataclasses.asdict(self.config), **(settings or {})},
             scores={**scores, **spent},
             **origin,
         )

@@ -7,7 +7,6 @@ in the catalog and its card. What learned nothing is no model.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
 from talkalike.examples.dataset import Documents, ExampleSet
-from talkalike.models.adapters import Trainable, make_trainable, save_trained
+from talkalike.models.adapters import make_trainable, save_trained
 from talkalike.models.load import load_network
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.training import checkpoints
@@ -71,9 +69,7 @@ class _Parts:
     train: Documents
     heldout: Documents
     evaluated_on: list[int]  # held-out documents
-    trainable: Trainable
     dtype: torch.dtype
-    accelerator: Accelerator
 
 
 def train(
@@ -91,35 +87,25 @@ def train(
         "--method last-n. The run can be resumed with --resume."
     )
     with memory_told("The training ran out of memory.", hint=hint):
-        parts = _load(config, catalog, examples, run)
-        training = TrainingRun(
-            folder=run,
-            model=config.name,
-            about={"examples": examples.manifest.name, "examples_hash": examples.manifest.hash},
-            settings=dataclasses.asdict(config),
-            trainable=parts.trainable,
-            optimizer=make_optimizer(parts.trainable, config.loop),
-            accelerator=parts.accelerator,
-            progress=_Progress(),
-        )
+        parts, training = _load(config, catalog, examples, run)
         if resume:
             training.resume()
         progress, best = training.progress, training.progress.best
         training.describe("running")
-        yield _started(parts, progress.step)
+        yield _started(parts, training)
         if best.evaluated == 0:
             yield from _evaluate(parts, training)
         training.count_minutes(config.loop.minutes, ending=_LOOKS_AT_THE_END * progress.look_seconds)
         reason = "finished"
         for step in training_steps(
-            parts.trainable,
+            training.trainable,
             parts.train,
             optimizer=training.optimizer,
             settings=config.loop,
-            accelerator=parts.accelerator,
+            accelerator=training.accelerator,
             progress=progress,
         ):
-            _record(config, training, step)
+            _record(training, step)
             yield step
             due = step.done * config.evaluations >= best.evaluated
             if due and progress.has_time(progress.look_seconds, config.loop.minutes):
@@ -131,13 +117,15 @@ def train(
                 reason = "stopped"
                 training.checkpoint()  # before the last look, of which the resumed training does not know
                 break
-            training.checkpoint_after(config.checkpoint_minutes)
+            training.checkpoint_in_time()
         if best.at < progress.step:
             yield from _evaluate(parts, training)
         yield _finish(parts, training, reason)
 
 
-def _load(config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunFolder) -> _Parts:
+def _load(
+    config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunFolder
+) -> tuple[_Parts, TrainingRun[_Progress]]:
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     train, heldout = examples.split("train"), examples.split("heldout")
@@ -149,16 +137,24 @@ def _load(config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunF
             hint="Choose a causal base model.",
         )
     _check_lengths(config, network, max([0, *train.lengths.tolist(), *heldout.lengths.tolist()]))
-    return _Parts(
+    trainable = make_trainable(network, config.adapter, seed=config.loop.seed)
+    parts = _Parts(
         config=config,
         catalog=catalog,
         examples=examples,
         train=train,
         heldout=heldout,
         evaluated_on=_evenly_spaced(heldout, config.evaluation_tokens),
-        trainable=make_trainable(network, config.adapter, seed=config.loop.seed),
         dtype=dtype,
+    )
+    return parts, TrainingRun(
+        folder=run,
+        config=config,
+        about={"examples": examples.manifest.name, "examples_hash": examples.manifest.hash},
+        trainable=trainable,
+        optimizer=make_optimizer(trainable, config.loop),
         accelerator=accelerator,
+        progress=_Progress(),
     )
 
 
@@ -173,20 +169,20 @@ def _check_lengths(config: TrainConfig, network: PreTrainedModel, longest: int) 
         )
 
 
-def _started(parts: _Parts, step: int) -> Started:
-    config = parts.config
+def _started(parts: _Parts, training: TrainingRun[_Progress]) -> Started:
+    config, accelerator = parts.config, training.accelerator
     if config.trackers:
-        parts.accelerator.init_trackers("talkalike", config={"model": config.name, "base": config.base})
+        accelerator.init_trackers("talkalike", config={"model": config.name, "base": config.base})
     return Started(
-        step=step,
+        step=training.progress.step,
         steps_per_epoch=steps_per_epoch(parts.train, config.loop),
-        trained_parameters=parts.trainable.trained,
+        trained_parameters=training.trainable.trained,
         dtype=str(parts.dtype).removeprefix("torch."),
-        device=str(parts.accelerator.device),
+        device=str(accelerator.device),
     )
 
 
-def _record(config: TrainConfig, training: TrainingRun[_Progress], step: Step) -> None:
+def _record(training: TrainingRun[_Progress], step: Step) -> None:
     refuse_divergence(step.index, step.loss)
     training.record(
         step.index,
@@ -198,7 +194,7 @@ def _record(config: TrainConfig, training: TrainingRun[_Progress], step: Step) -
         learning_rate=step.learning_rate,
         grad_norm=step.grad_norm,
     )
-    if config.trackers:
+    if training.config.trackers:
         training.accelerator.log({"loss": step.loss, "learning_rate": step.learning_rate}, step=step.index)
 
 
@@ -207,7 +203,7 @@ def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evalu
     if not parts.evaluated_on:
         return
     start = time.monotonic()
-    loss = mean_loss(parts.trainable, parts.heldout, parts.evaluated_on, parts.accelerator)
+    loss = mean_loss(training.trainable, parts.heldout, parts.evaluated_on, training.accelerator)
     progress, best = training.progress, training.progress.best
     if best.evaluated == 0:
         best.first = loss
@@ -218,7 +214,7 @@ def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evalu
     if is_best:
         best.loss, best.step = loss, progress.step
         if training.writes:
-            checkpoints.save_best(training.folder, checkpoints.copies(parts.trainable.parameters))
+            checkpoints.save_best(training.folder, checkpoints.copies(training.trainable.parameters))
     progress.look_seconds = time.monotonic() - start
     training.record(progress.step, heldout_loss=loss, seconds=round(progress.seconds, 3))
     if parts.config.trackers:
@@ -230,7 +226,7 @@ def _finish(parts: _Parts, training: TrainingRun[_Progress], reason: str) -> Fin
     """What is better than before the first step becomes a model."""
     progress, best = training.progress, training.progress.best
     if parts.config.trackers:
-        parts.accelerator.end_training()
+        training.accelerator.end_training()
     learned = progress.step > 0 and (not parts.evaluated_on or best.step > 0)
     if not learned and reason != "stopped":
         raise UserError(
@@ -245,7 +241,7 @@ def _finish(parts: _Parts, training: TrainingRun[_Progress], reason: str) -> Fin
 
 def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) -> Card:
     """Puts the best state into the network, writes the model and, last, its card."""
-    config, catalog, trainable, manifest = parts.config, parts.catalog, parts.trainable, parts.examples.manifest
+    config, catalog, manifest, trainable = parts.config, parts.catalog, parts.examples.manifest, training.trainable
     whole = config.adapter.method in {"full", "last-n"}
     best, current, folder = (
         checkpoints.load_best(training.folder),
