@@ -7,6 +7,7 @@ far the two orders are apart is kept as a reading of that liking.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -109,17 +110,14 @@ def fitting(
 ) -> tuple[Turn, ...]:
     """The turns made of as many of the newest messages as the engine can read and still answer in `room` tokens."""
     limit = engine.context_length - (room or LABEL_TOKENS) - sum(engine.count_tokens((Turn(JUDGE, ""),)))
-    low, high = 0, len(context)  # messages left out: few enough to read, and not more than needed
-    while low < high:
-        middle = (low + high) // 2
-        if sum(engine.count_tokens(made(context[middle:]))) <= limit:
-            high = middle
-        else:
-            low = middle + 1
-    turns = made(context[low:])
-    if sum(engine.count_tokens(turns)) > limit:
+
+    def fits(left_out: int) -> bool:
+        return sum(engine.count_tokens(made(context[left_out:]))) <= limit
+
+    least = bisect_left(range(len(context)), True, key=fits)
+    if not fits(least):
         raise ContextTooLongError(f"The replies are longer than '{engine.name}' can read.")
-    return turns
+    return made(context[least:])
 
 
 def question(

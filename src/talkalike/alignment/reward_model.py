@@ -15,7 +15,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from talkalike.alignment.feedback_loop import ContextRow, autocast, by_prompt, reply_rows
@@ -27,9 +27,8 @@ from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import AdapterSettings
-from talkalike.models.adapters import disk_errors
 from talkalike.models.roles import Roles
-from talkalike.training.checkpoints import assign, copies
+from talkalike.training.checkpoints import assign, copies, save_tensors
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.files import write_json
 from talkalike.workspace.rebuilding import read_as
@@ -189,10 +188,9 @@ class RewardModel:
                 self.roles.save(name, place, base=self.form.reference, alone=True)
                 continue
             place.mkdir(exist_ok=True)
-            with disk_errors():
-                save_file(copies(self.roles.parameters(name)), place / WEIGHTS_FILE)
-        with disk_errors():
-            save_file(self._head_tensors(), folder / HEADS_FILE)
+            save_tensors(place / WEIGHTS_FILE, copies(self.roles.parameters(name)))
+        heads = {f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()}
+        save_tensors(folder / HEADS_FILE, copies(heads))
         write_json(folder / FORM_FILE, dataclasses.asdict(self.form))
 
     def _read(self, folder: Path) -> None:
@@ -213,9 +211,6 @@ class RewardModel:
                 f"The reward model in {folder} cannot be read: {first_line}.",
                 hint="Train it again with `talkalike align reward`.",
             ) from None
-
-    def _head_tensors(self) -> dict[str, Tensor]:
-        return copies({f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()})
 
     def _score(self, ratings_MS: Tensor) -> RewardScore:
         values_M = ratings_MS @ self._weights_S()

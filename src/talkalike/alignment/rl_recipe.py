@@ -27,7 +27,6 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.roles import Roles
-from talkalike.training import checkpoints
 from talkalike.training.loop import make_accelerator
 from talkalike.training.memory import memory_told
 from talkalike.training.run import TrainingRun
@@ -84,7 +83,7 @@ def align(
             progress=RLProgress(),
         )
         if resume and training.resume():
-            learner.safe = checkpoints.load_best(run) or {}
+            learner.safe = training.best()
         progress = training.progress
         training.describe("running")
         yield _started(config, parts, progress.step)

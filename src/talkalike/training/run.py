@@ -15,16 +15,18 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file
 from torch import Tensor
 
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.models.adapters import Trainable
-from talkalike.training import checkpoints
+from talkalike.training.checkpoints import checkpoint_tensors, restore_tensors, save_tensors
 from talkalike.training.loop import Progress
 from talkalike.workspace.cards import Card
 from talkalike.workspace.rebuilding import rebuild
 from talkalike.workspace.run_folder import RunFolder
 
+_TENSORS = "tensors.safetensors"  # in a checkpoint
 P = TypeVar("P", bound=Progress)
 
 
@@ -57,13 +59,24 @@ class TrainingRun(Generic[P]):
         if self.writes:
             self.folder.record(step=step, **{name: finite_or_none(value) for name, value in values.items()})
 
-    def checkpoint(self, best: Mapping[str, Tensor] | None = None) -> None:
-        """Keeps all that a resumed training needs, and the tensors in `best` beside it."""
+    def keep_best(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keeps these values of the trained tensors as the best so far."""
         if self.writes:
-            if best:
-                checkpoints.save_best(self.folder, best)
-            checkpoints.save_checkpoint(self.folder, self.trainable, self.optimizer, dataclasses.asdict(self.progress))
+            save_tensors(self.folder.best_file, tensors)
+
+    def best(self) -> dict[str, Tensor]:
+        """What `keep_best` kept; nothing where there is none."""
+        return load_file(self.folder.best_file) if self.folder.best_file.is_file() else {}
+
+    def checkpoint(self, best: Mapping[str, Tensor] | None = None) -> None:
+        """Keeps all that a resumed training needs, and the best so far; older checkpoints go once it is complete."""
         self._saved_at = time.monotonic()
+        if best:
+            self.keep_best(best)
+        if self.writes:
+            folder = self.folder.new_checkpoint(self.progress.step)
+            save_tensors(folder / _TENSORS, checkpoint_tensors(self.trainable, self.optimizer))
+            self.folder.complete_checkpoint(folder, dataclasses.asdict(self.progress))
 
     def checkpoint_in_time(self, best: Mapping[str, Tensor] | None = None) -> None:
         """The same, where the last one is too old."""
@@ -72,11 +85,12 @@ class TrainingRun(Generic[P]):
 
     def resume(self) -> bool:
         """Goes on from the newest checkpoint; False where there is none."""
-        state = checkpoints.load_checkpoint(self.folder, self.trainable, self.optimizer)
-        if state is None:
+        found = self.folder.newest_checkpoint()
+        if found is None:
             return False
-        hint = "Start a new training instead."
-        self.progress = rebuild(type(self.progress), state, file=self.folder.path, hint=hint)
+        folder, state = found
+        self.progress = rebuild(type(self.progress), state, file=folder, hint="Start a new training instead.")
+        restore_tensors(self.trainable, self.optimizer, load_file(folder / _TENSORS))
         if self.writes:
             self.folder.forget_after(self.progress.step)
         return True

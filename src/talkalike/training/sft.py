@@ -21,7 +21,7 @@ from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.models.adapters import make_trainable, save_trained
 from talkalike.models.load import load_network
 from talkalike.models.precision import choose_device, choose_dtype
-from talkalike.training import checkpoints
+from talkalike.training.checkpoints import assign, copies
 from talkalike.training.loop import (
     Progress,
     make_accelerator,
@@ -213,8 +213,7 @@ def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evalu
     best.at = progress.step
     if is_best:
         best.loss, best.step = loss, progress.step
-        if training.writes:
-            checkpoints.save_best(training.folder, checkpoints.copies(training.trainable.parameters))
+        training.keep_best(copies(training.trainable.parameters))
     progress.look_seconds = time.monotonic() - start
     training.record(progress.step, heldout_loss=loss, seconds=round(progress.seconds, 3))
     if parts.config.trackers:
@@ -243,17 +242,12 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
     """Puts the best state into the network, writes the model and, last, its card."""
     config, catalog, manifest, trainable = parts.config, parts.catalog, parts.examples.manifest, training.trainable
     whole = config.adapter.method in {"full", "last-n"}
-    best, current, folder = (
-        checkpoints.load_best(training.folder),
-        checkpoints.copies(trainable.parameters),
-        catalog.path(config.name),
-    )
-    if best is not None:
-        checkpoints.assign(trainable.parameters, best)
+    current, folder = copies(trainable.parameters), catalog.path(config.name)
+    assign(trainable.parameters, training.best() or current)
     save_trained(trainable, folder, base=catalog.address(config.base), dtype=parts.dtype)
     if whole:
         _copy_tokenizer(catalog.path(config.base), folder)
-    checkpoints.assign(trainable.parameters, current)
+    assign(trainable.parameters, current)
     scores: dict[str, Any] = {"best_step": training.progress.step}
     if parts.evaluated_on:
         looks = training.progress.best
