@@ -62,12 +62,12 @@ class PreferenceSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a training stands on. `measured`: the losses on what is held out; `before`: what `guard` saw first."""
+    """What a training stands on. `heldout`: the losses on what is held out; `before`: what `guard` saw first."""
 
     double: Card
     material: JudgedMaterial
-    learned: PreferenceObjective
-    measured: PreferenceObjective
+    objective: PreferenceObjective
+    heldout: PreferenceObjective
     guard: GuardRails | None
     before: dict[str, float]
 
@@ -85,10 +85,10 @@ def align_preferences(
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
         parts, training = _load(config, sources, run)
-        yield begin(training, config, parts.material, roles=parts.learned.roles, resume=resume)
+        yield begin(training, config, parts.material, roles=parts.objective.roles, resume=resume)
         members = [list(training.trainable.parameters.values())]
-        measure = partial(parts.measured.measure, batch=config.loop.batch)
-        for event in learn(training, config, parts.learned, members, measure=measure, should_stop=should_stop):
+        measure = partial(parts.heldout.measure, batch=config.loop.batch)
+        for event in learn(training, config, parts.objective, members, measure=measure, should_stop=should_stop):
             if isinstance(event, FeedbackEvaluated):
                 _record_replies(training, parts)
             yield event
@@ -127,8 +127,8 @@ def _load(
     parts = _Parts(
         double=double,
         material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog),
-        learned=PreferenceObjective(roles, encoded.train, losses, reference),
-        measured=PreferenceObjective(roles, encoded.heldout, losses, reference),
+        objective=PreferenceObjective(roles, encoded.train, losses, reference),
+        heldout=PreferenceObjective(roles, encoded.heldout, losses, reference),
         guard=guard,
         before=guard.look() if guard else {},
     )
@@ -179,6 +179,6 @@ def _finish(
         fictional=double.fictional,
     )
     if reason != "stopped" and training.writes:
-        card = save_aligned(parts.learned.roles, POLICY, card, double=double, catalog=sources.catalog)
+        card = save_aligned(parts.objective.roles, POLICY, card, double=double, catalog=sources.catalog)
     training.finish(reason)
     return FeedbackFinished(reason=reason, card=card, seconds=training.progress.seconds)

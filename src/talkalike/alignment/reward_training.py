@@ -32,13 +32,13 @@ from talkalike.workspace.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a training stands on. `measured`: the losses on what is held out."""
+    """What a training stands on. `heldout`: the losses on what is held out."""
 
     reference: Card
     model: RewardModel
     material: JudgedMaterial
-    learned: RewardObjective
-    measured: RewardObjective
+    objective: RewardObjective
+    heldout: RewardObjective
 
 
 def train_reward(
@@ -61,7 +61,7 @@ def train_reward(
         yield begin(training, config, parts.material, roles=model.roles, resume=resume)
         members = [list(model.parameters(member).values()) for member in range(config.members)]
         yield from learn(
-            training, config, parts.learned, members, measure=parts.measured.measure, should_stop=should_stop
+            training, config, parts.objective, members, measure=parts.heldout.measure, should_stop=should_stop
         )
         yield _finish(config, catalog, parts, training)
 
@@ -82,12 +82,12 @@ def _load(
         heldout=config.heldout,
         seed=config.loop.seed,
     )
-    learned, measured = (
+    objective, heldout = (
         RewardObjective(model, part, centring=config.centring, row_tokens=config.loop.row_tokens)
         for part in (encoded.train, encoded.heldout)
     )
     material = JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog)
-    parts = _Parts(reference=reference, model=model, material=material, learned=learned, measured=measured)
+    parts = _Parts(reference=reference, model=model, material=material, objective=objective, heldout=heldout)
     named = {f"{m}.{name}": p for m in range(config.members) for name, p in model.parameters(m).items()}
     adapters = [p for name in model.names for p in roles.parameters(name).values()]
     heads = [p for head in model.heads for p in head.parameters()]

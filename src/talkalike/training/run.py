@@ -70,13 +70,13 @@ class TrainingRun(Generic[P]):
 
     def checkpoint(self, best: Mapping[str, Tensor] | None = None) -> None:
         """Keeps all that a resumed training needs, and the best so far; older checkpoints go once it is complete."""
-        self._saved_at = time.monotonic()
         if best:
             self.keep_best(best)
         if self.writes:
             folder = self.folder.new_checkpoint(self.progress.step)
             save_tensors(folder / _TENSORS, checkpoint_tensors(self.trainable, self.optimizer))
             self.folder.complete_checkpoint(folder, dataclasses.asdict(self.progress))
+        self._saved_at = time.monotonic()
 
     def checkpoint_in_time(self, best: Mapping[str, Tensor] | None = None) -> None:
         """The same, where the last one is too old."""
