@@ -31,7 +31,7 @@ from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.preference_objective import POLICY, LossSettings, PreferenceObjective, ReferenceLogprobs
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
@@ -67,7 +67,7 @@ def encoded(given: list[Pair]) -> list[EncodedContext]:
     """The pairs as judged contexts."""
     return [
         EncodedContext(
-            samples=tuple(Sample(prompt_ids=tuple(prompt), reply_ids=tuple(ids), text="") for ids in replies),
+            samples=tuple(ReplySample(prompt_ids=tuple(prompt), reply_ids=tuple(ids), text="") for ids in replies),
             pairs=((0, 1),),
             ratings=(),
             bad=(),

@@ -35,12 +35,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from talkalike.alignment.learner import POLICY, Learner
-from talkalike.alignment.prompts import Prompt
+from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 from talkalike.alignment.rollouts import RolloutSampling, draws, sample
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
@@ -120,7 +120,7 @@ def even_share(ids: Sequence[int]) -> float:
 class EvenReward:
     """The reward as ours takes it."""
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """One share for each sample."""
         return [even_share(sample.reply_ids) for sample in samples]
 
@@ -178,7 +178,9 @@ def ours(race: Race, numbers: Numbers) -> None:
     accelerator = make_accelerator(torch.device("cpu"), torch.float32)
     roles = Roles(toy_model(network(race.seed).eval()))
     learner = Learner(roles, settings, accelerator, policy=AdapterSettings(method="full"))
-    task = Task(prompts=[Prompt(ids=tuple(ids)) for ids in race.prompts], reward=EvenReward(), decode=str, stop_id=STOP)
+    task = Task(
+        prompts=[ReplyPrompt(ids=tuple(ids)) for ids in race.prompts], reward=EvenReward(), decode=str, stop_id=STOP
+    )
     with roles.use(POLICY) as model:
         race.start(model)
         for _ in rl_steps(learner, task, RLProgress()):

@@ -18,14 +18,14 @@ from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.learner import Learner
 from talkalike.alignment.preference_objective import LossSettings, PreferenceObjective, ReferenceLogprobs
-from talkalike.alignment.prompts import Prompt
+from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
 from talkalike.alignment.rl_values import RLStep
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
 from talkalike.models.roles import Roles
@@ -41,13 +41,13 @@ PLAIN = RewardShaping(kl=0.0, missing_end=0.0, normalise=False)
 class Scored:
     """A reward that is one function of a sample."""
 
-    value: Callable[[Sample], float]
+    value: Callable[[ReplySample], float]
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         return [self.value(sample) for sample in samples]
 
 
-def even_share(sample: Sample) -> float:
+def even_share(sample: ReplySample) -> float:
     return sum(token % 2 == 0 for token in sample.reply_ids) / len(sample.reply_ids)
 
 
@@ -71,10 +71,10 @@ def roles_on(network: Any) -> Roles:
     return Roles(LoadedModel(name="toy", model=network, tokenizer=Tokenizer(models.BPE()), context_length=128))
 
 
-def mixed_prompts(count: int = 24, *, longest: int = 12) -> list[Prompt]:
+def mixed_prompts(count: int = 24, *, longest: int = 12) -> list[ReplyPrompt]:
     rng = random.Random(0)
     return [
-        Prompt(ids=tuple(rng.randrange(STOP) for _ in range(1 + index % longest)), speaker="Anna")
+        ReplyPrompt(ids=tuple(rng.randrange(STOP) for _ in range(1 + index % longest)), speaker="Anna")
         for index in range(count)
     ]
 
@@ -107,7 +107,7 @@ def judged_steps(kind: str, cache: Path) -> list[dict[str, float]]:
     contexts = []
     for prompt in mixed_prompts(7):
         replies = [(*(rng.randrange(STOP) for _ in range(rng.randint(1, 6))), STOP) for _ in range(3)]
-        samples = tuple(Sample(prompt_ids=prompt.ids, reply_ids=reply, text="") for reply in replies)
+        samples = tuple(ReplySample(prompt_ids=prompt.ids, reply_ids=reply, text="") for reply in replies)
         ratings = ((0, "honest", 5), (2, "honest", 1))
         contexts.append(
             EncodedContext(samples=samples, pairs=((0, 1), (2, 1)), ratings=ratings, bad=(), soft={(2, 1): 0.7})
@@ -138,7 +138,7 @@ def judged_steps(kind: str, cache: Path) -> list[dict[str, float]]:
     return [dataclasses.asdict(step) for step in steps]
 
 
-def task(value: Callable[[Sample], float] = even_share, prompts: Sequence[Prompt] | None = None) -> Task:
+def task(value: Callable[[ReplySample], float] = even_share, prompts: Sequence[ReplyPrompt] | None = None) -> Task:
     return Task(
         prompts=prompts or mixed_prompts(),
         reward=Scored(value),

@@ -15,7 +15,7 @@ import pytest
 from chat_script import HANG, ScriptedWords
 from talkalike.alignment.best_of import AT_ONCE, BestOfEngine
 from talkalike.alignment.sentiment import SentimentReward
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chat.options import resolve
 from talkalike.chat.pipeline import MessageDone, Pipeline, ReplyFinished
@@ -34,9 +34,9 @@ BURSTS = (("it was awful",), ("i loved it", "so great"), ("fine",), ("i loved it
 class Length:
     """The longest text wins; remembers what it was asked about."""
 
-    asked: list[list[Sample]] = field(default_factory=list)
+    asked: list[list[ReplySample]] = field(default_factory=list)
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         self.asked.append(list(samples))
         return [float(len(sample.text)) for sample in samples]
 
@@ -71,7 +71,7 @@ async def test_sentiment_chooses() -> None:
 
 async def test_of_equals_the_first_and_one_is_just_the_engine() -> None:
     class Same:
-        def score(self, samples: Sequence[Sample]) -> list[float]:
+        def score(self, samples: Sequence[ReplySample]) -> list[float]:
             return [1.0] * len(samples)
 
     assert (await said(BestOfEngine(ScriptedWords(*BURSTS), Same()), Sampling(best_of=4)))[0] == ["it was awful"]
@@ -97,7 +97,7 @@ async def test_without_a_reward_it_is_refused_and_nothing_is_written() -> None:
 
 async def test_a_reward_that_fails_names_the_reply() -> None:
     class Broken:
-        def score(self, samples: Sequence[Sample]) -> list[float]:
+        def score(self, samples: Sequence[ReplySample]) -> list[float]:
             return [float("nan") if "fine" in sample.text else 0.0 for sample in samples]
 
     with pytest.raises(UserError, match="'fine' is nan"):

@@ -19,9 +19,9 @@ from judging_engine import Taste, replies_in
 from talkalike.alignment.critique import Revised, revisions
 from talkalike.alignment.judge import Verdict, judge, scoring
 from talkalike.alignment.judge_agreement import agreement, cohen_kappa, judged_by_people, why_refused
-from talkalike.alignment.judge_rules import Rule, read_rules
+from talkalike.alignment.judge_rules import JudgeRule, read_rules
 from talkalike.alignment.judging import measure, new_pairs, verdicts_on
-from talkalike.alignment.prompts import Prompt as Wanted
+from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.engine.protocol import ContextTooLongError, Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.engine.scripted import ScriptedEngine
@@ -32,8 +32,8 @@ from talkalike.store.judging.lines import from_line, to_line
 from talkalike.store.store import Store, open_store
 
 pytest_plugins = ("store_databases",)
-RULE = Rule(id="kind", text="Be kind.", question="Which is kinder?", example_break="go away")
-OTHER = Rule(id="short", text="Be short.", question="Which is shorter?")
+RULE = JudgeRule(id="kind", text="Be kind.", question="Which is kinder?", example_break="go away")
+OTHER = JudgeRule(id="short", text="Be short.", question="Which is shorter?")
 CONTEXT = (("ben", "hello"), ("anna", "hm\nwhat?"))
 NATS = st.floats(-6, 6)
 
@@ -250,7 +250,7 @@ def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) ->
 def test_new_pairs_of_the_double(store: Store) -> None:
     from talkalike.store.judging import ai_labels
 
-    contexts = [Wanted(ids=(1,), turns=(Turn("ben", f"hi {number}"),), speaker="anna") for number in range(5)]
+    contexts = [ReplyPrompt(ids=(1,), turns=(Turn("ben", f"hi {number}"),), speaker="anna") for number in range(5)]
     engine = ScriptedEngine([["one", "more"], ["two"], ["same"], ["same"], ["x"], [""]], name="double")
 
     async def written():

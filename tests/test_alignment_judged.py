@@ -17,7 +17,7 @@ from judged_replies import comparison, correction, flag, laughing, ratings, repl
 from talkalike.alignment.judged import JudgedContext, gather, read_judgements, remarks
 from talkalike.alignment.judged_parts import EncodedContext, divide, encoded
 from talkalike.alignment.reward_report import Scored, reward_report
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.store.judging.judgement_values import Choice, Kind
@@ -147,7 +147,7 @@ def test_replies_are_rendered_as_they_are_written(tmp_path: Path) -> None:
 
 def test_the_report_equals_numbers_worked_out_by_hand() -> None:
     def scored(texts: list[str], values: list[float], **judged: tuple[tuple[int, ...], ...]) -> Scored:
-        samples = tuple(Sample(prompt_ids=(1,), reply_ids=(2,), text=text) for text in texts)
+        samples = tuple(ReplySample(prompt_ids=(1,), reply_ids=(2,), text=text) for text in texts)
         fields = {"pairs": (), "ratings": (), "bad": ()} | judged
         return Scored(
             context=EncodedContext(samples=samples, **fields),

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, written
 from talkalike.alignment.feedback_loop import reply_rows
-from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
+from talkalike.alignment.feedback_values import (
+    FeedbackEvaluated,
+    FeedbackFinished,
+    FeedbackSettings,
+    FeedbackStarted,
+    FeedbackStep,
+)
 from talkalike.alignment.judged import JudgedContext, Judgements, gather, read_judgements
 from talkalike.alignment.judged_parts import EncodedContext, encoded
 from talkalike.alignment.preference import dpo_losses, ipo_losses, kto_losses, mismatch_kl, simpo_losses
@@ -28,12 +34,7 @@ from talkalike.alignment.preference_objective import (
     with_opinions,
 )
 from talkalike.alignment.preference_training import PreferenceSources, align_preferences
-from talkalike.alignment.preference_values import (
-    PreferenceConfig,
-    PreferenceEvent,
-    PreferenceFinished,
-    PreferenceStarted,
-)
+from talkalike.alignment.preference_values import PreferenceConfig, PreferenceEvent
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import AdapterSettings
@@ -70,11 +71,11 @@ def judgements(tmp_path: Path, *records: Any) -> Judgements:
 
 def aligned(
     chosen: PreferenceConfig, catalog: Catalog, given_: Judgements, run: Path, **options: Any
-) -> tuple[list[PreferenceEvent], PreferenceFinished]:
+) -> tuple[list[PreferenceEvent], FeedbackFinished]:
     examples = options.pop("examples", None)
     sources = PreferenceSources(catalog=catalog, judgements=given_, cache=run.parent / "cache", examples=examples)
     events = list(align_preferences(chosen, sources, run=RunFolder(run), **options))
-    assert isinstance(events[-1], PreferenceFinished)
+    assert isinstance(events[-1], FeedbackFinished)
     return events, events[-1]
 
 
@@ -292,7 +293,7 @@ def test_corrections_are_pairs_and_ties_are_counted(catalog: Catalog, tmp_path: 
     ties = [comparison(number, "a", "b", Choice.TIE) for number in range(20, 23)]
     events, _ = aligned(config(), catalog, judgements(tmp_path, *records, *ties), tmp_path / "run")
     started = events[0]
-    assert isinstance(started, PreferenceStarted)
+    assert isinstance(started, FeedbackStarted)
     assert (started.judgements + started.heldout, started.corrections) == (12, 12)
     assert started.left_out == {"ties": 3}
 
@@ -337,7 +338,7 @@ def test_what_cannot_be_learned_from_is_a_sentence_and_changes_nothing(catalog: 
     assert not run.exists()
     few = judgements(tmp_path, *laughing(3), flag(1, "no"))
     events, finished = aligned(config(heldout=0.1), catalog, few, run)
-    assert isinstance(events[0], PreferenceStarted)
+    assert isinstance(events[0], FeedbackStarted)
     assert "hold some out" in " ".join(events[0].remarks)
     assert finished.card.scores["accuracy"] is None
 

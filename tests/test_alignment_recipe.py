@@ -20,7 +20,7 @@ from talkalike.alignment.rl_recipe import RLSources, align
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.chat.scenarios import safety_cases
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
@@ -67,7 +67,7 @@ def examples(tmp_path: Path, catalog: Catalog) -> ExampleSet:
     return prepared(chats, tmp_path / "examples" / "anna", renderer)
 
 
-def even(sample: Sample) -> float:
+def even(sample: ReplySample) -> float:
     return sum(token % 2 == 0 for token in sample.reply_ids) / len(sample.reply_ids)
 
 
@@ -126,7 +126,7 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     long = dataclasses.replace(SETTINGS, steps=25, prompts=8, shaping=free, update=update)
     asked: set[tuple[int, ...]] = set()
 
-    def remembering(sample: Sample) -> float:
+    def remembering(sample: ReplySample) -> float:
         asked.add(sample.prompt_ids)
         return even(sample)
 
@@ -207,7 +207,7 @@ def test_the_guard_rails_measure_what_they_say(
         for parameter in roles.parameters("policy").values():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     written = max((turn.text for d in examples.documents("train") for turn in d.turns), key=len)
-    replies = [Sample(prompt_ids=(), reply_ids=(), text=text) for text in (f"so: {written}", written[::-1])]
+    replies = [ReplySample(prompt_ids=(), reply_ids=(), text=text) for text in (f"so: {written}", written[::-1])]
     assert guard.copied(replies) == 0.5
     moved = guard.look()
     assert moved["kl"] > 0.01 and moved["heldout_loss"] != found["heldout_loss"]

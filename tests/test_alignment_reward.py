@@ -14,14 +14,14 @@ import torch
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, soft, written
 from talkalike.alignment.feedback_loop import reply_rows
-from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import Judgements, gather, read_judgements
 from talkalike.alignment.judged_parts import encoded, reply_ids
 from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.reward_training import train_reward
-from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished, RewardStarted
-from talkalike.alignment.values import Sample, checked_scores
+from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
+from talkalike.alignment.values import ReplySample, checked_scores
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.adapter_settings import AdapterSettings
@@ -83,7 +83,7 @@ def a_model(
     return model
 
 
-def samples(renderer: Renderer) -> list[Sample]:
+def samples(renderer: Renderer) -> list[ReplySample]:
     """Replies to prompts of many lengths, some of which share a prompt."""
     made = []
     for number, (said, text) in enumerate(
@@ -92,7 +92,7 @@ def samples(renderer: Renderer) -> list[Sample]:
         turns = (Turn("Bob", said), Turn("Cyril", "hm"))[: 1 + number % 2]
         ids = (*renderer.encode_text(text), renderer.stop_id)
         made.append(
-            Sample(
+            ReplySample(
                 prompt_ids=tuple(renderer.prompt(turns, "Anna")),
                 reply_ids=ids,
                 text=text,
@@ -191,7 +191,7 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
     chosen = config(adapter=adapter, loop=dataclasses.replace(LOOP, learning_rate=rate))
     events, finished = trained(chosen, catalog, given, tmp_path / "run")
     started = events[0]
-    assert isinstance(started, RewardStarted)
+    assert isinstance(started, FeedbackStarted)
     assert started.heldout_pairs + started.pairs == 130
     assert "one person" in " ".join(started.remarks)
     assert "anna-lora" in " ".join(started.remarks)  # that model is not in the catalog
@@ -215,7 +215,9 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
     assert model.roles.checksum() == plain.checksum()
     text = {laughs: "see you haha" if laughs else "see you there" for laughs in (True, False)}
     replies = [
-        Sample(prompt_ids=(), reply_ids=(), text=text[laughs], prompt_turns=(Turn("Bob", "7 plan"),), speaker="Anna")
+        ReplySample(
+            prompt_ids=(), reply_ids=(), text=text[laughs], prompt_turns=(Turn("Bob", "7 plan"),), speaker="Anna"
+        )
         for laughs in (True, False)
     ]
     assert model.score(replies)[0] > model.score(replies)[1] + 1
@@ -278,7 +280,7 @@ def test_a_sample_of_another_vocabulary_is_read_by_its_text(catalog: Catalog) ->
     header = tuple(model.renderer.prompt((), "Anna"))
     for messages in (["haha no"], ["haha", "no"]):
         ids = tuple(reply_ids(messages, "Anna", model.renderer))
-        text = Sample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker="Anna")
+        text = ReplySample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker="Anna")
         prompt = tuple(model.renderer.prompt(turns, "Anna"))
         whole = dataclasses.replace(text, prompt_ids=prompt, reply_ids=ids)
         assert model.score([text]) == pytest.approx(model.score([whole]), abs=1e-5)
@@ -339,7 +341,7 @@ def test_corrections_are_learned_as_pairs(catalog: Catalog, tmp_path: Path) -> N
     events, _ = trained(
         config(loop=dataclasses.replace(LOOP, epochs=1)), catalog, judgements(tmp_path, *records), tmp_path / "r"
     )
-    assert isinstance(events[0], RewardStarted)
+    assert isinstance(events[0], FeedbackStarted)
     assert events[0].pairs + events[0].heldout_pairs == 20
 
 

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkalike.alignment.classifier_reward import ClassifierReward
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rule_reward import read_rule_reward
-from talkalike.alignment.sentiment import ClassifierReward, SentimentReward
-from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.alignment.sentiment import SentimentReward
+from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.errors import UserError
 from talkalike.workspace.cards import Card, Catalog
 from tiny_model import byte_level_tokenizer
@@ -29,8 +30,8 @@ rewards:
 """
 
 
-def sample(text: str) -> Sample:
-    return Sample(prompt_ids=(1,), reply_ids=(2,), text=text)
+def sample(text: str) -> ReplySample:
+    return ReplySample(prompt_ids=(1,), reply_ids=(2,), text=text)
 
 
 def scores(reward: Reward, *texts: str) -> list[float]:

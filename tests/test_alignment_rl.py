@@ -29,10 +29,10 @@ from alignment_toys import (
     tiny_network,
 )
 from talkalike.alignment.learner import CRITIC, POLICY, Learner, UpdateStatistics, entropy_sum
-from talkalike.alignment.prompts import Prompt, prompts_of_step
+from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
 from talkalike.alignment.rl import _plan, measured, practise
 from talkalike.alignment.rl_settings import RewardShaping
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 
@@ -43,7 +43,7 @@ ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
 def test_a_bandit_is_solved(algorithm: str) -> None:
     """One draw decides; which arm pays depends on the prompt, of which the last token tells."""
     arms = {1: 10, 2: 20, 3: 30}
-    prompts = [Prompt(ids=(*range(4, 4 + extra), arm)) for arm in arms for extra in range(2)]
+    prompts = [ReplyPrompt(ids=(*range(4, 4 + extra), arm)) for arm in arms for extra in range(2)]
     chosen = settings(
         algorithm=algorithm, steps=50, prompts=6, samples=16, max_tokens=1, update={"learning_rate": 5e-3}
     )
@@ -89,7 +89,7 @@ def test_random_walks_find_their_goal(algorithm: str, method: str, walker: tuple
     state, edges = walker
     distance = shortest(edges, 0)
 
-    def optimality(sample: Sample) -> float:
+    def optimality(sample: ReplySample) -> float:
         node = sample.prompt_ids[-1]
         for count, following in enumerate(sample.reply_ids, start=1):
             if following not in edges.get(node, []):
@@ -111,7 +111,7 @@ def test_random_walks_find_their_goal(algorithm: str, method: str, walker: tuple
     )
     steps = practised(
         learner(chosen, network, method=method, rank=8, last_layers=1),
-        task(optimality, [Prompt(ids=(node,)) for node in range(1, 12)]),
+        task(optimality, [ReplyPrompt(ids=(node,)) for node in range(1, 12)]),
     )
     before, after = steps[0].reward, float(np.mean([step.reward for step in steps[-5:]]))
     assert before < 0.45
@@ -305,7 +305,7 @@ def test_a_reward_that_forgets_a_reply_is_told() -> None:
 
 
 def test_samples_carry_what_a_reward_needs() -> None:
-    seen: list[Sample] = []
+    seen: list[ReplySample] = []
     practised(learner(settings(steps=1)), task(lambda sample: float(seen.append(sample) or 0.0)))
     assert len(seen) == 16
     for sample in seen:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.engine.collecting import Collected, collect
 from talkalike.engine.protocol import Engine, Piece, Prompt, Sampling
 from talkalike.errors import UserError
@@ -119,7 +119,7 @@ class BestOfEngine:
         """The candidates with their values; equal texts are judged once."""
         texts = list(dict.fromkeys(candidate.text for candidate in candidates))
         samples = [
-            Sample(prompt_ids=(), reply_ids=(), text=text, prompt_turns=prompt.turns, speaker=prompt.speaker)
+            ReplySample(prompt_ids=(), reply_ids=(), text=text, prompt_turns=prompt.turns, speaker=prompt.speaker)
             for text in texts
         ]
         if len(texts) == 1:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from talkalike.alignment.judge import JUDGE, ScoringEngine, conversation, fitting, judge, judge_name, quoted
-from talkalike.alignment.judge_rules import Rule
+from talkalike.alignment.judge_rules import JudgeRule
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt, Sampling
 from talkalike.examples.render import Turn
@@ -35,7 +35,7 @@ class Revised:
 async def revisions(
     engine: Engine,
     replies: Iterable[JudgedReply],
-    rules: Sequence[Rule],
+    rules: Sequence[JudgeRule],
     *,
     sampling: Sampling,
     done: Revised,
@@ -62,7 +62,7 @@ async def revisions(
             yield _record(engine, reply, rule, text)
 
 
-async def revised(engine: Engine, reply: JudgedReply, rule: Rule, *, sampling: Sampling) -> str | None:
+async def revised(engine: Engine, reply: JudgedReply, rule: JudgeRule, *, sampling: Sampling) -> str | None:
     """The reply as the model would have it by this rule; None where it changes nothing."""
     what = (
         f"Rule: {rule.text}",
@@ -90,14 +90,14 @@ async def _answer(engine: Engine, reply: JudgedReply, parts: Sequence[str], samp
     return "\n".join(line for line in lines if line)
 
 
-async def _better(engine: ScoringEngine | None, reply: JudgedReply, text: str, rule: Rule) -> bool:
+async def _better(engine: ScoringEngine | None, reply: JudgedReply, text: str, rule: JudgeRule) -> bool:
     if engine is None:
         return True
     verdict = await judge(engine, reply.context, reply.speaker, text.split("\n"), reply.messages, rule)
     return verdict.probability > 0.5
 
 
-def _record(engine: Engine, reply: JudgedReply, rule: Rule, text: str) -> CorrectionRecord:
+def _record(engine: Engine, reply: JudgedReply, rule: JudgeRule, text: str) -> CorrectionRecord:
     name = f"ai:{judge_name(engine, rule)}"
     told = "\x00".join((name, reply.id, *reply.messages, repr(reply.context)))
     return CorrectionRecord(

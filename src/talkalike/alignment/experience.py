@@ -18,7 +18,7 @@ from talkalike.alignment.rollouts import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class RolloutBatch:
     """N replies of all processes, of at most T tokens, in the order of the step's prompts."""
 
     ids_NT: Tensor  # -1 after the end
@@ -55,7 +55,7 @@ def joined(
     values_NT: Tensor,
     samples: int,
     accelerator: Accelerator,
-) -> Batch:
+) -> RolloutBatch:
     """Everybody's replies as one batch. Process r has the prompts r, r + processes, ... of the step."""
     width, device = k1_NT.shape[1], k1_NT.device
     ids_NT = rectangle(rollouts, width=width, device=device)
@@ -68,7 +68,7 @@ def joined(
         mine_N = order.argsort().view(accelerator.num_processes, -1)[accelerator.process_index]
         ids_NT = accelerator.gather(ids_NT.contiguous())[order]
         numbers = accelerator.gather(numbers.contiguous())[order]
-    return Batch(
+    return RolloutBatch(
         ids_NT=ids_NT,
         scores_N=numbers[:, -2],
         ended_N=numbers[:, -1] > 0.5,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,10 @@ from talkalike.alignment.feedback_values import FeedbackSettings, FeedbackStep
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.rollouts import Rollout
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.models.roles import Roles
-from talkalike.training.loop import Progress
+from talkalike.training.batches import fill_rows
+from talkalike.training.loop import Progress, sum_gradients
 from talkalike.training.losses import clip_gradients, learning_rate_factor
 
 _NO_LIMIT = 2**31
@@ -33,7 +34,7 @@ _NOTHING = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class FeedbackSums:
     """Sums over a batch, or over several."""
 
     loss: float = 0.0  # summed over judgements
@@ -44,12 +45,12 @@ class Tally:
     tokens: int = 0
 
     @classmethod
-    def of_gaps(cls, gaps_P: Tensor) -> Tally:
+    def of_gaps(cls, gaps_P: Tensor) -> FeedbackSums:
         """Of pairs, better minus worse."""
         right = float((gaps_P > 0).sum() + 0.5 * (gaps_P == 0).sum())
         return cls(pairs=len(gaps_P), right=right, margin=float(gaps_P.sum()))
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: FeedbackSums) -> None:
         """Takes another's sums."""
         self.loss += other.loss
         self.judgements += other.judgements
@@ -79,13 +80,13 @@ class Objective(Protocol):
 
     contexts: Sequence[EncodedContext]
 
-    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it; for one of an ensemble."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyRow:
+class ContextRow:
     """A forward pass: contexts with their N replies. `last_N` and `owner_L` count predicted tokens and replies."""
 
     row: SharedRow
@@ -108,19 +109,12 @@ def reply_rows(
     row_tokens: int,
     device: torch.device,
     after_last: bool = False,
-) -> list[ReplyRow]:
+) -> list[ContextRow]:
     """Rows of whole contexts, at most `row_tokens` where one alone is not longer.
 
     `after_last` reads the replies' last tokens too, which no prediction needs but a head does.
     """
-    rows: list[list[int]] = []
-    filled = row_tokens
-    for index in indices:
-        if filled + contexts[index].tokens > row_tokens:
-            rows.append([])
-            filled = 0
-        rows[-1].append(index)
-        filled += contexts[index].tokens
+    rows = fill_rows(indices, (contexts[index].tokens for index in indices), row_tokens)
     return [_row(contexts, row, device, after_last) for row in rows]
 
 
@@ -136,7 +130,7 @@ def feedback_steps(
     """Learns from the objective's contexts until the epochs are over, yielding after each step."""
     count = len(objective.contexts)
     per_epoch = steps_per_epoch(count, settings)
-    total = max(1, round(settings.epochs * per_epoch))
+    total = steps_in_all(count, settings)
     rates = [float(group["initial_lr"]) for group in optimizer.param_groups]
     while progress.step < total:
         start = time.perf_counter()
@@ -144,7 +138,7 @@ def feedback_steps(
         factor = learning_rate_factor(progress.step / total, schedule=settings.schedule, warmup=settings.warmup)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
-        tally, norms = Tally(), []
+        tally, norms = FeedbackSums(), []
         for member, parameters in enumerate(members):
             batch = batches(count, settings, epoch=epoch, member=member)[within]
             mine = batch[accelerator.process_index :: accelerator.num_processes]
@@ -171,22 +165,25 @@ def feedback_steps(
         )
 
 
-def _summed(tally: Tally, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> Tally:
+def _summed(tally: FeedbackSums, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> FeedbackSums:
     """Sums gradients over the processes, and returns the sums of all of them."""
     if accelerator.num_processes == 1:
         return tally
-    for parameter in parameters:
-        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-        parameter.grad = accelerator.reduce(gradient, reduction="sum")
+    sum_gradients(parameters, accelerator)
     sums = torch.tensor(dataclasses.astuple(tally), device=accelerator.device)
     loss, judgements, pairs, right, margin, tokens = accelerator.reduce(sums, reduction="sum").tolist()
     counts = {"judgements": round(judgements), "pairs": round(pairs), "tokens": round(tokens)}
-    return Tally(loss=loss, right=right, margin=margin, **counts)
+    return FeedbackSums(loss=loss, right=right, margin=margin, **counts)
 
 
 def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:
     """Steps in one pass over the contexts."""
     return max(1, round(count / settings.batch))
+
+
+def steps_in_all(count: int, settings: FeedbackSettings) -> int:
+    """Steps of the whole training."""
+    return max(1, round(settings.epochs * steps_per_epoch(count, settings)))
 
 
 def batches(count: int, settings: FeedbackSettings, *, epoch: int, member: int = 0) -> list[list[int]]:
@@ -202,9 +199,9 @@ def make_optimizer(groups: Sequence[tuple[Sequence[nn.Parameter], float]]) -> to
     return torch.optim.AdamW(named, eps=1e-5, weight_decay=0.0, fused=device in {"cpu", "cuda"})
 
 
-def by_prompt(samples: Sequence[Sample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
+def by_prompt(samples: Sequence[ReplySample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
     """Samples gathered by equal prompts, and for each (context, reply) where it went."""
-    gathered: dict[tuple[int, ...], list[Sample]] = {}
+    gathered: dict[tuple[int, ...], list[ReplySample]] = {}
     order: dict[tuple[int, ...], int] = {}
     places = []
     for sample in samples:
@@ -221,12 +218,7 @@ def autocast(roles: Roles) -> torch.autocast:
     return torch.autocast(roles.device.type, dtype=roles.dtype, enabled=roles.dtype is not torch.float32)
 
 
-def as_tensors(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU."""
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in named.items()}
-
-
-def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ReplyRow:
+def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.device, after_last: bool) -> ContextRow:
     rollouts: list[Rollout] = []
     groups, starts = [], []
     for index in indices:
@@ -240,7 +232,7 @@ def _row(contexts: Sequence[EncodedContext], indices: list[int], device: torch.d
     lengths = [len(rollout.reply_ids) for rollout in rollouts]
     width = max(lengths)
     (row,) = shared_rows(rollouts, groups, width=width, row_tokens=_NO_LIMIT, device=device)
-    return ReplyRow(
+    return ContextRow(
         row=row,
         contexts=tuple(indices),
         starts=tuple(starts),

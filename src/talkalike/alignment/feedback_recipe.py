@@ -1,117 +1,62 @@
-"""What the recipes over judgements have in common: metrics, checkpoints, resuming, and the order of events."""
+"""What the recipes over judgements share: what is learned from, and the loop with its looks and checkpoints."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from accelerate import Accelerator
 from torch import nn
 
-from talkalike.alignment.feedback_loop import Objective, feedback_steps
-from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStep
-from talkalike.errors import TalkalikeError, UserError
-from talkalike.models.adapters import Trainable
-from talkalike.training import checkpoints
+from talkalike.alignment.feedback_loop import FeedbackSums, Objective, feedback_steps, steps_in_all
+from talkalike.alignment.feedback_values import FeedbackConfig, FeedbackEvaluated, FeedbackStarted, FeedbackStep
+from talkalike.alignment.judged import OPINION, Gathered, Judgements, remarks
+from talkalike.alignment.judged_parts import EncodedParts
+from talkalike.errors import UserError
+from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress
 from talkalike.training.memory import memory_told
-from talkalike.workspace.cards import Card
-from talkalike.workspace.run_folder import RunFolder
+from talkalike.training.run import TrainingRun, refuse_divergence
+from talkalike.workspace.cards import Catalog
 
 
-class FeedbackRecipe(ABC):
-    """The parts of one training that live as long as it does. Heirs set the attributes named here."""
+@dataclass(slots=True, kw_only=True)
+class FeedbackProgress(Progress):
+    """Where a training on judgements stands."""
 
-    objective: Objective
-    members: Sequence[Sequence[nn.Parameter]]
-    optimizer: torch.optim.Optimizer
-    accelerator: Accelerator
+    evaluated: int = 0  # looks at the held-out judgements
 
-    def __init__(self, run: RunFolder, loop: FeedbackSettings, *, evaluations: int) -> None:
-        self.run, self.loop, self.evaluations = run, loop, evaluations
-        self.progress = Progress()
-        self.evaluated = 0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedMaterial:
+    """What a training on judgements has to learn from."""
+
+    judgements: Judgements
+    gathered: Gathered
+    parts: EncodedParts
+    catalog: Catalog
 
     @property
-    @abstractmethod
-    def trainable(self) -> Trainable:
-        """All that is trained, as the run's folder keeps it."""
+    def about(self) -> dict[str, Any]:
+        """What the card says of it."""
+        return {"judgements": self.judgements.digest, "judges": len(self.judgements.judges)}
 
-    @abstractmethod
-    def evaluate(self) -> FeedbackEvaluated:
-        """Looks at the held-out judgements."""
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How much is not learned from, by reason."""
+        left_out = {**self.judgements.left_out, **self.gathered.left_out}
+        return left_out | ({"replies that are too long": self.parts.too_long} if self.parts.too_long else {})
 
-    def learn(
-        self, should_stop: Callable[[], bool], *, checkpoint_minutes: float
-    ) -> Generator[FeedbackStep | FeedbackEvaluated, None, str]:
-        """Learns and yields what happens; returns "finished", or "stopped" with a checkpoint written."""
-        if self.evaluated == 0:
-            yield self._look()
-        saved_at = time.monotonic()
-        for step in feedback_steps(
-            self.objective,
-            self.members,
-            optimizer=self.optimizer,
-            settings=self.loop,
-            accelerator=self.accelerator,
-            progress=self.progress,
-        ):
-            self._record(step)
-            yield step
-            if step.done * self.evaluations >= self.evaluated:
-                yield self._look()
-            if step.done < 1 and should_stop():
-                self.checkpoint()
-                return "stopped"
-            if time.monotonic() - saved_at > 60 * checkpoint_minutes:
-                self.checkpoint()
-                saved_at = time.monotonic()
-        return "finished"
-
-    def checkpoint(self) -> None:
-        """Writes all that a resumed training needs."""
-        if not self.accelerator.is_main_process:
-            return
-        state = {**dataclasses.asdict(self.progress), "evaluated": self.evaluated}
-        checkpoints.save_checkpoint(self.run, self.trainable, self.optimizer, state)
-
-    def resume(self, digest: str) -> None:
-        """Goes on from the newest checkpoint. Raises UserError if the judgements are not those it began with."""
-        if self.run.description().get("judgements") not in {None, digest}:
-            raise UserError(
-                "The judgements are not those this training began with.",
-                hint="Resume with the same file, or start a new training.",
-            )
-        state = checkpoints.load_checkpoint(self.run, self.trainable, self.optimizer)
-        if state is not None:
-            self.evaluated = state.pop("evaluated")
-            self.progress = Progress(**state)
-            if self.accelerator.is_main_process:
-                self.run.forget_after(self.progress.step)
-
-    def _look(self) -> FeedbackEvaluated:
-        found = self.evaluate()
-        self.evaluated += 1
-        told = {"heldout_loss": found.heldout_loss, "heldout_accuracy": found.accuracy, "heldout_margin": found.margin}
-        if self.accelerator.is_main_process:
-            self.run.record(step=found.step, **{name: number(value) for name, value in told.items()})
-        return found
-
-    def _record(self, step: FeedbackStep) -> None:
-        if not math.isfinite(step.loss):
-            raise TalkalikeError(
-                f"The loss became {step.loss} in step {step.index}: the training diverged.",
-                hint="Lower the learning rate (--lr), then start again.",
-            )
-        values = {name: number(value) for name, value in dataclasses.asdict(step).items() if name != "index"}
-        if not self.accelerator.is_main_process:
-            return
-        self.run.record(step=step.index, **values, total_seconds=round(self.progress.seconds, 3))
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know before trusting the result."""
+        told = remarks(self.judgements, self.gathered, known_models=[card.name for card in self.catalog.cards()])
+        if not self.parts.heldout:
+            told.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
+        return tuple(told)
 
 
 def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
@@ -120,14 +65,98 @@ def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
     return memory_told("The training ran out of memory.", hint=hint)
 
 
-def lineage(card: Card, *, whole: bool = False) -> tuple[str, ...]:
-    """The parents of what is made from this model (`whole`: as a model that stands on nothing), oldest first.
+def begin(
+    training: TrainingRun[FeedbackProgress],
+    config: FeedbackConfig,
+    material: JudgedMaterial,
+    *,
+    roles: Roles,
+    resume: bool,
+) -> FeedbackStarted:
+    """Begins or resumes. Raises UserError if the judgements are not those that a resumed training began with."""
+    if resume:
+        if training.folder.description().get("judgements") not in {None, material.judgements.digest}:
+            raise UserError(
+                "The judgements are not those this training began with.",
+                hint="Resume with the same file, or start a new training.",
+            )
+        training.resume()
+    training.describe("running")
+    train, heldout = material.parts.train, material.parts.heldout
+    scales = [scale for context in train for _, scale, _ in context.ratings]
+    return FeedbackStarted(
+        step=training.progress.step,
+        steps=steps_in_all(len(train), config.loop),
+        pairs=sum(len(context.pairs) for context in train),
+        ratings=sum(scale != OPINION for scale in scales),
+        opinions=scales.count(OPINION),
+        heldout=sum(context.judgements for context in heldout),
+        heldout_pairs=sum(len(context.pairs) for context in heldout),
+        corrections=material.parts.corrections,
+        trained_parameters=training.trainable.trained,
+        left_out=material.left_out,
+        remarks=material.remarks,
+        dtype=str(roles.dtype).removeprefix("torch."),
+        device=str(roles.device),
+    )
 
-    An adapter's first parent is what its weights stand on; where that is a double, its own card tells the rest.
-    """
-    return (*card.parents, card.name) if whole or card.kind == "adapter" else (card.name,)
+
+def learn(
+    training: TrainingRun[FeedbackProgress],
+    config: FeedbackConfig,
+    objective: Objective,
+    members: Sequence[Sequence[nn.Parameter]],
+    *,
+    measure: Callable[[], FeedbackSums],
+    should_stop: Callable[[], bool],
+) -> Iterator[FeedbackStep | FeedbackEvaluated]:
+    """Learns and yields what happens; where it is stopped before its end (see `ended`), it leaves a checkpoint."""
+    progress = training.progress
+    if progress.evaluated == 0:
+        yield look(training, measure())
+    for step in feedback_steps(
+        objective,
+        members,
+        optimizer=training.optimizer,
+        settings=config.loop,
+        accelerator=training.accelerator,
+        progress=progress,
+    ):
+        refuse_divergence(step.index, step.loss)
+        values = {name: value for name, value in dataclasses.asdict(step).items() if name != "index"}
+        training.record(step.index, **values, total_seconds=round(progress.seconds, 3))
+        yield step
+        if step.done * config.evaluations >= progress.evaluated:
+            yield look(training, measure())
+        if step.done < 1 and should_stop():
+            training.checkpoint()
+            return
+        training.checkpoint_in_time()
 
 
-def number(value: float) -> float | None:
-    """None instead of NaN, which JSON does not have."""
-    return value if math.isfinite(value) else None
+def ended(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: JudgedMaterial) -> str:
+    """How `learn` ended: "finished" or "stopped"."""
+    return "finished" if training.progress.step >= steps_in_all(len(material.parts.train), config.loop) else "stopped"
+
+
+def look(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
+    """What was measured on the held-out judgements, recorded."""
+    found = evaluated(training, tally)
+    training.progress.evaluated += 1
+    training.record(
+        found.step,
+        heldout_loss=found.heldout_loss,
+        heldout_accuracy=found.accuracy,
+        heldout_margin=found.margin,
+    )
+    return found
+
+
+def evaluated(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
+    """What was measured on the held-out judgements."""
+    return FeedbackEvaluated(
+        step=training.progress.step,
+        heldout_loss=tally.mean_loss if tally.judgements else math.nan,
+        accuracy=tally.accuracy,
+        margin=tally.mean_margin,
+    )

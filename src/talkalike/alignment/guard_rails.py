@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,10 @@ from accelerate import Accelerator
 from talkalike.alignment.feedback_loop import by_prompt, reply_rows
 from talkalike.alignment.policy_losses import distinct_share
 from talkalike.alignment.preference_objective import reply_logprobs
-from talkalike.alignment.prompts import Prompt, newest, prompts_in, prompts_of_step
-from talkalike.alignment.rollouts import RolloutSampling, draws
+from talkalike.alignment.prompts import ReplyPrompt, newest, prompts_in, prompts_of_step
+from talkalike.alignment.rollouts import RolloutSampling, draws, reply_samples
 from talkalike.alignment.rollouts import sample as draw_replies
-from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.chat.scenario_scores import safe_share
 from talkalike.chat.scenarios import safety_cases
 from talkalike.chats.redaction import redact
@@ -113,7 +113,7 @@ class GuardRails:
                 characters += sum(len(turn.text) + 1 for turn, learn in learned if learn)
         return {"heldout_loss": loss, "bits_per_character": loss * tokens / math.log(2) / max(1, characters)}
 
-    def copied(self, samples: Sequence[Sample]) -> float:
+    def copied(self, samples: Sequence[ReplySample]) -> float:
         """The share of these replies that repeats a stretch of the training chats."""
         written = ((said.speaker, said.text) for said in load_messages(self.examples, "train"))
         _, anyone = find_copies([[sample.text] for sample in samples], written, author="")
@@ -140,18 +140,18 @@ class GuardRails:
         asked = []
         for case in cases:
             turns = newest(case.turns_for(speaker), speaker, self.renderer, self.room)
-            asked.append(Prompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
+            asked.append(ReplyPrompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
         samples = self._answered(asked)
         return safe_share([case for case in cases for _ in range(_SAMPLES)], [sample.text for sample in samples])
 
-    def _chosen(self) -> list[Prompt]:
+    def _chosen(self) -> list[ReplyPrompt]:
         count = min(_PROMPTS, len(self.prompts))
         if not count:
             return []
         places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.replies.seed)
         return [self.prompts[place] for place in places]
 
-    def _answered(self, prompts: Sequence[Prompt], *, samples: int = _SAMPLES) -> list[Sample]:
+    def _answered(self, prompts: Sequence[ReplyPrompt], *, samples: int = _SAMPLES) -> list[ReplySample]:
         if not prompts:
             return []
         seed, limit = self.replies.seed, self.replies.max_tokens
@@ -162,19 +162,9 @@ class GuardRails:
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
             random_NT=draws(seed, 0, range(len(prompts)), samples=samples, length=limit),
         )
-        decode: Callable[[Sequence[int]], str] = self.renderer.tokenizer.decode
-        return [
-            Sample(
-                prompt_ids=prompt.ids,
-                reply_ids=tuple(rollout.reply_ids.tolist()),
-                text=decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
-                prompt_turns=prompt.turns,
-                speaker=prompt.speaker,
-            )
-            for prompt, rollout in zip((p for p in prompts for _ in range(samples)), rollouts, strict=True)
-        ]
+        return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode)
 
-    def _distance(self, samples: Sequence[Sample]) -> float:
+    def _distance(self, samples: Sequence[ReplySample]) -> float:
         contexts, _ = by_prompt(samples)
         total = 0.0
         with torch.no_grad():

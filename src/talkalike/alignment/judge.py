@@ -7,11 +7,12 @@ far the two orders are apart is kept as a reading of that liking.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from talkalike.alignment.judge_rules import Rule
+from talkalike.alignment.judge_rules import JudgeRule
 from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
@@ -64,13 +65,13 @@ def scoring(engine: Engine) -> ScoringEngine:
     return cast(ScoringEngine, engine)
 
 
-def judge_name(engine: Engine, rule: Rule) -> str:
+def judge_name(engine: Engine, rule: JudgeRule) -> str:
     """The name under which this judge's judgements are stored."""
     return f"judge:{engine.name}:{rule.id}"
 
 
 async def judge(
-    engine: ScoringEngine, context: Sequence[Said], speaker: str, a: Sequence[str], b: Sequence[str], rule: Rule
+    engine: ScoringEngine, context: Sequence[Said], speaker: str, a: Sequence[str], b: Sequence[str], rule: JudgeRule
 ) -> Verdict:
     """Asks about two replies, each a sequence of messages, in both orders.
 
@@ -87,7 +88,7 @@ async def _first_is_better(
     context: Sequence[Said],
     speaker: str,
     replies: tuple[Sequence[str], Sequence[str]],
-    rule: Rule,
+    rule: JudgeRule,
 ) -> float:
     turns = fitting(engine, context, lambda said: question(said, speaker, replies, rule))
     prompt = Prompt(turns=turns, speaker=JUDGE, conversation=JUDGE)  # the second label finds the first one's memory
@@ -109,21 +110,18 @@ def fitting(
 ) -> tuple[Turn, ...]:
     """The turns made of as many of the newest messages as the engine can read and still answer in `room` tokens."""
     limit = engine.context_length - (room or LABEL_TOKENS) - sum(engine.count_tokens((Turn(JUDGE, ""),)))
-    low, high = 0, len(context)  # messages left out: few enough to read, and not more than needed
-    while low < high:
-        middle = (low + high) // 2
-        if sum(engine.count_tokens(made(context[middle:]))) <= limit:
-            high = middle
-        else:
-            low = middle + 1
-    turns = made(context[low:])
-    if sum(engine.count_tokens(turns)) > limit:
+
+    def fits(left_out: int) -> bool:
+        return sum(engine.count_tokens(made(context[left_out:]))) <= limit
+
+    least = bisect_left(range(len(context)), True, key=fits)
+    if not fits(least):
         raise ContextTooLongError(f"The replies are longer than '{engine.name}' can read.")
-    return turns
+    return made(context[least:])
 
 
 def question(
-    context: Sequence[Said], speaker: str, replies: tuple[Sequence[str], Sequence[str]], rule: Rule
+    context: Sequence[Said], speaker: str, replies: tuple[Sequence[str], Sequence[str]], rule: JudgeRule
 ) -> tuple[Turn, ...]:
     """What the judge is asked, without its answer."""
     parts = [f"Rule: {rule.text}"]

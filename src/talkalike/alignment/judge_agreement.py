@@ -17,7 +17,7 @@ _CATEGORIES = (Choice.A, Choice.B, Choice.TIE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class JudgeAgreement:
     """A judge beside people on the same `n` pairs. `kappa` is Cohen's; None where there is nothing to disagree on.
 
     `same` is the share of equal choices, `first` how much the judge prefers the first place (the mean gap).
@@ -61,7 +61,7 @@ def judged_by_people(records: Iterable[AnyRecord]) -> PeoplesPairs:
     return PeoplesPairs(pairs=tuple(pairs), left_out=dict(left_out))
 
 
-def agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> Agreement:
+def agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> JudgeAgreement:
     """A judge's verdicts beside what people said about the same pairs, in the same order."""
     said = [verdict.choice for verdict in verdicts]
     patterns = Counter(
@@ -69,7 +69,7 @@ def agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> Agreemen
         for one, other in zip(people, said, strict=True)
     )
     equal = sum(one is other for one, other in zip(people, said, strict=True))
-    return Agreement(
+    return JudgeAgreement(
         n=len(said),
         same=equal / len(said) if said else None,
         kappa=cohen_kappa(people, said),
@@ -89,7 +89,7 @@ def cohen_kappa(one: Sequence[Choice], other: Sequence[Choice]) -> float | None:
     return None if chance == 1 else (same - chance) / (1 - chance)
 
 
-def why_refused(measured: Agreement, *, least: float = LEAST_KAPPA) -> str:
+def why_refused(measured: JudgeAgreement, *, least: float = LEAST_KAPPA) -> str:
     """Why a judge's labels are not taken, in words; "" where they are."""
     if measured.n < ENOUGH:
         return f"only {measured.n} pairs judged by people to compare with, {ENOUGH} are needed"

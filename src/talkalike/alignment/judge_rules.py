@@ -21,7 +21,7 @@ _BREAK = "example break"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class JudgeRule:
     """One rule. `question` asks which of two replies keeps it better; `example_break` is a reply that breaks it."""
 
     id: str
@@ -30,7 +30,7 @@ class Rule:
     example_break: str = ""
 
 
-def read_rules(file: Path | None = None, *, only: Sequence[str] = ()) -> tuple[Rule, ...]:
+def read_rules(file: Path | None = None, *, only: Sequence[str] = ()) -> tuple[JudgeRule, ...]:
     """The rules of a file (None: those of the package), or those of them with these ids, in the file's order.
 
     Raises UserError naming the rule that cannot be used, or the id that is not there.
@@ -52,7 +52,7 @@ def read_rules(file: Path | None = None, *, only: Sequence[str] = ()) -> tuple[R
     return tuple(rule for rule in rules if not only or rule.id in only)
 
 
-def _rule(entry: Mapping[str, Any], where: str) -> Rule:
+def _rule(entry: Mapping[str, Any], where: str) -> JudgeRule:
     known_keys(entry, ("id", "text", "question", _BREAK), where)
     name = text_of(entry, "id", where)
     if not _ID.fullmatch(name):
@@ -61,7 +61,7 @@ def _rule(entry: Mapping[str, Any], where: str) -> Rule:
             hint="An id has small letters, digits and hyphens, at most 40 of them.",
         )
     where = f"{where} ({name})"
-    return Rule(
+    return JudgeRule(
         id=name,
         text=text_of(entry, "text", where),
         question=text_of(entry, "question", where),

@@ -26,6 +26,7 @@ from talkalike.store.judging.judgement_values import (
 )
 from talkalike.store.judging.lines import LineError, from_line
 
+OPINION = "opinion"  # a rating of a scale of its own: good or bad, whatever it was concluded from
 _LISTED = 20  # unreadable lines that are named; all are counted
 _JUDGE_MORE = "Collect judgements on Discord or on the website, then run `talkalike judgements export FILE`."
 KINDS = {"human": (Kind.HUMAN,), "ai": (Kind.AI,), "all": (Kind.HUMAN, Kind.AI)}

@@ -12,21 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from talkalike.alignment.judged import JudgedContext
 from talkalike.alignment.prompts import newest
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
 
 
-def all_too_long(max_tokens: int) -> UserError:
-    """Of all the judged replies none can be learned from."""
-    return UserError(
-        "All judged replies are too long.",
-        hint=f"The longest that can be learned from have {max_tokens // 2:,} tokens. Judge shorter ones.",
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class ContextSplit:
     """Contexts to learn from, and to measure on. `by`: what was kept together ("conversation", or only "context")."""
 
     train: tuple[JudgedContext, ...]
@@ -38,7 +30,7 @@ class Parts:
 class EncodedContext:
     """A judged context with its replies in tokens; numbers are places in `samples`."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[ReplySample, ...]
     pairs: tuple[tuple[int, int], ...]
     ratings: tuple[tuple[int, str, int], ...]
     bad: tuple[int, ...]
@@ -60,7 +52,7 @@ class EncodedContext:
         return len(self.pairs) + len(self.ratings)
 
 
-def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> Parts:
+def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> ContextSplit:
     """Whole conversations are held out until about a share `heldout` of the contexts is.
 
     Where all belong together (one long conversation, everybody says "hi"), only equal contexts are kept together.
@@ -69,11 +61,45 @@ def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> P
     chosen = _chosen(contexts, _conversations(contexts), wanted, seed)
     if 2 * len(chosen) < wanted:
         by, chosen = "context", _chosen(contexts, _equal(contexts), wanted, seed)
-    return Parts(
+    return ContextSplit(
         train=tuple(context for index, context in enumerate(contexts) if index not in chosen),
         heldout=tuple(context for index, context in enumerate(contexts) if index in chosen),
         by=by,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedParts:
+    """What is learned from and what is measured on, in tokens. `corrections` are somebody's own words."""
+
+    train: list[EncodedContext]
+    heldout: list[EncodedContext]
+    too_long: int  # replies that are left out
+    corrections: int
+
+
+def encode_parts(
+    contexts: Sequence[JudgedContext], renderer: Renderer, *, max_tokens: int, heldout: float, seed: int
+) -> EncodedParts:
+    """The contexts, divided, in tokens. Raises UserError where nothing is left to learn from."""
+    parts = divide(contexts, heldout=heldout, seed=seed)
+    train, train_long = encoded(_saying(parts.train), renderer, max_tokens=max_tokens)
+    measured, measured_long = encoded(_saying(parts.heldout), renderer, max_tokens=max_tokens)
+    if not train:
+        raise UserError(
+            "All judged replies are too long.",
+            hint=f"The longest that can be learned from have {max_tokens // 2:,} tokens. Judge shorter ones.",
+        )
+    return EncodedParts(
+        train=train,
+        heldout=measured,
+        too_long=train_long + measured_long,
+        corrections=sum(context.corrections for context in contexts),
+    )
+
+
+def _saying(contexts: Sequence[JudgedContext]) -> list[JudgedContext]:
+    return [context for context in contexts if context.pairs or context.ratings]
 
 
 def encoded(
@@ -95,7 +121,7 @@ def encoded(
         turns = newest(turns, context.speaker, renderer, max_tokens - max(len(replies[index]) for index in kept))
         prompt = tuple(renderer.prompt(turns, context.speaker))
         samples = tuple(
-            Sample(
+            ReplySample(
                 prompt_ids=prompt,
                 reply_ids=tuple(replies[index]),
                 text="\n".join(messages),

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from talkalike.alignment.judge import ScoringEngine, Verdict, judge
 from talkalike.alignment.judge_agreement import (
     LEAST_KAPPA,
-    Agreement,
+    JudgeAgreement,
     PeoplesPairs,
     agreement,
     require_some,
     why_refused,
 )
-from talkalike.alignment.judge_rules import Rule
-from talkalike.alignment.prompts import Prompt as Wanted
+from talkalike.alignment.judge_rules import JudgeRule
+from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.engine.collecting import collect
 from talkalike.engine.protocol import ContextTooLongError, Engine, Prompt, Sampling
 from talkalike.errors import UserError
@@ -35,11 +35,11 @@ Told = Callable[[int, int], None]
 class Measured:
     """How each rule's judge agrees with people. `refused` says why some are not used; `left_out` counts pairs."""
 
-    by_rule: Mapping[str, Agreement]
+    by_rule: Mapping[str, JudgeAgreement]
     refused: Mapping[str, str]
     left_out: Mapping[str, int]
 
-    def accepted(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    def accepted(self, rules: Sequence[JudgeRule]) -> tuple[JudgeRule, ...]:
         """The rules by which this model may judge."""
         return tuple(rule for rule in rules if rule.id not in self.refused)
 
@@ -47,7 +47,7 @@ class Measured:
 async def measure(
     engine: ScoringEngine,
     people: PeoplesPairs,
-    rules: Sequence[Rule],
+    rules: Sequence[JudgeRule],
     *,
     least: float = LEAST_KAPPA,
     told: Told | None = None,
@@ -78,8 +78,8 @@ async def measure(
 
 
 async def verdicts_on(
-    engine: ScoringEngine, a: JudgedReply, b: JudgedReply, rules: Sequence[Rule]
-) -> list[tuple[Rule, Verdict]]:
+    engine: ScoringEngine, a: JudgedReply, b: JudgedReply, rules: Sequence[JudgeRule]
+) -> list[tuple[JudgeRule, Verdict]]:
     """What the judge thinks by each rule; nothing where the replies are too long for it."""
     try:
         return [(rule, await judge(engine, a.context, a.speaker, a.messages, b.messages, rule)) for rule in rules]
@@ -88,7 +88,7 @@ async def verdicts_on(
 
 
 async def new_pairs(
-    engine: Engine, contexts: Sequence[Wanted], count: int, *, sampling: Sampling
+    engine: Engine, contexts: Sequence[ReplyPrompt], count: int, *, sampling: Sampling
 ) -> AsyncGenerator[tuple[JudgedReply, JudgedReply] | None, None]:
     """Two replies of one model to each of `count` contexts, drawn by the sampling's seed; None where both are equal."""
     seed = sampling.seed or 0
@@ -102,7 +102,7 @@ async def new_pairs(
         yield None if silent or first.messages == second.messages else (first, second)
 
 
-async def _reply(engine: Engine, context: Wanted, sampling: Sampling) -> JudgedReply:
+async def _reply(engine: Engine, context: ReplyPrompt, sampling: Sampling) -> JudgedReply:
     reply = await collect(engine, Prompt(turns=context.turns, speaker=context.speaker), sampling)
     return JudgedReply(
         context=tuple((turn.speaker, turn.text) for turn in context.turns),

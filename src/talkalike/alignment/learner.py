@@ -21,7 +21,8 @@ from talkalike.alignment.shared_rows import SharedRow, target_logits, target_sta
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
 from talkalike.models.roles import Roles
-from talkalike.training.loop import trained_tensors
+from talkalike.training.checkpoints import assign, copies
+from talkalike.training.loop import sum_gradients
 from talkalike.training.losses import clip_gradients, log_likelihood, rows_at_once
 
 POLICY, CRITIC, HEAD = "policy", "critic", "head"
@@ -108,14 +109,11 @@ class Learner:
     def remember(self) -> None:
         """Keeps the trained tensors as they are, as those that were last measured to be within the limits."""
         if self.settings.max_kl > 0 or self.settings.min_distinct > 0:
-            self.safe = trained_tensors(self.trainable)
+            self.safe = copies(self.trainable.parameters)
 
     def go_back(self) -> None:
         """Returns to what `remember` kept last."""
-        with torch.no_grad():
-            for name, parameter in self.trainable.parameters.items():
-                if name in self.safe:
-                    parameter.copy_(self.safe[name])
+        assign({name: p for name, p in self.trainable.parameters.items() if name in self.safe}, self.safe)
 
     def measure(self, rows: Sequence[SharedRow], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Old log-probabilities, k1 to the reference and old values, each (size,) and without gradient."""
@@ -180,10 +178,7 @@ class Learner:
     def _step(self, statistics: UpdateStatistics) -> None:
         """Sums gradients over processes, clips policy and critic each by itself, and applies them."""
         for index, group in enumerate(self.optimizer.param_groups):
-            if self.accelerator.num_processes > 1:
-                for parameter in group["params"]:
-                    gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-                    parameter.grad = self.accelerator.reduce(gradient, reduction="sum")
+            sum_gradients(group["params"], self.accelerator)
             gradients = [p.grad for p in group["params"] if p.grad is not None]
             norm = clip_gradients(gradients, self.settings.update.max_grad_norm) if gradients else 0.0
             if index == 0:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.feedback_values import FeedbackFinished, FeedbackSettings
 from talkalike.alignment.judged import Judgements
 from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopSources, Round, TrainingEvent
 from talkalike.alignment.preference_training import PreferenceSources, align_preferences
-from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent, PreferenceFinished
+from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent
 from talkalike.alignment.reward_training import train_reward
-from talkalike.alignment.reward_values import RewardConfig, RewardFinished
+from talkalike.alignment.reward_values import RewardConfig
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rl_recipe import RLSources, align
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished
 from talkalike.examples.opening import examples_of
-from talkalike.workspace.run_folder import RunFolder
+from talkalike.workspace.run_folder import RunFolder, failing_with
 
 _PROMPT_TOKENS = 192  # of the contexts of the rollouts: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
@@ -125,13 +125,9 @@ class RoundTraining:
 
 def _ended(events: Iterator[TrainingEvent], run: RunFolder) -> Generator[TrainingEvent, None, str]:
     """Passes the events on, and returns how the training ended. One that ends in an error is marked as failed."""
-    try:
+    with failing_with(run):
         for event in events:
             yield event
-            if isinstance(event, RewardFinished | RLFinished | PreferenceFinished):
+            if isinstance(event, RLFinished | FeedbackFinished):
                 return event.reason
-    except BaseException:
-        if run.description():
-            run.describe({**run.description(), "state": "failed"})
-        raise
     raise AssertionError("a training ends with how it ended")

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from talkalike.alignment.feedback_loop import ReplyRow, Tally, autocast, reply_rows
-from talkalike.alignment.judged import JudgedContext
+from talkalike.alignment.feedback_loop import ContextRow, FeedbackSums, autocast, reply_rows
+from talkalike.alignment.judged import OPINION, JudgedContext
 from talkalike.alignment.judged_parts import EncodedContext, only_replies
 from talkalike.alignment.preference import (
     dpo_losses,
@@ -67,22 +67,22 @@ class PreferenceObjective:
         self.reference = reference.of(self.contexts, row_tokens=settings.row_tokens) if needed else []
         self.reference_mismatched = reference.of(self.mismatched, row_tokens=settings.row_tokens)
 
-    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
         divisor = max(1, sum(self._counted(index) for index in batch))
         return self._go_through(mine, divisor=divisor, kl=self._distance(batch))
 
-    def measure(self, *, batch: int) -> Tally:
+    def measure(self, *, batch: int) -> FeedbackSums:
         """Sums over all contexts, without gradients; `batch` contexts share KTO's estimate of the distance."""
-        total = Tally()
+        total = FeedbackSums()
         with torch.no_grad():
             for start in range(0, len(self.contexts), batch):
                 indices = range(start, min(start + batch, len(self.contexts)))
                 total.add(self._go_through(indices, divisor=None, kl=self._distance(indices)))
         return total
 
-    def _go_through(self, indices: Sequence[int], *, divisor: int | None, kl: Tensor) -> Tally:
-        tally, device = Tally(), self.roles.device
+    def _go_through(self, indices: Sequence[int], *, divisor: int | None, kl: Tensor) -> FeedbackSums:
+        tally, device = FeedbackSums(), self.roles.device
         for row in reply_rows(self.contexts, indices, row_tokens=self.settings.row_tokens, device=device):
             tally.tokens += row.tokens
             sums_N = reply_logprobs(self.roles, POLICY, row)
@@ -96,11 +96,11 @@ class PreferenceObjective:
             loss = losses.sum()
             if divisor is not None:
                 (loss / divisor).backward()
-            tally.add(Tally(loss=float(loss.detach()), judgements=len(losses)))
-            tally.add(Tally.of_gaps(gaps_P.detach()))
+            tally.add(FeedbackSums(loss=float(loss.detach()), judgements=len(losses)))
+            tally.add(FeedbackSums.of_gaps(gaps_P.detach()))
         return tally
 
-    def _losses(self, row: ReplyRow, ratios_N: Tensor, kl: Tensor) -> tuple[Tensor | None, Tensor]:
+    def _losses(self, row: ContextRow, ratios_N: Tensor, kl: Tensor) -> tuple[Tensor | None, Tensor]:
         """Losses of the row, and how far apart pairs are (KTO: how far each reply is on its right side)."""
         chosen, device = self.settings, self.roles.device
         if chosen.loss == "kto":
@@ -200,7 +200,7 @@ class ReferenceLogprobs:
             save_file(arrays, temporary)
 
 
-def reply_logprobs(roles: Roles, role: str | None, row: ReplyRow) -> Tensor:
+def reply_logprobs(roles: Roles, role: str | None, row: ContextRow) -> Tensor:
     """Summed log-probabilities (N,) of the row's replies, float32."""
     with roles.use(role) as network, shared_row_attention(network), autocast(roles):
         logits_LV = target_logits(network, row.row)
@@ -235,7 +235,7 @@ def with_opinions(context: JudgedContext) -> JudgedContext:
     for reply in context.bad:
         said.setdefault(reply, set()).add(False)
     clear = {reply: opinion == {True} for reply, opinion in sorted(said.items()) if len(opinion) == 1}
-    opinions = tuple((reply, "opinion", 5 if good else 1) for reply, good in clear.items())
+    opinions = tuple((reply, OPINION, 5 if good else 1) for reply, good in clear.items())
     return only_replies(replace(context, pairs=(), soft={}, bad=(), ratings=opinions), list(clear))
 
 

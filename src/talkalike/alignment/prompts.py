@@ -14,7 +14,7 @@ from talkalike.examples.render import Renderer, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class ReplyPrompt:
     """A context and who replies to it. `ids` ends with the speaker's header."""
 
     ids: tuple[int, ...]
@@ -22,7 +22,7 @@ class Prompt:
     speaker: str = ""
 
 
-def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) -> list[Prompt]:
+def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) -> list[ReplyPrompt]:
     """`prompts_in` the training part: what is measured on held-out conversations later stays honest.
 
     UserError if there is none.
@@ -36,7 +36,7 @@ def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) 
     return prompts
 
 
-def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_tokens: int) -> Iterator[Prompt]:
+def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_tokens: int) -> Iterator[ReplyPrompt]:
     """One prompt for each reply to somebody else; the oldest turns are left out where it would be too long."""
     for document in examples.documents(split):
         for index, turn in enumerate(document.turns):
@@ -45,7 +45,7 @@ def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_toke
             turns = newest(document.turns[:index], turn.speaker, renderer, max_tokens)
             if turns:
                 ids = tuple(renderer.prompt(turns, turn.speaker))
-                yield Prompt(ids=ids, turns=turns, speaker=turn.speaker)
+                yield ReplyPrompt(ids=ids, turns=turns, speaker=turn.speaker)
 
 
 def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[int]:

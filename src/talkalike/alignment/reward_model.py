@@ -7,31 +7,31 @@ the same reply always gets the same number. Several members on one base tell how
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from talkalike.alignment.feedback_loop import ReplyRow, as_tensors, autocast, by_prompt, reply_rows
+from talkalike.alignment.feedback_loop import ContextRow, autocast, by_prompt, reply_rows
 from talkalike.alignment.judged_parts import reply_ids
 from talkalike.alignment.prompts import newest
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import AdapterSettings
-from talkalike.models.adapters import disk_errors
 from talkalike.models.roles import Roles
+from talkalike.training.checkpoints import assign, copies, save_tensors
 from talkalike.workspace.cards import Catalog
-from talkalike.workspace.files import write_atomically
+from talkalike.workspace.files import write_json
+from talkalike.workspace.rebuilding import read_as
 
 FORM_FILE, HEADS_FILE, WEIGHTS_FILE = "reward.json", "heads.safetensors", "weights.safetensors"
 RATINGS = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -54,7 +54,7 @@ class RewardForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class RewardScore:
     """One reply. `value` is a weighted mean of ratings from 1 to 5, `spread` the members' standard deviation."""
 
     value: float
@@ -130,7 +130,7 @@ class RewardModel:
         head = {f"head.{name}": parameter for name, parameter in self.heads[member].named_parameters()}
         return {**self.roles.parameters(self.names[member]), **head}
 
-    def logits(self, member: int, row: ReplyRow) -> Tensor:
+    def logits(self, member: int, row: ContextRow) -> Tensor:
         """Of the bins, (replies, scales, 5), from the state at each reply's last token; float32."""
         name = self.names[member]
         with self.roles.use(name) as network, shared_row_attention(network), autocast(self.roles):
@@ -139,11 +139,11 @@ class RewardModel:
         states_ND = F.rms_norm(states_ND, states_ND.shape[-1:])  # one learning rate for bases of any scale
         return cast(Tensor, self.heads[member](states_ND)).view(len(states_ND), len(self.form.scales), len(RATINGS))
 
-    def scores(self, samples: Sequence[Sample], *, row_tokens: int = 4096) -> list[Score]:
+    def scores(self, samples: Sequence[ReplySample], *, row_tokens: int = 4096) -> list[RewardScore]:
         """Value, spread and scales of each sample, in order; alone or among others, the result is the same."""
         return [self._score(ratings_MS) for ratings_MS in self._ratings(samples, row_tokens)]
 
-    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+    def disagreements(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> list[float]:
         """Of each pair how little the members agree which reply is better: 0 where they do, at most 1.
 
         It is twice the standard deviation of their probabilities. What they disagree on is what people are best asked:
@@ -156,7 +156,7 @@ class RewardModel:
         first_PM = torch.sigmoid(values_P2M[:, 0] - values_P2M[:, 1])
         return [2 * float(deviation) for deviation in first_PM.std(dim=1, unbiased=False)]
 
-    def _ratings(self, samples: Sequence[Sample], row_tokens: int) -> list[Tensor]:
+    def _ratings(self, samples: Sequence[ReplySample], row_tokens: int) -> list[Tensor]:
         """What each member says of each sample on each scale, (members, scales), in order."""
         contexts, places = by_prompt([self._fitting(sample) for sample in samples])
         ratings: dict[tuple[int, int], Tensor] = {}
@@ -175,7 +175,7 @@ class RewardModel:
         weights_S = torch.tensor([float(self.form.weights.get(scale, 0.0)) for scale in self.form.scales])
         return weights_S / weights_S.sum()
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """The values alone: what `values.Reward` asks for."""
         return [score.value for score in self.scores(samples)]
 
@@ -188,11 +188,10 @@ class RewardModel:
                 self.roles.save(name, place, base=self.form.reference, alone=True)
                 continue
             place.mkdir(exist_ok=True)
-            with disk_errors():
-                save_file(as_tensors(self.roles.parameters(name)), place / WEIGHTS_FILE)
-        with disk_errors():
-            save_file(self._head_tensors(), folder / HEADS_FILE)
-        write_atomically(folder / FORM_FILE, json.dumps(dataclasses.asdict(self.form), indent=2) + "\n")
+            save_tensors(place / WEIGHTS_FILE, copies(self.roles.parameters(name)))
+        heads = {f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()}
+        save_tensors(folder / HEADS_FILE, copies(heads))
+        write_json(folder / FORM_FILE, dataclasses.asdict(self.form))
 
     def _read(self, folder: Path) -> None:
         try:
@@ -203,9 +202,9 @@ class RewardModel:
                     self.roles.remove(name)
                     self.roles.load(name, place)
                 else:
-                    _assign(self.roles.parameters(name), load_file(place / WEIGHTS_FILE))
+                    assign(self.roles.parameters(name), load_file(place / WEIGHTS_FILE))
                 own = {key.partition(".")[2]: value for key, value in heads.items() if key.startswith(f"{member}.")}
-                _assign(dict(self.heads[member].named_parameters()), own)
+                assign(dict(self.heads[member].named_parameters()), own)
         except (OSError, SafetensorError, KeyError, RuntimeError) as problem:
             first_line = str(problem).strip().split("\n")[0][:200]
             raise UserError(
@@ -213,21 +212,16 @@ class RewardModel:
                 hint="Train it again with `talkalike align reward`.",
             ) from None
 
-    def _head_tensors(self) -> dict[str, Tensor]:
-        return as_tensors(
-            {f"{m}.{name}": p for m, head in enumerate(self.heads) for name, p in head.named_parameters()}
-        )
-
-    def _score(self, ratings_MS: Tensor) -> Score:
+    def _score(self, ratings_MS: Tensor) -> RewardScore:
         values_M = ratings_MS @ self._weights_S()
         means = ratings_MS.mean(dim=0).tolist()
-        return Score(
+        return RewardScore(
             value=float(values_M.mean()),
             spread=float(values_M.std(unbiased=False)),
             by_scale=dict(zip(self.form.scales, means, strict=True)),
         )
 
-    def _fitting(self, sample: Sample) -> Sample:
+    def _fitting(self, sample: ReplySample) -> ReplySample:
         """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
         room, ids = self.form.max_tokens, sample.reply_ids
         turns, prompt = sample.prompt_turns, sample.prompt_ids
@@ -268,17 +262,4 @@ def pair_losses(better_P: Tensor, worse_P: Tensor, *, centring: float, shares_P:
 
 def read_form(folder: Path) -> RewardForm:
     """The form in a reward model's folder; raises UserError where it cannot be read."""
-    try:
-        fields: dict[str, Any] = json.loads((folder / FORM_FILE).read_text(encoding="utf-8"))
-        fields |= {"adapter": AdapterSettings(**fields["adapter"]), "scales": tuple(fields["scales"])}
-        return RewardForm(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise UserError(
-            f"{folder / FORM_FILE} cannot be read: {problem}.", hint="Train it again with `talkalike align reward`."
-        ) from None
-
-
-def _assign(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
+    return read_as(RewardForm, folder / FORM_FILE, hint="Train it again with `talkalike align reward`.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from talkalike.alignment.feedback_loop import Tally, reply_rows
+from talkalike.alignment.feedback_loop import FeedbackSums, reply_rows
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.reward_model import RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_report import Scored
@@ -21,21 +21,21 @@ class RewardObjective:
         self.model, self.contexts = model, contexts
         self.centring, self.row_tokens = centring, row_tokens
 
-    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> Tally:
+    def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
         count = max(1, sum(self.contexts[index].judgements for index in batch))
         return self._go_through(member, mine, divisor=count)
 
-    def measure(self) -> Tally:
+    def measure(self) -> FeedbackSums:
         """Sums over all contexts and members, without gradients."""
-        total = Tally()
+        total = FeedbackSums()
         with torch.no_grad():
             for member in range(len(self.model.names)):
                 total.add(self._go_through(member, range(len(self.contexts)), divisor=None))
         return total
 
-    def _go_through(self, member: int, indices: Sequence[int], *, divisor: int | None) -> Tally:
-        tally = Tally()
+    def _go_through(self, member: int, indices: Sequence[int], *, divisor: int | None) -> FeedbackSums:
+        tally = FeedbackSums()
         device = self.model.roles.device
         for row in reply_rows(self.contexts, indices, row_tokens=self.row_tokens, device=device, after_last=True):
             tally.tokens += row.tokens
@@ -54,11 +54,11 @@ class RewardObjective:
                 better_P, worse_P = expected_N[better], expected_N[worse]
                 shares_P = torch.tensor([share for index in row.contexts for share in self.contexts[index].shares])
                 losses.append(pair_losses(better_P, worse_P, centring=self.centring, shares_P=shares_P.to(better_P)))
-                tally.add(Tally.of_gaps((better_P - worse_P).detach()))
+                tally.add(FeedbackSums.of_gaps((better_P - worse_P).detach()))
             loss = torch.cat(losses).sum()
             if divisor is not None:
                 (loss / divisor).backward()
-            tally.add(Tally(loss=float(loss.detach()), judgements=len(pairs) + len(ratings)))
+            tally.add(FeedbackSums(loss=float(loss.detach()), judgements=len(pairs) + len(ratings)))
         return tally
 
     def _judgements(

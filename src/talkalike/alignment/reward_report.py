@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,15 +140,17 @@ def _pair_calibration(gaps: Floats, shares: Floats) -> tuple[list[CalibrationBin
         return [], None
     said = 1 / (1 + np.exp(-np.abs(gaps)))
     right = np.select([gaps > 0, gaps < 0], [shares, 1 - shares], 0.5)
-    bins, error = [], 0.0
-    places = np.minimum(((said - 0.5) * 2 * _BINS).astype(int), _BINS - 1)
-    for place in range(_BINS):
-        inside = places == place
-        if inside.any():
-            predicted, actual = float(said[inside].mean()), float(right[inside].mean())
-            bins.append(CalibrationBin(kind="pairs", predicted=predicted, actual=actual, n=int(inside.sum())))
-            error += abs(predicted - actual) * float(inside.mean())
-    return bins, error
+    bins = _bins("pairs", said, right, np.minimum(((said - 0.5) * 2 * _BINS).astype(int), _BINS - 1))
+    return bins, math.fsum(abs(each.predicted - each.actual) * each.n for each in bins) / len(gaps)
+
+
+def _bins(kind: str, said: Floats, was: Floats, places: NDArray[Any]) -> list[CalibrationBin]:
+    """One for each place that judgements were put into, in order."""
+    inside = [places == place for place in np.unique(places)]
+    return [
+        CalibrationBin(kind=kind, predicted=float(said[i].mean()), actual=float(was[i].mean()), n=int(i.sum()))
+        for i in inside
+    ]
 
 
 def _rating_calibration(heldout: Sequence[Scored]) -> tuple[list[CalibrationBin], float | None, float | None]:
@@ -156,16 +159,13 @@ def _rating_calibration(heldout: Sequence[Scored]) -> tuple[list[CalibrationBin]
         for reply, scale, value in scored.context.ratings:
             if scale in scored.by_scale[reply]:
                 by_scale.setdefault(scale, []).append((scored.by_scale[reply][scale], value))
-    bins, errors, plain = [], [], []
+    bins: list[CalibrationBin] = []
+    errors, plain = [], []
     for scale, rows in sorted(by_scale.items()):
         said, given = np.asarray(rows, dtype=np.float64).T
         errors += np.abs(said - given).tolist()
         plain += np.abs(given - given.mean()).tolist()
-        for rating in range(1, 6):
-            inside = np.rint(said) == rating
-            if inside.any():
-                predicted, actual = float(said[inside].mean()), float(given[inside].mean())
-                bins.append(CalibrationBin(kind=scale, predicted=predicted, actual=actual, n=int(inside.sum())))
+        bins += _bins(scale, said, given, np.rint(said))
     return (bins, float(np.mean(errors)), float(np.mean(plain))) if errors else (bins, None, None)
 
 

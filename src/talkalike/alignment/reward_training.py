@@ -7,169 +7,38 @@ words against the double's) and ratings are learned jointly; ties and skips say 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import json
-import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from talkalike.alignment.feedback_loop import make_optimizer, steps_per_epoch
-from talkalike.alignment.feedback_recipe import FeedbackRecipe, lineage, memory_errors
-from talkalike.alignment.feedback_values import FeedbackEvaluated
-from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn, remarks
-from talkalike.alignment.judged_parts import all_too_long, divide, encoded
+from talkalike.alignment.feedback_loop import make_optimizer
+from talkalike.alignment.feedback_recipe import FeedbackProgress, JudgedMaterial, begin, ended, learn, memory_errors
+from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn
+from talkalike.alignment.judged_parts import encode_parts
+from talkalike.alignment.lineage import lineage
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective, scored
 from talkalike.alignment.reward_report import RewardReport, reward_report
-from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished, RewardStarted
+from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
 from talkalike.errors import UserError
 from talkalike.models.adapters import Trainable
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
+from talkalike.training.run import TrainingRun
 from talkalike.workspace.cards import Card, Catalog
-from talkalike.workspace.files import write_atomically
+from talkalike.workspace.files import write_json
 from talkalike.workspace.run_folder import RunFolder
 
 
-class _Recipe(FeedbackRecipe):
-    """The parts of one training that live as long as it does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a training stands on. `heldout`: the losses on what is held out."""
 
-    def __init__(self, config: RewardConfig, catalog: Catalog, judgements: Judgements, run: RunFolder) -> None:
-        super().__init__(run, config.loop, evaluations=config.evaluations)
-        self.config, self.catalog, self.judgements = config, catalog, judgements
-        self.reference = catalog.card(config.reference)
-        gathered = gather(judgements)
-        if not (gathered.pairs or gathered.ratings):
-            raise nothing_to_learn(judgements, gathered)
-        self.remarks = remarks(judgements, gathered, known_models=[card.name for card in catalog.cards()])
-        self.roles = Roles.open(
-            catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype
-        )
-        self.accelerator = make_accelerator(self.roles.device, self.roles.dtype)
-        self.model = RewardModel(self.roles, self._form(gathered), seed=config.loop.seed)
-        parts = divide(gathered.contexts, heldout=config.heldout, seed=config.loop.seed)
-        renderer, room = self.model.renderer, self.model.form.max_tokens
-        (self.train, long), (self.heldout, heldout_long) = (
-            encoded([c for c in part if c.pairs or c.ratings], renderer, max_tokens=room)
-            for part in (parts.train, parts.heldout)
-        )
-        self.left_out = {**judgements.left_out, **gathered.left_out}
-        if long + heldout_long:
-            self.left_out["replies that are too long"] = long + heldout_long
-        if not self.train:
-            raise all_too_long(room)
-        if not self.heldout:
-            self.remarks.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
-        self.objective, self.measured = (
-            RewardObjective(self.model, part, centring=config.centring, row_tokens=config.loop.row_tokens)
-            for part in (self.train, self.heldout)
-        )
-        members = range(config.members)
-        self.members = [list(self.model.parameters(member).values()) for member in members]
-        adapters = [p for member in members for p in self.roles.parameters(self.model.names[member]).values()]
-        heads = [p for head in self.model.heads for p in head.parameters()]
-        self.optimizer = make_optimizer([(adapters, config.loop.learning_rate), (heads, config.head_rate)])
-
-    @property
-    def trainable(self) -> Trainable:
-        named = {f"{m}.{n}": p for m in range(self.config.members) for n, p in self.model.parameters(m).items()}
-        return Trainable(network=self.roles.network, parameters=named, settings=self.config.adapter)
-
-    def started(self) -> RewardStarted:
-        return RewardStarted(
-            step=self.progress.step,
-            steps=max(1, round(self.config.loop.epochs * steps_per_epoch(len(self.train), self.config.loop))),
-            pairs=sum(len(context.pairs) for context in self.train),
-            ratings=sum(len(context.ratings) for context in self.train),
-            heldout_pairs=sum(len(context.pairs) for context in self.heldout),
-            heldout_ratings=sum(len(context.ratings) for context in self.heldout),
-            trained_parameters=self.trainable.trained,
-            left_out=self.left_out,
-            remarks=tuple(self.remarks),
-            dtype=str(self.roles.dtype).removeprefix("torch."),
-            device=str(self.roles.device),
-        )
-
-    def evaluate(self) -> FeedbackEvaluated:
-        tally = self.measured.measure()
-        loss = tally.mean_loss if tally.judgements else math.nan
-        step, accuracy, margin = self.progress.step, tally.accuracy, tally.mean_margin
-        return FeedbackEvaluated(step=step, heldout_loss=loss, accuracy=accuracy, margin=margin)
-
-    def finish(self, reason: str) -> RewardFinished:
-        heldout, train = scored(self.model, self.heldout), scored(self.model, self.train)
-        report = reward_report(heldout, [*train, *heldout], pair_scale=self.config.pair_scale)
-        card = self._card(report)
-        if not self.accelerator.is_main_process:
-            return RewardFinished(reason=reason, card=card, report=report, seconds=self.progress.seconds)
-        told = json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(self.run.path / "report.json", told)
-        if reason != "stopped":
-            self.model.save(self.catalog.path(self.config.name))
-            self.catalog.save_card(card)
-        self.describe(reason)
-        if reason != "stopped":
-            self.run.drop_checkpoints()
-        return RewardFinished(reason=reason, card=card, report=report, seconds=self.progress.seconds)
-
-    def _form(self, gathered: Gathered) -> RewardForm:
-        config = self.config
-        scales = {scale for context in gathered.contexts for _, scale, _ in context.ratings}
-        scales |= {config.pair_scale} if gathered.pairs else set()
-        weights = {scale: weight for scale, weight in config.weights.items() if scale in scales and weight > 0}
-        if config.weights and not weights:
-            raise UserError(
-                f"Nobody judged any of the scales that are asked for ({', '.join(config.weights)}).",
-                hint=f"There are judgements about: {', '.join(sorted(scales))}.",
-            )
-        return RewardForm(
-            reference=config.reference,
-            scales=tuple(sorted(scales)),
-            weights=weights or dict.fromkeys(sorted(scales), 1.0),
-            pair_scale=config.pair_scale,
-            members=config.members,
-            max_tokens=min(config.max_tokens, self.roles.loaded.context_length),
-            adapter=config.adapter,
-        )
-
-    def _card(self, report: RewardReport) -> Card:
-        config, reference = self.config, self.reference
-        scores: dict[str, Any] = {
-            "accuracy": report.accuracy.share,
-            "accuracy_low": report.accuracy.low,
-            "accuracy_high": report.accuracy.high,
-            "heldout_pairs": report.accuracy.n,
-            "accuracy_at_equal_length": report.length_matched.share,
-            "calibration_error": report.calibration_error,
-            "rating_error": report.rating_error,
-            "length_correlation": report.length_correlation,
-        }
-        scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
-        calibration: dict[str, list[tuple[float, float, int]]] = {}  # what it said, what was so, of how many
-        for each in report.calibration:
-            point = (round(each.predicted, 3), round(each.actual, 3), each.n)
-            calibration.setdefault(each.kind, []).append(point)
-        scores |= {"calibration": calibration} if calibration else {}
-        about = {"judgements": self.judgements.digest, "judges": len(self.judgements.judges), "pairs": 0, "ratings": 0}
-        about |= {"pairs": sum(len(c.pairs) for c in self.train), "ratings": sum(len(c.ratings) for c in self.train)}
-        return Card(
-            name=config.name,
-            kind="reward",
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            method=config.adapter.method,
-            parents=lineage(reference),
-            speakers=reference.speakers,
-            settings={**dataclasses.asdict(config), "learned_from": about},
-            seed=config.loop.seed,
-            scores={**scores, "steps": self.progress.step, "training_seconds": round(self.progress.seconds, 1)},
-            fictional=reference.fictional,
-        )
-
-    def describe(self, state: str) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        about: dict[str, Any] = {"model": self.config.name, "kind": "reward", "state": state}
-        self.run.describe({**about, "judgements": self.judgements.digest, "settings": dataclasses.asdict(self.config)})
+    reference: Card
+    model: RewardModel
+    material: JudgedMaterial
+    objective: RewardObjective
+    heldout: RewardObjective
 
 
 def train_reward(
@@ -187,10 +56,114 @@ def train_reward(
     if catalog.exists(config.name):
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
-        recipe = _Recipe(config, catalog, judgements, run)
-        if resume:
-            recipe.resume(judgements.digest)
-        recipe.describe("running")
-        yield recipe.started()
-        reason = yield from recipe.learn(should_stop, checkpoint_minutes=config.checkpoint_minutes)
-        yield recipe.finish(reason)
+        parts, training = _load(config, catalog, judgements, run)
+        model = parts.model
+        yield begin(training, config, parts.material, roles=model.roles, resume=resume)
+        members = [list(model.parameters(member).values()) for member in range(config.members)]
+        yield from learn(
+            training, config, parts.objective, members, measure=parts.heldout.measure, should_stop=should_stop
+        )
+        yield _finish(config, catalog, parts, training)
+
+
+def _load(
+    config: RewardConfig, catalog: Catalog, judgements: Judgements, run: RunFolder
+) -> tuple[_Parts, TrainingRun[FeedbackProgress]]:
+    reference, gathered = catalog.card(config.reference), gather(judgements)
+    if not (gathered.pairs or gathered.ratings):
+        raise nothing_to_learn(judgements, gathered)
+    roles = Roles.open(catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype)
+    accelerator = make_accelerator(roles.device, roles.dtype)
+    model = RewardModel(roles, _form(config, gathered, roles.loaded.context_length), seed=config.loop.seed)
+    encoded = encode_parts(
+        gathered.contexts,
+        model.renderer,
+        max_tokens=model.form.max_tokens,
+        heldout=config.heldout,
+        seed=config.loop.seed,
+    )
+    objective, heldout = (
+        RewardObjective(model, part, centring=config.centring, row_tokens=config.loop.row_tokens)
+        for part in (encoded.train, encoded.heldout)
+    )
+    material = JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog)
+    parts = _Parts(reference=reference, model=model, material=material, objective=objective, heldout=heldout)
+    named = {f"{m}.{name}": p for m in range(config.members) for name, p in model.parameters(m).items()}
+    adapters = [p for name in model.names for p in roles.parameters(name).values()]
+    heads = [p for head in model.heads for p in head.parameters()]
+    return parts, TrainingRun(
+        folder=run,
+        config=config,
+        about={"kind": "reward", "judgements": judgements.digest},
+        trainable=Trainable(network=roles.network, parameters=named, settings=config.adapter),
+        optimizer=make_optimizer([(adapters, config.loop.learning_rate), (heads, config.head_rate)]),
+        accelerator=accelerator,
+        progress=FeedbackProgress(),
+    )
+
+
+def _form(config: RewardConfig, gathered: Gathered, context_length: int) -> RewardForm:
+    scales = {scale for context in gathered.contexts for _, scale, _ in context.ratings}
+    scales |= {config.pair_scale} if gathered.pairs else set()
+    weights = {scale: weight for scale, weight in config.weights.items() if scale in scales and weight > 0}
+    if config.weights and not weights:
+        raise UserError(
+            f"Nobody judged any of the scales that are asked for ({', '.join(config.weights)}).",
+            hint=f"There are judgements about: {', '.join(sorted(scales))}.",
+        )
+    return RewardForm(
+        reference=config.reference,
+        scales=tuple(sorted(scales)),
+        weights=weights or dict.fromkeys(sorted(scales), 1.0),
+        pair_scale=config.pair_scale,
+        members=config.members,
+        max_tokens=min(config.max_tokens, context_length),
+        adapter=config.adapter,
+    )
+
+
+def _finish(
+    config: RewardConfig, catalog: Catalog, parts: _Parts, training: TrainingRun[FeedbackProgress]
+) -> RewardFinished:
+    reference, material = parts.reference, parts.material
+    heldout, train = scored(parts.model, material.parts.heldout), scored(parts.model, material.parts.train)
+    report = reward_report(heldout, [*train, *heldout], pair_scale=config.pair_scale)
+    reason = ended(training, config, material)
+    about = {"pairs": sum(len(context.pairs) for context in material.parts.train)}
+    about |= {"ratings": sum(len(context.ratings) for context in material.parts.train)}
+    card = training.card(
+        kind="reward",
+        method=config.adapter.method,
+        parents=lineage(reference),
+        speakers=reference.speakers,
+        settings={"learned_from": {**material.about, **about}},
+        seed=config.loop.seed,
+        scores=_scores(report),
+        fictional=reference.fictional,
+    )
+    if training.writes:
+        write_json(training.folder.path / "report.json", dataclasses.asdict(report))
+        if reason != "stopped":
+            parts.model.save(catalog.path(config.name))
+            catalog.save_card(card)
+    training.finish(reason)
+    return RewardFinished(reason=reason, card=card, report=report, seconds=training.progress.seconds)
+
+
+def _scores(report: RewardReport) -> dict[str, Any]:
+    scores: dict[str, Any] = {
+        "accuracy": report.accuracy.share,
+        "accuracy_low": report.accuracy.low,
+        "accuracy_high": report.accuracy.high,
+        "heldout_pairs": report.accuracy.n,
+        "accuracy_at_equal_length": report.length_matched.share,
+        "calibration_error": report.calibration_error,
+        "rating_error": report.rating_error,
+        "length_correlation": report.length_correlation,
+    }
+    scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
+    calibration: dict[str, list[tuple[float, float, int]]] = {}  # what it said, what was so, of how many
+    for each in report.calibration:
+        point = (round(each.predicted, 3), round(each.actual, 3), each.n)
+        calibration.setdefault(each.kind, []).append(point)
+    return {**scores, "calibration": calibration} if calibration else scores

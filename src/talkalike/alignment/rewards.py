@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.alignment.rule_reward import read_rule_reward
-from talkalike.alignment.sentiment import ClassifierReward, SentimentReward, is_classifier
-from talkalike.alignment.values import Reward, Sample
+from talkalike.alignment.sentiment import SentimentReward
+from talkalike.alignment.values import ReplySample, Reward
 from talkalike.errors import TalkalikeError, UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def open_reward(
         return FunctionReward.load(spec.removeprefix(PYTHON))
     if spec.startswith(CLASSIFIER):
         name, _, label = spec.removeprefix(CLASSIFIER).partition("#")
-        return ClassifierReward(name, label=label, device=device)
+        return _classifier(name, label, device)
     if Path(spec).suffix in {".yaml", ".yml"}:
         return read_rule_reward(Path(spec))
     names = [card.name for card in catalog.cards() if card.kind == "reward"]
@@ -52,16 +52,16 @@ def open_reward(
         from talkalike.alignment.reward_model import RewardModel  # torch: other rewards do without
 
         return RewardModel.load(catalog, spec, roles=roles, device=device, dtype=dtype)
-    if is_classifier(Path(spec)):
-        return ClassifierReward(spec, device=device)
+    if (Path(spec) / "config.json").is_file():  # a model of transformers
+        return _classifier(spec, "", device)
     near = difflib.get_close_matches(spec, [SENTIMENT, *names], n=1)
     raise UserError(f"There is no reward '{spec}'.", hint=f"Did you mean '{near[0]}'? {KINDS}" if near else KINDS)
 
 
 class FunctionReward:
-    """A person's own function: it gets a list of `Sample` and returns a number for each, in order."""
+    """A person's own function: it gets a list of `ReplySample` and returns a number for each, in order."""
 
-    def __init__(self, name: str, function: Callable[[list[Sample]], Any]) -> None:
+    def __init__(self, name: str, function: Callable[[list[ReplySample]], Any]) -> None:
         self._name = name
         self._function = function
 
@@ -91,7 +91,7 @@ class FunctionReward:
             )
         return cls(name, function)
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """What the function says. Raises UserError, naming the reply, where it raises or gives no finite number."""
         if not samples:
             return []
@@ -109,7 +109,7 @@ class FunctionReward:
             )
         return [self._number(value, sample) for value, sample in zip(result, samples, strict=True)]
 
-    def _number(self, value: Any, sample: Sample) -> float:
+    def _number(self, value: Any, sample: ReplySample) -> float:
         try:
             number = math.nan if isinstance(value, str | bytes) else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -121,7 +121,7 @@ class FunctionReward:
             )
         return number
 
-    def _failure(self, samples: Sequence[Sample], problem: Exception) -> UserError:
+    def _failure(self, samples: Sequence[ReplySample], problem: Exception) -> UserError:
         """Which reply it was is found by asking about each alone."""
         told = f"of {len(samples)} replies together, the first of which is {_quoted(samples[0])}"
         for sample in samples:
@@ -133,7 +133,13 @@ class FunctionReward:
         return UserError(f"The reward {self._name} {told} failed: {_told(problem)}.", hint="Nothing was changed.")
 
 
-def _quoted(sample: Sample) -> str:
+def _classifier(name: str, label: str, device: str) -> Reward:
+    from talkalike.alignment.classifier_reward import ClassifierReward  # torch: other rewards do without
+
+    return ClassifierReward(name, label=label, device=device)
+
+
+def _quoted(sample: ReplySample) -> str:
     return repr(sample.text[:_SHOWN])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkalike.alignment.experience import Batch, joined
+from talkalike.alignment.experience import RolloutBatch, joined
 from talkalike.alignment.learner import POLICY, Learner, Targets, UpdateStatistics
 from talkalike.alignment.policy_losses import (
     distinct_share,
@@ -26,12 +26,12 @@ from talkalike.alignment.policy_losses import (
     token_rewards,
     whitened,
 )
-from talkalike.alignment.prompts import Prompt, prompts_of_step
+from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
 from talkalike.alignment.rl_report import RLProgress, report, shown
 from talkalike.alignment.rl_values import RLStep
-from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
+from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, reply_samples, sample
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
-from talkalike.alignment.values import Reward, Sample, checked_scores
+from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.errors import UserError
 from talkalike.training.losses import learning_rate_factor
 
@@ -40,7 +40,7 @@ from talkalike.training.losses import learning_rate_factor
 class Task:
     """What is practised: prompts, how a reply reads, and what it is worth."""
 
-    prompts: Sequence[Prompt]
+    prompts: Sequence[ReplyPrompt]
     reward: Reward
     decode: Callable[[Sequence[int]], str]
     stop_id: int
@@ -79,7 +79,7 @@ def rl_steps(
         progress.seconds += time.perf_counter() - after
 
 
-def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[Sample], list[float]]:
+def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[ReplySample], list[float]]:
     """This process's replies of a step and what they are worth. Changes nothing."""
     settings, accelerator = learner.settings, learner.accelerator
     chosen = prompts_of_step(len(task.prompts), step, prompts=settings.prompts, seed=settings.seed)
@@ -90,16 +90,7 @@ def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], li
     rollouts = sample(
         learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
     )
-    samples = [
-        Sample(
-            prompt_ids=prompts[index // settings.samples].ids,
-            reply_ids=tuple(rollout.reply_ids.tolist()),
-            text=task.decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
-            prompt_turns=prompts[index // settings.samples].turns,
-            speaker=prompts[index // settings.samples].speaker,
-        )
-        for index, rollout in enumerate(rollouts)
-    ]
+    samples = reply_samples(prompts, rollouts, task.decode)
     return rollouts, samples, checked_scores(task.reward, samples)
 
 
@@ -138,7 +129,7 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
 
 def measured(
     learner: Learner, plan: Sequence[Sequence[SharedRow]], rollouts: Sequence[Rollout], scores: Sequence[float]
-) -> tuple[Batch, Tensor | None, Tensor]:
+) -> tuple[RolloutBatch, Tensor | None, Tensor]:
     """The batch of all processes; of this one the old log-probabilities (None where not needed) and values, flat."""
     settings, device = learner.settings, learner.roles.device
     size = len(rollouts) * settings.max_tokens
@@ -157,7 +148,7 @@ def measured(
     return batch, old, values
 
 
-def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Tensor, Tensor]:
+def advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
     """Advantages and (for a critic) returns, (N, T); computed from numbers, so without any gradient."""
     settings, shaping = learner.settings, learner.settings.shaping
     scores_N = batch.scores_N
@@ -183,7 +174,7 @@ def advantages(learner: Learner, progress: RLProgress, batch: Batch) -> tuple[Te
     return whitened(raw_NT, mask_NT), returns_NT
 
 
-def _distinct(batch: Batch) -> float:
+def _distinct(batch: RolloutBatch) -> float:
     return distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
 
 
@@ -209,7 +200,7 @@ def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[li
     return plan, members
 
 
-def _divisors(learner: Learner, batch: Batch, members: list[list[int]]) -> list[float]:
+def _divisors(learner: Learner, batch: RolloutBatch, members: list[list[int]]) -> list[float]:
     """The minibatches' real tokens; for Dr. GRPO their replies times the longest length, which favours no length."""
     settings = learner.settings
     if settings.algorithm == "dr-grpo":
@@ -218,7 +209,7 @@ def _divisors(learner: Learner, batch: Batch, members: list[list[int]]) -> list[
     return [float(lengths_P[prompts].sum()) for prompts in members]
 
 
-def _remember_first(progress: RLProgress, normalise: bool, batch: Batch, distinct: float) -> None:
+def _remember_first(progress: RLProgress, normalise: bool, batch: RolloutBatch, distinct: float) -> None:
     progress.first_distinct = distinct
     progress.first_reward = float(batch.scores_N.mean())
     if normalise:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from talkalike.alignment.experience import Batch
+from talkalike.alignment.experience import RolloutBatch
 from talkalike.alignment.learner import Learner, UpdateStatistics
 from talkalike.alignment.policy_losses import kl_terms
 from talkalike.alignment.rl_values import RLStep, Shown
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.training.loop import Progress
 
 
@@ -25,12 +25,13 @@ class RLProgress(Progress):
     reward_deviation: float = 1.0
     first_reward: float = math.nan
     first_distinct: float = math.nan
+    before: dict[str, float] = field(default_factory=dict)  # what the guard rails saw before the first step
 
 
 def report(
     learner: Learner,
     progress: RLProgress,
-    batch: Batch,
+    batch: RolloutBatch,
     statistics: UpdateStatistics,
     *,
     distinct: float,
@@ -73,7 +74,7 @@ def report(
     )
 
 
-def shown(samples: Sequence[Sample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
+def shown(samples: Sequence[ReplySample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
     """Replies spread over the batch."""
     stride = max(1, len(samples) // max(1, count))
     return tuple(

@@ -8,7 +8,7 @@ temperature: no top-k, no top-p, nothing forbidden, because the update divides b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.alignment.shared_prefix import SHARED_PREFIX_ATTENTION, SharedPrefix
+from talkalike.alignment.values import ReplySample
 from talkalike.models.forward import logits
 from talkalike.models.roles import Roles
 
@@ -78,6 +80,23 @@ def sample(
             for place, index in enumerate(group):
                 drawn[index] = replies[place * samples : (place + 1) * samples]
     return [rollout for index in range(len(prompts)) for rollout in drawn[index]]
+
+
+def reply_samples(
+    prompts: Sequence[ReplyPrompt], rollouts: Sequence[Rollout], decode: Callable[[Sequence[int]], str]
+) -> list[ReplySample]:
+    """The replies that `sample` drew to these prompts, as a reward reads them."""
+    each = len(rollouts) // max(1, len(prompts))
+    return [
+        ReplySample(
+            prompt_ids=prompt.ids,
+            reply_ids=tuple(rollout.reply_ids.tolist()),
+            text=decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
+            prompt_turns=prompt.turns,
+            speaker=prompt.speaker,
+        )
+        for prompt, rollout in zip((p for p in prompts for _ in range(each)), rollouts, strict=True)
+    ]
 
 
 def _precision(roles: Roles) -> AbstractContextManager[Any]:

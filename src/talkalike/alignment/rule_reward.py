@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 
 import regex
 
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.alignment.yaml_files import entries, known_keys, text_of
 from talkalike.errors import UserError
 
@@ -79,7 +79,7 @@ class RuleReward:
 
     rules: tuple[PatternRule | LengthRule, ...]
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """One sum for each sample."""
         return [math.fsum(rule.score(sample.text) for rule in self.rules) for sample in samples]
 

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from talkalike.alignment.rollouts import Rollout
 from talkalike.models.attention import Limits, attend_apart, registered, within
 from talkalike.models.forward import attention, logits, states
+from talkalike.training.batches import fill_rows
 
 SHARED_ROW_ATTENTION = "talkalike_shared_row"
 
@@ -42,15 +43,7 @@ def shared_rows(
 ) -> list[SharedRow]:
     """Rows of at most `row_tokens`; a group (replies to one prompt, by index) that is longer is divided."""
     pieces = [piece for group in groups for piece in _divided(rollouts, group, row_tokens)]
-    rows: list[list[Sequence[int]]] = []
-    filled = row_tokens
-    for piece in pieces:
-        length = _length(rollouts, piece)
-        if filled + length > row_tokens:
-            rows.append([])
-            filled = 0
-        rows[-1].append(piece)
-        filled += length
+    rows = fill_rows(pieces, (_length(rollouts, piece) for piece in pieces), row_tokens)
     return [_row(rollouts, row, width, device) for row in rows]
 
 

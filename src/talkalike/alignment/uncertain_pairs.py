@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.values import Sample
+from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
 from talkalike.store.judging.judgement_values import JudgedReply
@@ -23,7 +23,7 @@ class Ensemble(Protocol):
 
     names: tuple[str, ...]
 
-    def disagreements(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+    def disagreements(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> list[float]:
         """How far the members are of several minds about each pair."""
         ...
 
@@ -68,9 +68,9 @@ def sort_waiting(
     return len(waiting)
 
 
-def sample_of(reply: JudgedReply) -> Sample:
+def sample_of(reply: JudgedReply) -> ReplySample:
     """The reply as a reward model reads it, which puts it into its own tokens."""
-    return Sample(
+    return ReplySample(
         prompt_ids=(),
         reply_ids=(),
         text="\n".join(reply.messages),

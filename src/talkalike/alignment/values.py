@@ -12,7 +12,7 @@ from talkalike.examples.render import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class ReplySample:
     """One reply to be judged. `reply_ids` ends with the marker that closes the turn, where the model wrote it."""
 
     prompt_ids: tuple[int, ...]  # ends with the speaker's header
@@ -26,12 +26,12 @@ class Sample:
 class Reward(Protocol):
     """Anything that says how good replies are; higher is better. The same sample must always get the same number."""
 
-    def score(self, samples: Sequence[Sample]) -> list[float]:
+    def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """One finite number for each sample, in order."""
         ...
 
 
-def checked_scores(reward: Reward, samples: Sequence[Sample]) -> list[float]:
+def checked_scores(reward: Reward, samples: Sequence[ReplySample]) -> list[float]:
     """The reward's scores; raises UserError, naming the sample, where one is missing or no finite number."""
     scores = [float(score) for score in reward.score(samples)]
     if len(scores) != len(samples):

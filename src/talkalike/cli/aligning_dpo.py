@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from talkalike.alignment.feedback_values import FeedbackSettings
+from talkalike.alignment.feedback_values import FeedbackFinished, FeedbackSettings
 from talkalike.alignment.judged import Judgements
-from talkalike.alignment.preference_values import (
-    LEARNING_RATES,
-    PreferenceConfig,
-    PreferenceEvent,
-    PreferenceFinished,
-    PreferenceStarted,
-)
+from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig
 from talkalike.cli.aligning_runs import (
     FromOption,
-    JudgedRun,
     JudgesOption,
     RoleMethod,
     RunOption,
     chosen_names,
-    learned,
     means_of,
-    new_run,
+    open_judgements,
     result_of,
-    resumed,
-    told_start,
+    show_feedback,
 )
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, table
+from talkalike.cli.output import JsonOption, duration, emit, percent, table
+from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.examples.dataset import ExampleSet
-from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.workspace.run_folder import RunFolder, new_run, newest_unfinished, only_training
 
 Loss = Literal["dpo", "ipo", "kto", "simpo"]
 
@@ -64,7 +55,8 @@ def align_dpo(  # signature: typer
     """Move a double towards what people preferred, directly. Ctrl-C saves and stops; --resume goes on from there."""
     opened = open_workspace(workspace)
     if resume:
-        config, run = resumed(opened, "dpo", name, _rebuilt)
+        run = newest_unfinished(opened.runs, name, kind="dpo")
+        config = run.settings_as(PreferenceConfig)
     else:
         double, aligned = chosen_names(opened, model, name, ending=loss)
         config = PreferenceConfig(
@@ -76,37 +68,27 @@ def align_dpo(  # signature: typer
             heldout=heldout,
             **means_of(opened, method, "policy"),
         )
-        run = new_run(opened, aligned, run_id)
-    finished = _run(opened, config, JudgedRun(run=run, source=source, judges=judges, resume=resume, quiet=as_json))
+        run = new_run(opened.runs, aligned, run_id)
+    judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
+    finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
     emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished))
 
 
-def _run(opened: Workspace, config: PreferenceConfig, asked: JudgedRun) -> PreferenceFinished:
+def _run(
+    opened: Workspace, config: PreferenceConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
+) -> FeedbackFinished:
     # torch: the help does not wait for it
     from talkalike.alignment.preference_training import PreferenceSources, align_preferences
 
-    def begin(judgements: Judgements, should_stop: Callable[[], bool]) -> Iterator[PreferenceEvent]:
-        sources = PreferenceSources(
-            catalog=opened.catalog(),
-            judgements=judgements,
-            cache=opened.reference_cache,
-            examples=_examples(opened, config),
-        )
-        return align_preferences(config, sources, run=asked.run, resume=asked.resume, should_stop=should_stop)
-
-    def told(event: PreferenceEvent) -> str:
-        if not isinstance(event, PreferenceStarted):
-            return ""
-        told_start(event.left_out, event.remarks)
-        what = ("judged reply", "judged replies") if config.loss == "kto" else ("pair", "")
-        return (
-            f"{counted(event.judgements, *what)} to learn from ({number(event.corrections)} by correction), "
-            f"{number(event.heldout)} held out; {event.dtype} on {event.device}"
-        )
-
-    last = learned(opened, asked, begin, told=told)
-    assert isinstance(last, PreferenceFinished)
-    return last
+    sources = PreferenceSources(
+        catalog=opened.catalog(),
+        judgements=judgements,
+        cache=opened.reference_cache,
+        examples=_examples(opened, config),
+    )
+    with only_training(opened.runs), polite_interrupt() as should_stop:
+        events = align_preferences(config, sources, run=run, resume=resume, should_stop=should_stop)
+        return show_feedback(events, run, quiet=quiet)
 
 
 def _examples(opened: Workspace, config: PreferenceConfig) -> ExampleSet | None:
@@ -115,12 +97,7 @@ def _examples(opened: Workspace, config: PreferenceConfig) -> ExampleSet | None:
     return opened.example_set(trained_on) if trained_on in opened.example_names() else None
 
 
-def _rebuilt(fields: dict[str, Any]) -> PreferenceConfig:
-    fields |= {"loop": FeedbackSettings(**fields["loop"]), "policy": AdapterSettings(**fields["policy"])}
-    return PreferenceConfig(**{**fields, "weights": tuple(fields["weights"])})
-
-
-def _show(screen: Console, finished: PreferenceFinished) -> None:
+def _show(screen: Console, finished: FeedbackFinished) -> None:
     card, scores = finished.card, finished.card.scores
     if finished.reason == "stopped":
         screen.print("Stopped. Go on with: talkalike align dpo --resume", markup=False)

@@ -19,7 +19,7 @@ from rich.console import Console
 from talkalike.alignment.critique import Revised, revisions
 from talkalike.alignment.judge import judge_name, scoring
 from talkalike.alignment.judge_agreement import judged_by_people
-from talkalike.alignment.judge_rules import Rule, read_rules
+from talkalike.alignment.judge_rules import JudgeRule, read_rules
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.judging import Measured, measure, new_pairs, verdicts_on
 from talkalike.alignment.prompts import reply_prompts
@@ -47,7 +47,7 @@ _CRITIQUE_TOKENS = 128
 class _Wish:
     """What was asked for. `engine` is a model's name or a server's address."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[JudgeRule, ...]
     engine: str | None
     judged: Path | None
     compare: int
@@ -194,7 +194,7 @@ async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Ca
                     break
 
 
-async def _label(store: Store, engine: Any, rules: tuple[Rule, ...], wish: _Wish, done: _Done) -> None:
+async def _label(store: Store, engine: Any, rules: tuple[JudgeRule, ...], wish: _Wish, done: _Done) -> None:
     names = {rule.id: judge_name(engine, rule) for rule in rules}
     pairs = await store.run(ai_labels.unlabelled, tuple(names.values()), limit=wish.limit + wish.new)
     with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:

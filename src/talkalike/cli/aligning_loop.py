@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 
 from talkalike.alignment.loop_state import LoopConfig, LoopSources, RewardModelKnown, Round, TrainingEvent, Via
-from talkalike.alignment.preference_values import PreferenceStarted
-from talkalike.alignment.reward_values import RewardFinished, RewardStarted
+from talkalike.alignment.reward_values import RewardFinished
 from talkalike.cli.aligning_rl import LINE_EVERY, tell_step
-from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback, told_start
+from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.engines import chosen_double, reply_sources
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
@@ -130,8 +129,6 @@ def _tell(event: RewardModelKnown | TrainingEvent, silent_for: float) -> float:
     """What happens in a training, on stderr; see `tell_step`."""
     if isinstance(event, RewardModelKnown):
         say(f"The reward model '{event.name}' knows these judgements already.")
-    elif isinstance(event, RewardStarted | PreferenceStarted):
-        told_start(event.left_out, event.remarks)
     elif isinstance(event, RewardFinished):
         share = event.report.accuracy.share
         if event.reason != "stopped" and share is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,31 +11,29 @@ from rich.console import Console
 from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged import Judgements
 from talkalike.alignment.reward_report import RewardReport
-from talkalike.alignment.reward_values import LEARNING_RATES, RewardConfig, RewardEvent, RewardFinished, RewardStarted
+from talkalike.alignment.reward_values import LEARNING_RATES, RewardConfig, RewardFinished
 from talkalike.cli.aligning_runs import (
     FromOption,
-    JudgedRun,
     JudgesOption,
     RoleMethod,
     RunOption,
     chosen_names,
-    learned,
     means_of,
-    new_run,
+    open_judgements,
     result_of,
-    resumed,
-    told_start,
+    show_feedback,
 )
 from talkalike.cli.engines import ask_uncertain_first
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
 from talkalike.cli.secrets import database_url
+from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.statistics import Share
 from talkalike.store.store import open_store
+from talkalike.workspace.run_folder import RunFolder, new_run, newest_unfinished, only_training
 
 PLOT = "calibration.png"
 _LIKES = 6  # features told
@@ -63,7 +60,8 @@ def align_reward(  # signature: typer
     """Learn what people like from their judgements. Ctrl-C saves and stops; --resume goes on where it stopped."""
     opened = open_workspace(workspace)
     if resume:
-        config, run = resumed(opened, "reward", name, _rebuilt)
+        run = newest_unfinished(opened.runs, name, kind="reward")
+        config = run.settings_as(RewardConfig)
     else:
         if comparisons not in set(Scale):
             raise UserError(f"There is no scale '{comparisons}'.", hint=f"Choose one of {', '.join(Scale)}.")
@@ -77,36 +75,28 @@ def align_reward(  # signature: typer
             heldout=heldout,
             **means_of(opened, method, "adapter"),
         )
-        run = new_run(opened, taste, run_id)
-    finished = _run(opened, config, JudgedRun(run=run, source=source, judges=judges, resume=resume, quiet=as_json))
+        run = new_run(opened.runs, taste, run_id)
+    judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
+    finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
     plot = run.path / PLOT
     result = {**result_of(opened, finished, run), "report": finished.report, "plot": plot}
     result["sorted_pairs"] = _sorted(opened, finished, quiet=as_json) if source is None else 0
     emit(as_json, result, lambda screen: _show(screen, finished, plot))
 
 
-def _run(opened: Workspace, config: RewardConfig, asked: JudgedRun) -> RewardFinished:
-    from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
+def _run(
+    opened: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
+) -> RewardFinished:
+    # torch and matplotlib: the help does not wait for them
+    from talkalike.alignment.reward_training import train_reward
+    from talkalike.evaluation.curves import save_calibration_plot
 
-    def begin(judgements: Judgements, should_stop: Callable[[], bool]) -> Iterator[RewardEvent]:
-        how: dict[str, Any] = {"run": asked.run, "resume": asked.resume, "should_stop": should_stop}
-        return train_reward(config, catalog=opened.catalog(), judgements=judgements, **how)
-
-    def told(event: RewardEvent) -> str:
-        if not isinstance(event, RewardStarted):
-            return ""
-        told_start(event.left_out, event.remarks)
-        return (
-            f"{counted(event.pairs, 'pair')} and {counted(event.ratings, 'rating')} to learn from, "
-            f"{number(event.heldout_pairs + event.heldout_ratings)} held out; {event.dtype} on {event.device}"
-        )
-
-    last = learned(opened, asked, begin, told=told)
-    assert isinstance(last, RewardFinished)
-    from talkalike.evaluation.curves import save_calibration_plot  # matplotlib: only where something is drawn
-
-    save_calibration_plot(last.report.calibration, asked.run.path / PLOT, title=f"{config.name}: held-out judgements")
-    return last
+    options: dict[str, Any] = {"catalog": opened.catalog(), "judgements": judgements, "run": run, "resume": resume}
+    with only_training(opened.runs), polite_interrupt() as should_stop:
+        finished = show_feedback(train_reward(config, should_stop=should_stop, **options), run, quiet=quiet)
+    title = f"{config.name}: held-out judgements"
+    save_calibration_plot(finished.report.calibration, run.path / PLOT, title=title)
+    return finished
 
 
 def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
@@ -119,11 +109,6 @@ def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
     if count:
         say(f"{counted(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
     return count
-
-
-def _rebuilt(fields: dict[str, Any]) -> RewardConfig:
-    fields |= {"loop": FeedbackSettings(**fields["loop"]), "adapter": AdapterSettings(**fields["adapter"])}
-    return RewardConfig(**fields)
 
 
 def _show(screen: Console, finished: RewardFinished, plot: Path) -> None:

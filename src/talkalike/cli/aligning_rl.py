@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -13,15 +13,14 @@ from rich.console import Console
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
-from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, new_run, result_of, resumed
+from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, result_of
 from talkalike.cli.aligning_scores import before_and_after
 from talkalike.cli.numbers import LARGEST_SEED, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
 from talkalike.errors import UserError
-from talkalike.models.adapter_settings import AdapterSettings
-from talkalike.workspace.run_folder import RunFolder, only_training
+from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
 LINE_EVERY = 30.0  # seconds between two lines
@@ -68,7 +67,8 @@ def align_rl(  # signature: typer
     began = time.monotonic()
     opened = open_workspace(workspace)
     if resume:
-        config, run = resumed(opened, "rl", name, _rebuilt)
+        run = newest_unfinished(opened.runs, name, kind="rl")
+        config = run.settings_as(RLConfig)
     else:
         if reward is None:
             raise UserError(
@@ -98,7 +98,7 @@ def align_rl(  # signature: typer
         config = RLConfig(
             name=aligned, double=double, reward=reward, settings=settings, keep_rollouts=keep_rollouts, **means
         )
-        run = new_run(opened, aligned, run_id)
+        run = new_run(opened.runs, aligned, run_id)
     run.began = began
     finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
     emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run))
@@ -113,31 +113,29 @@ def _run(
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
     chosen = opened.example_set(trained_on or None)
     chosen.verify()
+    sources = RLSources(
+        catalog=catalog,
+        examples=chosen,
+        reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
+    )
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        sources = RLSources(
-            catalog=catalog,
-            examples=chosen,
-            reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
-        )
         events = align(config, sources, run=run, resume=resume, should_stop=should_stop)
-        try:
-            last = watched_steps(events, quiet=quiet)
-        except BaseException:
-            run.describe({**run.description(), "state": "failed"})
-            raise
-    if not isinstance(last, RLFinished):
-        raise AssertionError("a run ends with RLFinished")
-    return last
+        return show_steps(events, run, quiet=quiet)
 
 
-def watched_steps(events: Iterable[RLEvent], *, quiet: bool) -> RLEvent | None:
-    """Runs through the events, tells of them on stderr now and then, and returns the last."""
-    last: RLEvent | None = None
+def show_steps(events: Iterable[RLEvent], run: RunFolder, *, quiet: bool) -> RLFinished:
+    """Runs through the events, tells of them on stderr now and then, and returns the last.
+
+    A run that ends in an error is marked as failed.
+    """
     silent_for = LINE_EVERY
-    for last in events:
-        if not quiet:
-            silent_for = tell_step(last, silent_for)
-    return last
+    with failing_with(run):
+        for event in events:
+            if isinstance(event, RLFinished):
+                return event
+            if not quiet:
+                silent_for = tell_step(event, silent_for)
+    raise AssertionError("a run ends with RLFinished")
 
 
 def tell_step(event: object, silent_for: float) -> float:
@@ -155,13 +153,6 @@ def tell_step(event: object, silent_for: float) -> float:
         f"{event.length:.0f} tokens, distinct-2 {event.distinct_2:.2f}"
     )
     return 0.0
-
-
-def _rebuilt(fields: dict[str, Any]) -> RLConfig:
-    settings = dict(fields["settings"])
-    settings |= {"shaping": RewardShaping(**settings["shaping"]), "update": PolicyUpdate(**settings["update"])}
-    fields |= {role: AdapterSettings(**fields[role]) for role in ("policy", "critic")}
-    return RLConfig(**{**fields, "settings": RLSettings(**settings)})
 
 
 def _show(screen: Console, finished: RLFinished, run: RunFolder) -> None:

@@ -2,72 +2,36 @@
 
 from __future__ import annotations
 
-import datetime
+import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackStep
+from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackFinished, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import KINDS, Judgements, read_judgements
 from talkalike.cli.output import counted, number, percent, say
 from talkalike.cli.secrets import database_url
-from talkalike.cli.training import polite_interrupt
 from talkalike.cli.workspace import Workspace
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.judging import exchange
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import check_name
-from talkalike.workspace.run_folder import RunFolder, only_training
+from talkalike.workspace.run_folder import RunFolder, failing_with
 
 RoleMethod = Literal["lora", "last-n", "full"]
 Judges = Literal["human", "ai", "all"]
-Event = TypeVar("Event")
-Config = TypeVar("Config")
+Finished = TypeVar("Finished", bound=FeedbackFinished)
 FILE = "judgements.jsonl"
+_MANY = {"reply that is good or bad": "replies that are good or bad"}
 FromOption = Annotated[
     Path | None, typer.Option("--from", help="A file of 'talkalike judgements export'. Default: this workspace's own.")
 ]
 RunOption = Annotated[str | None, typer.Option("--run", hidden=True)]
 JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements are learned from.")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedRun:
-    """A training on judgements as the command line asks for it. `source`: a file of them, else the workspace's own."""
-
-    run: RunFolder
-    source: Path | None
-    judges: Judges
-    resume: bool
-    quiet: bool
-
-
-def learned(
-    opened: Workspace,
-    asked: JudgedRun,
-    begin: Callable[[Judgements, Callable[[], bool]], Iterator[Event]],
-    *,
-    told: Callable[[Event], str],
-) -> Event:
-    """Runs a recipe to its end, telling how it goes, and returns its last event.
-
-    `begin` gets the judgements and what asks whether to stop; `told` says of the first event how much there is to learn
-    from, and nothing ("") of the others.
-    """
-    judgements = open_judgements(opened, asked.run, source=asked.source, judges=asked.judges, resume=asked.resume)
-    last: Event | None = None
-    with only_training(opened.runs), polite_interrupt() as should_stop:
-        for last in watched(begin(judgements, should_stop), asked.run, quiet=asked.quiet):
-            if not asked.quiet and (sentence := told(last)):
-                say(sentence)
-    if last is None:
-        raise AssertionError("a run ends with an event")
-    return last
 
 
 def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool) -> Judgements:
@@ -101,60 +65,47 @@ def _forget(run: RunFolder) -> None:
             run.path.rmdir()
 
 
-def watched(events: Iterable[Event], run: RunFolder, *, quiet: bool) -> Iterable[Event]:
-    """The events, told on stderr; a run that ends in an error is marked as failed."""
+def show_feedback(
+    events: Iterable[FeedbackStarted | FeedbackStep | FeedbackEvaluated | Finished], run: RunFolder, *, quiet: bool
+) -> Finished:
+    """Runs through the events, tells of them on stderr unless `quiet`, and returns the last.
+
+    A run that ends in an error is marked as failed; one that never began leaves nothing.
+    """
     try:
-        for event in events:
-            yield event
-            if not quiet:
-                tell_feedback(event)
+        with failing_with(run):
+            for event in events:
+                if not isinstance(event, FeedbackStarted | FeedbackStep | FeedbackEvaluated):
+                    return event
+                if not quiet:
+                    tell_feedback(event)
     except BaseException:
-        if run.description():
-            run.describe({**run.description(), "state": "failed"})
         _forget(run)
         raise
+    raise AssertionError("a run ends with what it made")
 
 
 def tell_feedback(event: object) -> None:
-    """Some of the steps, and every look at the held-out judgements."""
-    if isinstance(event, FeedbackEvaluated):
-        right = "" if event.accuracy != event.accuracy else f", {percent(event.accuracy)} of pairs right"
-        if event.heldout_loss == event.heldout_loss:
-            say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
+    """The start, some of the steps, and every look at the held-out judgements."""
+    if isinstance(event, FeedbackStarted):
+        _tell_start(event)
+    elif isinstance(event, FeedbackEvaluated) and not math.isnan(event.heldout_loss):
+        right = "" if math.isnan(event.accuracy) else f", {percent(event.accuracy)} of pairs right"
+        say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
     elif isinstance(event, FeedbackStep) and event.index % 10 == 0:
         say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
 
 
-def told_start(left_out: dict[str, int], remarks: Iterable[str]) -> None:
-    """What was left out, and what to know before trusting the result."""
-    for reason, count in left_out.items():
+def _tell_start(event: FeedbackStarted) -> None:
+    """What was left out, what to know before trusting the result, and how much there is to learn from."""
+    for reason, count in event.left_out.items():
         say(f"not learned from: {number(count)} {reason}")
-    for remark in remarks:
+    for remark in event.remarks:
         say(remark)
-
-
-def new_run(opened: Workspace, name: str, run_id: str | None) -> RunFolder:
-    """A folder for a run that begins now: `run_id` where a job has made it already."""
-    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    return RunFolder(opened.runs / (run_id or f"{name}-{started}"))
-
-
-def resumed(
-    opened: Workspace, kind: str, name: str | None, rebuilt: Callable[[dict[str, Any]], Config]
-) -> tuple[Config, RunFolder]:
-    """The newest run of this kind (and model) that can be resumed, with its settings; UserError if there is none."""
-    runs = sorted(opened.runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for run in (RunFolder(file.parent) for file in runs):
-        about = run.description()
-        resumable = about.get("kind") == kind and about.get("state") in {"running", "stopped", "failed"}
-        if resumable and name in {None, about.get("model")}:
-            break
-    else:
-        raise UserError(f"There is no unfinished `align {kind}` to resume.", hint="Start one without --resume.")
-    try:
-        return rebuilt(dict(about["settings"])), run
-    except (KeyError, TypeError) as problem:
-        raise UserError(f"{run.path} is from another version: {problem}.", hint="Start a new run instead.") from None
+    counts = {"pair": event.pairs, "rating": event.ratings, "reply that is good or bad": event.opinions}
+    what = " and ".join(counted(count, one, _MANY.get(one, "")) for one, count in counts.items() if count)
+    corrected = f" ({number(event.corrections)} by correction)" if event.corrections else ""
+    say(f"{what} to learn from{corrected}, {number(event.heldout)} held out; {event.dtype} on {event.device}")
 
 
 def chosen_names(opened: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:

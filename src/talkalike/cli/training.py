@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import signal
 import time
@@ -28,7 +27,7 @@ from talkalike.models.tokenizer import load_tokenizer
 from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import check_name
 from talkalike.workspace.naming import folder_name
-from talkalike.workspace.run_folder import RunFolder, newest_unfinished, only_training
+from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
 Method = Literal["lora", "dora", "full", "last-n", "prompt"]
 _TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -68,9 +67,7 @@ def train(  # signature: typer
     else:
         chosen = opened.example_set(examples)
         config = _config(opened, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
-        started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-
-        run = RunFolder(opened.runs / (run_id or f"{config.name}-{started}"))
+        run = new_run(opened.runs, config.name, run_id)
     run.began = began
     _check_base(opened, chosen, config.base)
     finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
@@ -103,11 +100,8 @@ def run_training(
         events = train_events(
             config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
         )
-        try:
+        with failing_with(run):
             last = show_events(events, quiet=quiet)
-        except BaseException:
-            run.describe({**run.description(), "state": "failed"})
-            raise
     if not isinstance(last, Finished):
         raise AssertionError("a training ends with Finished")
     save_loss_plot(run.metrics(), run.path / "loss.png", title=f"{config.name}: {config.adapter.method}")
@@ -153,17 +147,7 @@ def _config(
 
 def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
     run = newest_unfinished(opened.runs, name)
-    about = run.description()
-    try:
-        fields = dict(about["settings"])
-        fields["loop"] = LoopSettings(**fields["loop"])
-        fields["adapter"] = AdapterSettings(**fields["adapter"])
-        fields["trackers"] = tuple(fields["trackers"])
-        config = TrainConfig(**fields)
-    except (KeyError, TypeError) as problem:
-        raise UserError(
-            f"{run.path} is from another version: {problem}.", hint="Start a new training instead."
-        ) from None
+    config, about = run.settings_as(TrainConfig), run.description()
     chosen = opened.example_set(str(about["examples"]))
     if about.get("examples_hash") not in {None, chosen.manifest.hash}:
         raise UserError(

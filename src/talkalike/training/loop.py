@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,10 +153,7 @@ def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerat
         loss = negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]) / max(1, loss_tokens)
         loss.backward()
         total += loss.detach()
-    if accelerator.num_processes > 1:
-        for parameter in trainable.parameters.values():
-            gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-            parameter.grad = accelerator.reduce(gradient, reduction="sum")
+    sum_gradients(trainable.parameters.values(), accelerator)
     return float(accelerator.reduce(total, reduction="sum")), loss_tokens
 
 
@@ -181,9 +178,13 @@ def make_row(documents: Documents, indices: Sequence[int], device: torch.device)
     return pack([documents.ids(i) for i in indices], [documents.mask(i) for i in indices], device)
 
 
-def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
-    """Copies of the trained tensors on the CPU, by name."""
-    return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in trainable.parameters.items()}
+def sum_gradients(parameters: Iterable[Tensor], accelerator: Accelerator) -> None:
+    """Every process then has the gradients of all."""
+    if accelerator.num_processes == 1:
+        return
+    for parameter in parameters:
+        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        parameter.grad = accelerator.reduce(gradient, reduction="sum")
 
 
 def _batches(documents: Documents, settings: LoopSettings, *, epoch: int) -> list[Rows]:

@@ -7,6 +7,7 @@ so a crash at any moment leaves the one before.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import json
 import os
@@ -15,16 +16,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from talkalike.errors import UserError
 from talkalike.workspace.curves import METRICS
 from talkalike.workspace.files import read_json, text_of, write_atomically, write_json
+from talkalike.workspace.rebuilding import rebuild
 from talkalike.workspace.replies import REPLIES
 
 RUN = "run.json"
 LOCK = ".training.lock"
 _STATE = "state.json"
+T = TypeVar("T")
 
 
 class RunState(StrEnum):
@@ -84,6 +87,11 @@ class RunFolder:
         """What `describe` wrote last; empty where there is nothing readable."""
         return read_json(self.path / RUN) or {}
 
+    def settings_as(self, kind: type[T]) -> T:
+        """The settings in the description, rebuilt. Raises UserError where they are not of this kind."""
+        hint = "Start a new run instead."
+        return rebuild(kind, self.description().get("settings"), file=self.path / RUN, hint=hint)
+
     def record(self, **values: object) -> None:
         """Appends one line to the metrics, and when it was: from that is known how long a step takes."""
         _append(self.metrics_file, {**values, "at": round(time.time(), 2)})
@@ -141,15 +149,36 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def newest_unfinished(runs: Path, model: str | None = None) -> RunFolder:
-    """The training to resume: the newest unfinished one (of this model). UserError if there is none."""
+def new_run(runs: Path, model: str, run_id: str | None = None) -> RunFolder:
+    """A folder for a run that begins now: `run_id` where a job has made it already."""
+    started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return RunFolder(runs / (run_id or f"{model}-{started}"))
+
+
+def newest_unfinished(runs: Path, model: str | None = None, *, kind: str | None = None) -> RunFolder:
+    """The run to resume: the newest unfinished one of this kind (and model). UserError if there is none.
+
+    `kind` is what `talkalike align` is to do; None: a training on examples.
+    """
     for path in sorted(runs.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True):
         run = RunFolder(path.parent)
         about = run.description()
-        if can_be_resumed(about) and model in {None, about.get("model")}:
+        if can_be_resumed(about, kind) and model in {None, about.get("model")}:
             return run
-    what = f"of '{model}' " if model else ""
-    raise UserError(f"There is no unfinished training {what}to resume.", hint="Start one with `talkalike train`.")
+    what = "training" if kind is None else f"`align {kind}`"
+    of_model = f" of '{model}'" if model else ""
+    raise UserError(f"There is no unfinished {what}{of_model} to resume.", hint="Start one without --resume.")
+
+
+@contextlib.contextmanager
+def failing_with(run: RunFolder) -> Iterator[None]:
+    """Marks the run as failed where an error ends this; one that never began is left as it is."""
+    try:
+        yield
+    except BaseException:
+        if about := run.description():
+            run.describe({**about, "state": "failed"})
+        raise
 
 
 @contextlib.contextmanager
