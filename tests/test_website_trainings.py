@@ -76,7 +76,7 @@ def test_a_run_and_a_card_show_what_is_known(person: Callable[..., Any], workspa
     who = person("viewer")
     page = who.get("/trainings/run/mira-2-20261102-113000/").content.decode()
     assert (
-        "LoRA on the examples" in page and page.count("<polyline") == 4 and "2.563" in page and "hx-trigger" not in page
+        "LoRA on the examples" in page and page.count("<polyline") == 6 and "2.563" in page and "hx-trigger" not in page
     )
     part = who.get("/trainings/run/mira-2-20261102-113000/", headers=HTMX).content.decode()
     assert "<html" not in part and 'id="run"' in part

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged import Judgements
-from talkalike.alignment.reward_report import RewardReport
+from talkalike.alignment.reward_report import RewardReport, calibration_charts
 from talkalike.alignment.reward_values import LEARNING_RATES, RewardConfig, RewardEvent, RewardFinished, RewardStarted
+from talkalike.charts.plotter import save
 from talkalike.cli.aligning_runs import (
     FromOption,
     JudgedRun,
@@ -38,7 +39,7 @@ from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.statistics import Share
 from talkalike.store.store import open_store
 
-PLOT = "calibration.png"
+PLOT = "calibration.svg"
 _LIKES = 6  # features told
 
 
@@ -103,9 +104,9 @@ def _run(opened: Workspace, config: RewardConfig, asked: JudgedRun) -> RewardFin
 
     last = learned(opened, asked, begin, told=told)
     assert isinstance(last, RewardFinished)
-    from talkalike.evaluation.curves import save_calibration_plot  # matplotlib: only where something is drawn
-
-    save_calibration_plot(last.report.calibration, asked.run.path / PLOT, title=f"{config.name}: held-out judgements")
+    nothing = "" if last.report.calibration else ": nothing was held out"
+    charts = calibration_charts(last.report.calibration)
+    save(charts, asked.run.path / PLOT, title=f"{config.name}: held-out judgements{nothing}")
     return last
 
 
