@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from talkalike.store.judging.statistics import wilson
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -67,11 +69,8 @@ def ratio_estimate(numerators_R: Floats, denominators_R: Floats, weights_BR: Flo
 
 
 def rate_estimate(hits: int, n: int) -> Estimate:
-    """A share of n with Wilson's interval, which stays honest at 0 and 1 (Wilson 1927, doi:10.2307/2276774)."""
+    """A share of n with Wilson's interval, which stays honest at 0 and 1."""
     if n == 0:
         return undefined("There is nothing to count.")
-    z = 1.959964  # the normal quantile of CONFIDENCE
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(value=share, low=max(0.0, float(centre - half)), high=min(1.0, float(centre + half)), n=n)
+    found = wilson(hits, n)
+    return Estimate(value=found.share, low=found.low, high=found.high, n=n)
