@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -166,7 +166,7 @@ def test_forms_from_elsewhere_change_nothing(person: Callable[..., Any]) -> None
     assert (by_htmx.status_code, by_htmx.headers["HX-Redirect"]) == (204, "/")
 
 
-def test_what_people_type_is_shown_as_text(person: Callable[..., Any], services: Services) -> None:
+def test_what_people_type_is_shown_as_text(person: Callable[..., Any], services: SiteServices) -> None:
     owner = person("owner", name=MALICE)
     made = owner.post("/invitations/", {"role": "judge", "uses": "1", "days": "1", "note": MALICE})
     assert made.status_code == 200
@@ -208,7 +208,7 @@ def test_errors_are_pages_in_plain_words(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_health_tells_whether_the_database_answers(person: Callable[..., Any], services: Services) -> None:
+def test_health_tells_whether_the_database_answers(person: Callable[..., Any], services: SiteServices) -> None:
     from django.db import connection
 
     assert person().get("/health").json() == {"status": "ok"}

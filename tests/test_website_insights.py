@@ -16,7 +16,7 @@ from talkalike.charts import plotter
 from talkalike.store.judging import guesses, items, judgements, judges, pairs
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Side
 from talkalike.website.insights.tables import Column, Table, as_csv
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from trainings_workspace import fill
 
 pytest_plugins = ("website_site",)
@@ -68,14 +68,14 @@ def rows_of(answer: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.content.decode())))
 
 
-def test_an_empty_site_says_so(person: Callable[..., Any], services: Services) -> None:
+def test_an_empty_site_says_so(person: Callable[..., Any], services: SiteServices) -> None:
     page = person("viewer").get("/insights/").content.decode()
     assert "Nobody judged yet" in page and "Nobody compared two models yet." in page
     assert "not enough yet (0 of 20)" in page
     assert rows_of(person("viewer", name="two").get("/insights/standings.csv")) == []
 
 
-def test_numbers_follow_what_was_said(person: Callable[..., Any], services: Services) -> None:
+def test_numbers_follow_what_was_said(person: Callable[..., Any], services: SiteServices) -> None:
     services.store.call(judged)
     services.store.call(blind_test)
     who = person("viewer")
@@ -107,7 +107,7 @@ def test_numbers_follow_what_was_said(person: Callable[..., Any], services: Serv
     assert "less than 4.0 seconds" in page
 
 
-def test_whoever_only_looked_is_no_judge(person: Callable[..., Any], guest: Any, services: Services) -> None:
+def test_whoever_only_looked_is_no_judge(person: Callable[..., Any], guest: Any, services: SiteServices) -> None:
     """Nor is whoever took back all that they said."""
     services.store.call(judged)
     page = person("viewer").get("/insights/").content.decode()
@@ -121,7 +121,7 @@ def test_whoever_only_looked_is_no_judge(person: Callable[..., Any], guest: Any,
     assert counted[0] in person("viewer", name="other").get("/insights/").content.decode()
 
 
-def test_the_page_changes_with_the_next_judgement(person: Callable[..., Any], services: Services) -> None:
+def test_the_page_changes_with_the_next_judgement(person: Callable[..., Any], services: SiteServices) -> None:
     services.store.call(judged, 2)
     who = person("viewer")
     before = rows_of(who.get("/insights/standings.csv"))
@@ -132,12 +132,12 @@ def test_the_page_changes_with_the_next_judgement(person: Callable[..., Any], se
     assert int(after[0]["Wins"]) + int(after[1]["Wins"]) == 3
 
 
-def judges_id(services: Services) -> int:
+def judges_id(services: SiteServices) -> int:
     return services.store.call(judges.of_account, 901).id
 
 
 def test_what_was_written_is_for_the_owner_alone(
-    person: Callable[..., Any], guest: Callable[[str], Any], services: Services
+    person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices
 ) -> None:
     services.store.call(judged, 5)
     for who in (person("viewer"), guest("viewer")):
@@ -161,7 +161,7 @@ def test_what_was_written_is_for_the_owner_alone(
     assert owner.get("/insights/nonsense.csv").status_code == 404
 
 
-def test_what_was_measured_stands_beside_it(person: Callable[..., Any], services: Services) -> None:
+def test_what_was_measured_stands_beside_it(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     who = person("viewer")
     page = who.get("/insights/").content.decode()
@@ -176,7 +176,7 @@ def test_what_was_measured_stands_beside_it(person: Callable[..., Any], services
     assert losses["mira-2"]["At step"] == "120.0" and losses["mira-3"]["Steps"] == "33"
 
 
-def test_what_machines_say_is_kept_apart(person: Callable[..., Any], services: Services) -> None:
+def test_what_machines_say_is_kept_apart(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.tables import judging_tables
 
     services.store.call(judged, 3)
@@ -185,7 +185,7 @@ def test_what_machines_say_is_kept_apart(person: Callable[..., Any], services: S
     assert "Standings, by AI judges" in page and "Nobody compared two models yet." in page
 
 
-def test_the_page_is_light_and_obeys_the_policy(person: Callable[..., Any], services: Services) -> None:
+def test_the_page_is_light_and_obeys_the_policy(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     services.store.call(judged)
     body = person("owner").get("/insights/").content.decode()

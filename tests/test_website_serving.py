@@ -20,7 +20,7 @@ import pytest
 from talkalike.errors import UserError
 from talkalike.store.store import Store
 from talkalike.website.configure import secret_key
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 
 pytest_plugins = ("website_site",)
 
@@ -33,7 +33,7 @@ async def running(store: Store, root: Path, settings: SiteSettings | None = None
     from talkalike.engine.listening import open_socket
     from talkalike.website.site import run_site
 
-    services = Services(store=store, root=root, settings=settings or SiteSettings())
+    services = SiteServices(store=store, root=root, settings=settings or SiteSettings())
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
@@ -161,7 +161,7 @@ async def test_streamed_answers_hold_no_thread(site_store: Store, tmp_path: Path
     assert begun == [2] * streams
 
 
-def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: Services) -> None:
+def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: SiteServices) -> None:
     from django.db import transaction
 
     from talkalike.website.data import write

@@ -77,7 +77,7 @@ class LikenessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class AnsweredContext:
     """One context with three replies to it: the real one, the double's, the base's. As people are shown them."""
 
     context: tuple[Turn, ...]
@@ -132,7 +132,7 @@ class LikenessReport:
     copying: CopyReport
     reactions: ReactionRates
     lengths: Lengths
-    samples: tuple[Sample, ...]
+    samples: tuple[AnsweredContext, ...]
     counts: Counts
     sampling: Sampling
     seed: int
@@ -316,10 +316,10 @@ def _lengths(replies: Sequence[Sequence[str]]) -> tuple[int, ...]:
 
 def _samples(
     asked: Sequence[Reply], of_double: Sequence[Generated], of_base: Sequence[Generated], count: int
-) -> tuple[Sample, ...]:
+) -> tuple[AnsweredContext, ...]:
     spread = np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))
     return tuple(
-        Sample(
+        AnsweredContext(
             context=tuple(Turn(turn.speaker, readable(turn.text)) for turn in asked[index].context[-SAMPLE_CONTEXT:]),
             real=tuple(map(readable, asked[index].messages)),
             double=tuple(map(readable, of_double[index].messages)),

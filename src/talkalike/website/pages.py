@@ -10,7 +10,7 @@ from talkalike.website.access import Role, Visitor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class PagePackage:
     """A page package `talkalike.website.<name>`, at `/<name>/`; its view "index" is what the navigation leads to.
 
     `does`: what somebody can do there, as an invitation says it. `todo`: the package has a module `home` with a
@@ -35,16 +35,18 @@ class Todo:
     count: int | None = None
 
 
-PAGES: tuple[Page, ...] = (
-    Page(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), does="talk to the double", todo=True),
-    Page(name="judge", title="Judge", roles=(Role.JUDGE,), does="judge its replies", todo=True),
-    Page(name="insights", title="What people think", roles=(Role.VIEWER,), does="see what people think of it"),
-    Page(name="trainings", title="Trainings", roles=(Role.VIEWER,), does="look at its trainings"),
-    Page(name="guess", title="Blind test", roles=(Role.GUESSER,), does="guess which reply is the real one", todo=True),
+PAGES: tuple[PagePackage, ...] = (
+    PagePackage(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), does="talk to the double", todo=True),
+    PagePackage(name="judge", title="Judge", roles=(Role.JUDGE,), does="judge its replies", todo=True),
+    PagePackage(name="insights", title="What people think", roles=(Role.VIEWER,), does="see what people think of it"),
+    PagePackage(name="trainings", title="Trainings", roles=(Role.VIEWER,), does="look at its trainings"),
+    PagePackage(
+        name="guess", title="Blind test", roles=(Role.GUESSER,), does="guess which reply is the real one", todo=True
+    ),
 )
 
 
-def pages_of(visitor: Visitor) -> tuple[Page, ...]:
+def pages_of(visitor: Visitor) -> tuple[PagePackage, ...]:
     """The pages that they may use."""
     return tuple(page for page in PAGES if visitor.may(*page.roles))
 

@@ -39,7 +39,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ThreadEntry:
     """A message as it is shown. `place` counts from 1 within `branches`; `thumb` is "up", "down" or ""."""
 
     row: MessageRow
@@ -97,7 +97,7 @@ def _abandoned(row: MessageRow) -> bool:
     return row.state is ReplyState.WRITING and LIVE.get(row.id) is None and timezone.now() - row.at > PATIENCE
 
 
-def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, options: Resolved) -> list[Entry]:
+def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, options: Resolved) -> list[ThreadEntry]:
     """Messages of a branch, as they are shown."""
     thumbs = _Thumbs(request)
     sign = options.value("side_talk")
@@ -105,7 +105,7 @@ def entries(request: HttpRequest, rows: Iterable[MessageRow], tree: Tree, option
     for row in rows:
         branches = tuple(tree.branches(row))
         made.append(
-            Entry(
+            ThreadEntry(
                 row=row,
                 branches=branches,
                 place=branches.index(row.id) + 1,
