@@ -69,8 +69,7 @@ def test_nobody_becomes_owner_by_taking_a_judges_name(services: SiteServices, pe
 
 @pytest.mark.usefixtures("quick_passwords")
 def test_wrong_passwords_are_limited_by_name_and_address(services: SiteServices, person: Callable[..., Any]) -> None:
-    from talkalike.website.accounts import make_owner
-    from talkalike.website.limits import FOR_ACCOUNT
+    from talkalike.website.accounts import FOR_ACCOUNT, make_owner
 
     services.store.call(make_owner, "anna", PASSWORD)
     client = person()
@@ -85,7 +84,7 @@ def test_wrong_passwords_are_limited_by_name_and_address(services: SiteServices,
 
 @pytest.mark.usefixtures("quick_passwords")
 def test_one_address_cannot_try_many_names(person: Callable[..., Any], services: SiteServices) -> None:
-    from talkalike.website.limits import FOR_ADDRESS
+    from talkalike.website.accounts import FOR_ADDRESS
 
     codes = [log_in(person(), f"name{number}", "wrong").status_code for number in range(FOR_ADDRESS + 1)]
     assert codes == [200] * FOR_ADDRESS + [429]
@@ -95,7 +94,7 @@ def test_one_address_cannot_try_many_names(person: Callable[..., Any], services:
 def test_tries_at_the_same_moment_are_all_counted(services: SiteServices) -> None:
     from django.utils import timezone
 
-    from talkalike.website.limits import FOR_ACCOUNT, WINDOW, begin_attempt, succeeded
+    from talkalike.website.accounts import FOR_ACCOUNT, WINDOW, begin_attempt, succeeded
 
     now = timezone.now()
     with ThreadPoolExecutor(8) as threads:

@@ -89,7 +89,7 @@ def _settings(database_url: str, secret: str, settings: SiteSettings) -> dict[st
         "AUTH_PASSWORD_VALIDATORS": VALIDATORS,
         "LOGIN_URL": "login",
         "LOGIN_REDIRECT_URL": "home",
-        "CSRF_FAILURE_VIEW": "talkalike.website.problems.forged",
+        "CSRF_FAILURE_VIEW": "talkalike.website.answers.forged",
         **_static(),
         **_cookies(settings),
     }
@@ -106,7 +106,7 @@ def _templates() -> dict[str, Any]:
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "talkalike.website.context.frame",
+                "talkalike.website.frame.frame",
             ],
         },
     }

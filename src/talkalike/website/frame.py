@@ -1,17 +1,37 @@
-"""The first page, and what machines ask for."""
+"""What every page has around it, the first page, and what machines ask for."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
 from django.shortcuts import render
 from django.templatetags.static import static
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from talkalike.website.access import open_to_all, visitor_of
 from talkalike.website.accounts import has_owner
 from talkalike.website.data import read
-from talkalike.website.pages import todo_of
+from talkalike.website.pages import pages_of, todo_of
+from talkalike.website.services import services
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """`visitor`, `navigation` (only what they may open), `site_title`."""
+    visitor = visitor_of(request)
+    name = services().settings.name
+    navigation = [
+        {"title": page.title, "url": (url := f"{reverse('home')}{page.name}/"), "here": request.path.startswith(url)}
+        for page in pages_of(visitor)
+    ]
+    return {
+        "visitor": visitor,
+        "navigation": navigation,
+        "site_title": f"{name}'s double" if name else "The double",
+        "invitations_url": reverse("invitations"),
+    }
 
 
 @open_to_all
