@@ -208,9 +208,9 @@ def _dots(chart: DotChart, width: int) -> _Drawn:
 
 def _dot(row: Dot, x: _Scale, top: float, width: int) -> Markup:
     middle, series = top + (26.0 if row.label else 34.0), f"s{row.series % SERIES}"
-    told = f"{row.label}: {row.note}" if row.note else row.label
-    made = [_tag("title", told)] if told else []
+    made = []
     if row.label:
+        made.append(_tag("title", f"{row.label}: {row.note}" if row.note else row.label))
         label = _cut(row.label, width - 32 - _FONT * len(row.note))
         made += [
             _text(10, top + 14, label, "start", "row-label"),
