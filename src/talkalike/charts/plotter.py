@@ -115,7 +115,7 @@ def draw(chart: Chart, *, width: int, kind: str = "chart") -> Markup:
     names = [curve.label for curve in chart.shown] if isinstance(chart, CurveChart) else []
     label = f"{chart.label} ({', '.join(names)})" if len(names) > 1 else chart.label
     size = f"0 0 {width} {drawn.height:.0f}"
-    return _tag("svg", *drawn.parts, kind=kind, role="img", aria_label=label, viewBox=size)
+    return tag("svg", *drawn.parts, kind=kind, role="img", aria_label=label, viewBox=size)
 
 
 def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
@@ -125,12 +125,12 @@ def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
     rules = re.sub(r"var\((--[\w-]+)\)", lambda found: colours[found[1]], css.partition("/* drawings */")[2])
     parts, height = [_text(10, 24, title, "start", "title")], 40.0
     for drawn in (_drawn(chart, WIDE) for chart in charts):
-        parts.append(_tag("svg", *drawn.parts, y=height, width=WIDE, height=drawn.height))
+        parts.append(tag("svg", *drawn.parts, y=height, width=WIDE, height=drawn.height))
         height += drawn.height + 12
-    paper = _tag("rect", width=WIDE, height=height, fill=_PAPER["--surface"])
+    paper = tag("rect", width=WIDE, height=height, fill=_PAPER["--surface"])
     style = Markup("<style>.chart {{ font-family: sans-serif; }}\n{}</style>").format(Markup(rules))
     size = {"width": WIDE, "height": height, "viewBox": f"0 0 {WIDE} {height:.0f}"}
-    svg = _tag("svg", style, paper, *parts, kind="chart", xmlns="http://www.w3.org/2000/svg", **size)
+    svg = tag("svg", style, paper, *parts, kind="chart", xmlns="http://www.w3.org/2000/svg", **size)
     write_atomically(file, f"{svg}\n")
 
 
@@ -148,6 +148,22 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     step = next((power * size for size in (1, 2, 2.5, 5, 10) if power * size >= raw), power * 10)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def cut(text: str, room: float, letter: float = _FONT) -> str:
+    """As much of the text as fits into the room, both in pixels."""
+    most = max(4, int(room / letter))
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def tag(name: str, *inside: str, **attributes: object) -> Markup:
+    """An element. `kind` is its class, "_" in a name is "-"; text that is no markup yet is escaped."""
+    made = [f"<{name}"]
+    for key, value in attributes.items():
+        written = f"{value:.1f}" if isinstance(value, float) else str(value)
+        made.append(f' {"class" if key == "kind" else key.replace("_", "-")}="{escape(written)}"')
+    made.append(f">{Markup().join(inside)}</{name}>" if inside else "/>")
+    return Markup("".join(made))
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
@@ -210,8 +226,8 @@ def _dot(row: Dot, x: _Scale, top: float, width: int) -> Markup:
     middle, series = top + (26.0 if row.label else 34.0), f"s{row.series % SERIES}"
     made = []
     if row.label:
-        made.append(_tag("title", f"{row.label}: {row.note}" if row.note else row.label))
-        label = _cut(row.label, width - 32 - _FONT * len(row.note))
+        made.append(tag("title", f"{row.label}: {row.note}" if row.note else row.label))
+        label = cut(row.label, width - 32 - _FONT * len(row.note))
         made += [
             _text(10, top + 14, label, "start", "row-label"),
             _text(width - 10, top + 14, row.note, "end", "row-note"),
@@ -219,8 +235,8 @@ def _dot(row: Dot, x: _Scale, top: float, width: int) -> Markup:
     if row.value is not None:
         if row.low is not None and row.high is not None:
             made.append(_line(x(row.low), middle, x(row.high), middle, f"interval {series}"))
-        made.append(_tag("circle", kind=f"dot {series}", cx=x(row.value), cy=middle, r=6 if row.label else 5))
-    return _tag("g", *made)
+        made.append(tag("circle", kind=f"dot {series}", cx=x(row.value), cy=middle, r=6 if row.label else 5))
+    return tag("g", *made)
 
 
 def _curves(chart: CurveChart, width: int) -> _Drawn:
@@ -252,25 +268,25 @@ def _curve(curve: Curve, x: _Scale, y: _Scale) -> Markup:
     aside = 3.0 * (curve.series - SERIES / 2) if curve.bars else 0.0  # so that one interval does not hide the other
     places = [(x(at) + aside, y(value)) for at, value in curve.points]
     path = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
-    made = [_tag("title", curve.label)]
+    made = [tag("title", curve.label)]
     if curve.filled:
         ends = (f"{places[0][0]:.1f},{y.start:.1f}", f"{places[-1][0]:.1f},{y.start:.1f}")
-        made.append(_tag("polygon", kind=f"area {series}", points=f"{ends[0]} {path} {ends[1]}"))
-    made.append(_tag("polyline", kind=f"line{' thin' if curve.thin else ''} {series}", points=path))
+        made.append(tag("polygon", kind=f"area {series}", points=f"{ends[0]} {path} {ends[1]}"))
+    made.append(tag("polyline", kind=f"line{' thin' if curve.thin else ''} {series}", points=path))
     made += [_line(x(at) + aside, y(low), x(at) + aside, y(high), f"bar {series}") for at, low, high in curve.bars]
     if curve.weights:
         for (across, down), weight in zip(places, curve.weights, strict=True):
-            made.append(_tag("circle", kind=f"dot {series}", cx=across, cy=down, r=3 + math.sqrt(min(weight, 60))))
+            made.append(tag("circle", kind=f"dot {series}", cx=across, cy=down, r=3 + math.sqrt(min(weight, 60))))
             made.append(_text(across + 8, down - 8, f"{weight}", "start", "weight"))
     elif curve.marks or len(curve.points) == 1:
-        made += [_tag("circle", kind=f"dot {series}", cx=across, cy=down, r=3.5) for across, down in places]
-    return _tag("g", *made)
+        made += [tag("circle", kind=f"dot {series}", cx=across, cy=down, r=3.5) for across, down in places]
+    return tag("g", *made)
 
 
 def _x_axis(x: _Scale, *, width: int, top: float, bottom: float, most: int, grid: bool = False) -> Iterable[Markup]:
     axis = x.axis
     if axis.reference is not None and axis.shaded:
-        yield _tag("rect", kind="shade", x=x.start, y=top, width=x(axis.reference) - x.start, height=bottom - top)
+        yield tag("rect", kind="shade", x=x.start, y=top, width=x(axis.reference) - x.start, height=bottom - top)
     for value in x.ticks(most):
         at, anchor = x(value), "middle"
         if grid:
@@ -289,7 +305,7 @@ def _legend(shown: Sequence[Curve], width: int) -> _Drawn:
     parts: list[Markup] = []
     left, row = 2.0, 0
     for curve in shown if len(shown) > 1 else ():
-        name = _cut(curve.label, width - 50)
+        name = cut(curve.label, width - 50)
         if left > 2 and left + 34 + _LEGEND * len(name) > width:
             left, row = 2.0, row + 1
         middle = 10.0 + 20 * row
@@ -302,23 +318,8 @@ def _legend(shown: Sequence[Curve], width: int) -> _Drawn:
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    return _tag("line", kind=kind, x1=x1, y1=y1, x2=x2, y2=y2)
+    return tag("line", kind=kind, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> Markup:
-    return _tag("text", text, kind=kind, x=float(x), y=float(y), text_anchor=anchor)
-
-
-def _cut(text: str, room: float) -> str:
-    most = max(4, int(room / _FONT))
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _tag(name: str, *inside: str, **attributes: object) -> Markup:
-    """An element. `kind` is its class, "_" in a name is "-"; text that is no markup yet is escaped."""
-    made = [f"<{name}"]
-    for key, value in attributes.items():
-        written = f"{value:.1f}" if isinstance(value, float) else str(value)
-        made.append(f' {"class" if key == "kind" else key.replace("_", "-")}="{escape(written)}"')
-    made.append(f">{Markup().join(inside)}</{name}>" if inside else "/>")
-    return Markup("".join(made))
+    return tag("text", text, kind=kind, x=float(x), y=float(y), text_anchor=anchor)

@@ -6,13 +6,17 @@ Arms that answered the same contexts are always resampled together, so differenc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkalike.store.judging.statistics import wilson
 
+T = TypeVar("T")
+U = TypeVar("U")
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -37,6 +41,19 @@ class Estimate:
     def may_be_zero(self) -> bool:
         """Whether there is a number whose interval holds zero: with so few replies it cannot be told from none."""
         return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms(Generic[T]):
+    """The same of all who answered the same contexts: the author's real replies, the double's, the base model's."""
+
+    real: T
+    double: T
+    base: T
+
+    def map(self, measure: Callable[[T], U]) -> Arms[U]:
+        """What is measured of each arm."""
+        return Arms(real=measure(self.real), double=measure(self.double), base=measure(self.base))
 
 
 def undefined(why: str, *, n: int = 0) -> Estimate:

@@ -23,8 +23,8 @@ from talkalike.evaluation.bits import BitsReport, BitsSettings, compare_bits
 from talkalike.evaluation.copying import CopyReport, compare_copying
 from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.evaluation.habits import HabitsReport, compare_habits
-from talkalike.evaluation.intervals import Estimate
-from talkalike.evaluation.reacting import ReactionRates, compare_reactions
+from talkalike.evaluation.intervals import Arms, Estimate
+from talkalike.evaluation.reacting import reaction_rate
 from talkalike.evaluation.twosample import two_sample_auc
 from talkalike.examples.heldout import Reply, Said
 from talkalike.examples.reactions import readable, words_of
@@ -96,15 +96,6 @@ class TwoSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
-    """Characters of each message, for the histograms."""
-
-    real: tuple[int, ...]
-    double: tuple[int, ...]
-    base: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """How much everything rests on."""
 
@@ -130,8 +121,8 @@ class LikenessReport:
     habits: HabitsReport
     two_sample: TwoSample
     copying: CopyReport
-    reactions: ReactionRates
-    lengths: Lengths
+    reactions: Arms[Estimate]  # shares of replies that have one
+    lengths: Arms[tuple[int, ...]]  # characters of each message, for the histograms
     samples: tuple[AnsweredContext, ...]
     counts: Counts
     sampling: Sampling
@@ -184,8 +175,8 @@ async def score_likeness(
         habits=habits,
         two_sample=two_sample,
         copying=copying,
-        reactions=compare_reactions(real=bursts[0], double=bursts[1], base=bursts[2]),
-        lengths=Lengths(real=_lengths(real), double=_lengths(said_double), base=_lengths(said_base)),
+        reactions=Arms(real=bursts[0], double=bursts[1], base=bursts[2]).map(reaction_rate),
+        lengths=Arms(real=real, double=said_double, base=said_base).map(_lengths),
         samples=_samples(asked, of_double, of_base, settings.samples),
         counts=Counts(
             replies=len(asked),

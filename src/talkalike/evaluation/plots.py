@@ -10,8 +10,8 @@ from talkalike.charts.plotter import Axis, Curve, CurveChart, Dot, DotChart
 from talkalike.evaluation.author import StyleRecovery
 from talkalike.evaluation.bits import BitsReport
 from talkalike.evaluation.habits import HabitsReport
-from talkalike.evaluation.intervals import Estimate
-from talkalike.evaluation.likeness import Lengths, TwoSample
+from talkalike.evaluation.intervals import Arms, Estimate
+from talkalike.evaluation.likeness import TwoSample
 from talkalike.evaluation.words import show
 
 AUTHOR, DOUBLE, BASE, OTHERS = range(4)
@@ -85,7 +85,7 @@ def habits_chart(habits: HabitsReport) -> DotChart:
     return DotChart(label="Distance of each habit from the author's, double and base", rows=rows, axis=axis)
 
 
-def lengths_chart(lengths: Lengths) -> CurveChart:
+def lengths_chart(lengths: Arms[tuple[int, ...]]) -> CurveChart:
     """How long messages are, on a scale of doublings."""
     arms = (("author", lengths.real, AUTHOR), ("double", lengths.double, DOUBLE), ("base", lengths.base, BASE))
     return CurveChart(
