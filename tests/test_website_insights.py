@@ -1,4 +1,4 @@
-"""What people think: the numbers on the page and in the files, who may see which, and plots that carry no code."""
+"""What people think: the numbers on the page and in the files, and who may see which."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pytest
-
-from talkalike.charts import plotter
 from talkalike.store.judging import guesses, items, judgements, judges, pairs
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Side
 from talkalike.website.insights.tables import Column, Table, as_csv
@@ -194,48 +190,6 @@ def test_the_page_is_light_and_obeys_the_policy(person: Callable[..., Any], serv
     assert not re.search(r"<script(?![^>]*\ssrc=)", body)
     for table in re.findall(r"<table.*?</table>", body, re.S):
         ElementTree.fromstring(re.sub(r"&\w+;", "", table))
-
-
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a&b", "x" * 500])
-def test_names_in_plots_are_text(name: str, tmp_path: Path) -> None:
-    dots = plotter.DotChart(
-        label=name,
-        rows=[plotter.Dot(label=name, value=0.5, low=0.1, high=0.9, note=name[:9]), plotter.Dot(label="b", value=None)],
-        axis=plotter.Axis(low=0, high=1, title=name, reference=0.5, shaded=True),
-    )
-    curve = plotter.Curve(label=name, points=[(1, 2.0), (5, 1.0)], bars=[(1, 1.0, 3.0)], marks=True, filled=True)
-    lines = plotter.CurveChart(
-        label=name, curves=[curve, curve], x=plotter.Axis(title=name), y=plotter.Axis(title=name, form="{:.2f}".format)
-    )
-    plotter.save([dots, lines], tmp_path / "both.svg", title=name)
-    file = ElementTree.parse(tmp_path / "both.svg").getroot()
-    for root in (*(ElementTree.fromstring(f"<div>{plotter.for_page(chart)}</div>") for chart in (dots, lines)), file):
-        assert {child.tag.rpartition("}")[2] for child in root.iter()} <= {
-            *("div", "svg", "g", "title", "line", "text", "circle", "polyline", "polygon", "rect"),
-            *(["style"] if root is file else []),
-        }
-        assert not any(key.startswith("on") or key == "style" for child in root.iter() for key in child.attrib)
-        texts = {child.text for child in root.iter() if child.tag.endswith("title")}
-        assert {name, f"{name}: {name[:9]}"} & texts
-    assert all(len(plotter.for_page(chart)) < 12_000 + 8 * 2 * len(name) for chart in (dots, lines))
-
-
-@pytest.mark.parametrize(
-    "points", [[(0, 0.0)], [(3, 3.0), (3, 3.0)], [(0, -1e9), (1e9, 1e9)], [(0, 1e-9), (1, 2e-9)], [(7, 1.0), (9, 1.0)]]
-)
-def test_lines_are_drawn_whatever_the_numbers(points: list[tuple[float, float]]) -> None:
-    curves = [plotter.Curve(label="a", points=points)]
-    drawn = plotter.for_page(plotter.CurveChart(label="a", curves=curves, y=plotter.Axis(form="{:.2g}".format)))
-    numbers = [float(value) for value in re.findall(r' (?:x1|x2|y1|y2|cx|cy|x|y)="([^"]+)"', drawn)]
-    assert numbers and all(-60 < value < 800 for value in numbers)
-    assert "nan" not in drawn and "inf" not in drawn
-    assert plotter.for_page(plotter.CurveChart(label="a", curves=[])) == ""
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert plotter.ticks(0, 1, 5) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert plotter.ticks(2.41, 3.9, 5) == [2.5, 3.0, 3.5]
-    assert plotter.ticks(4, 4, 5) == [4]
 
 
 def test_csv_files_calculate_nothing() -> None:

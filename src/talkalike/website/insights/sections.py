@@ -13,7 +13,7 @@ from talkalike.charts.plotter import SERIES, Axis, Chart, Curve, CurveChart, Dot
 from talkalike.store.judging.guesses import GuessResult
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.standings import Standing
-from talkalike.store.judging.statistics import ENOUGH, Alpha
+from talkalike.store.judging.statistics import ENOUGH, Alpha, Share
 from talkalike.store.judging.summaries import Habits, JudgeSummary, RatingSummary, WorstReply
 from talkalike.website.insights.tables import Column, Table, count, decimal, share, with_interval
 
@@ -138,14 +138,7 @@ def guesses(found: Sequence[GuessResult]) -> Finding:
     """The friends' blind test."""
     named = [(ARMS.get(one.arm, one.arm), one.model, one.taken_for_real) for one in found]
     rows = [
-        Dot(
-            label=f"{arm}: {model}",
-            value=taken.share,
-            low=taken.low,
-            high=taken.high,
-            note=f"{taken.count:,.0f} of {taken.n:,.0f}",
-            series=0 if arm == ARMS["double"] else BASE_SERIES,
-        )
+        _share_dot(f"{arm}: {model}", taken, series=0 if arm == ARMS["double"] else BASE_SERIES)
         for arm, model, taken in named
     ]
     axis = _share_axis("taken for the real one")
@@ -195,11 +188,7 @@ def agreement(found: Mapping[str, Alpha]) -> Finding:
 def habits(found: Habits) -> Finding:
     """Whether people agree with themselves, and how fast they are."""
     named = (("The reply shown first wins", found.first), ("The same answer when asked again", found.same))
-    rows = [
-        Dot(label=words, value=one.share, low=one.low, high=one.high, note=f"{one.count:,.0f} of {one.n:,.0f}")
-        for words, one in named
-        if one.n
-    ]
+    rows = [_share_dot(words, one) for words, one in named if one.n]
     seconds = found.median_seconds
     speed = f" Half of the latest judgements took less than {seconds:.1f} seconds." if seconds is not None else ""
     return Finding(
@@ -275,6 +264,11 @@ def worst_table(found: Sequence[WorstReply]) -> Table:
 
 def _share_axis(title: str = "") -> Axis:
     return Axis(low=0.0, high=1.0, form=percent, reference=0.5, title=title)
+
+
+def _share_dot(label: str, one: Share, *, series: int = 0) -> Dot:
+    note = f"{one.count:,.0f} of {one.n:,.0f}"
+    return Dot(label=label, value=one.share, low=one.low, high=one.high, note=note, series=series)
 
 
 def _games(one: Standing) -> int:
