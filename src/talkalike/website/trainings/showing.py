@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils import timezone
 from markupsafe import Markup
@@ -17,6 +16,7 @@ from talkalike.jobs.runs import Run
 from talkalike.website.insights.tables import Column, Table, count, decimal
 from talkalike.website.trainings.lineage import METHODS
 from talkalike.workspace.curves import OTHERS, thinned
+from talkalike.workspace.files import mapping_of
 from talkalike.workspace.replies import SideBySide
 
 STATES = {
@@ -170,8 +170,7 @@ def _by_step(curves: Sequence[Curve], *, label: str) -> Markup:
 
 
 def _setting(run: Run, key: str) -> str:
-    loop: Any = run.settings.get("loop") or {}
-    value = loop.get(key) if isinstance(loop, dict) else None
+    value = mapping_of(run.settings, "loop").get(key)
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
