@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -11,11 +13,17 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from talkalike.website.access import open_to_all, visitor_of
+from talkalike.store.judging import guesses, judges, pairs, serving
+from talkalike.store.judging.pairs import BatchState
+from talkalike.website.access import Visitor, open_to_all, visitor_of
 from talkalike.website.accounts import has_owner
+from talkalike.website.chat.view_models import model_of, voices
 from talkalike.website.data import read
-from talkalike.website.pages import pages_of, todo_of
+from talkalike.website.pages import pages_of
 from talkalike.website.services import services
+
+MOST = 3  # batches, and tests, on the first page
+NEVER_JUDGED = 0  # an account that has no judge yet
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -32,6 +40,67 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "site_title": f"{name}'s double" if name else "The double",
         "invitations_url": reverse("invitations"),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Todo:
+    """Something to do, on the home page: a title, a sentence, the button's label and its address."""
+
+    title: str
+    text: str
+    action: str
+    url: str
+    count: int | None = None
+
+
+def talking(visitor: Visitor) -> Iterator[Todo]:
+    """Talking, where there is somebody to talk to."""
+    del visitor
+    model = model_of(None)
+    for voice in voices():
+        if voice.model == model:
+            text = f"Write with the double of {voice.speaker}. What it says can be judged where it stands."
+            yield Todo(title="Chat", text=text, action=f"Talk to {voice.speaker}", url=reverse("chat:index"))
+
+
+def open_batches(visitor: Visitor) -> Iterator[Todo]:
+    """The open batches in which something waits to be judged."""
+    judge_id = visitor.judge_id
+    if visitor.account_id is not None:
+        known = read(judges.known_account, visitor.account_id)
+        judge_id = known.id if known else NEVER_JUDGED
+    if judge_id is None:
+        return
+    waiting = [row for row in read(pairs.batches, state=BatchState.OPEN) if row.left]
+    for row in waiting[:MOST]:
+        yield Todo(
+            title=f"Judge: {row.name}",
+            text="Two replies side by side: which one is better?",
+            action="Go on" if read(serving.has_begun, judge_id, row.id) else "Start",
+            url=reverse("judge:batch", args=[row.id]),
+            count=row.left,
+        )
+
+
+def open_tests(visitor: Visitor) -> Iterator[Todo]:
+    """Each open blind test with questions."""
+    del visitor
+    rounds = [row for row in read(guesses.rounds) if row.open and row.questions]
+    for row in rounds[:MOST]:
+        yield Todo(
+            title=f"Blind test: {row.name}",
+            text="Two replies. Which one did a person really write?",
+            action="Take part",
+            url=reverse("guess:ask", args=[row.id]),
+        )
+
+
+OFFERS = {"chat": talking, "judge": open_batches, "guess": open_tests}
+
+
+def todo_of(visitor: Visitor) -> list[Todo]:
+    """What there is to do for them, over all pages."""
+    return [one for page in pages_of(visitor) if page.name in OFFERS for one in OFFERS[page.name](visitor)]
 
 
 @open_to_all
