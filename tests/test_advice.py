@@ -55,7 +55,7 @@ OTHERS = {
     "--index",
 }
 OTHERS |= {"--extra-index-url", "--force-reinstall", "--upgrade", "--hash"}
-STYLES = "evaluation/plots.py"  # its options are variables of a style sheet
+STYLES = "charts/plotter.py"  # its options are variables of a style sheet
 
 
 def texts_of(file: Path) -> Iterator[str]:

@@ -8,10 +8,10 @@ import shutil
 import stat
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
-from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from command_line import succeed
@@ -79,7 +79,10 @@ def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp
     assert json.loads((Path(reward["run"]) / "report.json").read_text(encoding="utf-8"))["likes"]
     (points,) = Catalog(root / "models").card("anna-lora-taste").scores["calibration"].values()
     assert sum(n for _, _, n in points) == reward["report"]["accuracy"]["n"]
-    assert imread(reward["plot"]).shape[:2] == (585, 585)
+    drawn = ElementTree.parse(reward["plot"]).getroot()
+    assert [int(text.text) for text in drawn.iterfind(".//{*}text") if text.get("class") == "weight"] == [
+        n for *_, n in points
+    ]
     moved = run(root, "dpo", "--from", file, "--epochs", 1)
     assert moved["model"] == "anna-lora-dpo"  # and not made from the reward model, which is newer
     assert Catalog(root / "models").card("anna-lora-dpo").parents == ("tiny", "anna-lora")

@@ -17,7 +17,7 @@ from talkalike.cli.lazy import LazyCommand, LazyCommands, LazyGroup
 from talkalike.cli.main import app
 
 DEEP_LEARNING = {"torch", "transformers", "peft", "accelerate"}
-LARGE = DEEP_LEARNING | {"pyarrow", "matplotlib", "sklearn", "pydantic", "numpy", "discord", "django", "aiohttp"}
+LARGE = DEEP_LEARNING | {"pyarrow", "sklearn", "scipy", "pydantic", "numpy", "discord", "django", "aiohttp"}
 LARGE |= {"starlette", "rich", "tokenizers", "httpx"}
 
 RUN = """
@@ -56,7 +56,7 @@ def test_a_groups_help_and_a_typing_error_import_nothing_large() -> None:
 
 
 def test_no_command_imports_torch_for_its_help() -> None:
-    count, found = loaded_by(WALK, DEEP_LEARNING | {"matplotlib", "sklearn"})
+    count, found = loaded_by(WALK, DEEP_LEARNING | {"sklearn"})
     assert found == []
     assert count > 30  # it looks at something
 
@@ -75,7 +75,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_light_commands_stay_light(words: str, workspace: Path, tmp_path: Path) -> None:
     where: dict[str, list[object]] = {"init": [tmp_path / "new"], "doctor --help": []}
     given = where.get(words, ["-w", workspace]) + ([SAMPLE_PARTS[1]] if words == "import" else [])
-    assert loaded_by(RUN, DEEP_LEARNING | {"discord", "matplotlib", "sklearn"}, *words.split(), *given) == (0, [])
+    assert loaded_by(RUN, DEEP_LEARNING | {"discord", "sklearn"}, *words.split(), *given) == (0, [])
 
 
 # ------------------------------------------------------------------------------------------------------ lazy groups

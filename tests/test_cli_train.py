@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 import psutil
@@ -62,7 +63,8 @@ def trained(prepared: Path) -> Path:
     done = succeed("train", "--name", "first", "--epochs", "1", "-w", prepared, "--json").json
     assert done["model"] == "first"
     assert done["scores"]["heldout_loss"] < done["scores"]["heldout_loss_before"]
-    assert Path(done["plot"]).read_bytes().startswith(b"\x89PNG")
+    drawn = ElementTree.parse(done["plot"]).getroot()
+    assert drawn.tag.endswith("svg") and len(drawn.findall(".//{*}polyline")) == 3
     return prepared
 
 

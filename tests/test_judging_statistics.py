@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from talkalike.store.judging.statistics import Z, bradley_terry, krippendorff_alpha, median, wilson
 
@@ -156,6 +157,8 @@ def test_wilson_is_the_set_of_shares_a_test_would_not_reject() -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             kept = np.abs(count / n - grid) <= Z * np.sqrt(grid * (1 - grid) / n)
         assert (found.low, found.high) == pytest.approx((grid[kept].min(), grid[kept].max()), abs=2e-5)
+        known = binomtest(count, n).proportion_ci(method="wilson")
+        assert (found.low, found.high) == (pytest.approx(known.low), pytest.approx(known.high))
     assert wilson(0, 100).high == pytest.approx(0.037, abs=5e-4)
     assert wilson(0, 0).share is None
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from likeness_people import assistant, bursts, lena, ruben
 from talkalike.evaluation import habits
@@ -109,6 +110,10 @@ def test_auc_compares_within_folds_only() -> None:
     # Fold 0: 5 beats 4 and 2, 1 beats none; fold 1: a tie. Across folds nothing counts.
     expected = [2.5 / 5, 4 / 4, (1 + 4 * 0.5) / (1 + 4)]
     assert auc_within_folds(real, generated, folds, weights).tolist() == expected
+    # In one fold it is the area that scikit-learn knows, with the weights on both sides.
+    scores = np.concatenate([real, generated])
+    known = [roc_auc_score([1, 1, 1, 0, 0, 0], scores, sample_weight=np.tile(drawn, 2)) for drawn in weights]
+    assert auc_within_folds(real, generated, np.zeros(3, dtype=int), weights) == pytest.approx(known)
 
 
 def test_two_sample_finds_out_the_base_but_not_the_twin() -> None:

@@ -295,9 +295,10 @@ async def test_the_page_stands_alone(report: LikenessReport) -> None:
     assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert "@import" not in source and "url(http" not in source
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(ids) == len(set(ids)), "ids of the five drawings collide"
-    assert "#0102" not in source, "a stand-in colour was left in a drawing"
-    assert [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"] and source.count("<svg") == 5
+    assert len(ids) == len(set(ids)), "ids of the drawings collide"
+    colours = set(re.findall(r"var\((--[\w-]+)\)", source))
+    assert colours and colours <= set(re.findall(r"(--[\w-]+):", source)), "a colour of a drawing is not the page's"
+    assert [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"] and source.count("<svg") == 6
 
 
 def lifted(report: LikenessReport, learned: tuple[str, ...], speaker: Estimate, context: Estimate) -> LikenessReport:

@@ -109,10 +109,10 @@ async def test_only_this_computers_names_are_answered(server: Server, host: str,
 
 @pytest.mark.parametrize("host", ADDRESSES)
 async def test_the_site_answers_to_no_other_name(host: str, site_store, tmp_path: Path) -> None:
-    from talkalike.website.services import Services
+    from talkalike.website.services import SiteServices
     from talkalike.website.site import run_site
 
-    services = Services(store=site_store, root=tmp_path)
+    services = SiteServices(store=site_store, root=tmp_path)
     listening, stop, ready = open_socket(host, 0), asyncio.Event(), asyncio.Event()
     address = address_of(listening)
     running = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -218,7 +218,9 @@ def test_the_tests_are_there(file: str, held: dict[str, list[str]]) -> None:
 
 
 # --------------------------------------------------------------------------------------- those that had no test before
-def test_a_judges_name_is_stored_nowhere_with_what_they_said(person: Callable[..., Any], services: Services) -> None:
+def test_a_judges_name_is_stored_nowhere_with_what_they_said(
+    person: Callable[..., Any], services: SiteServices
+) -> None:
     """Judgements, guesses and judges carry the random name alone: no account's name, no address."""
     from talkalike.store.tables import judging_tables as tables
     from website_judging import make_batch
@@ -239,7 +241,7 @@ def test_a_judges_name_is_stored_nowhere_with_what_they_said(person: Callable[..
     assert [row for row in stored if "annabel" in row or "203.0.113" in row] == []
 
 
-def test_who_stops_a_blind_test_keeps_what_they_answered(guest: Callable[[str], Any], services: Services) -> None:
+def test_who_stops_a_blind_test_keeps_what_they_answered(guest: Callable[[str], Any], services: SiteServices) -> None:
     from talkalike.store.judging import guesses
     from talkalike.store.tables import judging_tables as tables
     from website_guessing import make_round

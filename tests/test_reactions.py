@@ -13,7 +13,8 @@ from talkalike.chat.conversation import InMemoryConversation
 from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Platform, Reaction, Speaker
 from talkalike.chats.values import Conversation as Chat
 from talkalike.engine.burst import banned_in_text
-from talkalike.evaluation.reacting import compare_reactions
+from talkalike.evaluation.intervals import Arms
+from talkalike.evaluation.reacting import reaction_rate
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages, load_replies
 from talkalike.examples.prepare import PrepareSettings, Target, prepare
@@ -213,6 +214,6 @@ def test_a_name_that_two_people_bear_says_nobody() -> None:
 
 def test_rates_count_replies_that_have_a_reaction() -> None:
     real = [[f"{SIGN}👍"], ["a", f"{SIGN}❤"], ["b"], ["👍"]]
-    rates = compare_reactions(real=real, double=[["x"]] * 4, base=[[]] * 4)
+    rates = Arms(real=real, double=[["x"]] * 4, base=[[]] * 4).map(reaction_rate)
     assert (rates.real.value, rates.real.n) == (0.5, 4)
     assert rates.double.value == rates.base.value == 0.0

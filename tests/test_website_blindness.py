@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -72,7 +72,7 @@ def visits(who: Any, batch: int) -> Iterator[str]:
 )
 @pytest.mark.parametrize("role", ["judge", "owner"])
 def test_no_page_before_the_vote_names_the_models(
-    person: Callable[..., Any], services: Services, role: str, name: str
+    person: Callable[..., Any], services: SiteServices, role: str, name: str
 ) -> None:
     batch = services.store.call(fill, name)
     who = person(role)
@@ -82,7 +82,7 @@ def test_no_page_before_the_vote_names_the_models(
     assert [page for page in said for model in MODELS if model in page.lower()] == []
 
 
-def test_the_hidden_name_comes_back_with_the_models(services: Services) -> None:
+def test_the_hidden_name_comes_back_with_the_models(services: SiteServices) -> None:
     from talkalike.store.judging import pairs
 
     batch = services.store.call(fill, f"{MODELS[0]} or {MODELS[1]}")
@@ -99,7 +99,7 @@ def test_the_hidden_name_comes_back_with_the_models(services: Services) -> None:
     assert services.store.call(name) == f"{MODELS[0]} or {MODELS[1]}"
 
 
-def test_the_order_of_the_two_tells_nothing(person: Callable[..., Any], services: Services) -> None:
+def test_the_order_of_the_two_tells_nothing(person: Callable[..., Any], services: SiteServices) -> None:
     """Either model stands left about as often, whichever was stored first; and no number on the page tells which."""
     batch = services.store.call(fill, "Which is better?")
     who, left = person("judge"), 0
@@ -116,7 +116,7 @@ def test_the_order_of_the_two_tells_nothing(person: Callable[..., Any], services
     assert PAIRS // 4 <= left <= PAIRS - PAIRS // 4
 
 
-def test_the_owner_cannot_name_a_batch_after_its_models(person: Callable[..., Any], services: Services) -> None:
+def test_the_owner_cannot_name_a_batch_after_its_models(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.judging import pairs
 
     services.store.call(fill, "first")

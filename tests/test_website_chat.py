@@ -17,7 +17,7 @@ from talkalike.examples.reactions import SIGN
 from talkalike.store import scoped
 from talkalike.store.judging import erasing, items, judgements, judges
 from talkalike.store.judging.judgement_values import Scale, Type
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_chat import Talking, begin, bubbles, numbers, page, say
 
 pytest_plugins = ("website_site", "website_chat_site")
@@ -97,7 +97,7 @@ def test_a_forged_form_is_refused(person: Any, talking: Talking) -> None:
     assert engine.prompts == []
 
 
-def test_a_reply_can_be_judged_with_what_the_model_saw(person: Any, talking: Talking, services: Services) -> None:
+def test_a_reply_can_be_judged_with_what_the_model_saw(person: Any, talking: Talking, services: SiteServices) -> None:
     talking(("one", "two"), ("three",))
     anna = person("judge", name="anna")
     address = begin(anna, "first")
@@ -250,7 +250,7 @@ def test_a_reply_that_was_none_is_told_in_words(person: Any, talking: Talking, b
     assert bubbles(page(anna, address)) == ["> hello", "better"]
 
 
-def test_a_model_that_is_gone_is_told(person: Any, talking: Talking, services: Services) -> None:
+def test_a_model_that_is_gone_is_told(person: Any, talking: Talking, services: SiteServices) -> None:
     talking(("hey",))
     anna = person("judge")
     address = begin(anna, "hello", model="base")
@@ -312,7 +312,7 @@ def test_the_conversation_as_a_file(person: Any, talking: Talking) -> None:
 
 
 def test_a_reply_of_a_dead_process_is_marked_and_keeps_its_words(
-    person: Any, talking: Talking, services: Services
+    person: Any, talking: Talking, services: SiteServices
 ) -> None:
     talking(("hey", "you"))
     anna = person("judge")
@@ -364,7 +364,7 @@ def test_deleting_a_conversation_takes_its_words_from_what_can_be_judged(
 
 
 def test_a_daily_budget_is_told_when_it_is_used_up(
-    person: Any, guest: Any, talking: Talking, services: Services
+    person: Any, guest: Any, talking: Talking, services: SiteServices
 ) -> None:
     engine = talking(*[("fine",)] * 9)
     services.store.call(scoped.put, "bot", 0, "daily_replies_user", 2, by=1)

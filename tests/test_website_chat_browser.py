@@ -15,7 +15,7 @@ from playwright.async_api import Page, expect
 from browser import open_browser
 from chat_script import HANG
 from talkalike.examples.reactions import SIGN
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_chat import Talking
 from website_chat_visits import open_site
 
@@ -36,12 +36,12 @@ PASTE = """() => {
 
 
 @pytest.fixture
-async def anna(services: Services, talking: Talking, person: Any) -> Any:
+async def anna(services: SiteServices, talking: Talking, person: Any) -> Any:
     return await asyncio.to_thread(person, "judge", name="anna")
 
 
 @asynccontextmanager
-async def visiting(services: Services, client: Any, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
+async def visiting(services: SiteServices, client: Any, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
     """A browser on the chat page, and what its console complained of."""
     async with open_site(services, client) as site, open_browser() as browser:
         context = await browser.new_context(**options)
@@ -61,7 +61,7 @@ async def visiting(services: Services, client: Any, **options: Any) -> AsyncIter
         await context.close()
 
 
-async def test_a_talk_with_the_keyboard_alone(services: Services, talking: Talking, anna: Any) -> None:
+async def test_a_talk_with_the_keyboard_alone(services: SiteServices, talking: Talking, anna: Any) -> None:
     talking(("hey", "you?"), (SIGN + "❤️", "nice"), ("three",), ("four",))
     async with visiting(services, anna) as (page, complaints):
         await expect(page.locator("#text")).to_be_focused()
@@ -99,7 +99,9 @@ async def test_a_talk_with_the_keyboard_alone(services: Services, talking: Talki
         assert complaints == []
 
 
-async def test_a_reply_is_shown_as_it_is_written_and_stopped(services: Services, talking: Talking, anna: Any) -> None:
+async def test_a_reply_is_shown_as_it_is_written_and_stopped(
+    services: SiteServices, talking: Talking, anna: Any
+) -> None:
     talking(("first", f"half of {HANG}"), ("next",))
     async with visiting(services, anna) as (page, complaints):
         await page.fill("#text", "hi")
@@ -122,7 +124,7 @@ async def test_a_reply_is_shown_as_it_is_written_and_stopped(services: Services,
         assert complaints == []
 
 
-async def test_pictures_are_pasted_taken_out_and_sent(services: Services, talking: Talking, anna: Any) -> None:
+async def test_pictures_are_pasted_taken_out_and_sent(services: SiteServices, talking: Talking, anna: Any) -> None:
     engine = talking(("pretty",))
     async with visiting(services, anna) as (page, complaints):
         await page.evaluate(PASTE)
@@ -137,7 +139,7 @@ async def test_pictures_are_pasted_taken_out_and_sent(services: Services, talkin
         assert complaints == []
 
 
-async def test_a_refused_message_stays_in_the_field(services: Services, talking: Talking, anna: Any) -> None:
+async def test_a_refused_message_stays_in_the_field(services: SiteServices, talking: Talking, anna: Any) -> None:
     talking(("one",), ("two",))
     async with visiting(services, anna) as (page, _):
         await page.fill("#text", "hi")
@@ -156,13 +158,13 @@ async def test_a_refused_message_stays_in_the_field(services: Services, talking:
         await expect(page.locator("#text")).to_have_value("x" * 20_001)
 
 
-def _given() -> Services:
+def _given() -> SiteServices:
     from talkalike.website.services import services
 
     return services()
 
 
-async def test_on_a_phone_nothing_is_wider_than_the_screen(services: Services, talking: Talking, anna: Any) -> None:
+async def test_on_a_phone_nothing_is_wider_than_the_screen(services: SiteServices, talking: Talking, anna: Any) -> None:
     talking(("a" * 300, "https://example.org/" + "b/" * 100), ("fine",))
     phone = {"viewport": {"width": 360, "height": 700}, "is_mobile": True, "has_touch": True}
     async with visiting(services, anna, **phone) as (page, complaints):
@@ -182,7 +184,7 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(services: Services, t
         assert complaints == []
 
 
-async def test_without_javascript_it_is_the_same_talk(services: Services, talking: Talking, anna: Any) -> None:
+async def test_without_javascript_it_is_the_same_talk(services: SiteServices, talking: Talking, anna: Any) -> None:
     talking(("hey", "you"), ("two",), ("three",))
     async with visiting(services, anna, java_script_enabled=False) as (page, _):
         await page.fill("#text", "hi")

@@ -10,7 +10,7 @@ import pytest
 
 from chat_script import HANG
 from talkalike.website.chat.reply import LIVE, MOST_AT_ONCE
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_chat import Talking, bubbles, numbers
 from website_chat_visits import open_site
 
@@ -18,12 +18,12 @@ pytest_plugins = ("website_site", "website_chat_site")
 
 
 @pytest.fixture
-async def anna(services: Services, talking: Talking, person: Any) -> Any:
+async def anna(services: SiteServices, talking: Talking, person: Any) -> Any:
     return await asyncio.to_thread(person, "judge", name="anna")
 
 
 async def test_a_reply_is_followed_word_by_word_and_from_the_middle(
-    services: Services, talking: Talking, anna: Any
+    services: SiteServices, talking: Talking, anna: Any
 ) -> None:
     engine = talking(("hey you", "all good?"))
     engine.gate.clear()
@@ -46,7 +46,7 @@ async def test_a_reply_is_followed_word_by_word_and_from_the_middle(
 
 
 async def test_who_comes_later_or_again_is_told_what_is_missing(
-    services: Services, talking: Talking, anna: Any
+    services: SiteServices, talking: Talking, anna: Any
 ) -> None:
     engine = talking((f"one two {HANG}",))
     async with open_site(services, anna) as browser:
@@ -67,7 +67,7 @@ async def test_who_comes_later_or_again_is_told_what_is_missing(
         assert "You stopped it here" in html
 
 
-async def test_a_closed_tab_does_not_end_a_reply(services: Services, talking: Talking, anna: Any) -> None:
+async def test_a_closed_tab_does_not_end_a_reply(services: SiteServices, talking: Talking, anna: Any) -> None:
     engine = talking(("the whole reply", "to its end"))
     engine.gate.clear()
     async with open_site(services, anna) as browser:
@@ -83,7 +83,9 @@ async def test_a_closed_tab_does_not_end_a_reply(services: Services, talking: Ta
         assert bubbles(await browser.get(address)) == ["> hi", "the whole reply", "to its end"]
 
 
-async def test_what_is_said_meanwhile_waits_and_sees_the_reply(services: Services, talking: Talking, anna: Any) -> None:
+async def test_what_is_said_meanwhile_waits_and_sees_the_reply(
+    services: SiteServices, talking: Talking, anna: Any
+) -> None:
     engine = talking((f"half {HANG}",), ("second",))
     async with open_site(services, anna) as browser:
         address = await browser.begin("one")
@@ -102,7 +104,7 @@ async def test_what_is_said_meanwhile_waits_and_sees_the_reply(services: Service
         assert bubbles(await browser.get(address)) == ["> one", "half", "> two", "second"]
 
 
-async def test_nobody_has_many_replies_written_at_once(services: Services, talking: Talking, anna: Any) -> None:
+async def test_nobody_has_many_replies_written_at_once(services: SiteServices, talking: Talking, anna: Any) -> None:
     engine = talking((HANG,))
     async with open_site(services, anna) as browser:
         addresses = [await browser.begin(f"number {number}") for number in range(MOST_AT_ONCE)]
@@ -117,7 +119,7 @@ async def test_nobody_has_many_replies_written_at_once(services: Services, talki
         assert (await browser.post(f"{addresses[0]}say/", text="one more"))[0] == 200
 
 
-async def test_another_reply_stops_the_one_being_written(services: Services, talking: Talking, anna: Any) -> None:
+async def test_another_reply_stops_the_one_being_written(services: SiteServices, talking: Talking, anna: Any) -> None:
     engine = talking((f"bad {HANG}",), ("better",))
     async with open_site(services, anna) as browser:
         address = await browser.begin("hi")
@@ -133,7 +135,7 @@ async def test_another_reply_stops_the_one_being_written(services: Services, tal
         assert bubbles(await browser.get(address)) == ["> hi", "bad"]
 
 
-async def test_words_written_so_far_are_on_the_disk(services: Services, talking: Talking, anna: Any) -> None:
+async def test_words_written_so_far_are_on_the_disk(services: SiteServices, talking: Talking, anna: Any) -> None:
     engine = talking(("kept", f"half {HANG}"))
     async with open_site(services, anna) as browser:
         address = await browser.begin("hi")
@@ -148,7 +150,9 @@ async def test_words_written_so_far_are_on_the_disk(services: Services, talking:
         assert bubbles(await browser.get(address)) == ["> hi", "kept"]
 
 
-async def test_the_end_of_the_site_marks_replies_as_broken_off(services: Services, talking: Talking, anna: Any) -> None:
+async def test_the_end_of_the_site_marks_replies_as_broken_off(
+    services: SiteServices, talking: Talking, anna: Any
+) -> None:
     engine = talking((f"half {HANG}",))
     async with open_site(services, anna) as browser:
         address = await browser.begin("hi")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -37,9 +37,9 @@ def test_every_view_says_who_may_use_it() -> None:
 
 
 def test_a_view_without_a_rule_is_refused(person: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from talkalike.website import access, frame_views
+    from talkalike.website import access, frame
 
-    monkeypatch.delattr(frame_views.robots, access.RULE)
+    monkeypatch.delattr(frame.robots, access.RULE)
     assert person().get("/robots.txt").status_code == 403
     assert person("owner").get("/robots.txt").status_code == 403
 
@@ -83,8 +83,8 @@ def test_navigation_shows_only_what_may_be_opened(person: Callable[..., Any], mo
     from talkalike.website import pages
     from talkalike.website.access import Role
 
-    one = pages.Page(name="one", title="First page", roles=(Role.JUDGE,), does="")
-    two = pages.Page(name="two", title="Second page", roles=(Role.VIEWER, Role.GUESSER), does="")
+    one = pages.PagePackage(name="one", title="First page", roles=(Role.JUDGE,), does="")
+    two = pages.PagePackage(name="two", title="Second page", roles=(Role.VIEWER, Role.GUESSER), does="")
     monkeypatch.setattr(pages, "PAGES", (one, two))
     seen = {
         group: re.findall(r"(First|Second) page</a></li>", person(group).get("/nothing/").content.decode())
@@ -166,7 +166,7 @@ def test_forms_from_elsewhere_change_nothing(person: Callable[..., Any]) -> None
     assert (by_htmx.status_code, by_htmx.headers["HX-Redirect"]) == (204, "/")
 
 
-def test_what_people_type_is_shown_as_text(person: Callable[..., Any], services: Services) -> None:
+def test_what_people_type_is_shown_as_text(person: Callable[..., Any], services: SiteServices) -> None:
     owner = person("owner", name=MALICE)
     made = owner.post("/invitations/", {"role": "judge", "uses": "1", "days": "1", "note": MALICE})
     assert made.status_code == 200
@@ -181,7 +181,7 @@ def test_errors_are_pages_in_plain_words(
 ) -> None:
     from talkalike.errors import UserError
     from talkalike.store.store import StoreError
-    from talkalike.website import frame_views
+    from talkalike.website import frame
 
     who = person()
     who.raise_request_exception = False
@@ -193,7 +193,7 @@ def test_errors_are_pages_in_plain_words(
         def fail(_visitor: object, problem: Exception = problem) -> Any:
             raise problem
 
-        monkeypatch.setattr(frame_views, "todo_of", fail)
+        monkeypatch.setattr(frame, "todo_of", fail)
         answer = who.get("/")
         page = answer.content.decode()
         assert "secret" not in page and MALICE not in page and "Traceback" not in page
@@ -208,7 +208,7 @@ def test_errors_are_pages_in_plain_words(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_health_tells_whether_the_database_answers(person: Callable[..., Any], services: Services) -> None:
+def test_health_tells_whether_the_database_answers(person: Callable[..., Any], services: SiteServices) -> None:
     from django.db import connection
 
     assert person().get("/health").json() == {"status": "ok"}

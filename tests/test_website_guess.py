@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_guessing import BASE, DOUBLE, make_round
 
 pytest_plugins = ("website_site",)
@@ -18,7 +18,7 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def number(services: Services) -> int:
+def number(services: SiteServices) -> int:
     return services.store.call(make_round, 4)
 
 
@@ -44,13 +44,15 @@ def other(side: str) -> str:
     return "right" if side == "left" else "left"
 
 
-def stored(services: Services) -> list[tuple[int, bool]]:
+def stored(services: SiteServices) -> list[tuple[int, bool]]:
     from talkalike.store.tables import judging_tables as tables
 
     return services.store.call(lambda: list(tables.Guess.objects.order_by("id").values_list("question_id", "right")))
 
 
-def test_friends_agree_before_they_see_anything(guest: Callable[[str], Any], services: Services, number: int) -> None:
+def test_friends_agree_before_they_see_anything(
+    guest: Callable[[str], Any], services: SiteServices, number: int
+) -> None:
     from talkalike.store.judging import judges
 
     friend = guest("judge")
@@ -73,7 +75,7 @@ def test_people_in_the_context_have_other_names(guest: Callable[[str], Any], num
     assert DOUBLE not in page and BASE not in page
 
 
-def test_all_questions_then_the_result(guest: Callable[[str], Any], services: Services, number: int) -> None:
+def test_all_questions_then_the_result(guest: Callable[[str], Any], services: SiteServices, number: int) -> None:
     friend = guest("judge")
     page = begin(friend, number)
     for turn in range(4):
@@ -90,7 +92,7 @@ def test_all_questions_then_the_result(guest: Callable[[str], Any], services: Se
     assert "1 of 4" in again and "the result so far" in again
 
 
-def test_the_interval_is_wilsons(services: Services) -> None:
+def test_the_interval_is_wilsons(services: SiteServices) -> None:
     from talkalike.store.judging import guesses
     from talkalike.website.guess.showing import shown
 
@@ -99,7 +101,7 @@ def test_the_interval_is_wilsons(services: Services) -> None:
     assert shown((guesses.GuessResult(arm="base", model="b", taken_for_real=guesses.wilson(0, 0)),)) == []
 
 
-def test_voting_twice_keeps_the_first_answer(guest: Callable[[str], Any], services: Services, number: int) -> None:
+def test_voting_twice_keeps_the_first_answer(guest: Callable[[str], Any], services: SiteServices, number: int) -> None:
     friend = guest("judge")
     page = begin(friend, number)
     form, side = form_of(page), real_side(page)
@@ -110,7 +112,7 @@ def test_voting_twice_keeps_the_first_answer(guest: Callable[[str], Any], servic
 
 
 def test_a_guess_belongs_to_whoever_was_asked(
-    guest: Callable[[str], Any], person: Callable[..., Any], services: Services, number: int
+    guest: Callable[[str], Any], person: Callable[..., Any], services: SiteServices, number: int
 ) -> None:
     friend, foe = guest("judge"), person("judge", name="foe")
     second = services.store.call(make_round, 2, name="Another")
@@ -130,7 +132,7 @@ def test_a_guess_belongs_to_whoever_was_asked(
 
 
 def test_after_closing_nothing_is_taken_and_the_result_stays(
-    guest: Callable[[str], Any], person: Callable[..., Any], services: Services, number: int
+    guest: Callable[[str], Any], person: Callable[..., Any], services: SiteServices, number: int
 ) -> None:
     friend, owner = guest("judge"), person("owner")
     page = begin(friend, number)
@@ -144,7 +146,7 @@ def test_after_closing_nothing_is_taken_and_the_result_stays(
     assert friend.get("/guess/999/").status_code == 404
 
 
-def test_a_reply_that_vanished_is_left_out(guest: Callable[[str], Any], services: Services) -> None:
+def test_a_reply_that_vanished_is_left_out(guest: Callable[[str], Any], services: SiteServices) -> None:
     from django.utils import timezone
 
     from talkalike.store.tables import judging_tables as tables
@@ -169,7 +171,7 @@ def test_forged_invitations_let_nobody_in(person: Callable[..., Any], number: in
     assert who.get(f"/guess/{number}/").status_code == 302
 
 
-def test_an_expired_invitation_lets_nobody_in(person: Callable[..., Any], services: Services, number: int) -> None:
+def test_an_expired_invitation_lets_nobody_in(person: Callable[..., Any], services: SiteServices, number: int) -> None:
     from datetime import timedelta
 
     from django.utils import timezone
@@ -187,7 +189,7 @@ def test_an_expired_invitation_lets_nobody_in(person: Callable[..., Any], servic
 
 
 def test_only_the_owner_sees_and_changes_rounds(
-    guest: Callable[[str], Any], person: Callable[..., Any], services: Services, number: int
+    guest: Callable[[str], Any], person: Callable[..., Any], services: SiteServices, number: int
 ) -> None:
     from talkalike.store.judging import guesses
 
@@ -210,7 +212,7 @@ def test_only_the_owner_sees_and_changes_rounds(
     assert "really said" in begin(friend, number)
 
 
-def test_pages_escape_and_have_nothing_inline(person: Callable[..., Any], services: Services) -> None:
+def test_pages_escape_and_have_nothing_inline(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.judging import guesses
     from talkalike.store.judging.guesses import Writing
 
@@ -235,7 +237,7 @@ def test_pages_escape_and_have_nothing_inline(person: Callable[..., Any], servic
     assert "&lt;script&gt;" in pages[0]
 
 
-def test_forms_from_elsewhere_change_nothing(person: Callable[..., Any], services: Services, number: int) -> None:
+def test_forms_from_elsewhere_change_nothing(person: Callable[..., Any], services: SiteServices, number: int) -> None:
     who = person("judge", csrf=True)
     for address in (f"/guess/{number}/start/", f"/guess/{number}/guess/"):
         assert who.post(address, {"agreed": "yes", "side": "left"}).status_code == 403

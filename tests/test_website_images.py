@@ -15,7 +15,7 @@ from talkalike.errors import UserError
 from talkalike.store.judging import pairs
 from talkalike.store.talking import conversations
 from talkalike.website.images import MAX_SIDE, reencode
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_chat import Talking, begin, numbers, page
 
 pytest_plugins = ("website_site", "website_chat_site")
@@ -75,7 +75,7 @@ def test_broken_files_are_refused_or_read_never_worse(form: str, cut: int, junk:
 
 
 def test_judges_see_what_was_sent_with_a_message_and_nobody_else_does(
-    person: Any, guest: Any, talking: Talking, services: Services
+    person: Any, guest: Any, talking: Talking, services: SiteServices
 ) -> None:
     from talkalike.store.tables import judging_tables
 

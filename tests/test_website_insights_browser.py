@@ -35,7 +35,7 @@ async def test_plots_and_files(site_store: Store, tmp_path: Path) -> None:
             assert await fits(page)
             await picture(page, f"insights-{name}")
         async with page.expect_download() as loading:
-            await page.get_by_role("link", name=re.compile(r"^Download as CSV ?: Standings$")).click()
+            await page.get_by_role("link", name=re.compile(r"^Download as CSV ?: Which model is better$")).click()
         file = await loading.value
         assert file.suggested_filename == "standings.csv"
         assert "mira-2" in Path(await file.path()).read_text()

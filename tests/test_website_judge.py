@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -17,7 +17,7 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def batch(services: Services) -> int:
+def batch(services: SiteServices) -> int:
     from website_judging import make_batch
 
     return services.store.call(make_batch, 12)
@@ -35,7 +35,7 @@ def open_pair(who: Any, batch: int) -> str:
     return url_in(answer.content.decode())
 
 
-def standing(services: Services, **conditions: Any) -> list[tuple[str, str, str]]:
+def standing(services: SiteServices, **conditions: Any) -> list[tuple[str, str, str]]:
     """What holds: type, choice or value, text."""
     from talkalike.store.tables import judging_tables
 
@@ -55,7 +55,7 @@ def test_a_pair_is_shown_whole_and_without_names(person: Callable[..., Any], bat
 
 
 def test_a_choice_without_a_script_is_stored_and_leads_back_to_the_pair(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     who = person("judge")
     url = open_pair(who, batch)
@@ -98,7 +98,7 @@ def test_many_that_are_left_are_not_counted(
 
 
 def test_going_back_changes_the_choice_and_counts_once(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     who = person("judge")
     url = open_pair(who, batch)
@@ -108,7 +108,9 @@ def test_going_back_changes_the_choice_and_counts_once(
     assert "1 of 12 today" in who.get(url).content.decode()
 
 
-def test_undo_takes_back_one_step_after_the_other(person: Callable[..., Any], services: Services, batch: int) -> None:
+def test_undo_takes_back_one_step_after_the_other(
+    person: Callable[..., Any], services: SiteServices, batch: int
+) -> None:
     who = person("judge")
     url = open_pair(who, batch)
     who.post(f"{url}vote/", {"choice": "tie"})
@@ -124,7 +126,7 @@ def test_undo_takes_back_one_step_after_the_other(person: Callable[..., Any], se
 
 
 def test_ratings_corrections_and_flags_are_saved_for_the_reply_they_stand_at(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     who = person("judge")
     url = open_pair(who, batch)
@@ -147,7 +149,9 @@ def test_ratings_corrections_and_flags_are_saved_for_the_reply_they_stand_at(
 
 
 @pytest.mark.parametrize("text", ["🎉🎉", "x" * 100_000])
-def test_odd_corrections_are_kept_whole(person: Callable[..., Any], services: Services, batch: int, text: str) -> None:
+def test_odd_corrections_are_kept_whole(
+    person: Callable[..., Any], services: SiteServices, batch: int, text: str
+) -> None:
     who = person("judge")
     url = open_pair(who, batch)
     assert who.post(f"{url}correct/", {"side": "left", "text": text}).status_code == 303
@@ -169,7 +173,7 @@ def test_odd_corrections_are_kept_whole(person: Callable[..., Any], services: Se
     ],
 )
 def test_what_cannot_be_taken_is_said_in_words(
-    person: Callable[..., Any], services: Services, batch: int, what: str, form: dict[str, str], words: str
+    person: Callable[..., Any], services: SiteServices, batch: int, what: str, form: dict[str, str], words: str
 ) -> None:
     who = person("judge")
     url = open_pair(who, batch)
@@ -178,7 +182,7 @@ def test_what_cannot_be_taken_is_said_in_words(
     assert standing(services) == []
 
 
-def test_nobody_judges_what_was_given_to_others(person: Callable[..., Any], services: Services, batch: int) -> None:
+def test_nobody_judges_what_was_given_to_others(person: Callable[..., Any], services: SiteServices, batch: int) -> None:
     one, two = person("judge", name="one"), person("judge", name="two")
     url = open_pair(one, batch)
     assert open_pair(two, batch) != url
@@ -199,7 +203,7 @@ def test_nobody_judges_what_was_given_to_others(person: Callable[..., Any], serv
 
 
 def test_a_vote_for_a_reply_that_vanished_is_refused_and_the_rest_goes_on(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     from django.utils import timezone
 
@@ -221,7 +225,7 @@ def test_a_vote_for_a_reply_that_vanished_is_refused_and_the_rest_goes_on(
 
 
 def test_after_closing_and_after_the_names_nothing_is_taken(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     who, owner = person("judge"), person("owner")
     first = open_pair(who, batch)
@@ -252,7 +256,7 @@ def test_after_closing_and_after_the_names_nothing_is_taken(
     assert "anna-3" in who.get(f"/judge/{batch}/").content.decode()
 
 
-def test_a_judge_reveals_once_nothing_waits(person: Callable[..., Any], services: Services) -> None:
+def test_a_judge_reveals_once_nothing_waits(person: Callable[..., Any], services: SiteServices) -> None:
     from website_judging import make_batch
 
     batch = services.store.call(make_batch, 2, seed=3)
@@ -267,7 +271,7 @@ def test_a_judge_reveals_once_nothing_waits(person: Callable[..., Any], services
     assert "The names are known" in people[1].get(f"/judge/{batch}/").content.decode()
 
 
-def test_a_blocked_judge_is_refused(guest: Callable[[str], Any], services: Services, batch: int) -> None:
+def test_a_blocked_judge_is_refused(guest: Callable[[str], Any], services: SiteServices, batch: int) -> None:
     from talkalike.store.judging import judges
 
     who = guest("judge")
@@ -279,7 +283,7 @@ def test_a_blocked_judge_is_refused(guest: Callable[[str], Any], services: Servi
 
 
 def test_strangers_viewers_and_forged_forms_change_nothing(
-    person: Callable[..., Any], services: Services, batch: int
+    person: Callable[..., Any], services: SiteServices, batch: int
 ) -> None:
     assert person().get("/judge/").status_code == 302
     assert person("viewer").get("/judge/").status_code == 403
@@ -292,7 +296,7 @@ def test_strangers_viewers_and_forged_forms_change_nothing(
     assert standing(services) == []
 
 
-def test_consent_is_asked_and_kept(person: Callable[..., Any], services: Services) -> None:
+def test_consent_is_asked_and_kept(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.judging import judges
 
     who = person("judge")
@@ -302,7 +306,7 @@ def test_consent_is_asked_and_kept(person: Callable[..., Any], services: Service
     assert [row.consent for row in services.store.call(judges.all_judges)] == [False]
 
 
-def test_the_owner_makes_batches_from_stored_replies(person: Callable[..., Any], services: Services) -> None:
+def test_the_owner_makes_batches_from_stored_replies(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.judging import pairs
     from website_judging import MODELS, stored
 
@@ -339,7 +343,7 @@ def test_each_context_gives_one_pair_before_any_gives_two() -> None:
 
 
 def test_long_contexts_and_messages_are_folded_and_nothing_is_cut(
-    person: Callable[..., Any], services: Services
+    person: Callable[..., Any], services: SiteServices
 ) -> None:
     from talkalike.store.judging import pairs
     from website_judging import MODELS, stored

@@ -13,7 +13,7 @@ import pytest
 from talkalike.errors import UserError
 from talkalike.store import rules
 from talkalike.store.judging import judges
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
 
@@ -34,7 +34,9 @@ def quick_passwords() -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------------ accounts
-def test_the_first_owner_is_made_with_a_password_of_their_own(services: Services, person: Callable[..., Any]) -> None:
+def test_the_first_owner_is_made_with_a_password_of_their_own(
+    services: SiteServices, person: Callable[..., Any]
+) -> None:
     from talkalike.website.accounts import has_owner, make_owner
 
     call = services.store.call
@@ -57,7 +59,7 @@ def test_the_first_owner_is_made_with_a_password_of_their_own(services: Services
     assert log_in(person(), "anna-maria", f"{PASSWORD} new").status_code == 302
 
 
-def test_nobody_becomes_owner_by_taking_a_judges_name(services: Services, person: Callable[..., Any]) -> None:
+def test_nobody_becomes_owner_by_taking_a_judges_name(services: SiteServices, person: Callable[..., Any]) -> None:
     from talkalike.website.accounts import make_owner
 
     person("judge", name="bo")
@@ -66,9 +68,8 @@ def test_nobody_becomes_owner_by_taking_a_judges_name(services: Services, person
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_wrong_passwords_are_limited_by_name_and_address(services: Services, person: Callable[..., Any]) -> None:
-    from talkalike.website.accounts import make_owner
-    from talkalike.website.limits import FOR_ACCOUNT
+def test_wrong_passwords_are_limited_by_name_and_address(services: SiteServices, person: Callable[..., Any]) -> None:
+    from talkalike.website.accounts import FOR_ACCOUNT, make_owner
 
     services.store.call(make_owner, "anna", PASSWORD)
     client = person()
@@ -82,18 +83,18 @@ def test_wrong_passwords_are_limited_by_name_and_address(services: Services, per
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_one_address_cannot_try_many_names(person: Callable[..., Any], services: Services) -> None:
-    from talkalike.website.limits import FOR_ADDRESS
+def test_one_address_cannot_try_many_names(person: Callable[..., Any], services: SiteServices) -> None:
+    from talkalike.website.accounts import FOR_ADDRESS
 
     codes = [log_in(person(), f"name{number}", "wrong").status_code for number in range(FOR_ADDRESS + 1)]
     assert codes == [200] * FOR_ADDRESS + [429]
     assert log_in(person(), "name0", "wrong", REMOTE_ADDR="203.0.113.9").status_code == 200
 
 
-def test_tries_at_the_same_moment_are_all_counted(services: Services) -> None:
+def test_tries_at_the_same_moment_are_all_counted(services: SiteServices) -> None:
     from django.utils import timezone
 
-    from talkalike.website.limits import FOR_ACCOUNT, WINDOW, begin_attempt, succeeded
+    from talkalike.website.accounts import FOR_ACCOUNT, WINDOW, begin_attempt, succeeded
 
     now = timezone.now()
     with ThreadPoolExecutor(8) as threads:
@@ -106,7 +107,7 @@ def test_tries_at_the_same_moment_are_all_counted(services: Services) -> None:
     assert begin(begin_attempt, "anna", "::1", now)[0] is not None
 
 
-def test_failures_are_kept_without_names_or_addresses(person: Callable[..., Any], services: Services) -> None:
+def test_failures_are_kept_without_names_or_addresses(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.website.models import LoginAttempt
 
     log_in(person(), "somebody-else", "wrong")
@@ -115,7 +116,7 @@ def test_failures_are_kept_without_names_or_addresses(person: Callable[..., Any]
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_logging_in_leads_back_but_never_elsewhere(services: Services, person: Callable[..., Any]) -> None:
+def test_logging_in_leads_back_but_never_elsewhere(services: SiteServices, person: Callable[..., Any]) -> None:
     from talkalike.website.accounts import make_owner
 
     services.store.call(make_owner, "anna", PASSWORD)
@@ -126,7 +127,9 @@ def test_logging_in_leads_back_but_never_elsewhere(services: Services, person: C
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_a_log_in_changes_the_session_and_its_cookie_is_guarded(services: Services, person: Callable[..., Any]) -> None:
+def test_a_log_in_changes_the_session_and_its_cookie_is_guarded(
+    services: SiteServices, person: Callable[..., Any]
+) -> None:
     from talkalike.website.accounts import make_owner
 
     services.store.call(make_owner, "anna", PASSWORD)
@@ -144,7 +147,7 @@ def test_a_log_in_changes_the_session_and_its_cookie_is_guarded(services: Servic
 
 @pytest.mark.usefixtures("quick_passwords")
 def test_changing_the_password_keeps_this_browser_and_ends_others(
-    services: Services, person: Callable[..., Any]
+    services: SiteServices, person: Callable[..., Any]
 ) -> None:
     from talkalike.website.accounts import make_owner
 
@@ -161,7 +164,7 @@ def test_changing_the_password_keeps_this_browser_and_ends_others(
     assert "Hello, anna" not in elsewhere.get("/").content.decode()
 
 
-def test_somebody_switched_off_is_out_at_once(person: Callable[..., Any], services: Services) -> None:
+def test_somebody_switched_off_is_out_at_once(person: Callable[..., Any], services: SiteServices) -> None:
     from django.contrib.auth.models import User
 
     judge, other = person("judge", name="bo"), person("judge", name="cy")
@@ -178,7 +181,7 @@ def made_link(owner: Any, **form: str) -> str:
     return found[1]
 
 
-def test_a_link_lets_in_without_an_account(person: Callable[..., Any], services: Services) -> None:
+def test_a_link_lets_in_without_an_account(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.website.access import Role
     from talkalike.website.visitors import find_visitor
 
@@ -202,7 +205,7 @@ def test_a_link_lets_in_without_an_account(person: Callable[..., Any], services:
     assert "Log in" in friend.get("/").content.decode()
 
 
-def test_forged_expired_and_revoked_links_are_refused_alike(person: Callable[..., Any], services: Services) -> None:
+def test_forged_expired_and_revoked_links_are_refused_alike(person: Callable[..., Any], services: SiteServices) -> None:
     from talkalike.store.judging.models import Invitation
 
     owner, stranger = person("owner"), person()
@@ -228,7 +231,7 @@ def test_forged_expired_and_revoked_links_are_refused_alike(person: Callable[...
     ]
 
 
-def test_the_link_itself_is_stored_nowhere(person: Callable[..., Any], services: Services) -> None:
+def test_the_link_itself_is_stored_nowhere(person: Callable[..., Any], services: SiteServices) -> None:
     owner = person("owner")
     token = made_link(owner).split("/")[2].encode()
     assert token not in owner.get("/invitations/").content
@@ -237,7 +240,7 @@ def test_the_link_itself_is_stored_nowhere(person: Callable[..., Any], services:
     assert files and not any(token in file.read_bytes() for file in files)
 
 
-def test_nobody_is_made_owner_by_a_link(person: Callable[..., Any], services: Services) -> None:
+def test_nobody_is_made_owner_by_a_link(person: Callable[..., Any], services: SiteServices) -> None:
     refused = person("owner").post("/invitations/", {"role": "owner", "uses": "1", "days": "1"})
     assert refused.status_code == 400 and "/invite/" not in refused.content.decode()
     token, _ = services.store.call(judges.invite, judges.Group.OWNER, by=None)
@@ -256,7 +259,7 @@ def test_invitations_have_bounds(person: Callable[..., Any], form: dict[str, str
 
 
 def test_a_blocked_guest_is_out_and_a_logged_in_person_takes_no_use(
-    person: Callable[..., Any], guest: Callable[[str], Any], services: Services
+    person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices
 ) -> None:
     first, second = guest("judge"), guest("judge")
     number = services.store.call(judges.all_judges)[0].id
@@ -269,7 +272,7 @@ def test_a_blocked_guest_is_out_and_a_logged_in_person_takes_no_use(
     assert services.store.call(judges.all_invitations)[0].used == 0
 
 
-def test_who_people_judge_as(person: Callable[..., Any], guest: Callable[[str], Any], services: Services) -> None:
+def test_who_people_judge_as(person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices) -> None:
     from django.core.exceptions import PermissionDenied
 
     from talkalike.website.visitors import judge_of
@@ -305,7 +308,7 @@ def test_every_table_can_be_looked_at(person: Callable[..., Any]) -> None:
 
 
 def test_rules_are_changed_as_the_bot_does_it_with_their_history(
-    person: Callable[..., Any], services: Services
+    person: Callable[..., Any], services: SiteServices
 ) -> None:
     owner = person("owner")
     assert owner.post("/admin/store/permissionrule/add/", RULE).status_code == 302
@@ -322,7 +325,7 @@ def test_rules_are_changed_as_the_bot_does_it_with_their_history(
     assert [(one.removed, int(one.previous or 0)) for one in history] == [(True, 3), (False, 2), (False, 0)]
 
 
-def test_two_who_edit_one_rule_do_not_overwrite_each_other(person: Callable[..., Any], services: Services) -> None:
+def test_two_who_edit_one_rule_do_not_overwrite_each_other(person: Callable[..., Any], services: SiteServices) -> None:
     first, second = person("owner", name="anna"), person("owner", name="bo")
     first.post("/admin/store/permissionrule/add/", RULE)
     as_loaded = [
@@ -339,7 +342,9 @@ def test_two_who_edit_one_rule_do_not_overwrite_each_other(person: Callable[...,
 @pytest.mark.parametrize(
     "wrong", [{"kind": "access", "value": "3"}, {"value": "4"}, {"subject": "nobody"}, {"value": "x"}]
 )
-def test_what_is_no_rule_is_not_saved(person: Callable[..., Any], services: Services, wrong: dict[str, str]) -> None:
+def test_what_is_no_rule_is_not_saved(
+    person: Callable[..., Any], services: SiteServices, wrong: dict[str, str]
+) -> None:
     answer = person("owner").post("/admin/store/permissionrule/add/", {**RULE, **wrong})
     assert answer.status_code == 200 and "errornote" in answer.content.decode()
     assert services.store.call(rules.all_rules) == ()

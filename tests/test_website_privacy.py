@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from website_chat import Talking, begin, page, say
 
 pytest_plugins = ("website_site", "website_chat_site")
@@ -24,7 +24,7 @@ def conversations(guest: Any, talking: Talking) -> str:
     return address
 
 
-def on_discord(services: Services) -> None:
+def on_discord(services: SiteServices) -> None:
     """The same word in a stored reply on Discord, what it saw included."""
     from store_child import beginning
     from talkalike.store import replies
@@ -55,7 +55,7 @@ def fill_words() -> int:
 
 
 def test_the_administration_shows_nobodys_words(
-    person: Callable[..., Any], guest: Callable[[str], Any], services: Services, talking: Talking
+    person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices, talking: Talking
 ) -> None:
     """Every list and every row, for the owner, in whatever order, also of what was said on Discord."""
     from django.apps import apps
@@ -123,7 +123,7 @@ PHRASES = {
 
 @pytest.mark.parametrize("role", ["guesser", "judge", "viewer"])
 def test_an_invitation_says_everything_that_it_opens_and_nothing_else(
-    person: Callable[..., Any], guest: Callable[[str], Any], services: Services, role: str
+    person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices, role: str
 ) -> None:
     from talkalike.store.judging import judges
     from talkalike.website.pages import PAGES

@@ -21,7 +21,7 @@ from browser import open_browser
 from reverse_proxy import Proxy, proxied
 from talkalike.errors import UserError
 from talkalike.settings import load_settings
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 from website_chat_visits import Browser
 
 pytest_plugins = ("website_site", "website_chat_site")
@@ -32,11 +32,11 @@ LEAVE = re.compile(r"/(logout|delete|export|csv)\b")  # walked by nobody: they e
 
 
 @asynccontextmanager
-async def site(services: Services, settings: SiteSettings) -> AsyncIterator[str]:
+async def site(services: SiteServices, settings: SiteSettings) -> AsyncIterator[str]:
     from talkalike.engine.listening import address_of, open_socket
     from talkalike.website.site import run_site
 
-    own = Services(store=services.store, root=services.root, engines=services.engines, settings=settings)
+    own = SiteServices(store=services.store, root=services.root, engines=services.engines, settings=settings)
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = address_of(listening).rstrip("/")
     running = asyncio.create_task(run_site(own, listening=listening, stop=stop, when_ready=ready.set))
@@ -56,7 +56,7 @@ WAYS = {
 
 
 @asynccontextmanager
-async def under_a_path(services: Services, way: str) -> AsyncIterator[Proxy]:
+async def under_a_path(services: SiteServices, way: str) -> AsyncIterator[Proxy]:
     path, strips, adds = WAYS[way]
     settings = SiteSettings(name="Anna", behind_proxy=True, path=path)
     async with site(services, settings) as address, proxied(Proxy(address, strips=strips, adds=adds)) as proxy:
@@ -89,7 +89,9 @@ async def walk(client: httpx.AsyncClient, start: str) -> set[str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_every_link_form_file_and_cookie_stays_under_the_path(services: Services, talking: Any, way: str) -> None:
+async def test_every_link_form_file_and_cookie_stays_under_the_path(
+    services: SiteServices, talking: Any, way: str
+) -> None:
     from talkalike.store.judging import judges
     from talkalike.website.accounts import make_owner
     from website_judging import make_batch
@@ -121,7 +123,7 @@ async def test_every_link_form_file_and_cookie_stays_under_the_path(services: Se
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_browser_chats_and_judges_under_the_path(services: Services, talking: Any, way: str) -> None:
+async def test_a_browser_chats_and_judges_under_the_path(services: SiteServices, talking: Any, way: str) -> None:
     """What scripts ask for, and where htmx leads, stays under the path as well."""
     from talkalike.store.judging import judges
     from website_judging import make_batch
@@ -161,7 +163,7 @@ async def test_a_browser_chats_and_judges_under_the_path(services: Services, tal
         (True, "https://x"),
     ],
 )
-async def test_a_path_that_nobody_may_say_is_not_used(services: Services, behind: bool, said: str) -> None:
+async def test_a_path_that_nobody_may_say_is_not_used(services: SiteServices, behind: bool, said: str) -> None:
     settings = SiteSettings(behind_proxy=behind)
     async with site(services, settings) as address, httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.get(f"{address}/judge/", headers={"X-Forwarded-Prefix": said})
@@ -172,7 +174,7 @@ async def test_a_path_that_nobody_may_say_is_not_used(services: Services, behind
 
 async def test_nobody_elses_computer_is_believed() -> None:
     """Only a connection from this computer may say that it is a proxy's."""
-    from talkalike.website.proxy import Proxied
+    from talkalike.website.proxy import BehindProxy
 
     told: list[Any] = []
 
@@ -181,7 +183,7 @@ async def test_nobody_elses_computer_is_believed() -> None:
 
     said = [(b"x-forwarded-prefix", b"/double"), (b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")]
     headers = [(b"host", b"localhost"), *said]
-    site = Proxied(app, SiteSettings(behind_proxy=True, tls=True))
+    site = BehindProxy(app, SiteSettings(behind_proxy=True, tls=True))
     for peer in ("127.0.0.1", "192.0.2.7"):
         scope = {"type": "http", "scheme": "http", "path": "/", "headers": headers, "client": (peer, 1)}
         await site(scope, None, None)
@@ -189,7 +191,7 @@ async def test_nobody_elses_computer_is_believed() -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat", "/static/x", "/admin", "/login"])
-def test_the_site_cannot_lie_under_its_own_pages(services: Services, path: str) -> None:
+def test_the_site_cannot_lie_under_its_own_pages(services: SiteServices, path: str) -> None:
     from talkalike.website.proxy import checked_path
 
     with pytest.raises(UserError, match="one of its own pages"):
@@ -251,9 +253,9 @@ WRONG = [
 def test_a_wrong_setting_is_told_with_what_to_change(
     settings: SiteSettings, headers: dict[str, str], told: list[str]
 ) -> None:
-    from talkalike.website.proxy import Seen, mistakes
+    from talkalike.website.proxy import Arrival, mistakes
 
-    seen = Seen(
+    seen = Arrival(
         peer="127.0.0.1", host=headers["host"], headers={name.encode(): value for name, value in headers.items()}
     )
     said = " ".join(mistakes(seen, settings))
@@ -263,7 +265,7 @@ def test_a_wrong_setting_is_told_with_what_to_change(
     assert not said or "talkalike.toml" in said or "nginx" in said
 
 
-async def test_it_is_told_once_in_the_log(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_told_once_in_the_log(services: SiteServices, caplog: pytest.LogCaptureFixture) -> None:
     settings = replace(RIGHT, behind_proxy=False, tls=False)
     async with site(services, settings) as address, httpx.AsyncClient(trust_env=False, timeout=30) as client:
         with caplog.at_level(logging.WARNING):
@@ -296,7 +298,7 @@ def test_what_looks_wrong_is_told_at_the_start(settings: SiteSettings, near: boo
 
 
 async def test_the_start_says_where_it_is_and_what_looks_wrong(
-    services: Services, capsys: pytest.CaptureFixture[str], tmp_workspace: Any
+    services: SiteServices, capsys: pytest.CaptureFixture[str], tmp_workspace: Any
 ) -> None:
     from talkalike.cli.web import web
     from talkalike.cli.workspace import open_workspace
@@ -316,7 +318,7 @@ async def test_the_start_says_where_it_is_and_what_looks_wrong(
     assert "Look at this: tls is true, but the site itself speaks http" in said
 
 
-async def test_replies_arrive_while_they_are_written_through_the_proxy(services: Services, talking: Any) -> None:
+async def test_replies_arrive_while_they_are_written_through_the_proxy(services: SiteServices, talking: Any) -> None:
     import aiohttp
 
     from talkalike.store.judging import judges

@@ -20,7 +20,7 @@ import pytest
 from talkalike.errors import UserError
 from talkalike.store.store import Store
 from talkalike.website.configure import secret_key
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 
 pytest_plugins = ("website_site",)
 
@@ -33,7 +33,7 @@ async def running(store: Store, root: Path, settings: SiteSettings | None = None
     from talkalike.engine.listening import open_socket
     from talkalike.website.site import run_site
 
-    services = Services(store=store, root=root, settings=settings or SiteSettings())
+    services = SiteServices(store=store, root=root, settings=settings or SiteSettings())
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
@@ -96,7 +96,7 @@ async def test_a_host_that_is_not_ours_is_refused(site_store: Store, tmp_path: P
 async def test_a_proxys_word_counts_only_where_one_is_set_up(
     site_store: Store, tmp_path: Path, behind: bool, counted: str
 ) -> None:
-    from talkalike.website.limits import _digest
+    from talkalike.website.accounts import _digest
     from talkalike.website.models import LoginAttempt
 
     async with running(site_store, tmp_path, SiteSettings(behind_proxy=behind)) as client:
@@ -126,7 +126,7 @@ async def test_streamed_answers_hold_no_thread(site_store: Store, tmp_path: Path
     """More streams than threads, all open at once, and pages are still answered."""
     from django.http import HttpRequest, StreamingHttpResponse
 
-    from talkalike.website import frame_views, urls
+    from talkalike.website import frame, urls
     from talkalike.website.access import open_to_all
     from talkalike.website.data import aread, awrite
     from talkalike.website.services import THREADS
@@ -144,9 +144,7 @@ async def test_streamed_answers_hold_no_thread(site_store: Store, tmp_path: Path
 
     from django.urls import clear_url_caches, path
 
-    monkeypatch.setattr(
-        urls, "urlpatterns", [path("stream", stream), path("health", frame_views.health), *urls.urlpatterns]
-    )
+    monkeypatch.setattr(urls, "urlpatterns", [path("stream", stream), path("health", frame.health), *urls.urlpatterns])
     clear_url_caches()
     try:
         async with running(site_store, tmp_path) as client:
@@ -161,7 +159,7 @@ async def test_streamed_answers_hold_no_thread(site_store: Store, tmp_path: Path
     assert begun == [2] * streams
 
 
-def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: Services) -> None:
+def test_a_write_inside_a_transaction_is_a_mistake_that_is_told(services: SiteServices) -> None:
     from django.db import transaction
 
     from talkalike.website.data import write

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from talkalike.store.store import Store
 from talkalike.website import zones
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from talkalike.website.templatetags import showing
 from website_chat import Talking, begin, page
 from website_owner import owner_visits
@@ -31,7 +31,7 @@ ZONES = {
 }
 
 
-def said_at(services: Services) -> None:
+def said_at(services: SiteServices) -> None:
     from talkalike.store.tables import talking_tables
 
     talking_tables.WebMessage.objects.update(at=AT)
@@ -40,7 +40,7 @@ def said_at(services: Services) -> None:
 
 @pytest.mark.parametrize("zone", [*ZONES, ""])
 def test_a_conversation_is_taken_away_in_the_readers_time(
-    person: Any, talking: Talking, services: Services, zone: str
+    person: Any, talking: Talking, services: SiteServices, zone: str
 ) -> None:
     talking(("hey",))
     anna = person("judge", name="anna")

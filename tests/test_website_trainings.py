@@ -12,7 +12,7 @@ import pytest
 
 from talkalike.errors import UserError
 from talkalike.jobs import job, runs
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 from talkalike.website.trainings import lineage
 from talkalike.website.trainings.service import Alignment
 from talkalike.workspace import files
@@ -36,7 +36,7 @@ RECIPE = {
 
 
 @pytest.fixture
-def workspace(services: Services) -> Iterator[FakeTrainings]:
+def workspace(services: SiteServices) -> Iterator[FakeTrainings]:
     fill(services.root)
     services.trainings = FakeTrainings(services.root)
     yield services.trainings
@@ -76,7 +76,7 @@ def test_a_run_and_a_card_show_what_is_known(person: Callable[..., Any], workspa
     who = person("viewer")
     page = who.get("/trainings/run/mira-2-20261102-113000/").content.decode()
     assert (
-        "LoRA on the examples" in page and page.count("<polyline") == 4 and "2.563" in page and "hx-trigger" not in page
+        "LoRA on the examples" in page and page.count("<polyline") == 6 and "2.563" in page and "hx-trigger" not in page
     )
     part = who.get("/trainings/run/mira-2-20261102-113000/", headers=HTMX).content.decode()
     assert "<html" not in part and 'id="run"' in part
@@ -124,7 +124,7 @@ def test_runs_are_compared(person: Callable[..., Any], workspace: FakeTrainings)
     assert page.count("mira-2-20261102-113000") == 2  # offered, not shown
 
 
-def test_an_empty_workspace_has_empty_pages(person: Callable[..., Any], services: Services) -> None:
+def test_an_empty_workspace_has_empty_pages(person: Callable[..., Any], services: SiteServices) -> None:
     services.trainings = FakeTrainings(services.root)
     owner = person("owner")
     assert "Nothing was trained here yet." in owner.get("/trainings/").content.decode()
@@ -134,7 +134,7 @@ def test_an_empty_workspace_has_empty_pages(person: Callable[..., Any], services
 
 
 def test_a_training_is_started_watched_and_stopped(
-    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+    person: Callable[..., Any], services: SiteServices, workspace: FakeTrainings
 ) -> None:
     owner, viewer = person("owner", name="anna"), person("viewer")
     address = begin(owner)
@@ -169,7 +169,7 @@ def test_a_training_is_started_watched_and_stopped(
     assert page.count("Training mira-9") == 2 and "Save and stop" in page
 
 
-def test_a_stop_that_takes_long_is_explained_meanwhile(person: Callable[..., Any], services: Services) -> None:
+def test_a_stop_that_takes_long_is_explained_meanwhile(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     stubborn = (
         "import signal, time; signal.signal(signal.SIGINT, lambda *_: None); print('up', flush=True); time.sleep(600)"
@@ -186,7 +186,7 @@ def test_a_stop_that_takes_long_is_explained_meanwhile(person: Callable[..., Any
     assert "If that takes longer" not in page
 
 
-def test_a_training_that_cannot_start_says_why(person: Callable[..., Any], services: Services) -> None:
+def test_a_training_that_cannot_start_says_why(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     services.trainings = FakeTrainings(services.root, program="print('error: no memory'); raise SystemExit(2)")
     owner = person("owner")
@@ -214,7 +214,7 @@ def test_a_training_that_cannot_start_says_why(person: Callable[..., Any], servi
     ],
 )
 def test_a_recipe_that_is_wrong_starts_nothing(
-    person: Callable[..., Any], services: Services, workspace: FakeTrainings, field: str, value: str, words: str
+    person: Callable[..., Any], services: SiteServices, workspace: FakeTrainings, field: str, value: str, words: str
 ) -> None:
     before = set((services.root / "runs").iterdir())
     answer = person("owner").post("/trainings/new/", RECIPE | {field: value})
@@ -225,7 +225,7 @@ def test_a_recipe_that_is_wrong_starts_nothing(
 
 
 def test_only_the_owner_changes_things(
-    person: Callable[..., Any], guest: Callable[[str], Any], services: Services, workspace: FakeTrainings
+    person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices, workspace: FakeTrainings
 ) -> None:
     paths = (
         "new/",
@@ -282,7 +282,7 @@ def test_learning_from_judgements_is_started_as_a_job(person: Callable[..., Any]
 
 
 def test_a_candidate_that_did_not_win_serves_only_when_asked_again(
-    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+    person: Callable[..., Any], services: SiteServices, workspace: FakeTrainings
 ) -> None:
     call, (candidate, _) = services.store.call, MODELS
     add_card(workspace.root, candidate, parents=("tiny",), settings={"round": {"batch": call(make_batch, 8)}})
@@ -306,7 +306,7 @@ def test_a_candidate_that_did_not_win_serves_only_when_asked_again(
     assert workspace.chosen == candidate and "better 5 times, worse 0 times (95 % interval" in told
 
 
-def test_a_site_without_a_trainer_shows_and_changes_nothing(person: Callable[..., Any], services: Services) -> None:
+def test_a_site_without_a_trainer_shows_and_changes_nothing(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     owner = person("owner")
     assert "Train a new model" not in owner.get("/trainings/").content.decode()
@@ -315,7 +315,7 @@ def test_a_site_without_a_trainer_shows_and_changes_nothing(person: Callable[...
 
 
 def test_a_run_of_a_terminal_is_not_stopped_from_here(
-    person: Callable[..., Any], services: Services, workspace: FakeTrainings
+    person: Callable[..., Any], services: SiteServices, workspace: FakeTrainings
 ) -> None:
     import os
 
@@ -329,7 +329,7 @@ def test_a_run_of_a_terminal_is_not_stopped_from_here(
     assert runs.run(services.root / "runs", folder.name).running  # type: ignore[union-attr]
 
 
-def test_names_of_models_are_text(person: Callable[..., Any], services: Services) -> None:
+def test_names_of_models_are_text(person: Callable[..., Any], services: SiteServices) -> None:
     add_card(services.root, "a", parents=("<script>alert(1)</script>",), speakers=["<b>Mira</b>"], source="<i>x</i>")
     add_examples(services.root, "e")
     who = person("viewer")

@@ -12,7 +12,7 @@ import pytest
 from chat_script import ScriptedWords
 from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.engine.protocol import Piece, Prompt, Sampling
-from talkalike.website.services import Services
+from talkalike.website.services import SiteServices
 
 
 class GatedWords(ScriptedWords):
@@ -31,7 +31,7 @@ class GatedWords(ScriptedWords):
 
 
 @pytest.fixture
-def talking(services: Services) -> Any:
+def talking(services: SiteServices) -> Any:
     """Gives the site engines: `talking(("hey", "you"), ("bye",))` is the model "mira-2", beside one named "base"."""
 
     def make(*bursts: Any, **options: Any) -> GatedWords:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from talkalike.website.chat.reply import LIVE
-from talkalike.website.services import THREADS, Services
+from talkalike.website.services import THREADS, SiteServices
 
 HTMX = {"HX-Request": "true"}
 
@@ -63,7 +63,7 @@ class Browser:
 
 
 @asynccontextmanager
-async def open_site(services: Services, client: Any) -> AsyncIterator[Browser]:
+async def open_site(services: SiteServices, client: Any) -> AsyncIterator[Browser]:
     """The site in this event loop, visited by somebody who is logged in already."""
     from talkalike.engine.listening import open_socket
     from talkalike.website.site import run_site  # Django is set up by then

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page
 from browser import open_browser
 from talkalike.chat.engines import Engines
 from talkalike.store.store import Store
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 from trainings_workspace import FakeTrainings
 from website_visit import open_page
 
@@ -52,7 +52,7 @@ async def owner_visits(
     await store.run(make_owner, name.lower(), PASSWORD)
     trainings = FakeTrainings(root)
     settings = SiteSettings(name=name)
-    services = Services(store=store, root=root, settings=settings, trainings=trainings, engines=engines)
+    services = SiteServices(store=store, root=root, settings=settings, trainings=trainings, engines=engines)
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))

@@ -11,7 +11,7 @@ import pytest
 
 from talkalike.store.store import Store, open_store
 from talkalike.website.configure import configure_site
-from talkalike.website.services import Services, SiteSettings, provide
+from talkalike.website.services import SiteServices, SiteSettings, provide
 
 # When this file is imported: Django's settings are the process's, and the tests of the store open databases, too.
 configure_site("sqlite:///unused.sqlite3", secret="a key for tests only, " * 3, settings=SiteSettings(name="Anna"))
@@ -42,9 +42,9 @@ def site_store(tmp_path: Path, site_template: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def services(site_store: Store, tmp_path: Path) -> Iterator[Services]:
+def services(site_store: Store, tmp_path: Path) -> Iterator[SiteServices]:
     """What the views are given; a test may set `engines`."""
-    given = Services(store=site_store, root=tmp_path, settings=SiteSettings(name="Anna"))
+    given = SiteServices(store=site_store, root=tmp_path, settings=SiteSettings(name="Anna"))
     provide(given)
     yield given
     given.close()
@@ -52,7 +52,7 @@ def services(site_store: Store, tmp_path: Path) -> Iterator[Services]:
 
 
 @pytest.fixture
-def person(services: Services) -> Callable[..., Any]:
+def person(services: SiteServices) -> Callable[..., Any]:
     """Makes a Django test client: `person("judge")`, `person("judge", "viewer", name="Bo")`, `person()` for a stranger.
 
     It checks CSRF tokens where it was made with csrf=True.
@@ -74,7 +74,7 @@ def person(services: Services) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def guest(services: Services) -> Callable[[str], Any]:
+def guest(services: SiteServices) -> Callable[[str], Any]:
     """Makes a test client that came with an invitation for a role: `guest("judge")`."""
     from django.test import Client
 

@@ -12,7 +12,7 @@ from playwright.async_api import Page
 from browser import open_browser
 from talkalike.store.judging import judges
 from talkalike.store.store import Store
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -59,7 +59,7 @@ async def visit(store: Store, root: Path) -> AsyncIterator[Visit]:
     from talkalike.engine.listening import open_socket
     from talkalike.website.site import run_site
 
-    services = Services(store=store, root=root, settings=SiteSettings(name="Anna"))
+    services = SiteServices(store=store, root=root, settings=SiteSettings(name="Anna"))
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))

@@ -80,13 +80,9 @@ def agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> JudgeAgr
 
 def cohen_kappa(one: Sequence[Choice], other: Sequence[Choice]) -> float | None:
     """Agreement beyond what the two would reach by chance (Cohen, 1960); None where chance alone is perfect."""
-    n = len(one)
-    if not n:
-        return None
-    counts_one, counts_other = Counter(one), Counter(other)
-    chance = math.fsum(counts_one[choice] * counts_other[choice] for choice in counts_one) / n**2
-    same = sum(a is b for a, b in zip(one, other, strict=True)) / n
-    return None if chance == 1 else (same - chance) / (1 - chance)
+    from sklearn.metrics import cohen_kappa_score  # a second to import, and this module's commands have a help
+
+    return float(cohen_kappa_score(one, other)) if len({*one, *other}) > 1 else None
 
 
 def why_refused(measured: JudgeAgreement, *, least: float = LEAST_KAPPA) -> str:

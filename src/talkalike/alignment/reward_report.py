@@ -1,7 +1,6 @@
 """How far a reward model can be trusted, in numbers: accuracy, calibration, length, and what it has learned to like.
 
-Only numbers: drawing is the evaluation room's. Measured on held-out judgements, but for what it likes, which is told of
-all replies it has seen.
+Measured on held-out judgements, but for what it likes, which is told of all replies it has seen.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkalike.alignment.judged_parts import EncodedContext
+from talkalike.charts.plotter import Axis, Curve, CurveChart
 from talkalike.store.judging.statistics import Share, wilson
 
 Floats = NDArray[np.float64]
@@ -111,6 +111,33 @@ def reward_report(heldout: Sequence[Scored], everything: Sequence[Scored], *, pa
         calibration=(*bins, *rating_bins),
         likes=likes(everything),
     )
+
+
+def calibration_charts(bins: Sequence[CalibrationBin]) -> list[CurveChart]:
+    """What the model said against what was so, for pairs and for ratings; each point with how many it stands for.
+
+    On the dashed line the model is as right as it says; below it, it is too sure.
+    """
+    charts = []
+    for side, low, said, actual in (
+        ("pairs", 0.5, "how sure it was", "how often it was right"),
+        ("ratings", 1.0, "what it said (1 to 5)", "what people said (mean)"),
+    ):
+        given = sorted(
+            (each for each in bins if (each.kind == "pairs") == (side == "pairs")), key=lambda b: b.predicted
+        )
+        high = 1.0 if side == "pairs" else 5.0
+        curves = [Curve(label="as right as it says", points=[(low, low), (high, high)], series=4)]
+        for series, kind in enumerate(sorted({each.kind for each in given})):
+            own = [each for each in given if each.kind == kind]
+            points = [(each.predicted, each.actual) for each in own]
+            curves.append(Curve(label=kind, points=points, weights=[each.n for each in own], series=series))
+        if given or (side == "pairs" and not bins):
+            edge = 0.04 * (high - low)  # for the marks of the last points
+            x = Axis(title=said, low=low - edge, high=high + edge)
+            y = Axis(title=actual, low=0.0 if side == "pairs" else low, high=high + edge)
+            charts.append(CurveChart(label=f"Calibration, {side}", curves=curves, x=x, y=y))
+    return charts
 
 
 def likes(everything: Sequence[Scored]) -> tuple[Liking, ...]:

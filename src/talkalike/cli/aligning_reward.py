@@ -10,8 +10,9 @@ from rich.console import Console
 
 from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.judged import Judgements
-from talkalike.alignment.reward_report import RewardReport
+from talkalike.alignment.reward_report import RewardReport, calibration_charts
 from talkalike.alignment.reward_values import LEARNING_RATES, RewardConfig, RewardFinished
+from talkalike.charts.plotter import save
 from talkalike.cli.aligning_runs import (
     FromOption,
     JudgesOption,
@@ -35,7 +36,7 @@ from talkalike.store.judging.statistics import Share
 from talkalike.store.store import open_store
 from talkalike.workspace.run_folder import RunFolder, new_run, newest_unfinished, only_training
 
-PLOT = "calibration.png"
+PLOT = "calibration.svg"
 _LIKES = 6  # features told
 
 
@@ -87,15 +88,14 @@ def align_reward(  # signature: typer
 def _run(
     opened: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
 ) -> RewardFinished:
-    # torch and matplotlib: the help does not wait for them
-    from talkalike.alignment.reward_training import train_reward
-    from talkalike.evaluation.curves import save_calibration_plot
+    from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
 
     options: dict[str, Any] = {"catalog": opened.catalog(), "judgements": judgements, "run": run, "resume": resume}
     with only_training(opened.runs), polite_interrupt() as should_stop:
         finished = show_feedback(train_reward(config, should_stop=should_stop, **options), run, quiet=quiet)
-    title = f"{config.name}: held-out judgements"
-    save_calibration_plot(finished.report.calibration, run.path / PLOT, title=title)
+    nothing = "" if finished.report.calibration else ": nothing was held out"
+    charts = calibration_charts(finished.report.calibration)
+    save(charts, run.path / PLOT, title=f"{config.name}: held-out judgements{nothing}")
     return finished
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from talkalike.charts.losses import loss_chart
+from talkalike.charts.plotter import save
 from talkalike.cli.models import ensure_base
 from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
@@ -26,6 +28,7 @@ from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.curves import curves
 from talkalike.workspace.naming import folder_name
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
@@ -71,7 +74,7 @@ def train(  # signature: typer
     run.began = began
     _check_base(opened, chosen, config.base)
     finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
-    plot = run.path / "loss.png"
+    plot = run.path / "loss.svg"
     card = finished.card
     result = {
         "model": card.name if card else None,
@@ -89,8 +92,7 @@ def run_training(
     opened: Workspace, config: TrainConfig, chosen: ExampleSet, run: RunFolder, *, resume: bool, quiet: bool
 ) -> Finished:
     """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
-    # matplotlib and torch: the help, and wrong options, do not wait for them
-    from talkalike.evaluation.curves import save_loss_plot
+    # torch: the help, and wrong options, do not wait for it
     from talkalike.training.sft import train as train_events
 
     chosen.verify()
@@ -104,7 +106,8 @@ def run_training(
             last = show_events(events, quiet=quiet)
     if not isinstance(last, Finished):
         raise AssertionError("a training ends with Finished")
-    save_loss_plot(run.metrics(), run.path / "loss.png", title=f"{config.name}: {config.adapter.method}")
+    chart = loss_chart(curves(run.path), label="Loss by step")
+    save([chart], run.path / "loss.svg", title=f"{config.name}: {config.adapter.method}")
     return last
 
 

@@ -20,7 +20,7 @@ from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
 from talkalike.website.configure import configure_site, secret_key
 from talkalike.website.proxy import checked_path, doubts
-from talkalike.website.services import Services, SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 from talkalike.website.trainings.service import Alignment, Recipe
 from talkalike.workspace import serving
 
@@ -96,7 +96,7 @@ async def web(
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
     trainings = WorkspaceTrainings(opened)
-    services = Services(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
+    services = SiteServices(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
     await site.run_site(services, listening=listening, stop=stop, when_ready=told)
 
 

@@ -73,7 +73,7 @@ class StyleRecovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class ReplyFeatures:
     """R replies as the classifier sees them: enough to score any pool of them without touching text again.
 
     A pool's TF-IDF vector is the normalised sum of its replies' vectors, so its log-odds are
@@ -120,12 +120,12 @@ class AuthorClassifier:
         self._coefficients: Floats = model.coef_[0]
         self._intercept = float(model.intercept_[0])
 
-    def prepare(self, replies: Sequence[Sequence[str]]) -> Prepared:
+    def prepare(self, replies: Sequence[Sequence[str]]) -> ReplyFeatures:
         """The replies (each a burst of messages) made ready for pooling."""
         weighted = self._vectorizer.transform(["\n".join(messages) for messages in replies])
-        return Prepared(along_R=weighted @ self._coefficients, gram_RR=(weighted @ weighted.T).toarray())
+        return ReplyFeatures(along_R=weighted @ self._coefficients, gram_RR=(weighted @ weighted.T).toarray())
 
-    def log_odds(self, prepared: Prepared, pools_NK: Indices) -> Floats:
+    def log_odds(self, prepared: ReplyFeatures, pools_NK: Indices) -> Floats:
         """Log-odds [N] of pools given by their members' indices; a pool without any known n-gram gets the intercept."""
         blocks = [np.empty(0)]
         for start in range(0, len(pools_NK), BLOCK):

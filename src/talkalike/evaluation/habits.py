@@ -232,8 +232,15 @@ def _diacritic(char: str) -> int | None:
     return int(any(unicodedata.combining(part) for part in unicodedata.normalize("NFD", char)))
 
 
+def _rarely(name: str, meaning: str, classify: Callable[[str], int], *, such: str) -> Habit:
+    """A habit that most messages do not show: counted as none, one, two, or more in a message."""
+    some = np.array([0.0, 1.0, 1.0, 1.0])
+    return Habit(
+        name=name, meaning=meaning, count=_per_message(classify, 4), level=some, level_name=f"messages with {such}"
+    )
+
+
 _LENGTHS = np.arange(16 * LENGTH_STEPS) / LENGTH_STEPS  # in doublings
-_SOME = np.array([0.0, 1.0, 1.0, 1.0])
 HABITS = (
     Habit(
         name="length",
@@ -253,13 +260,7 @@ HABITS = (
         level_name="messages in a row",
         is_share=False,
     ),
-    Habit(
-        name="emoji",
-        meaning="how many emoji and emoticons a message has",
-        count=_per_message(smileys, 4),
-        level=_SOME,
-        level_name="messages with an emoji or emoticon",
-    ),
+    _rarely("emoji", "how many emoji and emoticons a message has", smileys, such="an emoji or emoticon"),
     Habit(
         name="endings",
         meaning="what a message ends with: nothing, . ! ? ... or more of them",
@@ -281,13 +282,7 @@ HABITS = (
         level=np.array([0.0, 1.0, 0.0]),
         level_name="messages that begin with a capital",
     ),
-    Habit(
-        name="shouting",
-        meaning="how many words are all capitals",
-        count=_per_message(shouted_words, 4),
-        level=_SOME,
-        level_name="messages with a word in capitals",
-    ),
+    _rarely("shouting", "how many words are all capitals", shouted_words, such="a word in capitals"),
     Habit(
         name="diacritics",
         meaning="how many letters carry an accent or another mark",
@@ -295,11 +290,5 @@ HABITS = (
         level=np.array([0.0, 1.0]),
         level_name="letters with a diacritic",
     ),
-    Habit(
-        name="stretching",
-        meaning="how many words are drawn out (sooo)",
-        count=_per_message(stretched_words, 4),
-        level=_SOME,
-        level_name="messages with a drawn-out word",
-    ),
+    _rarely("stretching", "how many words are drawn out (sooo)", stretched_words, such="a drawn-out word"),
 )

@@ -6,11 +6,17 @@ Arms that answered the same contexts are always resampled together, so differenc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkalike.store.judging.statistics import wilson
+
+T = TypeVar("T")
+U = TypeVar("U")
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -35,6 +41,19 @@ class Estimate:
     def may_be_zero(self) -> bool:
         """Whether there is a number whose interval holds zero: with so few replies it cannot be told from none."""
         return self.low is not None and self.high is not None and self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms(Generic[T]):
+    """The same of all who answered the same contexts: the author's real replies, the double's, the base model's."""
+
+    real: T
+    double: T
+    base: T
+
+    def map(self, measure: Callable[[T], U]) -> Arms[U]:
+        """What is measured of each arm."""
+        return Arms(real=measure(self.real), double=measure(self.double), base=measure(self.base))
 
 
 def undefined(why: str, *, n: int = 0) -> Estimate:
@@ -67,11 +86,8 @@ def ratio_estimate(numerators_R: Floats, denominators_R: Floats, weights_BR: Flo
 
 
 def rate_estimate(hits: int, n: int) -> Estimate:
-    """A share of n with Wilson's interval, which stays honest at 0 and 1 (Wilson 1927, doi:10.2307/2276774)."""
+    """A share of n with Wilson's interval, which stays honest at 0 and 1."""
     if n == 0:
         return undefined("There is nothing to count.")
-    z = 1.959964  # the normal quantile of CONFIDENCE
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(value=share, low=max(0.0, float(centre - half)), high=min(1.0, float(centre + half)), n=n)
+    found = wilson(hits, n)
+    return Estimate(value=found.share, low=found.low, high=found.high, n=n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ def headline(report: LikenessReport) -> str:
 
 def summary_table(report: LikenessReport) -> list[SummaryRow]:
     """Every number with what it means, the double beside the base and the author."""
-    return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report), *_reaction_rows(report)]
+    return [*_style_rows(report), *_bits_rows(report), *_reply_rows(report)]
 
 
 def remarks(report: LikenessReport) -> list[str]:
@@ -84,84 +85,82 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{round(100 * value) + 0}%"
 
 
-def _style_rows(report: LikenessReport) -> list[SummaryRow]:
+def _row(
+    measure: str,
+    *arms: Estimate | str,
+    ideal: str,
+    meaning: str,
+    percent: bool = False,
+    digits: int = 2,
+) -> SummaryRow:
+    """`arms`: of the double, of the base, and of the author where there is one."""
+    double, base, author = (
+        arm if isinstance(arm, str) else show(arm, percent=percent, digits=digits) for arm in (*arms, NONE)[:3]
+    )
+    return SummaryRow(measure=measure, double=double, base=base, author=author, ideal=ideal, meaning=meaning)
+
+
+def _style_rows(report: LikenessReport) -> Iterator[SummaryRow]:
     style = report.style
     if style is None:
-        return []
+        return
     others = "" if style.others is None else f" Other people of these chats: {show(style.others.share, percent=True)}."
-    return [
-        SummaryRow(
-            measure="style recovery",
-            double=show(style.recovery, percent=True),
-            base="0%",
-            author="100%",
-            ideal="100%",
-            meaning="How far the double has come from the base model (0%) to the author (100%), "
-            "counted in pools of replies taken for the author's.",
-        ),
-        SummaryRow(
-            measure="style recovery, log-odds",
-            double=show(style.recovery_log_odds, percent=True),
-            base="0%",
-            author="100%",
-            ideal="100%",
-            meaning="The same by how sure the classifier is, which goes on moving where the count is all or nothing. "
-            "Above 100%: laid on thicker than the author does.",
-        ),
-        SummaryRow(
-            measure="taken for the author",
-            double=show(style.double.share, percent=True),
-            base=show(style.base.share, percent=True),
-            author=show(style.real.share, percent=True),
-            ideal="as the author",
-            meaning=f"Share of pools of {style.pool_size} replies that the classifier takes for the author's.{others}",
-        ),
-    ]
+    yield _row(
+        "style recovery",
+        *(style.recovery, "0%", "100%"),
+        percent=True,
+        ideal="100%",
+        meaning="How far the double has come from the base model (0%) to the author (100%), "
+        "counted in pools of replies taken for the author's.",
+    )
+    yield _row(
+        "style recovery, log-odds",
+        *(style.recovery_log_odds, "0%", "100%"),
+        percent=True,
+        ideal="100%",
+        meaning="The same by how sure the classifier is, which goes on moving where the count is all or nothing. "
+        "Above 100%: laid on thicker than the author does.",
+    )
+    yield _row(
+        "taken for the author",
+        *(style.double.share, style.base.share, style.real.share),
+        percent=True,
+        ideal="as the author",
+        meaning=f"Share of pools of {style.pool_size} replies that the classifier takes for the author's.{others}",
+    )
 
 
-def _bits_rows(report: LikenessReport) -> list[SummaryRow]:
+def _bits_rows(report: LikenessReport) -> Iterator[SummaryRow]:
     bits = report.bits
     if bits is None:
-        return []
-    return [
-        SummaryRow(
-            measure="bits per character",
-            double=show(bits.double.bits_per_character, digits=3),
-            base=show(bits.base.bits_per_character, digits=3),
-            author=NONE,
-            ideal="low",
-            meaning="How surprised the model is by what the author really wrote. "
-            f"The double saves {show(bits.gain, digits=3)} against its base.",
-        ),
-        SummaryRow(
-            measure="speaker lift",
-            double=show(bits.double.speaker_lift, digits=3),
-            base=show(bits.base.speaker_lift, digits=3),
-            author=NONE,
-            ideal="above 0" if len(bits.learned) > 1 else NONE,
-            meaning=" ".join(
-                (
-                    "Bits per character gained by the right name over another speaker's: "
-                    "how well the model knows who is who.",
-                    *_about_speaker_lift(bits),
-                )
-            ),
-        ),
-        SummaryRow(
-            measure="context lift",
-            double=show(bits.double.context_lift, digits=3),
-            base=show(bits.base.context_lift, digits=3),
-            author=NONE,
-            ideal="above 0",
-            meaning=" ".join(
-                (
-                    "Bits per character gained by the true context over as much of another session of the same chat: "
-                    "how much the model listens.",
-                    *_about_context_lift(bits),
-                )
-            ),
-        ),
-    ]
+        return
+    yield _row(
+        "bits per character",
+        *(bits.double.bits_per_character, bits.base.bits_per_character),
+        digits=3,
+        ideal="low",
+        meaning="How surprised the model is by what the author really wrote. "
+        f"The double saves {show(bits.gain, digits=3)} against its base.",
+    )
+    by_name = "Bits per character gained by the right name over another speaker's: how well the model knows who is who."
+    yield _row(
+        "speaker lift",
+        *(bits.double.speaker_lift, bits.base.speaker_lift),
+        digits=3,
+        ideal="above 0" if len(bits.learned) > 1 else NONE,
+        meaning=" ".join((by_name, *_about_speaker_lift(bits))),
+    )
+    by_context = (
+        "Bits per character gained by the true context over as much of another session of the same chat: "
+        "how much the model listens."
+    )
+    yield _row(
+        "context lift",
+        *(bits.double.context_lift, bits.base.context_lift),
+        digits=3,
+        ideal="above 0",
+        meaning=" ".join((by_context, *_about_context_lift(bits))),
+    )
 
 
 def _about_speaker_lift(bits: BitsReport) -> list[str]:
@@ -178,51 +177,37 @@ def _about_zero(measure: str, found: Estimate) -> list[str]:
     return [f"The double's {measure} cannot be told from 0 with {found.n} replies."] if found.may_be_zero else []
 
 
-def _reply_rows(report: LikenessReport) -> list[SummaryRow]:
-    copying = report.copying
-    return [
-        SummaryRow(
-            measure="found out (AUC)",
-            double=show(report.two_sample.double),
-            base=show(report.two_sample.base),
-            author=show(report.two_sample.author),
-            ideal="0.5",
-            meaning="How often a fresh classifier picks the real one of a real and a generated reply. "
-            "0.5 is guessing, 1.0 is always. For the author: held-out against earlier replies.",
-        ),
-        SummaryRow(
-            measure="habit distance",
-            double=show(report.habits.double, digits=1),
-            base=show(report.habits.base, digits=1),
-            author="1.0",
-            ideal="1.0",
-            meaning="Length, bursts, emoji, punctuation, capitals and more (median), "
-            "in units of how far the author's later replies are from the author's earlier ones.",
-        ),
-        SummaryRow(
-            measure="verbatim copies",
-            double=show(copying.double.from_anyone, percent=True),
-            base=show(copying.base.from_anyone, percent=True),
-            author=show(copying.real.from_anyone, percent=True),
-            ideal="as the author",
-            meaning=f"Replies that repeat {copying.words} words or {copying.characters} characters in a row "
-            "of a training message by anyone.",
-        ),
-    ]
-
-
-def _reaction_rows(report: LikenessReport) -> list[SummaryRow]:
-    rates = report.reactions
-    if not any(arm.value for arm in (rates.real, rates.double, rates.base)):
-        return []
-    return [
-        SummaryRow(
-            measure="replies with a reaction",
-            double=show(rates.double, percent=True),
-            base=show(rates.base, percent=True),
-            author=show(rates.real, percent=True),
+def _reply_rows(report: LikenessReport) -> Iterator[SummaryRow]:
+    told_apart, copying, rates = report.two_sample, report.copying, report.reactions
+    yield _row(
+        "found out (AUC)",
+        *(told_apart.double, told_apart.base, told_apart.author),
+        ideal="0.5",
+        meaning="How often a fresh classifier picks the real one of a real and a generated reply. "
+        "0.5 is guessing, 1.0 is always. For the author: held-out against earlier replies.",
+    )
+    yield _row(
+        "habit distance",
+        *(report.habits.double, report.habits.base, "1.0"),
+        digits=1,
+        ideal="1.0",
+        meaning="Length, bursts, emoji, punctuation, capitals and more (median), "
+        "in units of how far the author's later replies are from the author's earlier ones.",
+    )
+    yield _row(
+        "verbatim copies",
+        *(copying.double.from_anyone, copying.base.from_anyone, copying.real.from_anyone),
+        percent=True,
+        ideal="as the author",
+        meaning=f"Replies that repeat {copying.words} words or {copying.characters} characters in a row "
+        "of a training message by anyone.",
+    )
+    if any(arm.value for arm in (rates.real, rates.double, rates.base)):
+        yield _row(
+            "replies with a reaction",
+            *(rates.double, rates.base, rates.real),
+            percent=True,
             ideal="as the author",
             meaning="Replies that put an emoji on the message before, with or without words. "
             "All other measures are about words only.",
         )
-    ]

@@ -19,7 +19,7 @@ How a page plugs in (a page is a package `website/<page>/`):
   `answers.redirect(request, to)` is right for both. htmx is loaded by the base template, its CSRF header set on
   `<body>`; plain forms need `{% csrf_token %}`. For server-sent events put
   `<script defer src="{% static 'django_htmx/ext/hx-sse-2.min.js' %}">` into `scripts`, or use `EventSource`.
-- `home.py` (optional): `todo(visitor) -> Iterable[Todo]`, named in the page's line, fills the home page.
+- What there is to do there stands on the home page by a function in `frame.OFFERS`.
 - Problems: raise `UserError` (a page with its words, 400), `Http404`, `PermissionDenied`; nothing else is caught.
 
 The database (`data.py`): a request runs from first middleware to last in one thread of a small pool, and each of those

@@ -12,6 +12,7 @@ from typing import Any
 import django
 from django.conf import settings as django_settings
 
+from talkalike.charts.plotter import STYLE_SHEET
 from talkalike.errors import UserError
 from talkalike.store.configure import APPS, database_settings
 from talkalike.website.services import OWN_HOSTS, SiteSettings
@@ -88,7 +89,7 @@ def _settings(database_url: str, secret: str, settings: SiteSettings) -> dict[st
         "AUTH_PASSWORD_VALIDATORS": VALIDATORS,
         "LOGIN_URL": "login",
         "LOGIN_REDIRECT_URL": "home",
-        "CSRF_FAILURE_VIEW": "talkalike.website.problems.forged",
+        "CSRF_FAILURE_VIEW": "talkalike.website.answers.forged",
         **_static(),
         **_cookies(settings),
     }
@@ -105,7 +106,7 @@ def _templates() -> dict[str, Any]:
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "talkalike.website.context.frame",
+                "talkalike.website.frame.frame",
             ],
         },
     }
@@ -114,7 +115,7 @@ def _templates() -> dict[str, Any]:
 def _static() -> dict[str, Any]:
     return {
         "STATIC_URL": "/static/",
-        "STATICFILES_DIRS": sorted(str(folder) for folder in HERE.glob("*/static")),
+        "STATICFILES_DIRS": [*sorted(map(str, HERE.glob("*/static"))), ("website/charts", str(STYLE_SHEET.parent))],
         "STORAGES": {
             "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # uploads are the store's to keep
             "staticfiles": {"BACKEND": "talkalike.website.static_files.VersionedStorage"},

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls a store function that only reads, in this thread. DatabaseError becomes a page (`problems`)."""
+    """Calls a store function that only reads, in this thread. DatabaseError becomes a page (`answers.problem`)."""
     return function(*args, **kwargs)
 
 

@@ -16,8 +16,8 @@ from django.urls import get_script_prefix
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]  # it ships none
 
 from talkalike.errors import TalkalikeError, UserError
-from talkalike.website import problems
 from talkalike.website.access import RULE
+from talkalike.website.answers import problem
 from talkalike.website.once import HEADER, told
 from talkalike.website.visitors import find_visitor
 
@@ -118,13 +118,13 @@ class ProblemsMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Runs when a view raised."""
         if isinstance(error, UserError):
-            return problems.page(request, 400, "That did not work", error.what, error.hint)
+            return problem(request, 400, "That did not work", error.what, error.hint)
         if isinstance(error, TalkalikeError):
             log.error("%s: %s", request.path, error)
-            return problems.page(request, 503, "That did not work right now", error.what, error.hint)
+            return problem(request, 503, "That did not work right now", error.what, error.hint)
         if isinstance(error, (DatabaseError, InterfaceError)):
             log.error("%s: the database failed", request.path, exc_info=error)
-            return problems.page(
+            return problem(
                 request, 503, "The database does not answer", "Nothing was changed.", "Try again in a minute."
             )
         return None

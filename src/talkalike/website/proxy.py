@@ -30,7 +30,7 @@ SET = "in [web] of talkalike.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Arrival:
     """What a request says about the way it took. `peer` is who opened the connection, `headers` the last of each."""
 
     peer: str
@@ -48,7 +48,7 @@ class Seen:
         return not self.peer or is_loopback(self.peer)
 
 
-class Proxied:
+class BehindProxy:
     """An ASGI application around the site's."""
 
     def __init__(self, app: Any, settings: SiteSettings) -> None:
@@ -71,7 +71,7 @@ class Proxied:
             scope = {**scope, "root_path": prefix, "path": path}
         await self._app(scope, receive, send)
 
-    def _prefix(self, seen: Seen) -> str:
+    def _prefix(self, seen: Arrival) -> str:
         """The path under which the site lies: as set, else as a trusted proxy says."""
         said = seen.headers.get(b"x-forwarded-prefix", "").rstrip("/")
         if self._settings.path or not (said and self._settings.behind_proxy and seen.is_near):
@@ -95,7 +95,7 @@ def checked_path(path: str) -> str:
     return plain
 
 
-def mistakes(seen: Seen, settings: SiteSettings) -> Iterator[str]:
+def mistakes(seen: Arrival, settings: SiteSettings) -> Iterator[str]:
     """What does not fit the settings, each with what to change."""
     believed = settings.behind_proxy and seen.is_near
     scheme = seen.headers.get(b"x-forwarded-proto", "http").strip() if believed else "http"
@@ -133,7 +133,7 @@ def mistakes(seen: Seen, settings: SiteSettings) -> Iterator[str]:
     yield from _forms(seen, settings, scheme)
 
 
-def _forms(seen: Seen, settings: SiteSettings, scheme: str) -> Iterator[str]:
+def _forms(seen: Arrival, settings: SiteSettings, scheme: str) -> Iterator[str]:
     """Forms that the site refuses as somebody else's, although they are its own."""
     origin = urlsplit(seen.headers.get(b"origin", "")) if b"origin" in seen.headers else None
     name = (origin.hostname or "") if origin else ""
@@ -165,10 +165,10 @@ def doubts(settings: SiteSettings, listening: socket.socket) -> Iterator[str]:
         )
 
 
-def _seen(scope: Any) -> Seen:
+def _seen(scope: Any) -> Arrival:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     host, _ = split_domain_port(headers.get(b"host", ""))
-    return Seen(peer=(scope.get("client") or ("", 0))[0], host=host, headers=headers)
+    return Arrival(peer=(scope.get("client") or ("", 0))[0], host=host, headers=headers)
 
 
 async def _redirect(to: str, send: Any) -> None:

@@ -41,7 +41,7 @@ class SiteSettings:
 
 
 @dataclass(slots=True, kw_only=True)
-class Services:
+class SiteServices:
     """The store, the workspace, the models (None: this site has nobody to talk to) and the settings.
 
     `trainings`: how a training is started and a model promoted; None: this site shows trainings and changes nothing.
@@ -69,15 +69,15 @@ class Services:
         self.threads.shutdown()
 
 
-_given: list[Services] = []
+_given: list[SiteServices] = []
 
 
-def provide(given: Services | None) -> None:
+def provide(given: SiteServices | None) -> None:
     """Makes `given` what views work with; None once the site has stopped."""
     _given[:] = [given] if given else []
 
 
-def services() -> Services:
+def services() -> SiteServices:
     """What the running site was given."""
     if not _given:
         raise RuntimeError("the site is not running")

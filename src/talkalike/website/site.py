@@ -17,8 +17,8 @@ from django.http import HttpRequest, HttpResponse
 from talkalike.engine.listening import run_server
 from talkalike.website.accounts import make_groups
 from talkalike.website.body_cap import BodyCap
-from talkalike.website.proxy import Proxied
-from talkalike.website.services import Services, provide
+from talkalike.website.proxy import BehindProxy
+from talkalike.website.services import SiteServices, provide
 
 GRACE_SECONDS = 5  # how long answers that are under way may go on once the site is told to stop
 
@@ -30,7 +30,7 @@ class SiteHandler(ASGIHandler):
     middleware. Async views still run in the event loop, and so do the bodies of streamed answers.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: SiteServices) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
         chain: Any = self._middleware_chain
@@ -43,11 +43,11 @@ class SiteHandler(ASGIHandler):
         self._middleware_chain: Any = sync_to_async(answer, thread_sensitive=False, executor=services.threads)
 
 
-def application(services: Services) -> Proxied:
+def application(services: SiteServices) -> BehindProxy:
     """The ASGI application. `configure_site` was called, and the store opened, before. One at a time in a process."""
     provide(services)
     services.store.call(make_groups)
-    return Proxied(BodyCap(SiteHandler(services)), services.settings)
+    return BehindProxy(BodyCap(SiteHandler(services)), services.settings)
 
 
 class _Server(uvicorn.Server):
@@ -59,7 +59,7 @@ class _Server(uvicorn.Server):
 
 
 async def run_site(
-    services: Services,
+    services: SiteServices,
     *,
     listening: socket.socket,
     stop: asyncio.Event,
@@ -76,7 +76,7 @@ async def run_site(
         ws="none",
         lifespan="off",
         server_header=False,
-        proxy_headers=False,  # `Proxied` does that, and needs to know who opened the connection
+        proxy_headers=False,  # `BehindProxy` does that, and needs to know who opened the connection
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     try:

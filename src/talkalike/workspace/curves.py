@@ -17,18 +17,18 @@ MOST_BYTES = 64 << 20  # of the file's end; a line has some 200
 MOST_POINTS = 240
 _LONG_LINE = 2048
 RECENT = 50  # measurements from which is known how long one takes
-OTHERS = (
-    "reward",
-    "kl_k1",
-    "distinct_2",
-    "length",
-    "ended_share",
-    "entropy",
-    "clip_share",
-    "value_loss",
-    "heldout_accuracy",
-    "bits_per_character",
-)
+OTHERS = {  # what else is measured, in words
+    "reward": "mean reward",
+    "kl_k1": "nats from the double, in a reply",
+    "distinct_2": "distinct-2: how varied the replies are",
+    "length": "tokens in a reply",
+    "ended_share": "share of replies that end by themselves",
+    "entropy": "entropy, nats in a token",
+    "clip_share": "share of tokens at the clip",
+    "value_loss": "the critic's loss",
+    "heldout_accuracy": "held-out pairs in the right order",
+    "bits_per_character": "bits per character of what was really written",
+}
 Point = tuple[float, float]  # step, value
 
 

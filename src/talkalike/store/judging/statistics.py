@@ -58,7 +58,10 @@ class Alpha:
 
 
 def wilson(count: float, n: float) -> Share:
-    """A share with Wilson's interval, which stays sensible at 0 and at 1."""
+    """A share with Wilson's interval, which stays sensible at 0 and at 1 (Wilson 1927, doi:10.2307/2276774).
+
+    SciPy's takes whole counts only; here a draw is half a win, and a mean rating a share of the scale.
+    """
     if n <= 0:
         return Share(count=count, n=n, share=None, low=None, high=None)
     share = count / n

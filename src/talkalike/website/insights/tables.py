@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 Value = str | int | float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """`form` writes a number for people; a CSV file gets it as it is."""
 
@@ -52,6 +52,11 @@ class Table:
     def long(self) -> bool:
         """Whether it is folded away at first."""
         return len(self.rows) > 10
+
+
+def with_interval(title: str, form: Callable[[float], str]) -> tuple[Column, Column, Column]:
+    """A number's column, with those of its interval's ends."""
+    return Column(title, form), Column("From", form), Column("To", form)
 
 
 def as_csv(table: Table) -> str:

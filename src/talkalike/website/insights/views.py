@@ -14,8 +14,8 @@ from talkalike.store.judging import guesses, standings, summaries
 from talkalike.store.judging.judgement_values import Kind, Scale
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.data import read
-from talkalike.website.insights import measured, opinions, sections, tables
-from talkalike.website.insights.opinions import SCALES
+from talkalike.website.insights import measured, sections, tables
+from talkalike.website.insights.sections import SCALES, Finding
 from talkalike.website.insights.tables import Table
 from talkalike.website.services import services
 from talkalike.workspace.cards import Card, Catalog
@@ -40,6 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
     found = read(summaries.summary)
     cards, runs = _cards(), _runs()
     bases = frozenset(card.name for card in cards if card.kind == "base")
+    machines = sections.machines(found.ai_standings, found.ai_ratings)
     context = {
         "totals": [(words, tables.count(found.totals[key])) for key, words in TOTALS.items() if found.totals.get(key)],
         "judges": found.judges,
@@ -48,15 +49,15 @@ def index(request: HttpRequest) -> HttpResponse:
             sections.over_time(read(standings.over_time), found.standings),
             sections.guesses(found.guesses),
             sections.ratings(found.ratings, bases),
-            sections.agreement(found),
-            sections.habits(found),
+            sections.agreement(found.agreement),
+            sections.habits(found.habits),
         ],
         "measured": [measured.likeness(cards), measured.losses(runs)],
-        "machines": sections.machines(found),
+        "machines": [section for section in machines if section.table.rows],
         "ai_total": sum(found.ai_totals.values()),
     }
     if visitor_of(request).owner:
-        context["by_judge"] = opinions.judges(read(summaries.by_judge))
+        context["by_judge"] = sections.judges_table(read(summaries.by_judge))
     return render(request, "website/insights/index.html", context)
 
 
@@ -76,24 +77,26 @@ def worst(request: HttpRequest) -> HttpResponse:
 @require_safe
 def as_csv(request: HttpRequest, name: str) -> HttpResponse:
     """One table as a file."""
-    made: dict[str, Callable[[], Table]] = {
-        "standings": lambda: opinions.standings(read(standings.standings)),
-        "over-time": lambda: opinions.over_time(read(standings.over_time)),
-        "ratings": lambda: opinions.ratings(read(summaries.ratings)),
-        "agreement": lambda: opinions.agreement(read(summaries.agreement)),
-        "habits": lambda: opinions.habits(read(summaries.habits)),
-        "blind-test": lambda: opinions.guesses(read(guesses.results)),
-        "likeness": lambda: measured.likeness(_cards()).table,
-        "losses": lambda: measured.losses(_runs()).table,
-        "ai-standings": lambda: opinions.standings(read(standings.standings, kind=Kind.AI)),
-        "ai-ratings": lambda: opinions.ratings(read(summaries.ratings, kind=Kind.AI)),
+    made: dict[str, Callable[[], Finding | Table]] = {
+        "standings": lambda: sections.standings(read(standings.standings)),
+        "over-time": lambda: sections.over_time(read(standings.over_time)),
+        "ratings": lambda: sections.ratings(read(summaries.ratings)),
+        "agreement": lambda: sections.agreement(read(summaries.agreement)),
+        "habits": lambda: sections.habits(read(summaries.habits)),
+        "blind-test": lambda: sections.guesses(read(guesses.results)),
+        "likeness": lambda: measured.likeness(_cards()),
+        "losses": lambda: measured.losses(_runs()),
+        "ai-standings": lambda: sections.machines(read(standings.standings, kind=Kind.AI), ())[0],
+        "ai-ratings": lambda: sections.machines((), read(summaries.ratings, kind=Kind.AI))[1],
     }
     if visitor_of(request).owner:
-        made["judges"] = lambda: opinions.judges(read(summaries.by_judge))
-        made["worst"] = lambda: opinions.worst(read(summaries.worst, _scale(request), limit=1000))
+        made["judges"] = lambda: sections.judges_table(read(summaries.by_judge))
+        made["worst"] = lambda: sections.worst_table(read(summaries.worst, _scale(request), limit=1000))
     if name not in made:
         raise Http404("There is no such table.")
-    response = HttpResponse(tables.as_csv(made[name]()), content_type="text/csv; charset=utf-8")
+    found = made[name]()
+    table = found if isinstance(found, Table) else found.table
+    response = HttpResponse(tables.as_csv(table), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
 

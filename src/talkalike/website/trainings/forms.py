@@ -28,10 +28,33 @@ _NAME = RegexValidator(
 LONGEST = 7 * 24 * 60  # minutes
 
 
-class RecipeForm(forms.Form):
-    """A new training."""
+class _NewModelForm(forms.Form):
+    """Something that makes a model, under a name that is free."""
 
     name = forms.CharField(label="Name of the new model", max_length=64, validators=[_NAME])
+
+    def __init__(self, *args: Any, taken: Collection[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._taken = {name.casefold() for name in taken}
+
+    def offer(self, **choices: Sequence[tuple[str, str]]) -> None:
+        """What can be chosen in these fields."""
+        for name, offered in choices.items():
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = offered
+
+    def clean_name(self) -> str:
+        """Nothing is trained over a model that is there, nor over one that is being trained."""
+        name = str(self.cleaned_data["name"])
+        if name.casefold() in self._taken:
+            raise forms.ValidationError(f"There is a model '{name}' already, or one that is being trained.")
+        return name
+
+
+class RecipeForm(_NewModelForm):
+    """A new training."""
+
     examples = forms.ChoiceField(label="Examples")
     base = forms.ChoiceField(label="Base model", required=False)
     method = forms.ChoiceField(label="What is trained", choices=METHODS, required=False)
@@ -59,30 +82,15 @@ class RecipeForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
 
-    def __init__(
-        self,
-        *args: Any,
-        examples: Sequence[ExampleSummary],
-        cards: Sequence[Card],
-        taken: Collection[str],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, examples: Sequence[ExampleSummary], cards: Sequence[Card], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._taken = {name.casefold() for name in taken}
         self._base_of = {one.name: one.base for one in examples}
         offered = [(one.name, f"{one.name} ({', '.join(one.speakers)}: {one.learned:,} messages)") for one in examples]
         bases = [("", "as the examples have it")]
         bases += [(card.name, card.name) for card in cards if card.kind in ("base", "full")]
-        for name, choices in (("examples", offered), ("base", bases)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)
-            field.choices = choices
+        self.offer(examples=offered, base=bases)
         if examples:
             self.fields["name"].initial = free_name(examples[0].name, self._taken)
-
-    def clean_name(self) -> str:
-        """It must be free."""
-        return _untaken(str(self.cleaned_data["name"]), self._taken)
 
     @property
     def recipe(self) -> Recipe:
@@ -107,12 +115,12 @@ KINDS = (
 SENTIMENT = ("sentiment", "cheerful words (to try it out)")
 
 
-class AlignmentForm(forms.Form):
+class AlignmentForm(_NewModelForm):
     """A model that learns from what people think."""
 
+    field_order = ("kind", "double", "name")
     kind = forms.ChoiceField(label="What is made", choices=KINDS)
     double = forms.ChoiceField(label="From the double")
-    name = forms.CharField(label="Name of the new model", max_length=64, validators=[_NAME])
     reward = forms.ChoiceField(label="Reward (for practice)", required=False)
     steps = forms.IntegerField(
         label="Steps (of practice)", min_value=1, max_value=100_000, required=False, help_text="Empty: 100."
@@ -128,25 +136,13 @@ class AlignmentForm(forms.Form):
         label="Judgements of", choices=[("human", "people"), ("ai", "AI judges"), ("all", "both")], required=False
     )
 
-    def __init__(self, *args: Any, cards: Sequence[Card], taken: Collection[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, cards: Sequence[Card], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._taken = {name.casefold() for name in taken}
         found = doubles(cards)
-        rewards = [
-            ("", "none"),
-            *((card.name, card.name) for card in reversed(cards) if card.kind == "reward"),
-            SENTIMENT,
-        ]
-        for name, choices in (("double", [(card.name, card.name) for card in found]), ("reward", rewards)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)
-            field.choices = choices
+        rewards = [(card.name, card.name) for card in reversed(cards) if card.kind == "reward"]
+        self.offer(double=[(card.name, card.name) for card in found], reward=[("", "none"), *rewards, SENTIMENT])
         if found:
             self.fields["name"].initial = free_name(f"{found[0].name}-aligned", self._taken)
-
-    def clean_name(self) -> str:
-        """As for any training."""
-        return _untaken(str(self.cleaned_data["name"]), self._taken)
 
     def clean(self) -> dict[str, Any]:
         """Practice needs something to practise for."""
@@ -164,13 +160,6 @@ class AlignmentForm(forms.Form):
 def doubles(cards: Sequence[Card]) -> list[Card]:
     """The models that write like somebody, the newest first."""
     return [card for card in reversed(cards) if card.is_double]
-
-
-def _untaken(name: str, taken: Collection[str]) -> str:
-    """Nothing is trained over a model that is there, nor over one that is being trained."""
-    if name.casefold() in taken:
-        raise forms.ValidationError(f"There is a model '{name}' already, or one that is being trained.")
-    return name
 
 
 def free_name(examples: str, taken: Collection[str]) -> str:

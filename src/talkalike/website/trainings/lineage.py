@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from markupsafe import Markup
 
+from talkalike.charts.plotter import cut, tag
 from talkalike.workspace.cards import Card
 
 _ROW, _BOX, _STEP, _WIDTH = 62, 50, 26, 340
@@ -52,16 +52,14 @@ def tree(cards: Sequence[Card]) -> list[Node]:
     return nodes
 
 
-def picture(nodes: Sequence[Node], serving: str | None) -> SafeString:
+def picture(nodes: Sequence[Node], serving: str | None) -> Markup:
     """The tree as SVG; each model leads to its card."""
     height = _ROW * len(nodes) + 4
     parts = [_branch(nodes, row) for row, node in enumerate(nodes) if node.above is not None]
     parts += [_box(node, row, serving) for row, node in enumerate(nodes)]
+    size = {"viewBox": f"0 0 {_WIDTH} {height}", "width": _WIDTH, "height": height}
     label = "Where the models come from; the table below says the same"
-    return mark_safe(
-        f'<svg class="lineage" role="group" aria-label="{label}" viewBox="0 0 {_WIDTH} {height}" '
-        f'width="{_WIDTH}" height="{height}">{"".join(parts)}</svg>'
-    )
+    return tag("svg", *parts, kind="lineage", role="group", aria_label=label, **size)
 
 
 def words(card: Card | None) -> str:
@@ -75,38 +73,34 @@ def words(card: Card | None) -> str:
     return f"{made} · likeness {value:.2f}" if value is not None else made
 
 
-def _branch(nodes: Sequence[Node], row: int) -> str:
+def _branch(nodes: Sequence[Node], row: int) -> Markup:
     node = nodes[row]
     assert node.above is not None
     x = _left(nodes[node.above]) + _STEP / 2
     top, middle = _ROW * node.above + _BOX + 2, _ROW * row + _BOX / 2 + 2
-    return f'<path class="branch" d="M{x:.0f} {top} V{middle:.0f} H{_left(node):.0f}"/>'
+    return tag("path", kind="branch", d=f"M{x:.0f} {top} V{middle:.0f} H{_left(node):.0f}")
 
 
-def _box(node: Node, row: int, serving: str | None) -> str:
+def _box(node: Node, row: int, serving: str | None) -> Markup:
     left, top = _left(node), _ROW * row + 2
     width = _WIDTH - left - 2
     serves = node.name == serving
     room = width - 24 - (62 if serves else 0)
     kind = "gone" if node.card is None else "base" if node.card.kind == "base" else "made"
+    kinds = f"box {kind}{' serves' if serves else ''}"
+    name, about = cut(node.name, room, _LETTER), cut(words(node.card), room + 20, _LETTER)
     made = [
-        f"<title>{escape(node.name)}</title>",
-        f'<rect class="box {kind}{" serves" if serves else ""}" x="{left:.0f}" y="{top}" width="{width:.0f}" '
-        f'height="{_BOX}" rx="8"/>',
-        f'<text class="name" x="{left + 12:.0f}" y="{top + 21}">{escape(_cut(node.name, room))}</text>',
-        f'<text class="about" x="{left + 12:.0f}" y="{top + 39}">{escape(_cut(words(node.card), room + 20))}</text>',
+        tag("title", node.name),
+        tag("rect", kind=kinds, x=left, y=top, width=width, height=_BOX, rx=8),
+        tag("text", name, kind="name", x=left + 12, y=top + 21),
+        tag("text", about, kind="about", x=left + 12, y=top + 39),
     ]
     if serves:
-        made.append(f'<text class="mark" x="{_WIDTH - 14}" y="{top + 21}" text-anchor="end">serves</text>')
+        made.append(tag("text", "serves", kind="mark", x=_WIDTH - 14, y=top + 21, text_anchor="end"))
     if node.card is None:
-        return f"<g>{''.join(made)}</g>"
-    return f'<a href="{escape(reverse("trainings:model", args=[node.name]))}">{"".join(made)}</a>'
+        return tag("g", *made)
+    return tag("a", *made, href=reverse("trainings:model", args=[node.name]))
 
 
 def _left(node: Node) -> float:
     return 2.0 + _STEP * min(node.depth, _DEEPEST)
-
-
-def _cut(text: str, room: float) -> str:
-    most = max(4, int(room / _LETTER))
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils import timezone
-from django.utils.safestring import SafeString
+from markupsafe import Markup
 
+from talkalike.charts.losses import loss_chart
+from talkalike.charts.plotter import SERIES, Axis, Curve, CurveChart, for_page
 from talkalike.jobs.job import LogTail, log_tail
 from talkalike.jobs.runs import Run
-from talkalike.website.insights.charts import SERIES, Line, lines
 from talkalike.website.insights.tables import Column, Table, count, decimal
 from talkalike.website.trainings.lineage import METHODS
-from talkalike.workspace.curves import thinned
+from talkalike.workspace.curves import OTHERS, thinned
+from talkalike.workspace.files import mapping_of
 from talkalike.workspace.replies import SideBySide
 from talkalike.workspace.run_folder import RunState
 
@@ -27,18 +28,6 @@ STATES = {
     RunState.LOST: ("broke off", "bad"),
 }
 KINDS = {"rl": "reinforcement learning", "dpo": "preferences", "reward": "reward model"}
-_OTHERS = {
-    "reward": "mean reward",
-    "kl_k1": "nats from the double, in a reply",
-    "distinct_2": "distinct-2: how varied the replies are",
-    "length": "tokens in a reply",
-    "ended_share": "share of replies that end by themselves",
-    "entropy": "entropy, nats in a token",
-    "clip_share": "share of tokens at the clip",
-    "value_loss": "the critic's loss",
-    "heldout_accuracy": "held-out pairs in the right order",
-    "bits_per_character": "bits per character of what was really written",
-}
 _MARKED = 12  # points: so few are looks now and then, and each is marked
 _SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
 
@@ -81,24 +70,20 @@ def view_of(run: Run) -> RunView:
     )
 
 
-def loss_plot(run: Run) -> SafeString:
+def loss_plot(run: Run) -> Markup:
     """The loss while it trains, and on what was held out."""
-    found = run.curves
-    drawn = [
-        Line(label="loss on the examples", points=found.loss, series=4, thin=True),
-        Line(label="held-out loss", points=found.heldout, series=0, marks=True),
-    ]
-    return lines(drawn, label=f"Loss of {run.model} by step", x_title="step", y_form=decimal(2))
+    return for_page(loss_chart(run.curves, label=f"Loss of {run.model} by step"))
 
 
-def other_plots(run: Run) -> list[SafeString]:
-    """What else was measured while it learned from judgements or by a reward, the reward first."""
+def other_plots(run: Run) -> list[tuple[str, Markup]]:
+    """What else was measured while it learned from judgements or by a reward, the reward first: in words, drawn."""
     return [
-        lines(
-            [Line(label=_OTHERS[name], points=points, series=0, marks=len(points) < _MARKED)],
-            label=f"{_OTHERS[name]}, {run.model}, by step",
-            x_title="step",
-            y_form=decimal(2),
+        (
+            OTHERS[name],
+            _by_step(
+                [Curve(label=OTHERS[name], points=points, marks=len(points) < _MARKED)],
+                label=f"{OTHERS[name]}, {run.model}, by step",
+            ),
         )
         for name, points in run.curves.others.items()
     ]
@@ -107,14 +92,14 @@ def other_plots(run: Run) -> list[SafeString]:
 def evaluations(run: Run) -> Table:
     """The first held-out loss and the latest ones; short enough to stand open."""
     found = run.curves.heldout
-    columns = (Column(title="Step", form=count), Column(title="Held-out loss", form=decimal(3)))
+    columns = (Column("Step", count), Column("Held-out loss", decimal(3)))
     return Table(name="heldout", title="Held-out loss by step", columns=columns, rows=(*found[:1], *found[1:][-7:]))
 
 
-def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
+def comparison(runs: Sequence[Run], *, heldout: bool) -> Markup:
     """Curves of several runs over each other."""
-    drawn = [
-        Line(
+    curves = [
+        Curve(
             label=run.id,
             points=run.curves.heldout if heldout else thinned(run.curves.loss, 60),
             series=number,
@@ -122,8 +107,7 @@ def comparison(runs: Sequence[Run], *, heldout: bool) -> SafeString:
         )
         for number, run in enumerate(runs[:SERIES])
     ]
-    label = "Held-out loss by step" if heldout else "Loss on the examples by step"
-    return lines(drawn, label=label, x_title="step", y_form=decimal(2))
+    return _by_step(curves, label="Held-out loss by step" if heldout else "Loss on the examples by step")
 
 
 def compared(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -182,9 +166,12 @@ def since(moment: datetime.datetime | None) -> str:
     return duration(max(0.0, (timezone.now() - moment).total_seconds())) if moment else ""
 
 
+def _by_step(curves: Sequence[Curve], *, label: str) -> Markup:
+    return for_page(CurveChart(label=label, curves=curves, y=Axis(form=decimal(2))))
+
+
 def _setting(run: Run, key: str) -> str:
-    loop: Any = run.settings.get("loop") or {}
-    value = loop.get(key) if isinstance(loop, dict) else None
+    value = mapping_of(run.settings, "loop").get(key)
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

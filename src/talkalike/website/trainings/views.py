@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
+from talkalike.charts.plotter import SERIES
 from talkalike.jobs import runs as run_folders
 from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
@@ -17,7 +18,6 @@ from talkalike.store.judging.outcomes import Outcome
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import answer
 from talkalike.website.data import read
-from talkalike.website.insights.charts import SERIES
 from talkalike.website.services import services
 from talkalike.website.trainings import lineage, showing
 from talkalike.workspace.cards import Card, Catalog
