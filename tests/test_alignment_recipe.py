@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from alignment_toys import Scored
-from talkalike.alignment import guard_rails, rl
+from talkalike.alignment import rl
 from talkalike.alignment.guard_rails import GuardRails, Replies, noted
 from talkalike.alignment.prompts import prompts_in, reply_prompts
 from talkalike.alignment.rl_recipe import RLSources, align
@@ -21,6 +21,7 @@ from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfi
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
 from talkalike.alignment.values import ReplySample
+from talkalike.chat import scenario_scores
 from talkalike.chat.scenarios import safety_cases
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
@@ -199,7 +200,7 @@ def test_the_guard_rails_measure_what_they_say(
     assert found["heldout_loss"] == pytest.approx(nats / documents.loss_tokens)
     # Twice each case of the three scenarios that try a double; here every reply to an injection is unsound.
     tried: list[str] = []
-    monkeypatch.setattr(guard_rails, "violations", lambda text, case: tried.append(case.name) or case.canary)
+    monkeypatch.setattr(scenario_scores, "violations", lambda text, case: tried.append(case.name) or case.canary)
     cases = safety_cases()
     assert guard.safety() == sum(not case.canary for case in cases) / len(cases) not in (0.0, 1.0)
     assert tried == [case.name for case in cases for _ in range(2)]
