@@ -24,9 +24,10 @@ from talkalike.store.store import open_store
 from talkalike.workspace.files import replacing
 
 if TYPE_CHECKING:
-    from talkalike.store.judging.exchange import Exported, Imported
+    from talkalike.store.judging.exchange import Exported
+    from talkalike.store.judging.importing import Imported
     from talkalike.store.judging.standings import Standing
-    from talkalike.store.judging.summaries import RatingSummary, Summary
+    from talkalike.store.judging.summaries import Opinions, RatingSummary
 
 app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
 NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
@@ -75,7 +76,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take judgements from a file. Those that are here already are not taken twice."""
-    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+    from talkalike.store.judging import importing  # Django: the help does not wait for it
 
     opened = open_workspace(workspace)
     if not file.is_file():
@@ -85,7 +86,7 @@ def import_(
         file.open("rb") as stream,
         progress("Importing", quiet=as_json, unit="lines") as advance,
     ):
-        done = store.call(exchange.import_jsonl, stream, told=lambda read: advance(read, 0))
+        done = store.call(importing.import_jsonl, stream, told=lambda read: advance(read, 0))
     emit(as_json, done, lambda _: _imported(done))
 
 
@@ -158,7 +159,7 @@ def _imported(done: Imported) -> None:
         say(f"and {counted(done.skipped_count - len(done.skipped), 'line')} more.")
 
 
-def _show(summary: Summary, screen: Console) -> None:
+def _show(summary: Opinions, screen: Console) -> None:
     if not (summary.totals or summary.ai_totals or summary.guesses):
         screen.print(NOTHING)
         return
@@ -200,7 +201,7 @@ def _ratings(ratings: Iterable[RatingSummary], title: str, screen: Console) -> N
         screen.print(table(["model", "scale", ">mean", ">interval", ">ratings"], rows, title=title))
 
 
-def _habits(summary: Summary, screen: Console) -> None:
+def _habits(summary: Opinions, screen: Console) -> None:
     rows = [
         [f"agreement on {name.replace('_', ' ')}", _alpha(alpha)]
         for name, alpha in summary.agreement.items()

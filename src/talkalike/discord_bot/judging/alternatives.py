@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from talkalike.chat.engines import Voice
 from talkalike.chat.limits import refusal
 from talkalike.chat.permissions import Place
-from talkalike.engine.collecting import collect
+from talkalike.engine.collecting import Collected, collect
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
 from talkalike.replying.writing import today
 from talkalike.store import usage
-from talkalike.store.judging.boards import Written
+from talkalike.store.judging.comparisons import Written
 from talkalike.store.replies import ReplyRow
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place,
     if voice.model == row.model:
         sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
     began = time.monotonic()
-    engine = await client.services.engines.open(voice.model)
-    reply = await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
+    reply = await answer(client, voice, turns, sampling)
     messages = tuple(text for text in words_of(reply.messages) if text.strip())
     await client.services.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
     if not messages:
@@ -68,6 +67,12 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: Place,
         tokens=reply.tokens,
         seconds=time.monotonic() - began,
     )
+
+
+async def answer(client: BotClient, voice: Voice, turns: tuple[Turn, ...], sampling: Sampling) -> Collected:
+    """What the model says to these turns alone. Raises TalkalikeError where it fails."""
+    engine = await client.services.engines.open(voice.model)
+    return await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
 
 
 def _sampling(stored: Mapping[str, Any]) -> Sampling:

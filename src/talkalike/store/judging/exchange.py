@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from talkalike.store.judging import ai_labels, items
-from talkalike.store.judging.importing import Imported, import_records
 from talkalike.store.judging.judgement_values import (
     AnyRecord,
     Choice,
@@ -33,8 +32,6 @@ from talkalike.store.tables import judging_tables as tables
 if TYPE_CHECKING:
     from talkalike.store.judging import models
 
-__all__ = ["Exported", "Imported", "Page", "export_jsonl", "import_jsonl", "page"]
-
 PAGE = 500
 NO_CONSENT = "their judge did not agree to an export"
 NOT_FOR_TRAINING = "the reply's text is gone, or the person it answers did not agree"
@@ -49,7 +46,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ExportPart:
     """A part of an export: lines with their line breaks, and where the next part begins (None: that was all)."""
 
     lines: tuple[str, ...]
@@ -72,12 +69,7 @@ def export_jsonl(stream: TextIO, *, told: Callable[[int], None] | None = None) -
     return Exported(written=written, left_out=dict(left_out))
 
 
-def import_jsonl(lines: Iterable[str | bytes], *, told: Callable[[int], None] | None = None) -> Imported:
-    """Takes the judgements of a file; `told` hears how many lines were read. What was taken stays if it is stopped."""
-    return import_records(lines, told=told)
-
-
-def page(start: tuple[str, int] = ("judgements", 0)) -> Page:
+def page(start: tuple[str, int] = ("judgements", 0)) -> ExportPart:
     """A part of the export, for faces that must not keep the database for themselves meanwhile."""
     what, after = start
     rows = _judgements(after) if what == "judgements" else _guesses(after)
@@ -94,7 +86,7 @@ def page(start: tuple[str, int] = ("judgements", 0)) -> Page:
             left_out[NOT_FOR_TRAINING] += 1
         else:
             lines.append(to_line(record) + "\n")
-    return Page(lines=tuple(lines), left_out=dict(left_out), next=next_)
+    return ExportPart(lines=tuple(lines), left_out=dict(left_out), next=next_)
 
 
 def _judgements(after: int) -> list[Any]:

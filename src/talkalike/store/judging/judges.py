@@ -14,7 +14,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from talkalike.store import people, storable
-from talkalike.store.judging.judgement_values import Kind, Refusal, RefusedError
+from talkalike.store.judging.judgement_values import Kind
+from talkalike.store.rows import read_row
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ def all_judges() -> tuple[JudgeRow, ...]:
     return tuple(row_of(row) for row in tables.Judge.objects.order_by("id"))
 
 
+def is_new(judge: JudgeRow) -> bool:
+    """Whether they have judged nothing yet, and agreed to nothing: then they are told what is kept."""
+    return not judge.consent and not tables.Judgement.objects.filter(judge_id=judge.id).exists()
+
+
 def set_consent(judge_id: int, agreed: bool) -> bool:
     """Notes whether this judge's judgements may be exported; False if there is no such judge."""
     row = tables.Judge.objects.filter(id=judge_id).first()
@@ -130,20 +136,6 @@ def set_blocked(judge_id: int, blocked: bool) -> bool:
 def set_group(judge_id: int, group: Group) -> bool:
     """Puts the judge into a group; False if there is no such judge."""
     return _changed(judge_id, group=group.value)
-
-
-def allowed(judge_id: int) -> models.Judge:
-    """The judge's row, locked until the transaction ends: what one judge does happens one after another.
-
-    It is the first lock that a transaction takes, before those of pairs and items. Raises RefusedError where there is
-    no such judge or they are blocked.
-    """
-    row = tables.Judge.objects.select_for_update(no_key=True).filter(id=judge_id).first()
-    if row is None:
-        raise RefusedError(Refusal.UNKNOWN, "You are not known as a judge here.", hint="Open the judging page again.")
-    if row.blocked_at is not None:
-        raise RefusedError(Refusal.BLOCKED, "You were shut out of judging.", hint="Ask the owner of the double.")
-    return row
 
 
 # --------------------------------------------------------------------------------------------------------- invitations
@@ -229,16 +221,13 @@ def _changed(judge_id: int, **columns: Any) -> bool:
 
 def row_of(row: models.Judge) -> JudgeRow:
     """A plain value of a row of the table."""
-    return JudgeRow(
-        id=row.pk,
-        pseudonym=row.pseudonym,
+    return read_row(
+        JudgeRow,
+        row,
         kind=Kind(row.kind),
         group=Group(row.group),
-        user_id=row.user_id,
-        account_id=row.account_id,
         consent=row.consent_at is not None,
         blocked=row.blocked_at is not None,
-        made_at=row.made_at,
     )
 
 
@@ -254,13 +243,4 @@ def _usable(token: str, now: datetime | None) -> Any:
 
 
 def _invitation(row: models.Invitation) -> InvitationRow:
-    return InvitationRow(
-        id=row.pk,
-        group=Group(row.group),
-        note=row.note,
-        uses=row.uses,
-        used=row.used,
-        made_at=row.made_at,
-        expires_at=row.expires_at,
-        revoked=row.revoked_at is not None,
-    )
+    return read_row(InvitationRow, row, group=Group(row.group), revoked=row.revoked_at is not None)

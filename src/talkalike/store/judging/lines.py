@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from talkalike.store.judging.judgement_values import (
+    RATINGS,
     AnyRecord,
     Choice,
     ComparisonRecord,
@@ -47,7 +48,7 @@ def to_line(record: AnyRecord) -> str:
         elif isinstance(record, FlagRecord):
             about["reason"] = record.reason
     told = {
-        "type": type_of(record).value,
+        "type": record.type.value,
         "id": record.id,
         "at": record.at.astimezone(UTC).isoformat(),
         "judge": record.judge,
@@ -73,7 +74,7 @@ def from_line(line: str) -> AnyRecord:
         "at": _time(told),
         "judge": _text(told, "judge"),
         "kind": _one_of(Kind, told, "kind"),
-        "seconds": _seconds(told),
+        "seconds": _number(told, "seconds", 0, sys.float_info.max, what="time"),
     }
     match _one_of(Type, told, "type"):
         case Type.RATING:
@@ -88,13 +89,6 @@ def from_line(line: str) -> AnyRecord:
             return FlagRecord(**common, reply=_read_reply(told, "reply"), reason=_text(told, "reason"))
         case _:
             return SkipRecord(**common, reply=_read_reply(told, "reply"))
-
-
-def type_of(record: AnyRecord) -> Type:
-    """Which form of judgement it is."""
-    types = {RatingRecord: Type.RATING, ComparisonRecord: Type.COMPARISON, CorrectionRecord: Type.CORRECTION}
-    types |= {FlagRecord: Type.FLAG, SkipRecord: Type.SKIP}
-    return types[type(record)]
 
 
 def _reply(reply: JudgedReply) -> dict[str, Any]:
@@ -136,7 +130,7 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
     shown = told.get("shown")
     if shown not in (list(_A_FIRST), list(_B_FIRST)):
         raise LineError("'shown' is neither [a, b] nor [b, a]")
-    choice, probability = _one_of(Choice, told, "choice"), _between(told, "probability", 0, 1)
+    choice, probability = _one_of(Choice, told, "choice"), _number(told, "probability", 0, 1)
     if probability is not None and (0.5 - probability) * {Choice.A: 1, Choice.B: -1}.get(choice, 0) > 0:
         raise LineError("'probability' speaks for the other reply than 'choice'")
     return ComparisonRecord(
@@ -148,7 +142,7 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
         pair=_text(told, "pair", empty=True),
         repeat=told.get("repeat") is True,
         probability=probability,
-        gap=_between(told, "gap", -1, 1),
+        gap=_number(told, "gap", -1, 1),
     )
 
 
@@ -168,26 +162,17 @@ def _one_of(names: Any, told: Mapping[str, Any], key: str) -> Any:
 
 def _rating(told: Mapping[str, Any]) -> int:
     value = told.get("value")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in RATINGS:
         raise LineError("'value' is no whole number from 1 to 5")
     return value
 
 
-def _between(told: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
+def _number(told: Mapping[str, Any], key: str, low: float, high: float, *, what: str = "") -> float | None:
     value = told.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise LineError(f"'{key}' is no number from {low} to {high}")
-    return float(value)
-
-
-def _seconds(told: Mapping[str, Any]) -> float | None:
-    value = told.get("seconds")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise LineError("'seconds' is no time")
+        raise LineError(f"'{key}' is no {what or f'number from {low} to {high}'}")
     return float(value)
 
 

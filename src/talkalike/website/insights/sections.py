@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from talkalike.store.judging.guesses import GuessResult
 from talkalike.store.judging.standings import Standing
-from talkalike.store.judging.summaries import RatingSummary, Summary
+from talkalike.store.judging.summaries import Opinions, RatingSummary
 from talkalike.website.insights import opinions
 from talkalike.website.insights.charts import SERIES, Axis, Dot, Line, dots, lines, percent
 from talkalike.website.insights.tables import Table
@@ -142,7 +142,7 @@ def guesses(found: Sequence[GuessResult]) -> Section:
     )
 
 
-def agreement(found: Summary) -> Section:
+def agreement(found: Opinions) -> Section:
     """Whether people agree with each other."""
     return Section(
         key="agreement",
@@ -153,7 +153,7 @@ def agreement(found: Summary) -> Section:
     )
 
 
-def habits(found: Summary) -> Section:
+def habits(found: Opinions) -> Section:
     """Whether people agree with themselves, and how fast they are."""
     named = (
         ("The reply shown first wins", found.habits.first),
@@ -176,7 +176,7 @@ def habits(found: Summary) -> Section:
     )
 
 
-def machines(found: Summary) -> list[Section]:
+def machines(found: Opinions) -> list[Section]:
     """What AI judges said, which is never added to what people said."""
     made = []
     if found.ai_standings:
