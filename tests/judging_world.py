@@ -74,3 +74,10 @@ def counts(store: Store) -> dict[str, Any]:
         }
 
     return store.call(read)
+
+
+def everybody() -> list[judges.JudgeRow]:
+    """Everybody who judges, in the order in which they came."""
+    from talkalike.store.judging import models
+
+    return [judges.row_of(row) for row in models.Judge.objects.order_by("id")]

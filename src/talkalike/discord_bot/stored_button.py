@@ -20,8 +20,10 @@ class StoredButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
         cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """As discord.py asks for it."""
-        found: dict[str, Any] = match.groupdict()
-        return cls(**{name: int(text) if text.isdigit() else text for name, text in found.items()})
+        given: dict[str, Any] = {
+            name: int(text) if text.isdigit() else text for name, text in match.groupdict().items()
+        }
+        return cls(**given)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """As discord.py asks for it."""

@@ -146,8 +146,7 @@ async def _require_here(interaction: Interaction, round_id: int) -> None:
 
 def _told(told: Guessed) -> str:
     """Whether the guess was right."""
-    who = {"double": "the double", "base": "the untrained model", "prompted": "the model with a description"}
-    other = who.get(told.arm, "a model")
+    other = guesses.ARMS.get(told.arm, "a model")
     return f"{'Right' if told.right else 'No'}: {SIDES[told.real]} is the real one, the other was {other}."
 
 

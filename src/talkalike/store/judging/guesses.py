@@ -33,6 +33,7 @@ from talkalike.store.tables import judging_tables as tables
 
 HUMAN = "human"  # the model's name of what a person wrote
 ORIGIN = "guess"
+ARMS = {"double": "the double", "base": "the base model", "prompted": "the base model, told whom to be"}
 _SHORTEST_NAME = 3  # of the parts of a name: shorter ones are words of every language
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -206,11 +205,6 @@ def _of_discord(row: models.Item, reply: ReplyRow) -> JudgedReply:
 
 
 def _known_or_new(key: str, columns: dict[str, object]) -> int:
-    known = tables.Item.objects.filter(key=key).values_list("id", flat=True).first()
-    if known is not None:
-        return int(known)
-    try:
-        with transaction.atomic():
-            return int(tables.Item.objects.create(key=key, made_at=timezone.now(), **columns).pk)
-    except IntegrityError:  # another thread stored it meanwhile
-        return int(tables.Item.objects.get(key=key).pk)
+    defaults = {**columns, "made_at": timezone.now()}
+    row, _ = tables.Item.objects.only("id").get_or_create(key=key, defaults=defaults)
+    return int(row.pk)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -86,32 +86,20 @@ def known_account(account_id: int) -> JudgeRow | None:
 def of_ai(name: str) -> JudgeRow:
     """A model or rule that judges. Its name is its pseudonym, and what it says is counted apart."""
     pseudonym = f"ai:{storable.text(name)}"[:MAX_PSEUDONYM]
-    row, _ = tables.Judge.objects.get_or_create(
-        pseudonym=pseudonym,
-        defaults={
-            "kind": Kind.AI.value,
-            "group": Group.JUDGE.value,
-            "consent_at": timezone.now(),
-            "made_at": timezone.now(),
-        },
-    )
+    columns = _columns(kind=Kind.AI.value, consent_at=timezone.now(), pseudonym=pseudonym)
+    row, _ = tables.Judge.objects.get_or_create(pseudonym=pseudonym, defaults=columns)
     return row_of(row)
 
 
 def guest(*, group: Group = Group.JUDGE, invitation_id: int | None = None) -> JudgeRow:
     """A new judge without an account. The face has to remember the id, in a signed cookie for example."""
-    return _made(group=group.value, invitation_id=invitation_id)
+    return row_of(tables.Judge.objects.create(**_columns(group=group.value, invitation_id=invitation_id)))
 
 
 def by_id(judge_id: int) -> JudgeRow | None:
     """The judge, or None if there is none, or no longer."""
     row = tables.Judge.objects.filter(id=judge_id).first()
     return row_of(row) if row else None
-
-
-def all_judges() -> tuple[JudgeRow, ...]:
-    """Everybody who judges, in the order in which they came."""
-    return tuple(row_of(row) for row in tables.Judge.objects.order_by("id"))
 
 
 def is_new(judge: JudgeRow) -> bool:
@@ -194,25 +182,15 @@ def all_invitations() -> tuple[InvitationRow, ...]:
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
-def new_pseudonym() -> str:
-    """A name that nobody has and that says nothing about whom it stands for."""
-    return f"judge-{secrets.token_hex(6)}"
-
-
 def _known_or_new(columns: dict[str, Any], **identity: int) -> JudgeRow:
-    row = tables.Judge.objects.filter(**identity).first()
-    if row is not None:
-        return row_of(row)
-    try:
-        with transaction.atomic():
-            return _made(**columns, **identity)
-    except IntegrityError:  # another thread was quicker
-        return row_of(tables.Judge.objects.get(**identity))
+    row, _ = tables.Judge.objects.get_or_create(**identity, defaults=_columns(**columns))
+    return row_of(row)
 
 
-def _made(**columns: Any) -> JudgeRow:
-    told = {"pseudonym": new_pseudonym(), "kind": Kind.HUMAN.value, "group": Group.JUDGE.value, **columns}
-    return row_of(tables.Judge.objects.create(made_at=timezone.now(), **told))
+def _columns(**columns: Any) -> dict[str, Any]:
+    """Of a new judge."""
+    usual = {"kind": Kind.HUMAN.value, "group": Group.JUDGE.value, "made_at": timezone.now()}
+    return {"pseudonym": f"judge-{secrets.token_hex(6)}", **usual, **columns}
 
 
 def _changed(judge_id: int, **columns: Any) -> bool:

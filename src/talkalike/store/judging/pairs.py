@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -130,19 +130,13 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     if a.pk == b.pk or not same:
         raise RefusedError(Reason.INVALID, "Only two different replies to the same messages can be compared.")
     key = items.pair_key(*([batch_row.name, str(batch_row.seed)] if batch_row else []), a.key, b.key)
-    known = tables.Pair.objects.filter(key=key).values_list("id", flat=True).first()
-    if known is not None:
-        return int(known)
     row = tables.Pair(key=key, batch=batch_row, a=a, b=b, a_first=False, made_at=timezone.now())
     row.a_first = serving.chance(batch_row, "stored order", row) < 0.5
     row.wanted = row.missing = 1 + int(serving.chance(batch_row, "two people", row) < serving.TWO_PEOPLE)
     _unsure(row, spread)
-    try:
-        with transaction.atomic():
-            row.save()
-    except IntegrityError:  # another thread made it meanwhile
-        return int(tables.Pair.objects.get(key=key).pk)
-    return int(row.pk)
+    drawn = ("batch", "a", "b", "a_first", "made_at", "wanted", "missing", "spread", "unsure")
+    stored, _ = tables.Pair.objects.get_or_create(key=key, defaults={name: getattr(row, name) for name in drawn})
+    return int(stored.pk)
 
 
 def waiting(*, most: int, batch_id: int | None = None) -> tuple[OpenPair, ...]:

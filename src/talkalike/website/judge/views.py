@@ -102,9 +102,7 @@ def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
         request.session[GO_ON] = at_once
     said = _words(chosen)
     if not wants_part(request):
-        messages.success(request, said)
-        to = ("judge:batch", batch) if at_once else ("judge:pair", batch, pair, again)
-        return redirect(request, *to)
+        return _to(request, said, *(("judge:batch", batch) if at_once else ("judge:pair", batch, pair, again)))
     return pair_answer(request, view, judge.id, said=said) if view else _done(request, judge.id, batch, said)
 
 
@@ -154,8 +152,7 @@ def next_answer(request: HttpRequest, judge_id: int, batch: int, *, said: str = 
     if view is None:
         return _done(request, judge_id, batch, said)
     if request.method == "POST" and not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:batch", batch)
+        return _to(request, said, "judge:batch", batch)
     return pair_answer(request, view, judge_id, said=said)
 
 
@@ -163,8 +160,7 @@ def shown_answer(request: HttpRequest, judge_id: int, here: tuple[int, int, bool
     """The pair `here` (its batch, its id, whether it is the repetition) again, after something was stored."""
     batch, pair, again = here
     if not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:pair", batch, pair, again) if pair else redirect(request, "judge:batch", batch)
+        return _to(request, said, *(("judge:pair", batch, pair, again) if pair else ("judge:batch", batch)))
     view = read(serving.shown, pair, judge_id, repeat=again) if pair else None
     if view is None or view.batch_id != batch:
         return next_answer(request, judge_id, batch, said=said)
@@ -199,9 +195,14 @@ def _done(request: HttpRequest, judge_id: int, batch: int, said: str) -> HttpRes
         "said": said,
     }
     if request.method == "POST" and not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:batch", batch)
+        return _to(request, said, "judge:batch", batch)
     return answer(request, page="website/judge/done.html", part="website/judge/_done.html", context=context)
+
+
+def _to(request: HttpRequest, said: str, to: str, *where: object) -> HttpResponse:
+    """Without a script: what was done is said on the page that comes next."""
+    messages.success(request, said)
+    return redirect(request, to, *where)
 
 
 def _not_found(refused: RefusedError) -> Exception:
