@@ -168,7 +168,7 @@ async def test_a_long_answer_is_shown_in_full_in_a_file(tmp_path):
         assert "\n".join(long) in text and "hello there" in text
 
 
-def test_a_board_fits_whatever_is_written():
+def test_a_comparison_fits_whatever_is_written():
     two = Comparison(
         id=1,
         context=(("x" * 100, "y" * 9000),),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from talkalike.cli.asking_first import MOST, newest_ensemble, sort_waiting
 from talkalike.cli.numbers import LARGEST_SEED
@@ -25,6 +26,7 @@ from talkalike.workspace.files import replacing
 
 if TYPE_CHECKING:
     from talkalike.store.judging.exchange import Exported
+    from talkalike.store.judging.guesses import GuessResult
     from talkalike.store.judging.importing import Imported
     from talkalike.store.judging.standings import Standing
     from talkalike.store.judging.summaries import Opinions, RatingSummary
@@ -168,14 +170,16 @@ def _show(summary: Opinions, screen: Console) -> None:
     _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
     _ratings(summary.ratings, "Ratings from 1 to 5", screen)
     if summary.guesses:
-        rows = [
-            [guess.model, guess.arm, _share(guess.taken_for_real), number(guess.taken_for_real.n)]
-            for guess in summary.guesses
-        ]
-        screen.print(table(["model", "arm", ">taken for the real one", ">guesses"], rows, title="Blind test"))
+        screen.print(guess_table(summary.guesses))
     _habits(summary, screen)
     _standings(summary.ai_standings, "AI judges only", screen)
     _ratings(summary.ai_ratings, "Ratings by AI judges only", screen)
+
+
+def guess_table(guesses: Iterable[GuessResult]) -> Table:
+    """How often each model was taken for the real person."""
+    rows = [[guess.model, guess.arm, _share(guess.taken_for_real), number(guess.taken_for_real.n)] for guess in guesses]
+    return table(["model", "arm", ">taken for the real one", ">guesses"], rows, title="Blind test")
 
 
 def _standings(standings: Iterable[Standing], title: str, screen: Console) -> None:

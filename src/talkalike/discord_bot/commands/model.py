@@ -13,7 +13,7 @@ from talkalike.chat.options import DEFAULT, Resolved
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import NOBODY, channel_of, gated, messages_of, tell
-from talkalike.discord_bot.judging.alternatives import answer
+from talkalike.discord_bot.judging.alternatives import answer, find_two_voices, find_voice
 from talkalike.discord_bot.judging.side_by_side import quote
 from talkalike.discord_bot.markers import NOTICE_SIGN
 from talkalike.errors import TalkalikeError, UserError
@@ -85,7 +85,7 @@ async def show(interaction: Interaction) -> None:
 @app_commands.describe(model="Which one")
 async def use(interaction: Interaction, model: str) -> None:
     """For the whole server; in direct messages for this one talk."""
-    voice = _voice(interaction, model)
+    voice = find_voice(interaction.client, model)
     server_id = interaction.guild_id
     scope, scope_id = ("server", server_id) if server_id is not None else ("channel", channel_of(interaction).id)
     store = interaction.client.services.store
@@ -102,9 +102,7 @@ async def use(interaction: Interaction, model: str) -> None:
 @app_commands.describe(prompt="What to answer", first="One model", second="The other model")
 async def compare(interaction: Interaction, prompt: str, first: str, second: str) -> None:
     """A message of the channel's own, so that it can still be filled in when the command's answer has expired."""
-    voices = (_voice(interaction, first), _voice(interaction, second))
-    if first == second:
-        raise UserError("That is the same model twice.", hint="Choose two different ones.")
+    voices = find_two_voices(interaction.client, first, second)
     if not prompt.strip() or len(prompt) > LONGEST_PROMPT:
         raise UserError(f"The prompt must have between 1 and {LONGEST_PROMPT:,} characters.")
     client = interaction.client
@@ -152,11 +150,3 @@ async def _fill(
         answers.put(index, str(error), FAILED)
     # With the bot's own rights: a command's token dies after 15 minutes, a slow model may need longer.
     await message.edit(**answers.message())
-
-
-def _voice(interaction: Interaction, model: str) -> Voice:
-    voices = {voice.model: voice for voice in interaction.client.services.engines.voices()}
-    if model not in voices:
-        raise UserError(f"There is no model '{model[:100]}'.", hint=f"There is: {', '.join(voices) or 'none at all'}.")
-    voice: Voice = voices[model]
-    return voice

@@ -28,6 +28,22 @@ _SEEDS = 2**53
 _NAMES = frozenset(field.name for field in fields(Sampling))
 
 
+def find_voice(client: BotClient, model: str) -> Voice:
+    """The model's voice. Raises UserError where it is not there."""
+    voices = {voice.model: voice for voice in client.services.engines.voices()}
+    if model not in voices:
+        raise UserError(f"There is no model '{model[:100]}'.", hint=f"There is: {', '.join(voices) or 'none at all'}.")
+    return voices[model]
+
+
+def find_two_voices(client: BotClient, first: str, second: str) -> tuple[Voice, Voice]:
+    """Two models to be compared. Raises UserError where one is not there, or they are the same."""
+    voices = find_voice(client, first), find_voice(client, second)
+    if first == second:
+        raise UserError("That is the same model twice.", hint="Choose two different ones.")
+    return voices
+
+
 def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
     """Another model in the same voice; the reply's own model where there is no other. Raises UserError without any."""
     same = [voice for voice in voices if voice.speaker == speaker]

@@ -72,12 +72,7 @@ class Offers:
 
 def two_voices(client: BotClient, models: tuple[str, ...]) -> tuple[Voice, Voice]:
     """The two models. Raises UserError where one is not there, or they are doubles of different people."""
-    voices = {voice.model: voice for voice in client.services.engines.voices()}
-    missing = [model for model in models if model not in voices]
-    if missing or len(set(models)) != 2:
-        what = f"There is no model '{missing[0][:100]}'." if missing else "That is the same model twice."
-        raise UserError(what, hint=f"Choose two of: {', '.join(voices)}.")
-    one, other = (voices[model] for model in models)
+    one, other = alternatives.find_two_voices(client, *models)
     if one.speaker != other.speaker:
         raise UserError(
             f"{one.model} speaks as {one.speaker} and {other.model} as {other.speaker}: which sounds more like one "
