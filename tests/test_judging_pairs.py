@@ -9,7 +9,7 @@ import pytest
 
 from judging_world import batch_of, judge, paired, put, views
 from talkalike.store import people
-from talkalike.store.judging import judgements, judges, pairs, serving, undoing, voting
+from talkalike.store.judging import judgements, judges, pairs, serving, summaries, undoing, voting
 from talkalike.store.judging.judgement_values import Choice, Comparison, Reason, RefusedError, Side
 from talkalike.store.judging.judges import Group
 from talkalike.store.store import Store
@@ -139,6 +139,18 @@ def test_what_comes_back_comes_later_and_to_the_same_person(store: Store) -> Non
     assert all(gap > serving.GAP for gap in gaps[:-1])
     said = store.call(judgements.of_pair, again[0], anna)
     assert [row.repeat for row in said] == [False, True]
+
+
+def test_saying_the_same_twice_counts_again_after_the_first_time_was_taken_back(store: Store) -> None:
+    batch_id, _ = batch_of(store, 80)
+    anna = judge(store)
+    (pair_id, *_) = [view.id for view in views(store, anna, batch_id, tie) if view.repeat]
+    before = store.call(summaries.habits).same
+    first, _ = store.call(judgements.of_pair, pair_id, anna)
+    assert store.call(undoing.withdraw, first.id, anna)
+    assert store.call(summaries.habits).same.n == before.n - 1
+    store.call(voting.compare, pair_id, anna, Choice.TIE, **WEB)
+    assert store.call(summaries.habits).same == before
 
 
 def test_a_second_time_nobody_asked_for_is_refused(store: Store) -> None:

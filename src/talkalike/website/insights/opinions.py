@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from talkalike.store.judging.guesses import GuessResult
+from talkalike.store.judging.guesses import ARMS, GuessResult
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.standings import Standing
 from talkalike.store.judging.statistics import ENOUGH, Alpha, Share
@@ -14,7 +14,6 @@ from talkalike.store.judging.summaries import Habits, JudgeSummary, RatingSummar
 from talkalike.website.insights.tables import Column, Table, count, decimal, share
 
 SCALES = {scale: scale.words("me") for scale in Scale}
-ARMS = {"double": "the double", "base": "its base model", "prompted": "its base model, told how to write"}
 MOST_TEXT = 400  # characters of a reply in a CSV file
 
 
