@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from judged_replies import soft
 from judging_world import batch_of, counts, judge, paired, put, reply, views
 from talkalike.store import people, replies
 from talkalike.store.judging import (
@@ -96,6 +98,12 @@ def test_a_line_has_the_keys_that_trainers_read(judged: Store) -> None:
     assert len({row["id"] for row in told}) == len(told)
     for line in exported(judged)[0]:
         assert to_line(from_line(line)) == line
+
+
+def test_a_judge_who_is_quite_sure_is_sure_in_the_file() -> None:
+    """Zero is a number: neither a probability nor a gap that was measured is left out."""
+    record = replace(soft(1, "yes", "no", 0.0), gap=0.0)
+    assert from_line(to_line(record)) == record
 
 
 def test_only_who_agreed_is_exported(store: Store) -> None:

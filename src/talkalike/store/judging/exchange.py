@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from talkalike.store.judging import ai_labels, items
 from talkalike.store.judging.judgement_values import (
+    RECORDS,
     AnyRecord,
     Choice,
     ComparisonRecord,
-    CorrectionRecord,
-    FlagRecord,
     JudgedReply,
     Kind,
-    RatingRecord,
     Scale,
-    SkipRecord,
     Type,
+    own_fields,
 )
 from talkalike.store.judging.lines import to_line
 from talkalike.store.tables import judging_tables as tables
@@ -111,16 +109,11 @@ def _of_judgement(row: models.Judgement, known: dict[int, JudgedReply | None]) -
     reply = _reply(row.item, known) if row.item is not None else None
     if reply is None:
         return None
-    told = {**_common(row, row.type, reply.id, row.scale), "reply": reply}
-    match Type(row.type):
-        case Type.RATING:
-            return RatingRecord(**told, scale=Scale(row.scale), value=row.value)
-        case Type.CORRECTION:
-            return CorrectionRecord(**told, text=row.text)
-        case Type.FLAG:
-            return FlagRecord(**told, reason=row.text)
-        case _:
-            return SkipRecord(**told)
+    form = RECORDS[Type(row.type)]
+    said: dict[str, Any] = {"reply": reply, "value": row.value, "text": row.text, "reason": row.text}
+    said["scale"] = Scale(row.scale) if row.scale else None
+    own = {name: said[name] for name in own_fields(form)}
+    return form(**_common(row, row.type, reply.id, row.scale), **own)
 
 
 def _of_guess(row: models.Guess, known: dict[int, JudgedReply | None]) -> AnyRecord | None:

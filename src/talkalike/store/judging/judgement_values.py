@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -264,3 +264,13 @@ class SkipRecord(JudgementRecord):
 
 
 AnyRecord: TypeAlias = RatingRecord | ComparisonRecord | CorrectionRecord | FlagRecord | SkipRecord
+
+RECORDS: dict[Type, type[AnyRecord]] = {
+    form.type: form for form in (RatingRecord, ComparisonRecord, CorrectionRecord, FlagRecord, SkipRecord)
+}
+
+
+def own_fields(form: type[JudgementRecord]) -> list[str]:
+    """The names of what a record has besides what all have."""
+    common = {field.name for field in fields(JudgementRecord)}
+    return [field.name for field in fields(form) if field.name not in common]

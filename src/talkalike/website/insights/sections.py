@@ -8,7 +8,7 @@ from datetime import date
 
 from django.utils.safestring import SafeString, mark_safe
 
-from talkalike.store.judging.guesses import GuessResult
+from talkalike.store.judging.guesses import ARMS, GuessResult
 from talkalike.store.judging.standings import Standing
 from talkalike.store.judging.summaries import Opinions, RatingSummary
 from talkalike.website.insights import opinions
@@ -121,7 +121,7 @@ def guesses(found: Sequence[GuessResult]) -> Section:
     """The friends' blind test."""
     rows = [
         Dot(
-            label=f"{opinions.ARMS.get(one.arm, one.arm)}: {one.model}",
+            label=f"{ARMS.get(one.arm, one.arm)}: {one.model}",
             value=one.taken_for_real.share,
             low=one.taken_for_real.low,
             high=one.taken_for_real.high,
