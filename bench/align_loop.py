@@ -31,7 +31,7 @@ from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.heldout import load_replies
 from talkalike.examples.opening import examples_of
-from talkalike.store.judging import items, judgements, judges, pairs, serving
+from talkalike.store.judging import items, judges, pairs, serving, voting
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.judging.statistics import wilson
@@ -112,7 +112,7 @@ def judge(store: Store, batch: int, taste: Taste, *, most: int | None = None) ->
             break
         left, right = taste(view.left.messages), taste(view.right.messages)
         choice = Choice.TIE if left == right else Side.LEFT if left > right else Side.RIGHT
-        store.call(judgements.compare, view.pair_id, judge_id, choice, face="web", repeat=view.repeat)
+        store.call(voting.compare, view.id, judge_id, choice, face="web", repeat=view.repeat)
         given[choice.value] = given.get(choice.value, 0) + 1
     return given
 

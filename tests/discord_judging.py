@@ -14,7 +14,7 @@ from talkalike.discord_bot.bot import Double
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import replies
-from talkalike.store.judging import boards, items, judgements, judges
+from talkalike.store.judging import comparisons, items, judgements, judges
 from talkalike.store.judging.judgement_values import Scale, Type
 from talkalike.store.judging.judgements import JudgementRow
 
@@ -115,7 +115,7 @@ def choice(play, member, pair_id):
 
     def read():
         rows = judgements.of_pair(pair_id, judges.of_discord(member.id).id)
-        return boards.said(pair_id, rows[0].judge_id) if rows else None
+        return comparisons.said(pair_id, rows[0].judge_id) if rows else None
 
     return play.store.call(read)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from talkalike.store.judging import judgements
+from talkalike.store.judging import judgements, voting
 from talkalike.store.judging.judgement_values import Choice, Scale
 from talkalike.store.store import Store, open_store
 
@@ -36,7 +36,7 @@ def judge_all(store: Store, what: str, judge_id: int, things: list[int]) -> None
             print(f"{judge_id} {thing} {value}\n", end="", flush=True)
         else:
             choice = choice_of(judge_id, thing)
-            store.call(judgements.compare, thing, judge_id, choice, face="web")
+            store.call(voting.compare, thing, judge_id, choice, face="web")
             print(f"{judge_id} {thing} {choice.value}\n", end="", flush=True)
 
 

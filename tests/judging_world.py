@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from talkalike.store.judging import items, judges, pairs
-from talkalike.store.judging.judgement_values import JudgedReply
-from talkalike.store.judging.serving import PairView
+from talkalike.store.judging import items, judges, pairs, voting
+from talkalike.store.judging.judgement_values import Comparison, JudgedReply
 from talkalike.store.store import Store
 
 SAMPLING = {"temperature": 0.7, "top_p": 0.95, "seed": 3}
@@ -50,13 +49,13 @@ def judge(store: Store, *, consent: bool = True) -> int:
     return made.id
 
 
-def views(store: Store, judge_id: int, batch_id: int, vote: Any) -> Iterator[PairView]:
+def views(store: Store, judge_id: int, batch_id: int, vote: Any) -> Iterator[Comparison]:
     """Every pair the judge gets, judged by `vote(view)` after it was yielded."""
-    from talkalike.store.judging import judgements, serving
+    from talkalike.store.judging import serving
 
     while (view := store.call(serving.next_pair, judge_id, batch_id)) is not None:
         yield view
-        store.call(judgements.compare, view.pair_id, judge_id, vote(view), face="web", repeat=view.repeat)
+        store.call(voting.compare, view.id, judge_id, vote(view), face="web", repeat=view.repeat)
 
 
 def counts(store: Store) -> dict[str, Any]:
@@ -75,3 +74,10 @@ def counts(store: Store) -> dict[str, Any]:
         }
 
     return store.call(read)
+
+
+def everybody() -> list[judges.JudgeRow]:
+    """Everybody who judges, in the order in which they came."""
+    from talkalike.store.judging import models
+
+    return [judges.row_of(row) for row in models.Judge.objects.order_by("id")]

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from talkalike.store.judging import exchange, guesses, items, judges, pairs
+from talkalike.store.judging import guesses, importing, items, judges, pairs
 from talkalike.store.judging.judgement_values import (
     Choice,
     ComparisonRecord,
@@ -130,7 +130,7 @@ def fill_workspace(root: Path) -> None:
 def fill_store() -> None:
     """Judgements of five weeks, a batch that is being judged, a blind test, and two conversations."""
     lines = [to_line(record) for record in _records()]
-    assert exchange.import_jsonl(lines).taken == len(lines)
+    assert importing.import_jsonl(lines).taken == len(lines)
     batch = pairs.make_batch("This week's replies", seed=5)
     pairs.make_pair(*_picture_talk(), batch)
     for number in range(len(MOMENTS)):

@@ -207,10 +207,10 @@ def test_too_few_pairs_prove_nothing() -> None:
 def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) -> None:
     from judging_world import batch_of
     from judging_world import judge as person
-    from talkalike.store.judging import ai_labels, exchange, judgements, summaries
+    from talkalike.store.judging import ai_labels, exchange, importing, summaries, voting
 
     _, (first, second) = batch_of(store, 2)
-    store.call(judgements.compare, first, person(store), Choice.B, face="web")
+    store.call(voting.compare, first, person(store), Choice.B, face="web")
     names = ("judge:wise:kind", "judge:wise:short")
     waiting = store.call(ai_labels.unlabelled, names, limit=10)
     assert [pair.id for pair in waiting] == [second, first] and waiting[0].a.context == waiting[0].b.context
@@ -238,10 +238,10 @@ def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) ->
     hard = [line.replace(',"probability":0.4,"gap":-0.05', "") for line in lines]  # as files had it before
     assert hard != lines
     for file in (lines, hard):
-        known = store.call(exchange.import_jsonl, file)
+        known = store.call(importing.import_jsonl, file)
         assert (known.taken, known.known, known.skipped) == (0, 3, ())
     with open_store(f"sqlite:///{tmp_path}/other.sqlite3") as other:
-        assert other.call(exchange.import_jsonl, lines).taken == 3
+        assert other.call(importing.import_jsonl, lines).taken == 3
         again_out = io.StringIO()
         other.call(exchange.export_jsonl, again_out)
         assert sorted(again_out.getvalue().split("\n")) == sorted(["", *lines])

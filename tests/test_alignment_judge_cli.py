@@ -18,7 +18,7 @@ from talkalike.cli.aligning_judge import align_judge
 from talkalike.cli.talking import chat
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
-from talkalike.store.judging import ai_labels, exchange, judgements, summaries
+from talkalike.store.judging import ai_labels, exchange, summaries, voting
 from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.lines import from_line
 from talkalike.store.store import open_store
@@ -46,7 +46,7 @@ def workspace(tmp_workspace: Path) -> Path:
         for number in range(JUDGED + OPEN):
             pair_id = paired(store, number, None)
             if number < JUDGED:
-                store.call(judgements.compare, pair_id, person, (Choice.A, Choice.B)[number % 2], face="web")
+                store.call(voting.compare, pair_id, person, (Choice.A, Choice.B)[number % 2], face="web")
     return tmp_workspace
 
 

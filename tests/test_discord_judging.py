@@ -109,7 +109,7 @@ async def test_no_receipt_without_a_vote_in_the_database(tmp_path):
         run = play.store.run
 
         async def full(function, *values, **more):
-            if function.__name__ == "thumb":
+            if function.__name__ == "press_thumb":
                 raise StoreError("Writing to the database failed: disk full.")
             return await run(function, *values, **more)
 

@@ -18,12 +18,12 @@ from discord_judging import (
     vote,
     without,
 )
-from talkalike.discord_bot.judging import board_view
+from talkalike.discord_bot.judging import comparison_view
 from talkalike.errors import TalkalikeError
 from talkalike.replying.writing import today
 from talkalike.store import people, replies, scoped, usage
-from talkalike.store.judging import boards, exchange, judgements, summaries
-from talkalike.store.judging.judgement_values import Choice, RefusedError, Side
+from talkalike.store.judging import comparisons, exchange, judgements, summaries
+from talkalike.store.judging.judgement_values import Choice, Comparison, RefusedError, ShownReply, Side
 from talkalike.store.store import open_store
 
 
@@ -168,15 +168,16 @@ async def test_a_long_answer_is_shown_in_full_in_a_file(tmp_path):
         assert "\n".join(long) in text and "hello there" in text
 
 
-def test_a_board_fits_whatever_is_written():
-    board = boards.Board(
-        pair_id=1,
+def test_a_comparison_fits_whatever_is_written():
+    two = Comparison(
+        id=1,
         context=(("x" * 100, "y" * 9000),),
         speaker="Ada",
-        left=("[a](https://b.example)" * 2000,),
-        right=("@everyone " * 2000,),
+        left=ShownReply(item_id=1, messages=("[a](https://b.example)" * 2000,)),
+        right=ShownReply(item_id=2, messages=("@everyone " * 2000,)),
+        a_left=True,
     )
-    shown = board_view.shown(board)
+    shown = comparison_view.message_of(two)
     assert sum(len(embed) for embed in shown["embeds"]) <= 6000
     assert all(len(embed.description) <= 4096 for embed in shown["embeds"])
     assert "](" not in shown["embeds"][0].description and "@everyone" not in shown["embeds"][1].description
@@ -211,7 +212,7 @@ async def test_regenerate_still_finds_the_reply_after_a_comparison(tmp_path):
 
 def test_votes_are_refused_for_pairs_nobody_knows(tmp_path):
     with open_store(f"sqlite:///{tmp_path}/store.sqlite3") as store:
-        for call in ((boards.vote, 99, 5, Side.LEFT), (boards.show_names, 99, 5)):
+        for call in ((comparisons.vote, 99, 5, Side.LEFT), (comparisons.show_names, 99, 5)):
             with pytest.raises(RefusedError):
                 store.call(*call)
-        assert store.call(boards.take_back, 99, 5).before is None
+        assert store.call(comparisons.take_back, 99, 5).before is None

@@ -109,7 +109,7 @@ def test_a_pair_is_given_to_one_at_a_time_and_an_invitation_used_once(database_u
     finally:
         for store in stores:
             store.close()
-    assert len({view.pair_id for view in shown if view}) == 8
+    assert len({view.id for view in shown if view}) == 8
     assert sum(judge_ is not None for judge_ in came) == 3
 
 

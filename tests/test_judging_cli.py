@@ -13,7 +13,7 @@ import typer
 from judging_world import judge, paired, put
 from talkalike.cli import judgements as command
 from talkalike.errors import UserError
-from talkalike.store.judging import guesses, judgements, judges
+from talkalike.store.judging import guesses, judgements, judges, voting
 from talkalike.store.judging.guesses import Writing
 from talkalike.store.judging.judgement_values import Choice, Scale, Side
 from talkalike.store.store import open_store
@@ -29,15 +29,15 @@ def workspace(tmp_workspace: Path) -> Path:
         anna, shy, ai = judge(store), judge(store, consent=False), store.call(judges.of_ai, "rule").id
         for number in range(25):
             pair_id = paired(store, number, None)
-            store.call(judgements.compare, pair_id, anna, Choice.B, seconds=4.0, **WEB)
-            store.call(judgements.compare, pair_id, shy, Choice.B if number else Choice.A, seconds=8.0, **WEB)
+            store.call(voting.compare, pair_id, anna, Choice.B, seconds=4.0, **WEB)
+            store.call(voting.compare, pair_id, shy, Choice.B if number else Choice.A, seconds=8.0, **WEB)
         store.call(judgements.rate, put(store, 1), ai, Scale.HONEST, 2, **WEB)
         round_id = store.call(guesses.make_round, "friends")
         real, other = Writing(messages=("mine",)), Writing(messages=("its",), model="tuned", arm="double")
         store.call(guesses.add_question, round_id, [("Anna", "hi")], "Ben", real=real, other=other)
         view = store.call(guesses.next_question, round_id, anna)
         assert view is not None
-        store.call(guesses.guess, view.question_id, anna, Side.LEFT, **WEB)
+        store.call(guesses.guess, view.replies.id, anna, Side.LEFT, **WEB)
     return tmp_workspace
 
 

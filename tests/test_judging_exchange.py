@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from judged_replies import soft
 from judging_world import batch_of, counts, judge, paired, put, reply, views
 from talkalike.store import people, replies
-from talkalike.store.judging import exchange, guesses, items, judgements, judges, pairs, standings, summaries
+from talkalike.store.judging import (
+    exchange,
+    guesses,
+    importing,
+    items,
+    judgements,
+    judges,
+    pairs,
+    standings,
+    summaries,
+    voting,
+)
 from talkalike.store.judging.guesses import Writing
 from talkalike.store.judging.judgement_values import Choice, Scale, Side
 from talkalike.store.judging.lines import LineError, from_line, to_line
@@ -39,7 +52,7 @@ def judged(store: Store) -> Store:
         assert view
     pair_id = paired(store, 50, None, ("c", "a"))
     for who, choice in ((anna, Choice.SKIP), (ben, Choice.BOTH_BAD), (ai, Choice.B)):
-        store.call(judgements.compare, pair_id, who, choice, seconds=2.5, **WEB)
+        store.call(voting.compare, pair_id, who, choice, seconds=2.5, **WEB)
     for number, who in ((1, anna), (1, ben), (2, ai)):
         item_id = put(store, number)
         store.call(judgements.rate, item_id, who, Scale.HONEST, 2, seconds=0.1, **WEB)
@@ -54,7 +67,7 @@ def test_out_and_in_again_is_the_same(judged: Store, tmp_path: Path) -> None:
     lines, left_out = exported(judged)
     assert left_out == {}
     with open_store(f"sqlite:///{tmp_path}/other.sqlite3") as other:
-        done = other.call(exchange.import_jsonl, lines)
+        done = other.call(importing.import_jsonl, lines)
         assert (done.taken, done.known, done.skipped) == (len(lines), 0, ())
         assert exported(other) == (lines, {})
         for of in (summaries.totals, standings.standings, summaries.ratings, summaries.agreement):
@@ -62,10 +75,10 @@ def test_out_and_in_again_is_the_same(judged: Store, tmp_path: Path) -> None:
         assert other.call(summaries.habits).same == judged.call(summaries.habits).same
         assert other.call(summaries.summary).ai_totals == judged.call(summaries.summary).ai_totals
         before = counts(other)
-        again = other.call(exchange.import_jsonl, [line.encode() for line in lines])
+        again = other.call(importing.import_jsonl, [line.encode() for line in lines])
         assert (again.taken, again.known, again.skipped_count) == (0, len(lines), 0)
         assert counts(other) == before
-    mine = judged.call(exchange.import_jsonl, lines)
+    mine = judged.call(importing.import_jsonl, lines)
     assert (mine.taken, mine.known) == (0, len(lines))
 
 
@@ -85,6 +98,12 @@ def test_a_line_has_the_keys_that_trainers_read(judged: Store) -> None:
     assert len({row["id"] for row in told}) == len(told)
     for line in exported(judged)[0]:
         assert to_line(from_line(line)) == line
+
+
+def test_a_judge_who_is_quite_sure_is_sure_in_the_file() -> None:
+    """Zero is a number: neither a probability nor a gap that was measured is left out."""
+    record = replace(soft(1, "yes", "no", 0.0), gap=0.0)
+    assert from_line(to_line(record)) == record
 
 
 def test_only_who_agreed_is_exported(store: Store) -> None:
@@ -150,8 +169,8 @@ def test_guesses_go_out_as_preferences_only_if_the_owner_says_so(store: Store) -
         who = judge(store)
         view = store.call(guesses.next_question, round_id, who)
         assert view is not None
-        side = Side.LEFT if view.left == wanted else Side.RIGHT
-        store.call(guesses.guess, view.question_id, who, side, seconds=3.0, **WEB)
+        side = Side.LEFT if view.replies.left.messages == wanted else Side.RIGHT
+        store.call(guesses.guess, view.replies.id, who, side, seconds=3.0, **WEB)
     assert exported(store) == ([], {})
     store.call(guesses.set_as_preferences, round_id, True)
     rows = [json.loads(line) for line in exported(store)[0]]
@@ -193,7 +212,7 @@ BAD = {
 def test_bad_lines_are_listed_and_good_ones_taken(store: Store) -> None:
     good = [line(), line(judge="judge-2"), "", "\ufeff" + line(judge="judge-3")]
     mixed: list[str | bytes] = [good[0], *BAD.values(), *good[1:], b"\xff\xfe{}"]
-    done = store.call(exchange.import_jsonl, mixed)
+    done = store.call(importing.import_jsonl, mixed)
     assert (done.taken, done.known) == (3, 0)
     assert done.skipped_count == len(done.skipped) == len(BAD) + 1
     assert [number for number, _ in done.skipped] == [*range(2, len(BAD) + 2), len(mixed)]
@@ -210,20 +229,20 @@ def test_each_bad_line_is_refused_with_a_reason(name: str) -> None:
 
 
 def test_what_is_here_stays_when_a_file_says_something_else(store: Store) -> None:
-    store.call(exchange.import_jsonl, [line()])
-    done = store.call(exchange.import_jsonl, [line(value=1), line(kind="ai"), line(judge="judge-2", value=1)])
+    store.call(importing.import_jsonl, [line()])
+    done = store.call(importing.import_jsonl, [line(value=1), line(kind="ai"), line(judge="judge-2", value=1)])
     assert (done.taken, done.known) == (1, 0)
     assert [number for number, _ in done.skipped] == [1, 2]
     assert sorted(json.loads(row)["value"] for row in exported(store)[0]) == [1, 4]
     store.call(judges.set_blocked, 1, True)
-    assert store.call(exchange.import_jsonl, [line(scale="honest")]).skipped_count == 1
+    assert store.call(importing.import_jsonl, [line(scale="honest")]).skipped_count == 1
     known = json.loads(exported(store)[0][0])["reply"]
     forged = line(judge="judge-9", reply=known | {"messages": ["something else"]})
-    assert "something else here" in store.call(exchange.import_jsonl, [forged]).skipped[0][1]
+    assert "something else here" in store.call(importing.import_jsonl, [forged]).skipped[0][1]
 
 
 def test_only_the_first_hundred_are_listed_and_all_are_counted(store: Store) -> None:
-    done = store.call(exchange.import_jsonl, ["{"] * 250)
+    done = store.call(importing.import_jsonl, ["{"] * 250)
     assert (done.skipped_count, len(done.skipped)) == (250, 100)
 
 
@@ -244,7 +263,7 @@ def test_a_batch_that_is_judged_elsewhere_is_the_same_pair(judged: Store, tmp_pa
     lines, _ = exported(judged)
     with open_store(f"sqlite:///{tmp_path}/other.sqlite3") as other:
         batch_id, _ = batch_of(other, 12, seed=14)  # made there, too, from the same replies
-        other.call(exchange.import_jsonl, lines)
+        other.call(importing.import_jsonl, lines)
         (row,) = other.call(pairs.batches)
         assert (row.id, row.pairs) == (batch_id, 12)
         assert row.left < 6

@@ -7,7 +7,7 @@ import pytest
 from judging_world import judge
 from talkalike.store.judging import guesses, judges
 from talkalike.store.judging.guesses import Pseudonyms, Writing
-from talkalike.store.judging.judgement_values import Refusal, RefusedError, Side
+from talkalike.store.judging.judgement_values import Reason, RefusedError, Side
 from talkalike.store.judging.statistics import wilson
 from talkalike.store.store import Store
 
@@ -22,8 +22,8 @@ def ask(store: Store, round_id: int, number: int, arm: str = "double", model: st
     return store.call(guesses.add_question, round_id, context, "Ben", real=real, other=other)
 
 
-def side_of(view: guesses.QuestionView, *, real: bool) -> Side:
-    return Side.LEFT if view.left[0].startswith("real") == real else Side.RIGHT
+def side_of(view: guesses.Question, *, real: bool) -> Side:
+    return Side.LEFT if view.replies.left.messages[0].startswith("real") == real else Side.RIGHT
 
 
 def test_people_in_the_context_have_other_names_wherever_they_are_named(store: Store) -> None:
@@ -33,14 +33,18 @@ def test_people_in_the_context_have_other_names_wherever_they_are_named(store: S
     store.call(guesses.add_question, round_id, CONTEXT, "Ben", real=real, other=other, hide=["Dora"])
     view = store.call(guesses.next_question, round_id, judge(store))
     assert view is not None
-    assert view.context == (
+    assert view.replies.context == (
         ("Friend 1", "Ben, did Friend 2 call?"),
         ("Friend 2", "yes, Friend 1!"),
         ("Ben", "ok"),
         ("Friend 1", "Carla too"),
     )
-    assert {view.left, view.right} == {("Ann will tell Friend 1", "Friend 2?"), ("ask Friend 2 or Friend 3",)}
-    assert view.speaker == "Ben"
+    sides = {view.replies.left.messages, view.replies.right.messages}
+    assert sides == {
+        ("Ann will tell Friend 1", "Friend 2?"),
+        ("ask Friend 2 or Friend 3",),
+    }
+    assert view.replies.speaker == "Ben"
 
 
 def test_names_with_signs_and_shared_parts_are_replaced() -> None:
@@ -60,17 +64,17 @@ def test_everybody_guesses_once_and_is_told(store: Store) -> None:
     for left in range(6, 0, -1):
         view = store.call(guesses.next_question, round_id, anna)
         assert view is not None and (view.answered, view.left_to_answer) == (6 - left, left)
-        told = store.call(guesses.guess, view.question_id, anna, side_of(view, real=True), **WEB)
+        told = store.call(guesses.guess, view.replies.id, anna, side_of(view, real=True), **WEB)
         assert (told.right, told.arm, told.model) == (True, "double", "tuned")
         sides.append(told.real)
         # Who was told cannot guess again, and the first guess stays.
-        again = store.call(guesses.guess, view.question_id, anna, side_of(view, real=False), **WEB)
+        again = store.call(guesses.guess, view.replies.id, anna, side_of(view, real=False), **WEB)
         assert again.right
     assert store.call(guesses.next_question, round_id, anna) is None
     assert set(sides) == {Side.LEFT, Side.RIGHT}
     view = store.call(guesses.next_question, round_id, ben)
     assert view is not None
-    assert not store.call(guesses.guess, view.question_id, ben, side_of(view, real=False), **WEB).right
+    assert not store.call(guesses.guess, view.replies.id, ben, side_of(view, real=False), **WEB).right
     (result,) = store.call(guesses.results, round_id)
     assert result.taken_for_real == wilson(1, 7)
     assert store.call(guesses.results, other) == ()
@@ -87,9 +91,10 @@ def test_the_base_model_stands_beside_and_a_context_is_asked_about_once(store: S
         who = judge(store)
         contexts = []
         while (view := store.call(guesses.next_question, round_id, who)) is not None:
-            contexts.append(view.context)
-            fooled = "double" in (view.left + view.right)[0] + (view.left + view.right)[1]
-            store.call(guesses.guess, view.question_id, who, side_of(view, real=not fooled), **WEB)
+            contexts.append(view.replies.context)
+            said = view.replies.left.messages + view.replies.right.messages
+            fooled = "double" in said[0] + said[1]
+            store.call(guesses.guess, view.replies.id, who, side_of(view, real=not fooled), **WEB)
         assert len(contexts) == len(set(contexts)) == 3  # who knows the real reply is not asked about it again
     double, base = store.call(guesses.results)
     assert (double.arm, double.taken_for_real.share, base.arm, base.taken_for_real.share) == ("double", 1, "base", 0)
@@ -101,16 +106,16 @@ def test_closed_tests_blocked_guests_and_unknown_questions_are_refused(store: St
     round_id = store.call(guesses.make_round, "friends")
     question_id, anna = ask(store, round_id, 1), judge(store)
 
-    def refusal(who: int, question: int) -> Refusal:
+    def refusal(who: int, question: int) -> Reason:
         with pytest.raises(RefusedError) as told:
             store.call(guesses.guess, question, who, Side.LEFT, **WEB)
-        return told.value.refusal
+        return told.value.reason
 
-    assert refusal(999, question_id) is Refusal.UNKNOWN
-    assert refusal(anna, 999) is Refusal.UNKNOWN
+    assert refusal(999, question_id) is Reason.UNKNOWN
+    assert refusal(anna, 999) is Reason.UNKNOWN
     store.call(judges.set_blocked, anna, True)
-    assert refusal(anna, question_id) is Refusal.BLOCKED
+    assert refusal(anna, question_id) is Reason.BLOCKED
     store.call(guesses.set_open, round_id, False)
-    assert refusal(judge(store), question_id) is Refusal.CLOSED
+    assert refusal(judge(store), question_id) is Reason.CLOSED
     with pytest.raises(RefusedError):
         store.call(guesses.next_question, round_id, judge(store))

@@ -13,8 +13,8 @@ import pytest
 from judging_world import batch_of, counts, judge, paired, put, reply
 from store_child import beginning
 from talkalike.store import people, replies
-from talkalike.store.judging import items, judgements, judges, pairs, serving, standings, summaries
-from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Scale, Side
+from talkalike.store.judging import items, judgements, judges, pairs, serving, standings, summaries, undoing, voting
+from talkalike.store.judging.judgement_values import Choice, Given, Reason, RefusedError, Scale, Side
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store
 
@@ -33,14 +33,14 @@ def said(store: Store, trigger_id: int, text: str = "hello", *, again: bool = Fa
     return reply_id
 
 
-def refused(store: Store, *call: Any, **named: Any) -> Refusal:
+def refused(store: Store, *call: Any, **named: Any) -> Reason:
     """Why the call is refused; and that it changed nothing."""
     before = counts(store)
     with pytest.raises(RefusedError) as told:
         store.call(*call, **named)
     assert counts(store) == before
     assert told.value.what.endswith(".")
-    return told.value.refusal
+    return told.value.reason
 
 
 def values(store: Store, item_id: int, judge_id: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_a_reply_is_stored_once_and_read_as_it_was_written(store: Store) -> None
     assert read is not None
     assert read == reply(1, id=items.key_of(reply(1)))
     assert store.call(items.item, 999) is None
-    assert refused(store, items.put_item, reply(1, messages=(" ", ""))) is Refusal.INVALID
+    assert refused(store, items.put_item, reply(1, messages=(" ", ""))) is Reason.INVALID
 
 
 def test_each_kind_of_judgement_is_kept_beside_the_others(store: Store) -> None:
@@ -80,14 +80,14 @@ def test_a_change_replaces_and_undo_brings_back_what_was_replaced(store: Store) 
         store.call(judgements.rate, item_id, anna, Scale.HELPFUL, value, **WEB)
     assert values(store, item_id, anna) == {"helpful": 3}
     for expected in (2, 1):
-        undone = store.call(judgements.undo, anna)
+        undone = store.call(undoing.undo, anna)
         assert undone is not None and undone.holds_again is not None
         assert (undone.taken_back.value, undone.holds_again.value) == (expected + 1, expected)
         assert values(store, item_id, anna) == {"helpful": expected}
-    undone = store.call(judgements.undo, anna)
+    undone = store.call(undoing.undo, anna)
     assert undone is not None and undone.holds_again is None
     assert values(store, item_id, anna) == {}
-    assert store.call(judgements.undo, anna) is None
+    assert store.call(undoing.undo, anna) is None
     assert counts(store) == clean
     # Append-only: everything anybody said is still known, Ben's among it untouched.
     history = store.call(judgements.history, item_id=item_id)
@@ -100,8 +100,8 @@ def test_the_same_again_is_the_one_that_is_there(store: Store) -> None:
     pair_id = paired(store, 5, None)
     first = store.call(judgements.rate, item_id, anna, Scale.HONEST, 3, **WEB)
     assert store.call(judgements.rate, item_id, anna, Scale.HONEST, 3, **WEB) == first
-    voted = store.call(judgements.compare, pair_id, anna, Choice.A, **WEB)
-    assert store.call(judgements.compare, pair_id, anna, Choice.A, face="discord") == voted
+    voted = store.call(voting.compare, pair_id, anna, Choice.A, **WEB)
+    assert store.call(voting.compare, pair_id, anna, Choice.A, face="discord") == voted
     assert len(store.call(judgements.history, item_id=item_id)) == 1
     assert store.call(summaries.totals) == {"comparison": 1, "rating": 1}
 
@@ -110,25 +110,25 @@ def test_nobody_elses_vote_is_locked_or_overwritten_by_yours(store: Store) -> No
     pair_id, other = paired(store, 1, None), paired(store, 2, None)
     voters = [judge(store) for _ in range(4)]
     for voter, choice in zip(voters, (Choice.A, Choice.B, Choice.TIE, Choice.SKIP), strict=True):
-        store.call(judgements.compare, pair_id, voter, choice, **WEB)
-    store.call(judgements.compare, other, voters[0], Choice.BOTH_BAD, **WEB)
-    store.call(judgements.compare, pair_id, voters[0], Choice.B, **WEB)
+        store.call(voting.compare, pair_id, voter, choice, **WEB)
+    store.call(voting.compare, other, voters[0], Choice.BOTH_BAD, **WEB)
+    store.call(voting.compare, pair_id, voters[0], Choice.B, **WEB)
     mine = [store.call(judgements.of_pair, pair_id, voter)[0].choice for voter in voters]
     assert mine == [Choice.B, Choice.B, Choice.TIE, Choice.SKIP]
     assert counts(store)["pairs"] == [({"b": 2, "tie": 1}, 3, 0), ({"both_bad": 1}, 1, 0)]
-    assert store.call(judgements.withdraw, store.call(judgements.of_pair, pair_id, voters[1])[0].id, voters[1])
+    assert store.call(undoing.withdraw, store.call(judgements.of_pair, pair_id, voters[1])[0].id, voters[1])
     assert counts(store)["pairs"][0][0] == {"b": 1, "tie": 1}
     assert refused(
-        store, judgements.withdraw, store.call(judgements.of_pair, pair_id, voters[2])[0].id, voters[0]
-    ) is Refusal.OTHERS  # fmt: skip
+        store, undoing.withdraw, store.call(judgements.of_pair, pair_id, voters[2])[0].id, voters[0]
+    ) is Reason.OTHERS  # fmt: skip
 
 
 def test_a_skip_is_no_zero_and_enters_no_mean(store: Store) -> None:
     item_id, pair_id, people_ = put(store), paired(store, 1, None), [judge(store) for _ in range(3)]
     store.call(judgements.rate, item_id, people_[0], Scale.HELPFUL, 4, **WEB)
     store.call(judgements.skip, item_id, people_[1], **WEB)
-    store.call(judgements.compare, pair_id, people_[0], Choice.A, **WEB)
-    store.call(judgements.compare, pair_id, people_[1], Choice.SKIP, **WEB)
+    store.call(voting.compare, pair_id, people_[0], Choice.A, **WEB)
+    store.call(voting.compare, pair_id, people_[1], Choice.SKIP, **WEB)
     (rating,) = store.call(summaries.ratings)
     assert (rating.n, rating.mean) == (1, 4.0)
     assert [(row.wins, row.ties, row.losses) for row in store.call(standings.standings)] == [(1, 0, 0), (0, 0, 1)]
@@ -140,7 +140,7 @@ def test_a_side_is_what_stood_there(store: Store) -> None:
     anna = judge(store)
     for number in range(8):
         pair_id = paired(store, number, None)
-        store.call(judgements.compare, pair_id, anna, Side.LEFT, **WEB)
+        store.call(voting.compare, pair_id, anna, Side.LEFT, **WEB)
         (row,) = store.call(judgements.of_pair, pair_id, anna)
         first = store.call(lambda pair_id=pair_id: _pair(pair_id).a_first)
         assert row.choice is (Choice.A if first else Choice.B)
@@ -153,24 +153,24 @@ def test_a_vote_is_for_what_was_given_and_leads_on(store: Store) -> None:
     anna, ben = judge(store), judge(store)
     shown = store.call(serving.next_pair, anna, batch_id)
     assert shown is not None
-    given = Given(batch_id=batch_id, pair_id=shown.pair_id, repeat=False)
-    here = store.call(judgements.vote, given, anna, Side.RIGHT, **WEB, go_on=False)
-    assert here is not None and (here.left, here.right, here.taken) == (shown.left, shown.right, Side.RIGHT)
-    assert here == store.call(serving.shown, shown.pair_id, anna)
-    following = store.call(judgements.vote, given, anna, Choice.TIE, **WEB, go_on=True)
-    assert following is not None and following.pair_id != shown.pair_id and following.given is None
+    given = Given(batch_id=batch_id, pair_id=shown.id, repeat=False)
+    here = store.call(voting.vote, given, anna, Side.RIGHT, **WEB, go_on=False)
+    assert here is not None and (here.left, here.right, here.said) == (shown.left, shown.right, Side.RIGHT)
+    assert here == store.call(serving.shown, shown.id, anna)
+    following = store.call(voting.vote, given, anna, Choice.TIE, **WEB, go_on=True)
+    assert following is not None and following.id != shown.id and following.given is None
     assert following == store.call(serving.next_pair, anna, batch_id)
-    assert [row.choice for row in store.call(judgements.of_pair, shown.pair_id, anna)] == [Choice.TIE]
+    assert [row.choice for row in store.call(judgements.of_pair, shown.id, anna)] == [Choice.TIE]
     for who, wrong in (
         (ben, given),
         (anna, dataclasses.replace(given, batch_id=other)),
         (anna, dataclasses.replace(given, repeat=True)),
     ):
         with pytest.raises(RefusedError, match="not given to you"):
-            store.call(judgements.vote, wrong, who, Choice.A, **WEB, go_on=True)
+            store.call(voting.vote, wrong, who, Choice.A, **WEB, go_on=True)
     store.call(pairs.close_batch, batch_id)
     with pytest.raises(RefusedError, match="closed"):
-        store.call(judgements.vote, given, anna, Choice.A, **WEB, go_on=True)
+        store.call(voting.vote, given, anna, Choice.A, **WEB, go_on=True)
     assert store.call(summaries.totals) == {"comparison": 1}
 
 
@@ -182,7 +182,7 @@ def _pair(pair_id: int) -> Any:
 
 @pytest.mark.parametrize("value", [0, 6, -1, True, 2.5, "3", None])
 def test_a_rating_outside_the_scale_is_refused(store: Store, value: Any) -> None:
-    assert refused(store, judgements.rate, put(store), judge(store), Scale.HONEST, value, **WEB) is Refusal.INVALID
+    assert refused(store, judgements.rate, put(store), judge(store), Scale.HONEST, value, **WEB) is Reason.INVALID
 
 
 def test_corrections_of_every_size_are_kept_or_refused_as_a_whole(store: Store) -> None:
@@ -190,8 +190,8 @@ def test_corrections_of_every_size_are_kept_or_refused_as_a_whole(store: Store) 
     for text in ("👍🏽", "🤷\u200d♀️\n🫠", "x" * 100_000, " spaced \n\n out "):
         store.call(judgements.correct, item_id, anna, text, **WEB)
         assert values(store, item_id, anna) == {"correction": text}
-    assert refused(store, judgements.correct, item_id, anna, " \n\t", **WEB) is Refusal.INVALID
-    assert refused(store, judgements.correct, item_id, anna, "x" * 200_001, **WEB) is Refusal.INVALID
+    assert refused(store, judgements.correct, item_id, anna, " \n\t", **WEB) is Reason.INVALID
+    assert refused(store, judgements.correct, item_id, anna, "x" * 200_001, **WEB) is Reason.INVALID
     store.call(judgements.correct, item_id, anna, "half \ud83d and \x00 none", **WEB)
     assert values(store, item_id, anna) == {"correction": "half ? and  none"}
 
@@ -200,40 +200,40 @@ def test_a_blocked_judge_is_refused_and_what_they_said_stays(store: Store) -> No
     item_id, pair_id, anna, ben = put(store), paired(store, 1, None), judge(store), judge(store)
     store.call(judgements.rate, item_id, anna, Scale.HELPFUL, 4, **WEB)
     store.call(judges.set_blocked, anna, True)
-    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Refusal.BLOCKED
-    assert refused(store, judgements.compare, pair_id, anna, Choice.A, **WEB) is Refusal.BLOCKED
-    assert refused(store, judgements.undo, anna) is Refusal.BLOCKED
-    store.call(judgements.compare, pair_id, ben, Choice.A, **WEB)
+    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Reason.BLOCKED
+    assert refused(store, voting.compare, pair_id, anna, Choice.A, **WEB) is Reason.BLOCKED
+    assert refused(store, undoing.undo, anna) is Reason.BLOCKED
+    store.call(voting.compare, pair_id, ben, Choice.A, **WEB)
     assert store.call(summaries.totals) == {"comparison": 1, "rating": 1}
     store.call(judges.set_blocked, anna, False)
-    assert store.call(judgements.undo, anna) is not None
+    assert store.call(undoing.undo, anna) is not None
 
 
 def test_unknown_things_and_judges_are_refused(store: Store) -> None:
     anna = judge(store)
-    assert refused(store, judgements.rate, 999, anna, Scale.HELPFUL, 4, **WEB) is Refusal.UNKNOWN
-    assert refused(store, judgements.compare, 999, anna, Choice.A, **WEB) is Refusal.UNKNOWN
-    assert refused(store, judgements.rate, put(store), 999, Scale.HELPFUL, 4, **WEB) is Refusal.UNKNOWN
-    assert refused(store, judgements.withdraw, 999, anna) is Refusal.UNKNOWN
+    assert refused(store, judgements.rate, 999, anna, Scale.HELPFUL, 4, **WEB) is Reason.UNKNOWN
+    assert refused(store, voting.compare, 999, anna, Choice.A, **WEB) is Reason.UNKNOWN
+    assert refused(store, judgements.rate, put(store), 999, Scale.HELPFUL, 4, **WEB) is Reason.UNKNOWN
+    assert refused(store, undoing.withdraw, 999, anna) is Reason.UNKNOWN
 
 
 def test_after_closing_and_after_revealing_nothing_can_be_judged_or_undone(store: Store) -> None:
     batch_id, (pair_id, other) = batch_of(store, 2)
     _, (elsewhere,) = batch_of(store, 1, name="second")
     anna = judge(store)
-    store.call(judgements.compare, pair_id, anna, Choice.A, **WEB)
-    assert refused(store, pairs.names, pair_id) is Refusal.CLOSED
+    store.call(voting.compare, pair_id, anna, Choice.A, **WEB)
+    assert refused(store, pairs.names, pair_id) is Reason.CLOSED
     store.call(pairs.close_batch, batch_id)
-    assert refused(store, judgements.compare, other, anna, Choice.A, **WEB) is Refusal.CLOSED
+    assert refused(store, voting.compare, other, anna, Choice.A, **WEB) is Reason.CLOSED
     assert store.call(pairs.reopen_batch, batch_id)
-    store.call(judgements.compare, other, anna, Choice.TIE, **WEB)
+    store.call(voting.compare, other, anna, Choice.TIE, **WEB)
     assert store.call(pairs.reveal_batch, batch_id)
     assert store.call(pairs.names, pair_id) == ("base", "double")
     for choice in (Choice.A, Choice.B, Choice.SKIP):
-        assert refused(store, judgements.compare, pair_id, anna, choice, **WEB) is Refusal.REVEALED
-    assert refused(store, judgements.undo, anna) is Refusal.REVEALED
+        assert refused(store, voting.compare, pair_id, anna, choice, **WEB) is Reason.REVEALED
+    assert refused(store, undoing.undo, anna) is Reason.REVEALED
     assert not store.call(pairs.reopen_batch, batch_id)
-    store.call(judgements.compare, elsewhere, anna, Choice.A, **WEB)
+    store.call(voting.compare, elsewhere, anna, Choice.A, **WEB)
 
 
 def test_replies_on_discord_are_judged_where_they_stand(store: Store) -> None:
@@ -247,9 +247,9 @@ def test_replies_on_discord_are_judged_where_they_stand(store: Store) -> None:
     )  # fmt: skip
     assert store.call(pairs.make_pair, item_id, other) > 0
     elsewhere = store.call(items.of_reply, third)
-    assert refused(store, pairs.make_pair, item_id, elsewhere) is Refusal.INVALID
+    assert refused(store, pairs.make_pair, item_id, elsewhere) is Reason.INVALID
     writing = store.call(replies.begin, beginning(9))
-    assert refused(store, items.of_reply, writing) is Refusal.VANISHED
+    assert refused(store, items.of_reply, writing) is Reason.VANISHED
 
 
 def test_a_vote_for_a_vanished_reply_is_refused_and_the_earlier_ones_stay(store: Store) -> None:
@@ -257,14 +257,14 @@ def test_a_vote_for_a_vanished_reply_is_refused_and_the_earlier_ones_stay(store:
     item_id, other = store.call(items.of_reply, first), store.call(items.of_reply, second)
     pair_id, anna = store.call(pairs.make_pair, item_id, other), judge(store)
     store.call(judgements.rate, item_id, anna, Scale.HELPFUL, 4, **WEB)
-    store.call(judgements.compare, pair_id, anna, Choice.A, **WEB)
+    store.call(voting.compare, pair_id, anna, Choice.A, **WEB)
     store.call(replies.forget_message, 1_000_000 + first)
     assert store.call(items.item, item_id) is None
-    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Refusal.VANISHED
-    assert refused(store, judgements.compare, pair_id, anna, Choice.B, **WEB) is Refusal.VANISHED
+    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Reason.VANISHED
+    assert refused(store, voting.compare, pair_id, anna, Choice.B, **WEB) is Reason.VANISHED
     assert store.call(summaries.totals) == {"comparison": 1, "rating": 1}
     assert store.call(summaries.worst, Scale.HELPFUL)[0].reply is None
-    assert store.call(judgements.undo, anna) is not None  # one's own word can always be taken back
+    assert store.call(undoing.undo, anna) is not None  # one's own word can always be taken back
 
 
 def test_a_forgotten_reply_takes_no_judgements(store: Store) -> None:
@@ -273,7 +273,7 @@ def test_a_forgotten_reply_takes_no_judgements(store: Store) -> None:
     store.call(judgements.rate, item_id, anna, Scale.HELPFUL, 4, **WEB)
     store.call(people.expire, datetime.now(UTC), lambda _: 0)
     assert store.call(replies.by_id, reply_id) is None
-    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Refusal.VANISHED
+    assert refused(store, judgements.rate, item_id, anna, Scale.HELPFUL, 1, **WEB) is Reason.VANISHED
     assert store.call(summaries.totals) == {"rating": 1}
 
 
@@ -296,9 +296,9 @@ def test_counts_are_what_counting_again_gives(store: Store) -> None:
             call = (judgements.rate, chance.choice(items_), who, chance.choice(list(Scale)[:2]), chance.randint(1, 5))
             store.call(*call, **WEB)
         elif what < 0.8:
-            store.call(judgements.compare, chance.choice(pairs_), who, chance.choice(list(Choice)), **WEB)
+            store.call(voting.compare, chance.choice(pairs_), who, chance.choice(list(Choice)), **WEB)
         else:
-            store.call(judgements.undo, who)
+            store.call(undoing.undo, who)
     assert counts(store) == recounted(store)
 
 

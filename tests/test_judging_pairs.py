@@ -9,17 +9,16 @@ import pytest
 
 from judging_world import batch_of, judge, paired, put, views
 from talkalike.store import people
-from talkalike.store.judging import judgements, judges, pairs, serving
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Side
+from talkalike.store.judging import judgements, judges, pairs, serving, summaries, undoing, voting
+from talkalike.store.judging.judgement_values import Choice, Comparison, Reason, RefusedError, Side
 from talkalike.store.judging.judges import Group
-from talkalike.store.judging.serving import PairView
 from talkalike.store.store import Store
 
 pytest_plugins = ("store_databases",)
 WEB = {"face": "web"}
 
 
-def tie(view: PairView) -> Choice:
+def tie(view: Comparison) -> Choice:
     return Choice.TIE
 
 
@@ -62,20 +61,20 @@ def test_what_was_shown_is_shown_again_until_it_is_judged(store: Store) -> None:
     assert first is not None
     assert store.call(serving.next_pair, anna, batch_id) == first
     others = store.call(serving.next_pair, ben, batch_id)
-    assert others is not None and others.pair_id != first.pair_id  # nobody reads what somebody else is reading
-    store.call(judgements.compare, first.pair_id, anna, Side.LEFT, **WEB)
+    assert others is not None and others.id != first.id  # nobody reads what somebody else is reading
+    store.call(voting.compare, first.id, anna, Side.LEFT, **WEB)
     second = store.call(serving.next_pair, anna, batch_id)
-    assert second is not None and second.pair_id not in (first.pair_id, others.pair_id)
+    assert second is not None and second.id not in (first.id, others.id)
     # A browser that goes back sees what was said, in the order it stood.
-    back = store.call(serving.shown, first.pair_id, anna)
+    back = store.call(serving.shown, first.id, anna)
     assert back is not None
     assert (back.left, back.right) == (first.left, first.right)
     assert back.given in (Choice.A, Choice.B)
-    assert store.call(serving.shown, first.pair_id, ben) is None
+    assert store.call(serving.shown, first.id, ben) is None
     # Taken back, it is the next one again.
-    store.call(judgements.undo, anna)
-    again = {store.call(serving.next_pair, anna, batch_id).pair_id for _ in range(2)}  # type: ignore[union-attr]
-    assert again <= {first.pair_id, second.pair_id}
+    store.call(undoing.undo, anna)
+    again = {store.call(serving.next_pair, anna, batch_id).id for _ in range(2)}  # type: ignore[union-attr]
+    assert again <= {first.id, second.id}
 
 
 def test_what_nobody_reads_any_more_comes_to_others(store: Store) -> None:
@@ -85,13 +84,13 @@ def test_what_nobody_reads_any_more_comes_to_others(store: Store) -> None:
     assert store.call(serving.next_pair, anna, batch_id, now=now) is not None
     assert store.call(serving.next_pair, ben, batch_id, now=now + timedelta(minutes=29)) is None
     later = store.call(serving.next_pair, ben, batch_id, now=now + timedelta(minutes=31))
-    assert later is not None and later.pair_id == pair_id
+    assert later is not None and later.id == pair_id
 
 
 def test_a_seventh_goes_to_two_people_and_nobody_gets_those_twice(store: Store) -> None:
     batch_id, made = batch_of(store, 60)
     anna, ben, carl = judge(store), judge(store), judge(store)
-    seen = {who: [v.pair_id for v in views(store, who, batch_id, tie) if not v.repeat] for who in (anna, ben, carl)}
+    seen = {who: [v.id for v in views(store, who, batch_id, tie) if not v.repeat] for who in (anna, ben, carl)}
     assert sorted(seen[anna]) == sorted(made)
     assert 2 <= len(seen[ben]) <= 18  # 9 of 60 are expected
     assert seen[carl] == []
@@ -132,7 +131,7 @@ def test_how_far_somebody_is_counts_their_own_of_this_batch_since_then(
 def test_what_comes_back_comes_later_and_to_the_same_person(store: Store) -> None:
     batch_id, _ = batch_of(store, 80)
     anna = judge(store)
-    order = [(view.pair_id, view.repeat) for view in views(store, anna, batch_id, tie)]
+    order = [(view.id, view.repeat) for view in views(store, anna, batch_id, tie)]
     again = [pair_id for pair_id, repeat in order if repeat]
     assert 1 <= len(again) <= 12  # 4 of 80 are expected
     assert len(set(again)) == len(again)
@@ -142,11 +141,23 @@ def test_what_comes_back_comes_later_and_to_the_same_person(store: Store) -> Non
     assert [row.repeat for row in said] == [False, True]
 
 
+def test_saying_the_same_twice_counts_again_after_the_first_time_was_taken_back(store: Store) -> None:
+    batch_id, _ = batch_of(store, 80)
+    anna = judge(store)
+    (pair_id, *_) = [view.id for view in views(store, anna, batch_id, tie) if view.repeat]
+    before = store.call(summaries.habits).same
+    first, _ = store.call(judgements.of_pair, pair_id, anna)
+    assert store.call(undoing.withdraw, first.id, anna)
+    assert store.call(summaries.habits).same.n == before.n - 1
+    store.call(voting.compare, pair_id, anna, Choice.TIE, **WEB)
+    assert store.call(summaries.habits).same == before
+
+
 def test_a_second_time_nobody_asked_for_is_refused(store: Store) -> None:
     _, (pair_id,) = batch_of(store, 1)
     with pytest.raises(RefusedError) as told:
-        store.call(judgements.compare, pair_id, judge(store), Choice.A, repeat=True, **WEB)
-    assert told.value.refusal is Refusal.UNKNOWN
+        store.call(voting.compare, pair_id, judge(store), Choice.A, repeat=True, **WEB)
+    assert told.value.reason is Reason.UNKNOWN
 
 
 def test_the_same_seed_serves_the_same(store: Store) -> None:
@@ -170,7 +181,7 @@ def test_unsure_pairs_come_first(store: Store) -> None:
         store.call(pairs.make_pair, put(store, n), put(store, n, "base"), batch_id, spread=spread): n
         for n, spread in spreads.items()
     }
-    order = [made[view.pair_id] for view in views(store, judge(store), batch_id, tie) if not view.repeat]
+    order = [made[view.id] for view in views(store, judge(store), batch_id, tie) if not view.repeat]
     assert order == [4, 1, 3, 0, 2]
     # Thought about again: of those that wait for a second person, and of new ones.
     again = store.call(pairs.make_batch, "thought again", seed=2)
@@ -180,7 +191,7 @@ def test_unsure_pairs_come_first(store: Store) -> None:
     assert {pair.a.model for pair in open_pairs} != {pair.b.model for pair in open_pairs}
     store.call(pairs.set_spreads, {new[11]: 0.2, new[12]: 0.8, 10**6: 1.0})
     assert [pair.id for pair in store.call(pairs.waiting, most=2, batch_id=again)] == [new[12], new[11]]
-    asked = [view.pair_id for view in views(store, judge(store), again, tie) if not view.repeat]
+    asked = [view.id for view in views(store, judge(store), again, tie) if not view.repeat]
     assert asked == [new[12], new[11], new[10]]
     assert store.call(pairs.close_batch, again) and store.call(pairs.waiting, most=10, batch_id=again) == ()
 
@@ -189,13 +200,13 @@ def test_models_that_are_close_come_first_once_that_is_known(store: Store) -> No
     strong = store.call(pairs.make_batch, "before", seed=1)
     anna, ben = judge(store), judge(store)
     for number in range(12):  # c loses always; a and b are equal
-        store.call(judgements.compare, paired(store, number, strong, ("a", "c")), anna, Choice.A, **WEB)
-        store.call(judgements.compare, paired(store, number, strong, ("b", "c")), anna, Choice.A, **WEB)
-        store.call(judgements.compare, paired(store, number, strong, ("a", "b")), anna, Choice.TIE, **WEB)
+        store.call(voting.compare, paired(store, number, strong, ("a", "c")), anna, Choice.A, **WEB)
+        store.call(voting.compare, paired(store, number, strong, ("b", "c")), anna, Choice.A, **WEB)
+        store.call(voting.compare, paired(store, number, strong, ("a", "b")), anna, Choice.TIE, **WEB)
     batch_id = store.call(pairs.make_batch, "after", seed=1)
     clear = {paired(store, number, batch_id, ("a", "c")) for number in range(20, 23)}
     close = {paired(store, number, batch_id, ("a", "b")) for number in range(20, 23)}
-    order = [view.pair_id for view in views(store, ben, batch_id, tie) if not view.repeat]
+    order = [view.id for view in views(store, ben, batch_id, tie) if not view.repeat]
     assert set(order[:3]) == close
     assert set(order[3:]) == clear
     # What is judged meanwhile moves those that were made before.
@@ -205,12 +216,12 @@ def test_models_that_are_close_come_first_once_that_is_known(store: Store) -> No
     later = datetime.now(UTC) + timedelta(minutes=1)
     sure = paired(store, 50, waiting, ("a", "c"))
     first = store.call(serving.next_pair, ben, waiting, now=later)
-    assert first is not None and first.pair_id != sure
+    assert first is not None and first.id != sure
     for number in range(60, 80):
-        store.call(judgements.compare, paired(store, number, strong, ("a", "b")), anna, Choice.B, **WEB)
-        store.call(judgements.compare, paired(store, number, strong, ("a", "c")), ben, Choice.B, **WEB)
+        store.call(voting.compare, paired(store, number, strong, ("a", "b")), anna, Choice.B, **WEB)
+        store.call(voting.compare, paired(store, number, strong, ("a", "c")), ben, Choice.B, **WEB)
     first = store.call(serving.next_pair, anna, waiting, now=later + timedelta(minutes=1))
-    assert first is not None and first.pair_id == sure
+    assert first is not None and first.id == sure
 
 
 def test_a_pair_whose_reply_vanished_is_not_shown(store: Store) -> None:
@@ -223,9 +234,9 @@ def test_a_pair_whose_reply_vanished_is_not_shown(store: Store) -> None:
     pair_id = store.call(pairs.make_pair, gone, put(store, 1, "base"), batch_id, spread=1.0)
     rest = paired(store, 2, batch_id)
     shown = store.call(serving.next_pair, anna, batch_id)
-    assert shown is not None and shown.pair_id == pair_id
+    assert shown is not None and shown.id == pair_id
     store.call(erasing.forget_judge, ben)
-    assert [view.pair_id for view in views(store, anna, batch_id, tie)] == [rest]
+    assert [view.id for view in views(store, anna, batch_id, tie)] == [rest]
     assert store.call(serving.progress, anna, batch_id, datetime.now(UTC)).left == 0
 
 
@@ -235,14 +246,14 @@ def test_closed_batches_and_blocked_judges_get_nothing(store: Store) -> None:
     store.call(judges.set_blocked, anna, True)
     with pytest.raises(RefusedError) as told:
         store.call(serving.next_pair, anna, batch_id)
-    assert told.value.refusal is Refusal.BLOCKED
+    assert told.value.reason is Reason.BLOCKED
     store.call(pairs.reveal_batch, batch_id)
     with pytest.raises(RefusedError) as told:
         store.call(serving.next_pair, judge(store), batch_id)
-    assert told.value.refusal is Refusal.REVEALED
+    assert told.value.reason is Reason.REVEALED
     with pytest.raises(RefusedError) as told:
         store.call(serving.next_pair, judge(store), 999)
-    assert told.value.refusal is Refusal.UNKNOWN
+    assert told.value.reason is Reason.UNKNOWN
 
 
 def test_a_judge_is_one_person_with_a_name_that_tells_nothing(store: Store) -> None:

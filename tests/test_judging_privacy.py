@@ -21,9 +21,11 @@ from talkalike.store.judging import (
     serving,
     standings,
     summaries,
+    undoing,
+    voting,
 )
 from talkalike.store.judging.guesses import Writing
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Scale, Side
+from talkalike.store.judging.judgement_values import Choice, Reason, RefusedError, Scale, Side
 from talkalike.store.replies import ReplyState
 from talkalike.store.store import Store
 
@@ -58,7 +60,7 @@ def judge_all(store: Store, who: int, item_ids: list[int], pair_ids: list[int], 
         store.call(judgements.flag, item_id, who, f"flag by {words}", **WEB)
         store.call(judgements.skip, item_id, who, **WEB)
     for pair_id in pair_ids:
-        store.call(judgements.compare, pair_id, who, (Choice.A, Choice.B)[who % 2], **WEB)
+        store.call(voting.compare, pair_id, who, (Choice.A, Choice.B)[who % 2], **WEB)
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def world(store: Store) -> dict[str, Any]:
         for round_id in rounds:
             view = store.call(guesses.next_question, round_id, row.id)
             assert view is not None
-            store.call(guesses.guess, view.question_id, row.id, Side.LEFT, **WEB)
+            store.call(guesses.guess, view.replies.id, row.id, Side.LEFT, **WEB)
     return {"store": store, "anna": anna, "ben": ben, "one": one, "two": two, "web": web, "rounds": rounds}
 
 
@@ -147,7 +149,7 @@ def test_who_was_shut_out_stays_so(store: Store, world: dict[str, Any]) -> None:
     assert again.blocked and again.pseudonym != world["anna"].pseudonym
     with pytest.raises(RefusedError) as told:
         store.call(judgements.rate, world["web"][0], again.id, Scale.HONEST, 1, **WEB)
-    assert told.value.refusal is Refusal.BLOCKED
+    assert told.value.reason is Reason.BLOCKED
 
 
 def test_forgetting_a_server_takes_its_judgements_and_no_others(store: Store, world: dict[str, Any]) -> None:
@@ -192,11 +194,11 @@ def test_forgetting_one_who_judged_twice_forgets_both(store: Store) -> None:
     while (view := store.call(serving.next_pair, anna, batch_id)) is not None:
         choice = Choice.B if view.repeat and twice else Choice.A
         twice += view.repeat
-        store.call(judgements.compare, view.pair_id, anna, choice, repeat=view.repeat, **WEB)
+        store.call(voting.compare, view.id, anna, choice, repeat=view.repeat, **WEB)
     assert twice == 2
     same = store.call(summaries.habits).same
     assert (same.count, same.n) == (1, 2)
-    undone = store.call(judgements.undo, anna)
+    undone = store.call(undoing.undo, anna)
     assert undone is not None and undone.taken_back.repeat
     assert store.call(summaries.habits).same.n == 1
     store.call(erasing.forget_judge, anna)

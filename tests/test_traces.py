@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from talkalike.chat import pipeline
+from talkalike.website.services import SiteServices
+
+pytest_plugins = ("website_site",)
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "talkalike"
@@ -112,3 +119,37 @@ def test_commands_take_what_they_need_from_the_client() -> None:
     for name in core:
         known = imported(f"discord_bot/{name}")
         assert not known & faces and not any(one.startswith("discord_bot/commands") for one in known), name
+
+
+def test_a_vote_goes_straight_down(person: Callable[..., Any], services: SiteServices) -> None:
+    """From the view to the next pair, through the store's thread: no file of the store is entered a second time."""
+    from website_judging import make_batch
+
+    batch, who = services.store.call(make_batch, 12), person("judge")
+    url = re.search(r'data-url="([^"]+)"', who.get(f"/judge/{batch}/").content.decode())
+    assert url
+    entered: list[tuple[str, str, str]] = []
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        file, caller = (Path(one.f_code.co_filename) for one in (frame, frame.f_back or frame))
+        if event in ("call", "return") and file != caller and file.is_relative_to(PACKAGE):
+            entered.append((event, str(file.relative_to(PACKAGE).with_suffix("")), frame.f_code.co_name))
+
+    services.store.call(sys.setprofile, watch)
+    sys.setprofile(watch)
+    try:
+        answer = who.post(f"{url[1]}vote/", {"choice": "left", "go_on": "on"}, headers={"HX-Request": "true"})
+    finally:
+        sys.setprofile(None)
+        services.store.call(sys.setprofile, None)
+    assert answer.status_code == 200 and url[1] not in answer.content.decode()
+
+    aside = {"store/tables", "store/judging/standings", "store/judging/statistics"}  # standings: anew now and then
+    begun = entered.index(("call", "website/judge/views", "vote"))
+    voting, voted = (entered.index((event, "store/judging/voting", "vote")) for event in ("call", "return"))
+    below = [file for event, file, _ in entered[voting:voted] if event == "call" and file not in aside]
+    assert below == [
+        f"store/judging/{name}" for name in ("voting", "locks", "judgements", "counting", "serving", "items")
+    ]
+    passed = {file for event, file, _ in entered[begun:voted] if event == "call"} - aside
+    assert len(passed) <= 14, sorted(passed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from judging_world import everybody
 from talkalike.website.services import SiteServices
 from website_guessing import BASE, DOUBLE, make_round
 
@@ -53,7 +54,6 @@ def stored(services: SiteServices) -> list[tuple[int, bool]]:
 def test_friends_agree_before_they_see_anything(
     guest: Callable[[str], Any], services: SiteServices, number: int
 ) -> None:
-    from talkalike.store.judging import judges
 
     friend = guest("judge")
     page = friend.get(f"/guess/{number}/").content.decode()
@@ -61,9 +61,9 @@ def test_friends_agree_before_they_see_anything(
     assert "really said" not in page and "question 0" not in page
     assert friend.post(f"/guess/{number}/start/").status_code == 400
     assert "really said" in begin(friend, number)
-    assert [row.consent for row in services.store.call(judges.all_judges)] == [False]
+    assert [row.consent for row in services.store.call(everybody)] == [False]
     friend.post(f"/guess/{number}/start/", {"agreed": "yes", "learn": "yes"})
-    assert [row.consent for row in services.store.call(judges.all_judges)] == [True]
+    assert [row.consent for row in services.store.call(everybody)] == [True]
 
 
 def test_people_in_the_context_have_other_names(guest: Callable[[str], Any], number: int) -> None:

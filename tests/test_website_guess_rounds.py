@@ -79,8 +79,9 @@ def test_questions_hide_names_mix_arms_and_count_what_is_left_out(site_store: St
     def take() -> tuple[list[str], Counter[str]]:
         judge, texts, arms = judges.guest().id, [], Counter[str]()
         while (question := guesses.next_question(made.id, judge)) is not None:
-            texts += [text for _, text in question.context] + [*question.left, *question.right]
-            arms[guesses.guess(question.question_id, judge, guesses.Side.LEFT, face="web").arm] += 1
+            asked = question.replies
+            texts += [text for _, text in asked.context] + [*asked.left.messages, *asked.right.messages]
+            arms[guesses.guess(question.replies.id, judge, guesses.Side.LEFT, face="web").arm] += 1
         return texts, arms
 
     texts, arms = site_store.call(take)

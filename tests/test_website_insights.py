@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-from talkalike.store.judging import guesses, items, judgements, judges, pairs
+from talkalike.store.judging import guesses, items, judgements, judges, pairs, undoing, voting
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Side
 from talkalike.website.insights.tables import Column, Table, as_csv
 from talkalike.website.services import SiteServices
@@ -35,7 +35,7 @@ def judged(count: int = 30) -> None:
         pair = pairs.make_pair(item(number, "mira-2"), item(number, "tiny"), batch)
         for judge in (one, two):
             better = Choice.B if judge == two and number < 5 else Choice.A
-            judgements.compare(pair, judge, better, seconds=4.0, face="web")
+            voting.compare(pair, judge, better, seconds=4.0, face="web")
         judgements.rate(item(number, "mira-2"), one, Scale.HELPFUL, 4, face="web")
         judgements.rate(item(number, "tiny"), one, Scale.HELPFUL, 1 if number == 3 else 2, face="web")
 
@@ -113,7 +113,7 @@ def test_whoever_only_looked_is_no_judge(person: Callable[..., Any], guest: Any,
         guest("judge").get("/judge/")
     silent = services.store.call(judges.guest)
     taken_back = services.store.call(judgements.rate, 1, silent.id, Scale.HELPFUL, 3, face="web")
-    services.store.call(judgements.withdraw, taken_back, silent.id)
+    services.store.call(undoing.withdraw, taken_back, silent.id)
     assert counted[0] in person("viewer", name="other").get("/insights/").content.decode()
 
 
@@ -122,7 +122,7 @@ def test_the_page_changes_with_the_next_judgement(person: Callable[..., Any], se
     who = person("viewer")
     before = rows_of(who.get("/insights/standings.csv"))
     who.get("/insights/")
-    services.store.call(judgements.withdraw, 1, judges_id(services))
+    services.store.call(undoing.withdraw, 1, judges_id(services))
     after = rows_of(who.get("/insights/standings.csv"))
     assert int(before[0]["Wins"]) + int(before[1]["Wins"]) == 4
     assert int(after[0]["Wins"]) + int(after[1]["Wins"]) == 3

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from judging_world import everybody
 from talkalike.website.services import SiteServices
 
 pytest_plugins = ("website_site",)
@@ -276,7 +277,7 @@ def test_a_blocked_judge_is_refused(guest: Callable[[str], Any], services: SiteS
 
     who = guest("judge")
     url = open_pair(who, batch)
-    for row in services.store.call(judges.all_judges):
+    for row in services.store.call(everybody):
         services.store.call(judges.set_blocked, row.id, True)
     assert who.post(f"{url}vote/", {"choice": "tie"}).status_code in (302, 401, 403)
     assert standing(services) == []
@@ -297,13 +298,12 @@ def test_strangers_viewers_and_forged_forms_change_nothing(
 
 
 def test_consent_is_asked_and_kept(person: Callable[..., Any], services: SiteServices) -> None:
-    from talkalike.store.judging import judges
 
     who = person("judge")
     assert who.post("/judge/consent/", {"agreed": "yes"}).status_code == 303
-    assert [row.consent for row in services.store.call(judges.all_judges)] == [True]
+    assert [row.consent for row in services.store.call(everybody)] == [True]
     who.post("/judge/consent/", {"agreed": "no"})
-    assert [row.consent for row in services.store.call(judges.all_judges)] == [False]
+    assert [row.consent for row in services.store.call(everybody)] == [False]
 
 
 def test_the_owner_makes_batches_from_stored_replies(person: Callable[..., Any], services: SiteServices) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from judging_world import everybody
 from talkalike.errors import UserError
 from talkalike.store import rules
 from talkalike.store.judging import judges
@@ -195,7 +196,7 @@ def test_a_link_lets_in_without_an_account(person: Callable[..., Any], services:
     assert friend.post(link).headers["Location"] == "/"  # once more takes no use either
     assert second.post(link).status_code == 303
     assert third.post(link).status_code == 403 and third.get(link).status_code == 403
-    guests = services.store.call(judges.all_judges)[1:]  # the first is the owner who invited
+    guests = services.store.call(everybody)[1:]  # the first is the owner who invited
     assert len({guest.pseudonym for guest in guests}) == len(guests) == 2
 
     request = friend.get("/").wsgi_request
@@ -262,7 +263,7 @@ def test_a_blocked_guest_is_out_and_a_logged_in_person_takes_no_use(
     person: Callable[..., Any], guest: Callable[[str], Any], services: SiteServices
 ) -> None:
     first, second = guest("judge"), guest("judge")
-    number = services.store.call(judges.all_judges)[0].id
+    number = services.store.call(everybody)[0].id
     services.store.call(judges.set_blocked, number, True)
     assert "Leave" not in first.get("/").content.decode()
     assert "Leave" in second.get("/").content.decode()

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Page, expect
 
-from talkalike.store.judging import items, judgements, judges, pairs, serving
+from talkalike.store.judging import items, judges, pairs, serving, voting
 from talkalike.store.judging.judgement_values import JudgedReply, Side
 from talkalike.store.store import Store
 
@@ -40,7 +40,7 @@ def vote(batch: int, winner: str, times: int) -> None:
         view = serving.next_pair(judge.id, batch)
         assert view is not None
         side = Side.LEFT if items.model_of(view.left.item_id) == winner else Side.RIGHT
-        judgements.compare(view.pair_id, judge.id, side, face="web", repeat=view.repeat)
+        voting.compare(view.id, judge.id, side, face="web", repeat=view.repeat)
 
 
 def held(store: Store, **conditions: Any) -> list[Any]:

@@ -18,8 +18,9 @@ from rich.console import Console
 
 from talkalike.alignment.heldout_prompts import Answers, ModelArm, answer_prompts, choose_prompts
 from talkalike.cli.engines import chosen_double, reply_sources
+from talkalike.cli.judgements import guess_table
 from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import JsonOption, emit, progress, table
+from talkalike.cli.output import JsonOption, emit, progress
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.examples.dataset import ExampleSet
@@ -108,19 +109,7 @@ def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
         for one in found
     ]
 
-    def show(screen: Console) -> None:
-        cells = [
-            [
-                str(row["arm"]),
-                str(row["model"]),
-                str(row["votes"]),
-                *(_percent(row[key]) for key in ("share", "low", "high")),
-            ]
-            for row in rows
-        ]
-        screen.print(table(["arm", "model", ">votes", ">taken for real", ">from", ">to"], cells))
-
-    emit(as_json, {"results": rows}, show)
+    emit(as_json, {"results": rows}, lambda screen: screen.print(guess_table(found)))
 
 
 async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted: Wanted, *, quiet: bool) -> MadeRound:
@@ -187,10 +176,6 @@ def _people(examples: ExampleSet) -> list[str]:
         for turn in document.turns
     }
     return sorted(names - set(examples.manifest.speakers))
-
-
-def _percent(value: object) -> str:
-    return f"{100 * value:.0f} %" if isinstance(value, float) else "-"
 
 
 def _show(screen: Console, made: MadeRound) -> None:

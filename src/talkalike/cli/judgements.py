@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from talkalike.alignment.pairing import make_pairs
 from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
@@ -24,9 +25,11 @@ from talkalike.store.store import open_store
 from talkalike.workspace.files import replacing
 
 if TYPE_CHECKING:
-    from talkalike.store.judging.exchange import Exported, Imported
+    from talkalike.store.judging.exchange import Exported
+    from talkalike.store.judging.guesses import GuessResult
+    from talkalike.store.judging.importing import Imported
     from talkalike.store.judging.standings import Standing
-    from talkalike.store.judging.summaries import RatingSummary, Summary
+    from talkalike.store.judging.summaries import Opinions, RatingSummary
 
 app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
 NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
@@ -75,7 +78,7 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take judgements from a file. Those that are here already are not taken twice."""
-    from talkalike.store.judging import exchange  # Django: the help does not wait for it
+    from talkalike.store.judging import importing  # Django: the help does not wait for it
 
     opened = open_workspace(workspace)
     if not file.is_file():
@@ -85,7 +88,7 @@ def import_(
         file.open("rb") as stream,
         progress("Importing", quiet=as_json, unit="lines") as advance,
     ):
-        done = store.call(exchange.import_jsonl, stream, told=lambda read: advance(read, 0))
+        done = store.call(importing.import_jsonl, stream, told=lambda read: advance(read, 0))
     emit(as_json, done, lambda _: _imported(done))
 
 
@@ -160,7 +163,7 @@ def _imported(done: Imported) -> None:
         say(f"and {counted(done.skipped_count - len(done.skipped), 'line')} more.")
 
 
-def _show(summary: Summary, screen: Console) -> None:
+def _show(summary: Opinions, screen: Console) -> None:
     if not (summary.totals or summary.ai_totals or summary.guesses):
         screen.print(NOTHING)
         return
@@ -169,14 +172,16 @@ def _show(summary: Summary, screen: Console) -> None:
     _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
     _ratings(summary.ratings, "Ratings from 1 to 5", screen)
     if summary.guesses:
-        rows = [
-            [guess.model, guess.arm, _share(guess.taken_for_real), number(guess.taken_for_real.n)]
-            for guess in summary.guesses
-        ]
-        screen.print(table(["model", "arm", ">taken for the real one", ">guesses"], rows, title="Blind test"))
+        screen.print(guess_table(summary.guesses))
     _habits(summary, screen)
     _standings(summary.ai_standings, "AI judges only", screen)
     _ratings(summary.ai_ratings, "Ratings by AI judges only", screen)
+
+
+def guess_table(guesses: Iterable[GuessResult]) -> Table:
+    """How often each model was taken for the real person."""
+    rows = [[guess.model, guess.arm, _share(guess.taken_for_real), number(guess.taken_for_real.n)] for guess in guesses]
+    return table(["model", "arm", ">taken for the real one", ">guesses"], rows, title="Blind test")
 
 
 def _standings(standings: Iterable[Standing], title: str, screen: Console) -> None:
@@ -202,7 +207,7 @@ def _ratings(ratings: Iterable[RatingSummary], title: str, screen: Console) -> N
         screen.print(table(["model", "scale", ">mean", ">interval", ">ratings"], rows, title=title))
 
 
-def _habits(summary: Summary, screen: Console) -> None:
+def _habits(summary: Opinions, screen: Console) -> None:
     rows = [
         [f"agreement on {name.replace('_', ' ')}", _alpha(alpha)]
         for name, alpha in summary.agreement.items()

@@ -12,7 +12,7 @@ from talkalike.chat.permissions import Action
 from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import Interaction, gated, messages_of, tell
 from talkalike.discord_bot.commands.menus import listing, story
-from talkalike.discord_bot.judging import board_view, guessing, thumbs
+from talkalike.discord_bot.judging import comparison_view, guessing, thumbs
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
 from talkalike.store import replies
@@ -90,7 +90,7 @@ class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
         await tell(interaction, story(row), file=listing(row), file_name=f"reply-{row.id}.txt")
 
 
-BUTTONS = (CancelButton, AgainButton, WhyButton, *thumbs.BUTTONS, *board_view.BUTTONS, *guessing.BUTTONS)
+BUTTONS = (CancelButton, AgainButton, WhyButton, *thumbs.BUTTONS, *comparison_view.BUTTONS, *guessing.BUTTONS)
 
 
 class ReplyButtons(discord.ui.View):

@@ -11,12 +11,12 @@ from talkalike.chat.options import two_models
 from talkalike.chat.permissions import Action
 from talkalike.discord_bot.commands.gate import channel_of, gated, tell
 from talkalike.discord_bot.commands.model import models
-from talkalike.discord_bot.judging import alternatives, board_view, form
+from talkalike.discord_bot.judging import alternatives, comparison_view, form
 from talkalike.discord_bot.judging.asked import reply_by_message, speaker_of
 from talkalike.discord_bot.judging.offers import two_voices
 from talkalike.errors import UserError
 from talkalike.store import scoped
-from talkalike.store.judging import boards
+from talkalike.store.judging import comparisons
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.commands.gate import Interaction
@@ -63,7 +63,7 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
             "Another try said just the same, so there is nothing to compare.",
             hint="A higher temperature in /settings makes answers differ. Nothing was stored.",
         )
-    await board_view.show(interaction, await client.store.run(boards.against, row, other, speaker=speaker))
+    await comparison_view.show(interaction, await client.store.run(comparisons.against, row, other, speaker=speaker))
 
 
 @gated(Action.SET_MODEL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
@@ -13,9 +13,9 @@ from talkalike.chat.options import DEFAULT, Resolved
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import NOBODY, channel_of, family, gated, messages_of, tell
+from talkalike.discord_bot.judging.alternatives import answer, find_two_voices, find_voice
+from talkalike.discord_bot.judging.side_by_side import quote
 from talkalike.discord_bot.markers import NOTICE_SIGN
-from talkalike.engine.collecting import collect
-from talkalike.engine.protocol import Prompt
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from talkalike.discord_bot.client import BotClient
     from talkalike.discord_bot.commands.gate import Interaction
 
-LONGEST_QUOTE = 300  # characters of the prompt that are shown
 LONGEST_ANSWER = 2500  # characters; two embeds may have 6000 together
 LONGEST_PROMPT = 1500
 WRITING, DONE, FAILED = discord.Colour.orange(), discord.Colour.green(), discord.Colour.red()
@@ -85,7 +84,7 @@ async def show(interaction: Interaction) -> None:
 @app_commands.describe(model="Which one")
 async def use(interaction: Interaction, model: str) -> None:
     """For the whole server; in direct messages for this one talk."""
-    voice = _voice(interaction, model)
+    voice = find_voice(interaction.client, model)
     server_id = interaction.guild_id
     scope, scope_id = ("server", server_id) if server_id is not None else ("channel", channel_of(interaction).id)
     store = interaction.client.store
@@ -102,73 +101,51 @@ async def use(interaction: Interaction, model: str) -> None:
 @app_commands.describe(prompt="What to answer", first="One model", second="The other model")
 async def compare(interaction: Interaction, prompt: str, first: str, second: str) -> None:
     """A message of the channel's own, so that it can still be filled in when the command's answer has expired."""
-    voices = (_voice(interaction, first), _voice(interaction, second))
-    if first == second:
-        raise UserError("That is the same model twice.", hint="Choose two different ones.")
+    voices = find_two_voices(interaction.client, first, second)
     if not prompt.strip() or len(prompt) > LONGEST_PROMPT:
         raise UserError(f"The prompt must have between 1 and {LONGEST_PROMPT:,} characters.")
     client = interaction.client
     options = await client.places.options(channel_of(interaction))
-    board = Board(neutralise(prompt), voices)
-    message = await messages_of(interaction).send(embeds=board.embeds(), allowed_mentions=NOBODY)
+    answers = ModelAnswers(prompt, voices)
+    message = await messages_of(interaction).send(**answers.message())
     await tell(interaction, f"The two answers appear in {message.jump_url}.")
     turn = Turn(interaction.user.display_name, prompt)
-    await asyncio.gather(*(_answer(client, options, turn, board, index, message) for index in range(2)))
+    await asyncio.gather(*(_fill(client, options, turn, answers, index, message) for index in range(2)))
 
 
-class Board:
-    """The message with both answers."""
+class ModelAnswers:
+    """The message with what two models answer, each under its name."""
 
     def __init__(self, prompt: str, voices: tuple[Voice, Voice]) -> None:
-        self.prompt = prompt
         self.voices = voices
-        self.answers = ["", ""]
-        self.colours = [WRITING, WRITING]
+        self._asked = quote(prompt)
+        self._halves = [("…", WRITING), ("…", WRITING)]
 
-    def embeds(self) -> list[discord.Embed]:
-        """One for each model; the first carries the prompt."""
-        question = f"> {' '.join(self.prompt.split())[:LONGEST_QUOTE]}\n\n"
-        return [
-            discord.Embed(
-                title=voice.model[:200],
-                description=(question if index == 0 else "") + (self.answers[index] or "…"),
-                colour=self.colours[index],
-            ).set_footer(text=NOTICE_SIGN)
-            for index, voice in enumerate(self.voices)
+    def put(self, index: int, text: str, colour: discord.Colour) -> None:
+        """Fills in one half."""
+        self._halves[index] = (text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}… (cut)", colour)
+
+    def message(self) -> dict[str, Any]:
+        """An embed for each model; the first carries the prompt."""
+        embeds = [
+            discord.Embed(title=voice.model[:200], description=text, colour=colour).set_footer(text=NOTICE_SIGN)
+            for voice, (text, colour) in zip(self.voices, self._halves, strict=True)
         ]
+        embeds[0].description = f"{self._asked}{embeds[0].description}"
+        return {"embeds": embeds, "allowed_mentions": NOBODY}
 
 
-async def _answer(
-    client: BotClient, options: Resolved, turn: Turn, board: Board, index: int, message: discord.Message
+async def _fill(
+    client: BotClient, options: Resolved, turn: Turn, answers: ModelAnswers, index: int, message: discord.Message
 ) -> None:
-    """Fills in one half. A model that fails says so in its half and leaves the other one alone."""
-    voice = board.voices[index]
-    try:
-        text = await ask(client, voice, (turn,), options)
-        board.answers[index], board.colours[index] = _cut(neutralise(text)) or "(silence)", DONE
-    except TalkalikeError as error:
-        board.answers[index], board.colours[index] = _cut(str(error)), FAILED
-    # With the bot's own rights: a command's token dies after 15 minutes, a slow model may need longer.
-    await message.edit(embeds=board.embeds(), allowed_mentions=NOBODY)
-
-
-async def ask(client: BotClient, voice: Voice, turns: tuple[Turn, ...], options: Resolved) -> str:
-    """What the model says to these turns alone. Raises TalkalikeError when it fails."""
-    engine = await client.engines.open(voice.model)
+    """Lets a model answer. One that fails says so in its half and leaves the other one alone."""
     persona = str(options.value("persona") or "")
     opening = (Turn("system", persona),) if persona else ()
-    prompt = Prompt(turns=(*opening, *turns), speaker=voice.speaker)
-    reply = await collect(engine, prompt, options.sampling())
-    return "\n".join(text for text in reply.messages if text.strip())
-
-
-def _voice(interaction: Interaction, model: str) -> Voice:
-    voices = {voice.model: voice for voice in interaction.client.engines.voices()}
-    if model not in voices:
-        raise UserError(f"There is no model '{model[:100]}'.", hint=f"There is: {', '.join(voices) or 'none at all'}.")
-    voice: Voice = voices[model]
-    return voice
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}… (cut)"
+    try:
+        reply = await answer(client, answers.voices[index], (*opening, turn), options.sampling())
+        said = "\n".join(text for text in reply.messages if text.strip())
+        answers.put(index, neutralise(said) or "(silence)", DONE)
+    except TalkalikeError as error:
+        answers.put(index, str(error), FAILED)
+    # With the bot's own rights: a command's token dies after 15 minutes, a slow model may need longer.
+    await message.edit(**answers.message())

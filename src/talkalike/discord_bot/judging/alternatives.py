@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from talkalike.chat.engines import Voice
 from talkalike.chat.options import refusal
 from talkalike.chat.permissions import ChatPlace
-from talkalike.engine.collecting import collect
+from talkalike.engine.collecting import Collected, collect
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
 from talkalike.replying.writing import today
 from talkalike.store import usage
-from talkalike.store.judging.boards import Written
+from talkalike.store.judging.comparisons import Written
 from talkalike.store.replies import ReplyRow
 
 if TYPE_CHECKING:
@@ -26,6 +26,22 @@ if TYPE_CHECKING:
 
 _SEEDS = 2**53
 _NAMES = frozenset(field.name for field in fields(Sampling))
+
+
+def find_voice(client: BotClient, model: str) -> Voice:
+    """The model's voice. Raises UserError where it is not there."""
+    voices = {voice.model: voice for voice in client.engines.voices()}
+    if model not in voices:
+        raise UserError(f"There is no model '{model[:100]}'.", hint=f"There is: {', '.join(voices) or 'none at all'}.")
+    return voices[model]
+
+
+def find_two_voices(client: BotClient, first: str, second: str) -> tuple[Voice, Voice]:
+    """Two models to be compared. Raises UserError where one is not there, or they are the same."""
+    voices = find_voice(client, first), find_voice(client, second)
+    if first == second:
+        raise UserError("That is the same model twice.", hint="Choose two different ones.")
+    return voices
 
 
 def other_voice(voices: Sequence[Voice], row: ReplyRow, speaker: str) -> Voice:
@@ -55,8 +71,7 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: ChatPl
     if voice.model == row.model:
         sampling = replace(sampling, seed=random.randrange(_SEEDS))  # the same seed would say the same
     began = time.monotonic()
-    engine = await client.engines.open(voice.model)
-    reply = await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
+    reply = await answer(client, voice, turns, sampling)
     messages = tuple(text for text in words_of(reply.messages) if text.strip())
     await client.store.run(usage.spend, by, where.server_id, replies=1, tokens=reply.tokens, day=today())
     if not messages:
@@ -68,6 +83,12 @@ async def write(client: BotClient, row: ReplyRow, voice: Voice, *, where: ChatPl
         tokens=reply.tokens,
         seconds=time.monotonic() - began,
     )
+
+
+async def answer(client: BotClient, voice: Voice, turns: tuple[Turn, ...], sampling: Sampling) -> Collected:
+    """What the model says to these turns alone. Raises TalkalikeError where it fails."""
+    engine = await client.engines.open(voice.model)
+    return await collect(engine, Prompt(turns=turns, speaker=voice.speaker), sampling)
 
 
 def _sampling(stored: Mapping[str, Any]) -> Sampling:

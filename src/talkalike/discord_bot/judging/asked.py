@@ -43,9 +43,9 @@ def speaker_of(interaction: Interaction, row: ReplyRow) -> str:
     return interaction.client.contexts.speaker(row.model)
 
 
-def first_time(*, first: bool, consent: bool) -> str:
+def first_time(explain: bool) -> str:
     """What is told once, to those who judge for the first time and agreed to nothing yet."""
-    return f"\n-# {FIRST_TIME}" if first and not consent else ""
+    return f"\n-# {FIRST_TIME}" if explain else ""
 
 
 def _finished(row: ReplyRow) -> ReplyRow:

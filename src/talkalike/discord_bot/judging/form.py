@@ -20,9 +20,9 @@ from talkalike.chat.permissions import Action
 from talkalike.discord_bot.commands.gate import TOO_LATE, gate, tell, verdict
 from talkalike.discord_bot.judging.asked import first_time, reply_by_id, speaker_of
 from talkalike.errors import TalkalikeError
-from talkalike.store.judging import sheets
-from talkalike.store.judging.judgement_values import Scale
-from talkalike.store.judging.sheets import Filled, Sheet
+from talkalike.store.judging import rating_forms
+from talkalike.store.judging.judgement_values import RATINGS, Scale
+from talkalike.store.judging.rating_forms import Filled, FormChange, RatingForm
 from talkalike.store.replies import ReplyRow
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
     """What was said before is filled in."""
 
-    def __init__(self, reply_id: int, said: Sheet) -> None:
+    def __init__(self, reply_id: int, said: RatingForm) -> None:
         super().__init__(custom_id=f"talkalike:form:{reply_id}:{int(time.time())}")
         for scale in Scale:
             label = discord.ui.Label(text=scale.heading(), description=scale.question, component=_scale(scale, said))
@@ -66,7 +66,7 @@ async def open_form(interaction: Interaction, find: Callable[[], Awaitable[Reply
             decision = await verdict(interaction, Action.JUDGE)
             if decision.allowed:
                 row = await find()
-                said = await store.run(sheets.sheet, row.id, user_id, speaker=speaker_of(interaction, row))
+                said = await store.run(rating_forms.form_of, row.id, user_id, speaker=speaker_of(interaction, row))
         if decision.allowed:
             await interaction.response.send_modal(JudgeForm(row.id, said))
         else:
@@ -101,21 +101,20 @@ async def submitted(interaction: Interaction, reply_id: int, given: Mapping[str,
             return
         row = await reply_by_id(interaction, reply_id)
         store, user_id, speaker = interaction.client.store, interaction.user.id, speaker_of(interaction, row)
-        said = await store.run(sheets.sheet, row.id, user_id, speaker=speaker)
+        said = await store.run(rating_forms.form_of, row.id, user_id, speaker=speaker)
         unseen = len(said.correction) > LONGEST and not better.strip()  # it did not fit into the form
         filled = await store.run(
-            sheets.fill,
+            rating_forms.fill_form,
             row.id,
             user_id,
-            _ratings(given),
-            None if unseen else better if better.strip() else "",
+            FormChange(ratings=_ratings(given), correction=None if unseen else better),
             speaker=speaker,
             seconds=max(0.0, seconds),
         )
     except TalkalikeError as error:
         await _give_back(interaction, f"{error} Nothing of the form was stored.", better)
         return
-    await tell(interaction, receipt(filled) + first_time(first=filled.first, consent=filled.consent))
+    await tell(interaction, receipt(filled) + first_time(filled.explain))
 
 
 def receipt(filled: Filled) -> str:
@@ -134,9 +133,9 @@ def receipt(filled: Filled) -> str:
     return "\n".join([*lines, "Open the form again to change it."])
 
 
-def _scale(scale: Scale, said: Sheet) -> discord.ui.RadioGroup[Any]:
+def _scale(scale: Scale, said: RatingForm) -> discord.ui.RadioGroup[Any]:
     now = said.ratings.get(scale)
-    values = [discord.RadioGroupOption(label=ENDS.get(n, str(n)), value=str(n), default=n == now) for n in range(1, 6)]
+    values = [discord.RadioGroupOption(label=ENDS.get(n, str(n)), value=str(n), default=n == now) for n in RATINGS]
     nothing = discord.RadioGroupOption(label="no rating", value=NO_RATING)
     return discord.ui.RadioGroup(custom_id=scale.value, required=False, options=[*values, nothing])
 

@@ -5,25 +5,26 @@ The buttons hold the test's and the question's ids, so that a restart interrupts
 
 from __future__ import annotations
 
-import io
-import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import discord
 
 from talkalike.chat.permissions import Action
 from talkalike.chat.splitting import neutralise
-from talkalike.discord_bot.commands.gate import NOBODY, gated, tell
+from talkalike.discord_bot.commands.gate import gated, tell
+from talkalike.discord_bot.judging.side_by_side import file_of, shorten, show
+from talkalike.discord_bot.stored_button import StoredButton
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.store.judging import guesses, judges
-from talkalike.store.judging.guesses import Guessed, GuessResult, QuestionView, RoundRow
+from talkalike.store.judging.guesses import Guessed, GuessResult, Question, RoundRow
 from talkalike.store.judging.judgement_values import Side
-from talkalike.store.judging.sheets import FACE
+from talkalike.store.judging.rating_forms import FACE
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.commands.gate import Interaction
 
 LONGEST = 1500  # characters of the conversation, and of each reply, that are shown without the file
+TALK = "The conversation"
 SIDES = {Side.LEFT: "A", Side.RIGHT: "B"}
 RULES = (
     "**{name}**: you see a piece of a real conversation and two replies. One was really written by {speaker}, the "
@@ -34,7 +35,7 @@ RULES = (
 )
 
 
-class PlayButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:play:(?P<id>\d{1,19})"):
+class PlayButton(StoredButton, template=r"talkalike:play:(?P<round_id>\d{1,19})"):
     """Agrees, and shows the first question."""
 
     def __init__(self, round_id: int) -> None:
@@ -43,17 +44,6 @@ class PlayButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talk
         )
         self.round_id = round_id
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made anew for every click."""
-        return cls(int(match["id"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For everybody who may talk here."""
-        await self.pressed(interaction)
-
     @gated(Action.GUESS)
     async def pressed(self, interaction: Interaction) -> None:
         """The next question, to the one who pressed."""
@@ -61,28 +51,17 @@ class PlayButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talk
 
 
 class GuessButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"talkalike:guess:(?P<round>\d{1,19}):(?P<id>\d{1,19}):(?P<side>left|right)",
+    StoredButton,
+    template=r"talkalike:guess:(?P<round_id>\d{1,19}):(?P<question_id>\d{1,19}):(?P<side>left|right)",
 ):
     """Takes one side for the real one. Once told, the guess stays."""
 
-    def __init__(self, round_id: int, question_id: int, side: Side) -> None:
-        custom_id = f"talkalike:guess:{round_id}:{question_id}:{side.value}"
-        super().__init__(discord.ui.Button(label=f"{SIDES[side]} is real", custom_id=custom_id))
+    def __init__(self, round_id: int, question_id: int, side: str) -> None:
+        custom_id = f"talkalike:guess:{round_id}:{question_id}:{side}"
+        super().__init__(discord.ui.Button(label=f"{SIDES[Side(side)]} is real", custom_id=custom_id))
         self.round_id = round_id
         self.question_id = question_id
-        self.side = side
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made anew for every click."""
-        return cls(int(match["round"]), int(match["id"]), Side(match["side"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For everybody who may talk here."""
-        await self.pressed(interaction)
+        self.side = Side(side)
 
     @gated(Action.GUESS)
     async def pressed(self, interaction: Interaction) -> None:
@@ -109,9 +88,9 @@ async def begin(interaction: Interaction) -> None:
             await _ask(interaction, row.id, "")
             return
         rules = RULES.format(
-            name=neutralise(row.name), speaker=neutralise(question.speaker), left=question.left_to_answer
+            name=neutralise(row.name), speaker=neutralise(question.replies.speaker), left=question.left_to_answer
         )
-        await _say(interaction, rules, PlayButton(row.id))
+        await show(interaction, rules, view=_view(PlayButton(row.id)), embeds=[], files=[])
         return
     raise UserError(
         "There is no blind test with anything left for you to guess.", hint="The owner of the double makes new ones."
@@ -131,31 +110,25 @@ async def _ask(interaction: Interaction, round_id: int, before: str) -> None:
         results = await store.run(guesses.results, round_id)
         await tell(interaction, "\n".join(filter(None, [before, "That was all. Thank you!", *map(_share, results)])))
         return
-    buttons = [GuessButton(round_id, question.question_id, side) for side in Side]
-    talk = "\n".join(f"{speaker}: {text}" for speaker, text in question.context)
-    parts = {"The conversation": talk, "A": "\n".join(question.left), "B": "\n".join(question.right)}
+    asked = question.replies
+    buttons = [GuessButton(round_id, asked.id, side) for side in Side]
+    parts = {TALK: "\n".join(f"{speaker}: {text}" for speaker, text in asked.context)}
+    parts |= {SIDES[side]: "\n".join(asked.on(side).messages) for side in Side}
     embeds = [
-        discord.Embed(title=title, description=_shown(text, end=title == "The conversation"))
+        discord.Embed(title=title, description=shorten(text, LONGEST, end=title == TALK))
         for title, text in parts.items()
         if text
     ]
-    whole = "\n\n\n".join(f"{title}\n\n{text}" for title, text in parts.items())
-    long = any(len(neutralise(text)) > LONGEST for text in parts.values())
-    text = f"{before}\nWhich one did {neutralise(question.speaker)} really write?".strip()
-    await _say(interaction, text, *buttons, embeds=embeds, file=whole if long else "")
+    text = f"{before}\nWhich one did {neutralise(asked.speaker)} really write?".strip()
+    files = file_of(parts, LONGEST, name="question.txt")
+    await show(interaction, text, view=_view(*buttons), embeds=embeds, files=files)
 
 
-async def _say(
-    interaction: Interaction, text: str, *items: discord.ui.Item[Any], embeds: Any = (), file: str = ""
-) -> None:
+def _view(*items: discord.ui.Item[Any]) -> discord.ui.View:
     view = discord.ui.View(timeout=None)
     for item in items:
         view.add_item(item)
-    files = [discord.File(io.BytesIO(file.encode()), filename="question.txt")] if file else []
-    interaction.extras["answered"] = True
-    await interaction.edit_original_response(
-        content=text, embeds=list(embeds), attachments=files, view=view, allowed_mentions=NOBODY
-    )
+    return view
 
 
 def _is_here(row: RoundRow, interaction: Interaction) -> bool:
@@ -169,20 +142,9 @@ async def _require_here(interaction: Interaction, round_id: int) -> None:
         raise UserError("That blind test is no longer there.", hint="Nothing was stored. /guess shows what there is.")
 
 
-def _shown(text: str, *, end: bool) -> str:
-    """As much as fits: of a conversation its end, of a reply its beginning; what is missing is said."""
-    text = neutralise(text)
-    if len(text) <= LONGEST:
-        return text
-    if end:
-        return f"*(only the end: all of it is in the file)*\n…{text[-LONGEST:]}"
-    return f"{text[:LONGEST]}…\n*(only the beginning: all of it is in the file)*"
-
-
 def _told(told: Guessed) -> str:
     """Whether the guess was right."""
-    who = {"double": "the double", "base": "the untrained model", "prompted": "the model with a description"}
-    other = who.get(told.arm, "a model")
+    other = guesses.ARMS.get(told.arm, "a model")
     return f"{'Right' if told.right else 'No'}: {SIDES[told.real]} is the real one, the other was {other}."
 
 
@@ -194,7 +156,7 @@ def _share(result: GuessResult) -> str:
     return f"{result.model} ({result.arm}) was taken for the real one in {counted}."
 
 
-def _next(round_id: int, user_id: int) -> QuestionView | None:
+def _next(round_id: int, user_id: int) -> Question | None:
     return guesses.next_question(round_id, judges.of_discord(user_id).id)
 
 

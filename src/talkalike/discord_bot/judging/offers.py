@@ -14,11 +14,12 @@ import discord
 from talkalike.chat.engines import Voice
 from talkalike.chat.options import two_models
 from talkalike.discord_bot.answer import Answer
-from talkalike.discord_bot.judging import alternatives, board_view
+from talkalike.discord_bot.commands.gate import NOBODY
+from talkalike.discord_bot.judging import alternatives, comparison_view
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.replying.writing import ReplyOutcome
 from talkalike.store import replies
-from talkalike.store.judging import boards
+from talkalike.store.judging import comparisons
 from talkalike.store.replies import ReplyState
 
 if TYPE_CHECKING:
@@ -62,18 +63,16 @@ class Offers:
         second = await alternatives.write(self._client, row, other, where=answer.where, by=answer.asker.id)
         if first.messages == second.messages:
             return
-        board = await self._client.store.run(boards.both, row, first, second, speaker=one.speaker)
-        await answer.trigger.channel.send(content=board_view.headline(board), silent=True, **board_view.shown(board))
+        shown = await self._client.store.run(comparisons.both, row, first, second, speaker=one.speaker)
+        message = comparison_view.message_of(shown)
+        await answer.trigger.channel.send(
+            content=comparison_view.headline(shown), silent=True, allowed_mentions=NOBODY, **message
+        )
 
 
 def two_voices(client: BotClient, models: tuple[str, ...]) -> tuple[Voice, Voice]:
     """The two models. Raises UserError where one is not there, or they are doubles of different people."""
-    voices = {voice.model: voice for voice in client.engines.voices()}
-    missing = [model for model in models if model not in voices]
-    if missing or len(set(models)) != 2:
-        what = f"There is no model '{missing[0][:100]}'." if missing else "That is the same model twice."
-        raise UserError(what, hint=f"Choose two of: {', '.join(voices)}.")
-    one, other = (voices[model] for model in models)
+    one, other = alternatives.find_two_voices(client, *models)
     if one.speaker != other.speaker:
         raise UserError(
             f"{one.model} speaks as {one.speaker} and {other.model} as {other.speaker}: which sounds more like one "

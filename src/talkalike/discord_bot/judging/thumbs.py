@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import discord
 
@@ -11,9 +10,10 @@ from talkalike.chat.permissions import Action
 from talkalike.discord_bot.commands.gate import gated, tell
 from talkalike.discord_bot.judging import form
 from talkalike.discord_bot.judging.asked import first_time, reply_by_id, speaker_of
-from talkalike.store.judging import sheets
+from talkalike.discord_bot.stored_button import StoredButton
+from talkalike.store.judging import rating_forms
 from talkalike.store.judging.judgement_values import Scale
-from talkalike.store.judging.sheets import Filled
+from talkalike.store.judging.rating_forms import Filled
 
 if TYPE_CHECKING:
     from talkalike.discord_bot.commands.gate import Interaction
@@ -23,9 +23,7 @@ EMOJI = {UP: "👍", DOWN: "👎"}
 RATING = {UP: 5, DOWN: 1}  # on "sounds like me"
 
 
-class RateButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:rate:(?P<id>\d{1,19}):(?P<way>up|down)"
-):
+class RateButton(StoredButton, template=r"talkalike:rate:(?P<reply_id>\d{1,19}):(?P<way>up|down)"):
     """Sounds like the person, or does not. Everybody has a vote of their own; pressing again takes it back."""
 
     def __init__(self, reply_id: int, way: str) -> None:
@@ -33,25 +31,14 @@ class RateButton(
         self.reply_id = reply_id
         self.way = way
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made anew for every click."""
-        return cls(int(match["id"]), match["way"])
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """For everybody who may talk here, whoever asked for the reply."""
-        await self.pressed(interaction)
-
     @gated(Action.JUDGE)
     async def pressed(self, interaction: Interaction) -> None:
         """Told to the one who pressed, once it is written."""
         row = await reply_by_id(interaction, self.reply_id)
         speaker = speaker_of(interaction, row)
         store, user_id = interaction.client.store, interaction.user.id
-        filled = await store.run(sheets.thumb, row.id, user_id, RATING[self.way], speaker=speaker)
-        await tell(interaction, self._receipt(filled, speaker) + first_time(first=filled.first, consent=filled.consent))
+        filled = await store.run(rating_forms.press_thumb, row.id, user_id, RATING[self.way], speaker=speaker)
+        await tell(interaction, self._receipt(filled, speaker) + first_time(filled.explain))
 
     def _receipt(self, filled: Filled, speaker: str) -> str:
         before = filled.before.ratings.get(Scale.SOUNDS_LIKE_ME)
@@ -63,21 +50,14 @@ class RateButton(
         return f"{what}: {sounds} ({now} of 5). Press {EMOJI[self.way]} again to take it back."
 
 
-class JudgeButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"talkalike:judge:(?P<id>\d{1,19})"):
+class JudgeButton(StoredButton, template=r"talkalike:judge:(?P<reply_id>\d{1,19})"):
     """Opens the form with every scale and room for a better answer."""
 
     def __init__(self, reply_id: int) -> None:
         super().__init__(discord.ui.Button(label="Judge", custom_id=f"talkalike:judge:{reply_id}"))
         self.reply_id = reply_id
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        """Made anew for every click."""
-        return cls(int(match["id"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: Interaction) -> None:
         """For everybody who may talk here; the form's module asks the rules."""
         await form.open_form(interaction, lambda: reply_by_id(interaction, self.reply_id))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from talkalike.store.judging import items, judgements, judges, pairs
+from talkalike.store.judging import items, judges, pairs, voting
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Type
 from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.tables import judging_tables as tables
@@ -62,7 +62,7 @@ def put(pair_id: int, label: Label) -> int:
     told = as_text(label.probability, label.gap)
     with transaction.atomic():
         judge = judges.of_ai(label.judge)
-        judgement_id = judgements.compare(pair_id, judge.id, label.choice, face=FACE)
+        judgement_id = voting.compare(pair_id, judge.id, label.choice, face=FACE)
         tables.Judgement.objects.filter(id=judgement_id).update(text=told)
     return judgement_id
 

@@ -7,7 +7,7 @@ transactions never wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from talkalike.store.judging import models
 
 CONSISTENCY = "consistency"  # whether somebody who judged a pair twice said the same; the day says nothing here
-_ANY_DAY = date(2000, 1, 1)
+ANY_DAY = date(2000, 1, 1)
 REPEAT = "repeat"  # a comparison made again by the same judge: it says something about the judge, not the models
 
 
@@ -60,24 +60,25 @@ class Deltas:
         self.agreement.update(other.agreement)
 
 
-def consistency(kind: Kind, said: Iterable[tuple[int, str]], by: int) -> Deltas:
-    """Counts whether one judge said the same both times; `said` are rounds and choices that hold."""
-    deltas = Deltas()
-    choices = dict(said)
-    if len(choices) == 2 and Choice.SKIP not in choices.values():
-        value = "same" if choices[0] == choices[1] else "differs"
-        deltas.tallies[TallyKey(_ANY_DAY, kind.value, CONSISTENCY, "", "", "", value, -1)] += by
-    return deltas
+def count(
+    changes: Sequence[Change], about: models.Pair | models.Item, *, other: models.Judgement | None = None
+) -> None:
+    """Counts changes of one judge's judgements about a pair or item, of one type and scale.
+
+    `other`: what they say about the pair the other time they were asked.
+    """
+    add(about_pair(about, changes, other) if isinstance(about, tables.Pair) else about_item(about, changes))
 
 
-def comparisons(pair: models.Pair, changes: Sequence[Change]) -> Deltas:
+def about_pair(pair: models.Pair, changes: Sequence[Change], other: models.Judgement | None = None) -> Deltas:
     """Brings the pair's own counts up to date; returns what is to be added elsewhere."""
     before = _spelled(pair.votes)
     votes = _counter(pair.votes)
     deltas = Deltas()
+    _count_consistency(deltas, changes, other)
     for change in changes:
         row = change.judgement
-        deltas.tallies[comparison_key(pair, change)] += change.by
+        deltas.tallies[_key(pair, change)] += change.by
         if change.kind is Kind.HUMAN and row.round == 0 and row.choice != Choice.SKIP:
             votes[row.choice] += change.by
             if change.by > 0:
@@ -119,7 +120,15 @@ def about_item(item: models.Item, changes: Sequence[Change]) -> Deltas:
     return deltas
 
 
-def comparison_key(pair: models.Pair, change: Change) -> TallyKey:
+def add(deltas: Deltas) -> None:
+    """Adds to the counts; rows that do not exist yet are made."""
+    for key, by in sorted(deltas.tallies.items()):
+        _add(tables.Tally, key._asdict(), by)
+    for (scale, votes), by in sorted(deltas.agreement.items()):
+        _add(tables.Agreement, {"scale": scale, "votes": votes}, by)
+
+
+def _key(pair: models.Pair, change: Change) -> TallyKey:
     """What a comparison counts towards; the models in alphabetical order, so that A against B is B against A."""
     row = change.judgement
     first = -1
@@ -133,12 +142,18 @@ def comparison_key(pair: models.Pair, change: Change) -> TallyKey:
     return TallyKey(row.at.date(), change.kind.value, kind, "", one, two, value, first)
 
 
-def add(deltas: Deltas) -> None:
-    """Adds to the counts; rows that do not exist yet are made."""
-    for key, by in sorted(deltas.tallies.items()):
-        _add(tables.Tally, key._asdict(), by)
-    for (scale, votes), by in sorted(deltas.agreement.items()):
-        _add(tables.Agreement, {"scale": scale, "votes": votes}, by)
+def _count_consistency(deltas: Deltas, changes: Sequence[Change], other: models.Judgement | None) -> None:
+    """Whether those who judged the pair twice said the same both times, before the changes and after them."""
+    said: dict[tuple[int, Kind, int], dict[int, str]] = {}
+    for change in changes:
+        row = change.judgement
+        said.setdefault((row.judge_id, change.kind, change.by), {})[row.round] = row.choice
+    for (_, kind, by), choices in said.items():
+        if other is not None:
+            choices.setdefault(other.round, other.choice)
+        if len(choices) == 2 and Choice.SKIP not in choices.values():
+            value = "same" if choices[0] == choices[1] else "differs"
+            deltas.tallies[TallyKey(ANY_DAY, kind.value, CONSISTENCY, "", "", "", value, -1)] += by
 
 
 def _add(table: Any, columns: dict[str, Any], by: int) -> None:

@@ -166,13 +166,7 @@ def _erase(rows: QuerySet[Any]) -> int:
             of_item[row.item_id].append(change)
     deltas = Deltas()
     for pair_id, changes in sorted(of_pair.items()):
-        deltas.include(counting.comparisons(pairs[pair_id], changes))
-        twice: dict[tuple[int, Kind], list[tuple[int, str]]] = defaultdict(list)
-        for change in changes:
-            row = change.judgement
-            twice[row.judge_id, change.kind].append((row.round, row.choice))
-        for (_, kind), said in twice.items():
-            deltas.include(counting.consistency(kind, said, -1))
+        deltas.include(counting.about_pair(pairs[pair_id], changes))
     for item_id, changes in sorted(of_item.items()):
         deltas.include(counting.about_item(items[item_id], changes))
     counting.add(deltas)

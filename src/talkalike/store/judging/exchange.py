@@ -8,32 +8,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from talkalike.store.judging import ai_labels, items
-from talkalike.store.judging.importing import Imported, import_records
 from talkalike.store.judging.judgement_values import (
+    RECORDS,
     AnyRecord,
     Choice,
     ComparisonRecord,
-    CorrectionRecord,
-    FlagRecord,
     JudgedReply,
     Kind,
-    RatingRecord,
     Scale,
-    SkipRecord,
     Type,
+    own_fields,
 )
 from talkalike.store.judging.lines import to_line
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
     from talkalike.store.judging import models
-
-__all__ = ["Exported", "Imported", "Page", "export_jsonl", "import_jsonl", "page"]
 
 PAGE = 500
 NO_CONSENT = "their judge did not agree to an export"
@@ -49,7 +44,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ExportPart:
     """A part of an export: lines with their line breaks, and where the next part begins (None: that was all)."""
 
     lines: tuple[str, ...]
@@ -72,12 +67,7 @@ def export_jsonl(stream: TextIO, *, told: Callable[[int], None] | None = None) -
     return Exported(written=written, left_out=dict(left_out))
 
 
-def import_jsonl(lines: Iterable[str | bytes], *, told: Callable[[int], None] | None = None) -> Imported:
-    """Takes the judgements of a file; `told` hears how many lines were read. What was taken stays if it is stopped."""
-    return import_records(lines, told=told)
-
-
-def page(start: tuple[str, int] = ("judgements", 0)) -> Page:
+def page(start: tuple[str, int] = ("judgements", 0)) -> ExportPart:
     """A part of the export, for faces that must not keep the database for themselves meanwhile."""
     what, after = start
     rows = _judgements(after) if what == "judgements" else _guesses(after)
@@ -94,7 +84,7 @@ def page(start: tuple[str, int] = ("judgements", 0)) -> Page:
             left_out[NOT_FOR_TRAINING] += 1
         else:
             lines.append(to_line(record) + "\n")
-    return Page(lines=tuple(lines), left_out=dict(left_out), next=next_)
+    return ExportPart(lines=tuple(lines), left_out=dict(left_out), next=next_)
 
 
 def _judgements(after: int) -> list[Any]:
@@ -119,16 +109,11 @@ def _of_judgement(row: models.Judgement, known: dict[int, JudgedReply | None]) -
     reply = _reply(row.item, known) if row.item is not None else None
     if reply is None:
         return None
-    told = {**_common(row, row.type, reply.id, row.scale), "reply": reply}
-    match Type(row.type):
-        case Type.RATING:
-            return RatingRecord(**told, scale=Scale(row.scale), value=row.value)
-        case Type.CORRECTION:
-            return CorrectionRecord(**told, text=row.text)
-        case Type.FLAG:
-            return FlagRecord(**told, reason=row.text)
-        case _:
-            return SkipRecord(**told)
+    form = RECORDS[Type(row.type)]
+    said: dict[str, Any] = {"reply": reply, "value": row.value, "text": row.text, "reason": row.text}
+    said["scale"] = Scale(row.scale) if row.scale else None
+    own = {name: said[name] for name in own_fields(form)}
+    return form(**_common(row, row.type, reply.id, row.scale), **own)
 
 
 def _of_guess(row: models.Guess, known: dict[int, JudgedReply | None]) -> AnyRecord | None:

@@ -17,13 +17,23 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 from django.utils import timezone
 
 from talkalike.store import storable
-from talkalike.store.judging import items, judges
-from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError, Side, Turn, plausible
+from talkalike.store.judging import items, locks
+from talkalike.store.judging.judgement_values import (
+    Comparison,
+    JudgedReply,
+    Reason,
+    RefusedError,
+    Side,
+    Turn,
+)
+from talkalike.store.judging.judgements import plausible
 from talkalike.store.judging.statistics import Share, wilson
+from talkalike.store.rows import read_row
 from talkalike.store.tables import judging_tables as tables
 
 HUMAN = "human"  # the model's name of what a person wrote
 ORIGIN = "guess"
+ARMS = {"double": "the double", "base": "the base model", "prompted": "the base model, told whom to be"}
 _SHORTEST_NAME = 3  # of the parts of a name: shorter ones are words of every language
 
 
@@ -51,14 +61,10 @@ class Writing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionView:
+class Question:
     """A question as it is asked: people in the context have other names, the sides stand in random order."""
 
-    question_id: int
-    context: tuple[Turn, ...]
-    speaker: str
-    left: tuple[str, ...]
-    right: tuple[str, ...]
+    replies: Comparison
     answered: int
     left_to_answer: int
 
@@ -93,13 +99,10 @@ def rounds() -> tuple[RoundRow, ...]:
     asked = tables.GuessQuestion.objects.values_list("round_id").annotate(count=Count("id"), given=Sum("guesses"))
     counts = {round_id: (count, given) for round_id, count, given in asked}
     return tuple(
-        RoundRow(
-            id=row.pk,
-            name=row.name,
-            open=row.open,
-            as_preferences=row.as_preferences,
+        read_row(
+            RoundRow,
+            row,
             server_id=row.server_id or None,
-            made_at=row.made_at,
             questions=counts.get(row.pk, (0, 0))[0],
             guesses=counts.get(row.pk, (0, 0))[1],
         )
@@ -148,35 +151,26 @@ def add_question(
     return int(row.pk)
 
 
-def next_question(round_id: int, judge_id: int) -> QuestionView | None:
+def next_question(round_id: int, judge_id: int) -> Question | None:
     """The question this judge should get, the least answered first; None when there is no more.
 
     A context whose real reply they were told already is not asked again with another arm. Raises RefusedError for a
     blocked judge and a test that is over.
     """
     with transaction.atomic():
-        judges.allowed(judge_id)
+        locks.lock_judge(judge_id)
         round_ = tables.GuessRound.objects.filter(id=round_id).first()
         if round_ is None or not round_.open:
-            raise RefusedError(Refusal.CLOSED, "This blind test is over.", hint="Thank you for your guesses.")
+            raise _over()
         own = tables.Guess.objects.filter(judge_id=judge_id)
         seen = own.filter(question__real=OuterRef("real"))
         waiting = tables.GuessQuestion.objects.filter(~Exists(seen), round=round_).select_related("real", "other")
         answered = own.filter(question__round=round_).count()
         left = waiting.values("real").distinct().count()
         for row in waiting.order_by("guesses", "id"):
-            real, other = items.read(row.real), items.read(row.other)
-            if real is not None and other is not None:
-                first, second = (real, other) if row.real_first else (other, real)
-                return QuestionView(
-                    question_id=row.pk,
-                    context=real.context,
-                    speaker=real.speaker,
-                    left=first.messages,
-                    right=second.messages,
-                    answered=answered,
-                    left_to_answer=left,
-                )
+            replies = items.side_by_side(row.real, row.other, a_left=row.real_first, id=row.pk)
+            if replies is not None:
+                return Question(replies=replies, answered=answered, left_to_answer=left)
         return None
 
 
@@ -186,7 +180,7 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
     Raises RefusedError as `next_question`, and where there is no such question.
     """
     with transaction.atomic():
-        judges.allowed(judge_id)
+        locks.lock_judge(judge_id)
         row = (
             tables.GuessQuestion.objects.select_for_update(of=("self",), no_key=True)
             .select_related("round", "real", "other")
@@ -194,9 +188,9 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
             .first()
         )
         if row is None:
-            raise RefusedError(Refusal.UNKNOWN, "There is no such question, or no longer.")
+            raise locks.unknown("question")
         if not row.round.open:
-            raise RefusedError(Refusal.CLOSED, "This blind test is over.", hint="Thank you for your guesses.")
+            raise _over()
         real = Side.LEFT if row.real_first else Side.RIGHT
         given, made = tables.Guess.objects.get_or_create(
             question=row,
@@ -204,7 +198,7 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
             defaults={
                 "right": side is real,
                 "seconds": plausible(seconds),
-                "face": storable.text(face)[:16],
+                "face": face,
                 "at": timezone.now(),
             },
         )
@@ -221,6 +215,10 @@ def results(round_id: int | None = None) -> tuple[GuessResult, ...]:
     )
     made = [GuessResult(arm=arm, model=model, taken_for_real=wilson(wrong, n)) for arm, model, n, wrong in counts]
     return tuple(sorted(made, key=lambda result: (-(result.taken_for_real.share or 0), result.arm, result.model)))
+
+
+def _over() -> RefusedError:
+    return RefusedError(Reason.CLOSED, "This blind test is over.", hint="Thank you for your guesses.")
 
 
 class Pseudonyms:

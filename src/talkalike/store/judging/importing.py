@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from talkalike.store import storable
-from talkalike.store.judging import ai_labels, counting, items, judges
+from talkalike.store.judging import ai_labels, counting, items, judges, locks
 from talkalike.store.judging.counting import Change
 from talkalike.store.judging.judgement_values import (
     AnyRecord,
@@ -23,8 +23,8 @@ from talkalike.store.judging.judgement_values import (
     RatingRecord,
     RefusedError,
 )
-from talkalike.store.judging.judgements import MAX_TEXT, said_twice
-from talkalike.store.judging.lines import LineError, from_line, type_of
+from talkalike.store.judging.judgements import MAX_TEXT
+from talkalike.store.judging.lines import LineError, from_line
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ class Imported:
     skipped: tuple[tuple[int, str], ...]
 
 
-def import_records(lines: Iterable[str | bytes], *, told: Callable[[int], None] | None = None) -> Imported:
-    """Takes what the lines hold; those that hold nothing usable are counted and listed."""
+def import_jsonl(lines: Iterable[str | bytes], *, told: Callable[[int], None] | None = None) -> Imported:
+    """Takes what the lines hold; those that hold nothing usable are counted and listed.
+
+    `told` hears how many lines were read. What was taken stays if it is stopped.
+    """
     taken = known = count = 0
     skipped: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
@@ -79,32 +82,28 @@ def _decoded(line: str | bytes) -> str:
 def _take(record: AnyRecord) -> bool:
     """Stores the judgement; False if it was here. Raises LineError."""
     with transaction.atomic():
-        judge = judges.allowed(_judge(record))
+        judge = locks.lock_judge(_judge(record))
+        about: models.Pair | models.Item
         unit: dict[str, Any]
         if isinstance(record, ComparisonRecord):
-            pair = _pair(record)
-            unit = {"pair_id": pair.pk, "round": int(record.repeat), "type": type_of(record).value}
+            about = _pair(record)
+            unit = {"pair": about, "round": int(record.repeat)}
         else:
-            item = tables.Item.objects.select_for_update(of=("self",), no_key=True).get(id=_item(record.reply))
-            scale = record.scale.value if isinstance(record, RatingRecord) else ""
-            unit = {"item_id": item.pk, "type": type_of(record).value, "scale": scale}
+            about = tables.Item.objects.select_for_update(of=("self",), no_key=True).get(id=_item(record.reply))
+            unit = {"item": about, "scale": record.scale.value if isinstance(record, RatingRecord) else ""}
+        unit["type"] = record.type.value
         content = _content(record)
-        before = tables.Judgement.objects.filter(judge=judge, ended_at=None, **unit).first()
+        held = tables.Judgement.objects.filter(judge=judge, ended_at=None)
+        before = held.filter(**unit).first()
         if before is not None:
             if all(getattr(before, name) == value for name, value in content.items() if name != "a_first"):
                 return False
             raise LineError("this judge said something else about it here, which stays")
-        steady = said_twice(judge, pair.pk, -1) if isinstance(record, ComparisonRecord) else counting.Deltas()
+        other = held.filter(pair=about).first() if isinstance(record, ComparisonRecord) else None
         row = tables.Judgement.objects.create(
             judge=judge, at=record.at, seconds=record.seconds, face=FACE, **unit, **content
         )
-        change = Change(judgement=row, kind=record.kind, by=1)
-        if isinstance(record, ComparisonRecord):
-            steady.include(said_twice(judge, pair.pk, 1))
-            steady.include(counting.comparisons(pair, [change]))
-            counting.add(steady)
-        else:
-            counting.add(counting.about_item(item, [change]))
+        counting.count([Change(judgement=row, kind=record.kind, by=1)], about, other=other)
         return True
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Count
 from django.utils import timezone
 
 from talkalike.store import replies, storable
-from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError
+from talkalike.store.judging import locks
+from talkalike.store.judging.judgement_values import Comparison, JudgedReply, Reason, RefusedError, ShownReply
 from talkalike.store.replies import ReplyRow
 from talkalike.store.tables import judging_tables as tables
 from talkalike.store.tables import tables as reply_tables
@@ -22,7 +22,6 @@ from talkalike.store.tables import tables as reply_tables
 if TYPE_CHECKING:
     from talkalike.store.judging import models
 
-DISCORD = "discord"
 MOST_ITEMS = 20_000  # replies looked through for pairs of a new batch
 
 
@@ -35,7 +34,7 @@ def put_item(reply: JudgedReply, *, author: int | None = None, may_train: bool =
     """
     clean = _clean(reply)
     if not any(message.strip() for message in clean.messages):
-        raise RefusedError(Refusal.INVALID, "A reply without text cannot be judged.")
+        raise RefusedError(Reason.INVALID, "A reply without text cannot be judged.")
     return _known_or_new(
         key or key_of(clean),
         {
@@ -62,14 +61,14 @@ def of_reply(reply_id: int, *, speaker: str = "") -> int:
         return int(known)
     row = replies.by_id(reply_id)
     if row is None or not _said(row):
-        raise vanished()
+        raise locks.vanished()
     key = hashlib.sha256(f"discord\x00{row.id}\x00{row.began_at.isoformat()}".encode()).hexdigest()[:32]
     return _known_or_new(
         key,
         {
             "reply_id": row.id,
             "server_id": row.server_id or 0,
-            "origin": DISCORD,
+            "origin": locks.DISCORD,
             "model": row.model,
             "speaker": storable.text(speaker),
         },
@@ -112,7 +111,7 @@ def read(row: models.Item) -> JudgedReply | None:
     """The reply of a row; None where its text is gone."""
     if row.gone_at is not None:
         return None
-    if row.origin == DISCORD:
+    if row.origin == locks.DISCORD:
         reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
         return _of_discord(row, reply) if reply is not None and _said(reply) else None
     return JudgedReply(
@@ -126,15 +125,15 @@ def read(row: models.Item) -> JudgedReply | None:
     )
 
 
-def is_there(row: models.Item) -> bool:
-    """Whether the reply's text is still there, for less than reading it costs."""
-    if row.origin != DISCORD:
-        return row.gone_at is None
-    return (
-        row.gone_at is None
-        and row.reply_id is not None
-        and reply_tables.SentMessage.objects.filter(reply_id=row.reply_id).exclude(text="").exists()
-    )
+def side_by_side(a: models.Item, b: models.Item, *, a_left: bool, **about: Any) -> Comparison | None:
+    """Two replies as somebody sees them; None where a text is gone. `about`: the rest of the value."""
+    one, other = read(a), read(b)
+    if one is None or other is None:
+        return None
+    shown_a = ShownReply(item_id=a.pk, messages=one.messages)
+    shown_b = ShownReply(item_id=b.pk, messages=other.messages)
+    left, right = (shown_a, shown_b) if a_left else (shown_b, shown_a)
+    return Comparison(context=one.context, speaker=one.speaker, left=left, right=right, a_left=a_left, **about)
 
 
 def key_of(reply: JudgedReply) -> str:
@@ -149,7 +148,7 @@ def read_for_training(row: models.Item) -> JudgedReply | None:
 
     What is said on Discord needs the asker's consent; turns of others who gave none are left out.
     """
-    if row.origin != DISCORD:
+    if row.origin != locks.DISCORD:
         return read(row) if row.may_train else None
     reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
     if reply is None or not _said(reply):
@@ -172,17 +171,8 @@ def pair_key(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
-def vanished() -> RefusedError:
-    """What to say of a reply whose text is gone."""
-    return RefusedError(
-        Refusal.VANISHED,
-        "This reply is no longer there, so it cannot be judged.",
-        hint="It was deleted or has expired; what you said about others is kept.",
-    )
-
-
 def _for_batches() -> Any:
-    return tables.Item.objects.filter(gone_at=None).exclude(origin=DISCORD)
+    return tables.Item.objects.filter(gone_at=None).exclude(origin=locks.DISCORD)
 
 
 def _clean(reply: JudgedReply) -> JudgedReply:
@@ -215,11 +205,6 @@ def _of_discord(row: models.Item, reply: ReplyRow) -> JudgedReply:
 
 
 def _known_or_new(key: str, columns: dict[str, object]) -> int:
-    known = tables.Item.objects.filter(key=key).values_list("id", flat=True).first()
-    if known is not None:
-        return int(known)
-    try:
-        with transaction.atomic():
-            return int(tables.Item.objects.create(key=key, made_at=timezone.now(), **columns).pk)
-    except IntegrityError:  # another thread stored it meanwhile
-        return int(tables.Item.objects.get(key=key).pk)
+    defaults = {**columns, "made_at": timezone.now()}
+    row, _ = tables.Item.objects.only("id").get_or_create(key=key, defaults=defaults)
+    return int(row.pk)

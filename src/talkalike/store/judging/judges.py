@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from talkalike.store import people, storable
-from talkalike.store.judging.judgement_values import Kind, Refusal, RefusedError
+from talkalike.store.judging.judgement_values import Kind
+from talkalike.store.rows import read_row
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -85,21 +86,14 @@ def known_account(account_id: int) -> JudgeRow | None:
 def of_ai(name: str) -> JudgeRow:
     """A model or rule that judges. Its name is its pseudonym, and what it says is counted apart."""
     pseudonym = f"ai:{storable.text(name)}"[:MAX_PSEUDONYM]
-    row, _ = tables.Judge.objects.get_or_create(
-        pseudonym=pseudonym,
-        defaults={
-            "kind": Kind.AI.value,
-            "group": Group.JUDGE.value,
-            "consent_at": timezone.now(),
-            "made_at": timezone.now(),
-        },
-    )
+    columns = _columns(kind=Kind.AI.value, consent_at=timezone.now(), pseudonym=pseudonym)
+    row, _ = tables.Judge.objects.get_or_create(pseudonym=pseudonym, defaults=columns)
     return row_of(row)
 
 
 def guest(*, group: Group = Group.JUDGE, invitation_id: int | None = None) -> JudgeRow:
     """A new judge without an account. The face has to remember the id, in a signed cookie for example."""
-    return _made(group=group.value, invitation_id=invitation_id)
+    return row_of(tables.Judge.objects.create(**_columns(group=group.value, invitation_id=invitation_id)))
 
 
 def by_id(judge_id: int) -> JudgeRow | None:
@@ -108,9 +102,9 @@ def by_id(judge_id: int) -> JudgeRow | None:
     return row_of(row) if row else None
 
 
-def all_judges() -> tuple[JudgeRow, ...]:
-    """Everybody who judges, in the order in which they came."""
-    return tuple(row_of(row) for row in tables.Judge.objects.order_by("id"))
+def is_new(judge: JudgeRow) -> bool:
+    """Whether they have judged nothing yet, and agreed to nothing: then they are told what is kept."""
+    return not judge.consent and not tables.Judgement.objects.filter(judge_id=judge.id).exists()
 
 
 def set_consent(judge_id: int, agreed: bool) -> bool:
@@ -130,20 +124,6 @@ def set_blocked(judge_id: int, blocked: bool) -> bool:
 def set_group(judge_id: int, group: Group) -> bool:
     """Puts the judge into a group; False if there is no such judge."""
     return _changed(judge_id, group=group.value)
-
-
-def allowed(judge_id: int) -> models.Judge:
-    """The judge's row, locked until the transaction ends: what one judge does happens one after another.
-
-    It is the first lock that a transaction takes, before those of pairs and items. Raises RefusedError where there is
-    no such judge or they are blocked.
-    """
-    row = tables.Judge.objects.select_for_update(no_key=True).filter(id=judge_id).first()
-    if row is None:
-        raise RefusedError(Refusal.UNKNOWN, "You are not known as a judge here.", hint="Open the judging page again.")
-    if row.blocked_at is not None:
-        raise RefusedError(Refusal.BLOCKED, "You were shut out of judging.", hint="Ask the owner of the double.")
-    return row
 
 
 # --------------------------------------------------------------------------------------------------------- invitations
@@ -202,25 +182,15 @@ def all_invitations() -> tuple[InvitationRow, ...]:
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
-def new_pseudonym() -> str:
-    """A name that nobody has and that says nothing about whom it stands for."""
-    return f"judge-{secrets.token_hex(6)}"
-
-
 def _known_or_new(columns: dict[str, Any], **identity: int) -> JudgeRow:
-    row = tables.Judge.objects.filter(**identity).first()
-    if row is not None:
-        return row_of(row)
-    try:
-        with transaction.atomic():
-            return _made(**columns, **identity)
-    except IntegrityError:  # another thread was quicker
-        return row_of(tables.Judge.objects.get(**identity))
+    row, _ = tables.Judge.objects.get_or_create(**identity, defaults=_columns(**columns))
+    return row_of(row)
 
 
-def _made(**columns: Any) -> JudgeRow:
-    told = {"pseudonym": new_pseudonym(), "kind": Kind.HUMAN.value, "group": Group.JUDGE.value, **columns}
-    return row_of(tables.Judge.objects.create(made_at=timezone.now(), **told))
+def _columns(**columns: Any) -> dict[str, Any]:
+    """Of a new judge."""
+    usual = {"kind": Kind.HUMAN.value, "group": Group.JUDGE.value, "made_at": timezone.now()}
+    return {"pseudonym": f"judge-{secrets.token_hex(6)}", **usual, **columns}
 
 
 def _changed(judge_id: int, **columns: Any) -> bool:
@@ -229,16 +199,13 @@ def _changed(judge_id: int, **columns: Any) -> bool:
 
 def row_of(row: models.Judge) -> JudgeRow:
     """A plain value of a row of the table."""
-    return JudgeRow(
-        id=row.pk,
-        pseudonym=row.pseudonym,
+    return read_row(
+        JudgeRow,
+        row,
         kind=Kind(row.kind),
         group=Group(row.group),
-        user_id=row.user_id,
-        account_id=row.account_id,
         consent=row.consent_at is not None,
         blocked=row.blocked_at is not None,
-        made_at=row.made_at,
     )
 
 
@@ -254,13 +221,4 @@ def _usable(token: str, now: datetime | None) -> Any:
 
 
 def _invitation(row: models.Invitation) -> InvitationRow:
-    return InvitationRow(
-        id=row.pk,
-        group=Group(row.group),
-        note=row.note,
-        uses=row.uses,
-        used=row.used,
-        made_at=row.made_at,
-        expires_at=row.expires_at,
-        revoked=row.revoked_at is not None,
-    )
+    return read_row(InvitationRow, row, group=Group(row.group), revoked=row.revoked_at is not None)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from talkalike.store.judging.judgement_values import (
+    RATINGS,
+    RECORDS,
     AnyRecord,
     Choice,
     ComparisonRecord,
-    CorrectionRecord,
-    FlagRecord,
     JudgedReply,
     Kind,
-    RatingRecord,
     Scale,
-    SkipRecord,
     Type,
+    own_fields,
 )
 
 LONGEST_LINE = 64_000_000  # characters; a line break that was lost must not fill the memory
+_OMITTED = ("repeat", "probability", "gap")  # fields of a comparison that most do not have
 _A_FIRST, _B_FIRST = ("a", "b"), ("b", "a")
 
 
@@ -32,29 +33,18 @@ class LineError(ValueError):
 
 def to_line(record: AnyRecord) -> str:
     """The record as one line, without the line break."""
-    about: dict[str, Any]
-    if isinstance(record, ComparisonRecord):
-        about = {"a": _reply(record.a), "b": _reply(record.b), "choice": record.choice.value}
-        about |= {"shown": list(record.shown), "pair": record.pair} | ({"repeat": True} if record.repeat else {})
-        soft = {"probability": record.probability, "gap": record.gap}
-        about |= {name: value for name, value in soft.items() if value is not None}
-    else:
-        about = {"reply": _reply(record.reply)}
-        if isinstance(record, RatingRecord):
-            about |= {"scale": record.scale.value, "value": record.value}
-        elif isinstance(record, CorrectionRecord):
-            about["text"] = record.text
-        elif isinstance(record, FlagRecord):
-            about["reason"] = record.reason
-    told = {
-        "type": type_of(record).value,
+    told: dict[str, Any] = {
+        "type": record.type.value,
         "id": record.id,
         "at": record.at.astimezone(UTC).isoformat(),
         "judge": record.judge,
         "kind": record.kind.value,
         "seconds": record.seconds,
-        **about,
     }
+    for name in own_fields(type(record)):
+        value = getattr(record, name)
+        if name not in _OMITTED or (value is not None and value is not False):
+            told[name] = _reply(value) if isinstance(value, JudgedReply) else value
     return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -73,28 +63,13 @@ def from_line(line: str) -> AnyRecord:
         "at": _time(told),
         "judge": _text(told, "judge"),
         "kind": _one_of(Kind, told, "kind"),
-        "seconds": _seconds(told),
+        "seconds": _number(told, "seconds", 0, sys.float_info.max, what="time"),
     }
-    match _one_of(Type, told, "type"):
-        case Type.RATING:
-            return RatingRecord(
-                **common, reply=_read_reply(told, "reply"), scale=_one_of(Scale, told, "scale"), value=_rating(told)
-            )
-        case Type.COMPARISON:
-            return _comparison(told, common)
-        case Type.CORRECTION:
-            return CorrectionRecord(**common, reply=_read_reply(told, "reply"), text=_text(told, "text"))
-        case Type.FLAG:
-            return FlagRecord(**common, reply=_read_reply(told, "reply"), reason=_text(told, "reason"))
-        case _:
-            return SkipRecord(**common, reply=_read_reply(told, "reply"))
-
-
-def type_of(record: AnyRecord) -> Type:
-    """Which form of judgement it is."""
-    types = {RatingRecord: Type.RATING, ComparisonRecord: Type.COMPARISON, CorrectionRecord: Type.CORRECTION}
-    types |= {FlagRecord: Type.FLAG, SkipRecord: Type.SKIP}
-    return types[type(record)]
+    type_ = _one_of(Type, told, "type")
+    if type_ is Type.COMPARISON:
+        return _comparison(told, common)
+    form = RECORDS[type_]
+    return form(**common, **{name: _READERS[name](told, name) for name in own_fields(form)})
 
 
 def _reply(reply: JudgedReply) -> dict[str, Any]:
@@ -136,7 +111,7 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
     shown = told.get("shown")
     if shown not in (list(_A_FIRST), list(_B_FIRST)):
         raise LineError("'shown' is neither [a, b] nor [b, a]")
-    choice, probability = _one_of(Choice, told, "choice"), _between(told, "probability", 0, 1)
+    choice, probability = _one_of(Choice, told, "choice"), _number(told, "probability", 0, 1)
     if probability is not None and (0.5 - probability) * {Choice.A: 1, Choice.B: -1}.get(choice, 0) > 0:
         raise LineError("'probability' speaks for the other reply than 'choice'")
     return ComparisonRecord(
@@ -148,7 +123,7 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
         pair=_text(told, "pair", empty=True),
         repeat=told.get("repeat") is True,
         probability=probability,
-        gap=_between(told, "gap", -1, 1),
+        gap=_number(told, "gap", -1, 1),
     )
 
 
@@ -166,28 +141,19 @@ def _one_of(names: Any, told: Mapping[str, Any], key: str) -> Any:
         raise LineError(f"'{key}' is none of {', '.join(names)}") from None
 
 
-def _rating(told: Mapping[str, Any]) -> int:
-    value = told.get("value")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
-        raise LineError("'value' is no whole number from 1 to 5")
+def _rating(told: Mapping[str, Any], key: str) -> int:
+    value = told.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in RATINGS:
+        raise LineError(f"'{key}' is no whole number from 1 to 5")
     return value
 
 
-def _between(told: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
+def _number(told: Mapping[str, Any], key: str, low: float, high: float, *, what: str = "") -> float | None:
     value = told.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise LineError(f"'{key}' is no number from {low} to {high}")
-    return float(value)
-
-
-def _seconds(told: Mapping[str, Any]) -> float | None:
-    value = told.get("seconds")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise LineError("'seconds' is no time")
+        raise LineError(f"'{key}' is no {what or f'number from {low} to {high}'}")
     return float(value)
 
 
@@ -201,3 +167,12 @@ def _time(told: Mapping[str, Any]) -> datetime:
 
 def _all(values: object, kind: type) -> bool:
     return isinstance(values, Sequence) and not isinstance(values, str) and all(isinstance(v, kind) for v in values)
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "reply": _read_reply,
+    "scale": partial(_one_of, Scale),
+    "value": _rating,
+    "text": _text,
+    "reason": _text,
+}

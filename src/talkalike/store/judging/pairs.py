@@ -11,13 +11,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
 from talkalike.store import storable
-from talkalike.store.judging import items, serving
-from talkalike.store.judging.judgement_values import JudgedReply, Refusal, RefusedError
+from talkalike.store.judging import items, locks, serving
+from talkalike.store.judging.judgement_values import JudgedReply, Reason, RefusedError
+from talkalike.store.rows import read_row
 from talkalike.store.tables import judging_tables as tables
 from talkalike.store.tables import tables as reply_tables
 
@@ -120,28 +121,22 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     replies stand is drawn once from the batch's seed. Raises RefusedError where a reply is gone, both are the same,
     they answer different contexts, or the batch is closed.
     """
-    batch_row = serving.open_batch(batch_id) if batch_id is not None else None
+    batch_row = locks.open_batch(batch_id) if batch_id is not None else None
     a, b = _item(a_item), _item(b_item)
     told_a, told_b = items.read(a), items.read(b)
     if told_a is None or told_b is None:
-        raise items.vanished()
+        raise locks.vanished()
     same = (told_a.context, told_a.speaker) == (told_b.context, told_b.speaker) or _same_message(a, b)
     if a.pk == b.pk or not same:
-        raise RefusedError(Refusal.INVALID, "Only two different replies to the same messages can be compared.")
+        raise RefusedError(Reason.INVALID, "Only two different replies to the same messages can be compared.")
     key = items.pair_key(*([batch_row.name, str(batch_row.seed)] if batch_row else []), a.key, b.key)
-    known = tables.Pair.objects.filter(key=key).values_list("id", flat=True).first()
-    if known is not None:
-        return int(known)
     row = tables.Pair(key=key, batch=batch_row, a=a, b=b, a_first=False, made_at=timezone.now())
     row.a_first = serving.chance(batch_row, "stored order", row) < 0.5
     row.wanted = row.missing = 1 + int(serving.chance(batch_row, "two people", row) < serving.TWO_PEOPLE)
     _unsure(row, spread)
-    try:
-        with transaction.atomic():
-            row.save()
-    except IntegrityError:  # another thread made it meanwhile
-        return int(tables.Pair.objects.get(key=key).pk)
-    return int(row.pk)
+    drawn = ("batch", "a", "b", "a_first", "made_at", "wanted", "missing", "spread", "unsure")
+    stored, _ = tables.Pair.objects.get_or_create(key=key, defaults={name: getattr(row, name) for name in drawn})
+    return int(stored.pk)
 
 
 def waiting(*, most: int, batch_id: int | None = None) -> tuple[OpenPair, ...]:
@@ -182,9 +177,9 @@ def names(pair_id: int) -> tuple[str, str]:
     """The models behind a and b. Raises RefusedError as long as the pair's batch is not revealed."""
     row = tables.Pair.objects.select_related("a", "b", "batch").filter(id=pair_id).first()
     if row is None:
-        raise RefusedError(Refusal.UNKNOWN, "There is no such pair, or no longer.")
+        raise locks.unknown("pair")
     if row.batch is not None and row.batch.state != BatchState.REVEALED:
-        raise RefusedError(Refusal.CLOSED, "The models' names are shown when the batch is done.")
+        raise RefusedError(Reason.CLOSED, "The models' names are shown when the batch is done.")
     return row.a.model, row.b.model
 
 
@@ -198,7 +193,7 @@ def _same_message(a: models.Item, b: models.Item) -> bool:
 def _item(item_id: int) -> models.Item:
     row = tables.Item.objects.filter(id=item_id).first()
     if row is None:
-        raise RefusedError(Refusal.UNKNOWN, "There is no such reply, or no longer.")
+        raise locks.unknown("reply")
     return row
 
 
@@ -211,14 +206,12 @@ def _batches(rows: Any) -> tuple[BatchRow, ...]:
         for some in (of_these, of_these.filter(missing__gt=0))
     )
     return tuple(
-        BatchRow(
-            id=row.pk,
+        read_row(
+            BatchRow,
+            row,
             name=_blind_name(row),
             state=BatchState(row.state),
-            seed=row.seed,
             server_id=row.server_id or None,
-            made_at=row.made_at,
-            revealed_at=row.revealed_at,
             pairs=pairs_.get(row.pk, 0),
             left=left.get(row.pk, 0),
         )

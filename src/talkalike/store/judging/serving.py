@@ -7,6 +7,8 @@ to them later. Which ones, and every order, follow from the batch's seed.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,8 +17,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from talkalike.store.judging import items, judges, standings
-from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Side, Turn, Type
+from talkalike.store.judging import items, locks, standings
+from talkalike.store.judging.judgement_values import Choice, Comparison, Type
 from talkalike.store.tables import judging_tables as tables
 
 if TYPE_CHECKING:
@@ -36,40 +38,7 @@ MOST_TODAY = 1000  # pairs a day after which nobody counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownReply:
-    """A reply as a judge may see it: without its model's name."""
-
-    item_id: int
-    messages: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairView:
-    """A pair as a judge sees it. `given`: what they said about it, if they come back to it.
-
-    `a_left`: the reply that their choice "a" stands for is the left one.
-    """
-
-    pair_id: int
-    batch_id: int | None
-    repeat: bool
-    context: tuple[Turn, ...]
-    speaker: str
-    left: ShownReply
-    right: ShownReply
-    a_left: bool
-    given: Choice | None = None
-
-    @property
-    def taken(self) -> Side | None:
-        """The side that they took, if any."""
-        if self.given not in (Choice.A, Choice.B):
-            return None
-        return Side.LEFT if (self.given is Choice.A) == self.a_left else Side.RIGHT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class BatchProgress:
     """How far a judge is: pairs of the batch they judged since a moment, how many pairs still need somebody, how many
     of those only a second opinion. Both are counted to 200, those of second opinions only where that is not reached
     without them."""
@@ -79,16 +48,16 @@ class Progress:
     second_opinions: int
 
 
-def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> PairView | None:
+def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> Comparison | None:
     """The pair this judge should see: the one they were shown and did not judge, or the next; None when all is done.
 
     Raises RefusedError for a blocked judge and a batch that is closed.
     """
     with transaction.atomic():
-        return next_for(judges.allowed(judge_id), open_batch(batch_id), now or timezone.now())
+        return _next_for(locks.lock_judge(judge_id), locks.open_batch(batch_id), now or timezone.now())
 
 
-def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | None:
+def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> Comparison | None:
     """A pair this judge was shown, as it stood then; None if they were not, or its texts are gone."""
     assignment = _of(pair_id, judge_id, repeat=repeat).select_related("pair__a", "pair__b").first()
     if assignment is None:
@@ -97,14 +66,14 @@ def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> PairView | No
         judge_id=judge_id, pair_id=pair_id, round=assignment.round, ended_at=None
     ).values_list("choice", flat=True)
     given = said.first()
-    return view(assignment, given=Choice(given) if given else None)
+    return _view(assignment, given=Choice(given) if given else None)
 
 
-def progress(judge_id: int, batch_id: int, since: datetime) -> Progress:
+def progress(judge_id: int, batch_id: int, since: datetime) -> BatchProgress:
     """How far the judge is in the batch. Skips count as judged: they were looked at."""
-    left = fresh(batch_id)[:MANY].count()
-    second = second_opinions(batch_id)[: MANY - left].count() if left < MANY else 0
-    return Progress(judged=_judged_since(judge_id, batch_id, since), left=left + second, second_opinions=second)
+    left = _fresh(batch_id)[:MANY].count()
+    second = _second_opinions(batch_id)[: MANY - left].count() if left < MANY else 0
+    return BatchProgress(judged=_judged_since(judge_id, batch_id, since), left=left + second, second_opinions=second)
 
 
 def has_begun(judge_id: int, batch_id: int) -> bool:
@@ -112,14 +81,50 @@ def has_begun(judge_id: int, batch_id: int) -> bool:
     return bool(tables.Assignment.objects.filter(judge_id=judge_id, batch_id=batch_id, done=True).exists())
 
 
+def after_vote(assignment: models.Assignment, choice: Choice, *, go_on: bool) -> Comparison | None:
+    """What the judge sees after a vote that was stored: with `go_on` the batch's next pair, else the same again."""
+    note_vote(assignment, choice)
+    if go_on and assignment.pair.batch is not None:
+        return _next_for(assignment.judge, assignment.pair.batch, timezone.now())
+    return _view(assignment, given=choice)
+
+
+def note_vote(assignment: models.Assignment, choice: Choice) -> None:
+    """Notes that the judge is done with it, and whether they are asked again later."""
+    if assignment.done:
+        return
+    assignment.done = True
+    assignment.save(update_fields=["done"])
+    pair, judge_id = assignment.pair, assignment.judge_id
+    again = assignment.round == 0 and choice is not Choice.SKIP and pair.batch is not None
+    if again and chance(pair.batch, "repeat", pair, judge_id) < SAME_PERSON:
+        tables.Assignment.objects.get_or_create(
+            judge_id=judge_id,
+            batch_id=pair.batch_id,
+            pair=pair,
+            round=1,
+            defaults={
+                "a_first": chance(pair.batch, "second order", pair, judge_id) < 0.5,
+                "after": _done(judge_id, pair.batch_id) + GAP,
+            },
+        )
+
+
+def reopen(pair_id: int, judge_id: int, *, repeat: bool) -> None:
+    """The judge took it back: they see it again, and are not asked a second time before they judged it once."""
+    _of(pair_id, judge_id, repeat=repeat).update(done=False)
+    if not repeat:
+        _of(pair_id, judge_id, repeat=True).filter(done=False).delete()
+
+
 # -------------------------------------------------------------------------------------------------------------- inside
-def next_for(judge: models.Judge, batch: models.Batch, now: datetime) -> PairView | None:
+def _next_for(judge: models.Judge, batch: models.Batch, now: datetime) -> Comparison | None:
     """As `next_pair`, of rows that were read (the judge's locked) in this transaction."""
     while True:
         assignment = _waiting(judge, batch) or _next(judge, batch, now) or _waiting(judge, batch, early=True)
         if assignment is None:
             return None
-        shown_ = view(assignment)
+        shown_ = _view(assignment)
         if shown_ is not None:
             return shown_
         # The texts are gone: nobody can judge this pair any more.
@@ -127,90 +132,14 @@ def next_for(judge: models.Judge, batch: models.Batch, now: datetime) -> PairVie
         tables.Assignment.objects.filter(pair_id=assignment.pair_id, done=False).delete()
 
 
-def fresh(batch_id: int) -> Any:
+def _fresh(batch_id: int) -> Any:
     """Pairs nobody judged yet; the condition is that of an index."""
     return tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0, judged=0)
 
 
-def second_opinions(batch_id: int) -> Any:
+def _second_opinions(batch_id: int) -> Any:
     """Pairs that were judged and need somebody else; the condition is that of an index."""
     return tables.Pair.objects.filter(batch_id=batch_id, missing__gt=0, judged__gt=0)
-
-
-def open_batch(batch_id: int) -> models.Batch:
-    """The batch. Raises RefusedError where it takes no judgements."""
-    batch = tables.Batch.objects.filter(id=batch_id).first()
-    if batch is None:
-        raise RefusedError(Refusal.UNKNOWN, "There is no such batch, or no longer.")
-    require_open(batch)
-    return batch
-
-
-def require_open(batch: models.Batch) -> None:
-    """Raises RefusedError where the batch takes no judgements."""
-    if batch.state == "revealed":
-        raise RefusedError(
-            Refusal.REVEALED,
-            "The models' names of this batch were shown, so its pairs can no longer be judged.",
-            hint="What was judged before is kept.",
-        )
-    if batch.state != "open":
-        raise RefusedError(Refusal.CLOSED, "This batch is closed.", hint="What was judged before is kept.")
-
-
-def assigned(pair: models.Pair, judge_id: int, *, repeat: bool) -> models.Assignment:
-    """In which order the judge sees, or saw, the pair. Raises RefusedError for a repetition nobody asked for."""
-    known: models.Assignment | None = _of(pair.pk, judge_id, repeat=repeat).first()
-    if known is not None:
-        known.pair = pair
-        return known
-    if repeat:
-        raise RefusedError(Refusal.UNKNOWN, "You were not asked a second time about this pair.")
-    # Judged where it stood, without the judging page: in the pair's own order.
-    return tables.Assignment.objects.create(
-        judge_id=judge_id, batch_id=pair.batch_id, pair=pair, round=0, a_first=pair.a_first
-    )
-
-
-def locked(given: Given, judge_id: int) -> models.Assignment:
-    """The assignment of a pair that the judge was shown, and the pair locked. Raises RefusedError for any other."""
-    rows = _of(given.pair_id, judge_id, repeat=given.repeat).filter(batch_id=given.batch_id)
-    rows = rows.select_for_update(of=("pair",), no_key=True).select_related("pair__a", "pair__b", "pair__batch")
-    found: models.Assignment | None = rows.first()
-    if found is None:
-        raise RefusedError(
-            Refusal.UNKNOWN,
-            "This pair is not there any more, or it was not given to you. Nothing was stored; what you said before is "
-            "kept.",
-        )
-    return found
-
-
-def judged(pair: models.Pair, assignment: models.Assignment, choice: Choice) -> None:
-    """Notes that the judge is done with it, and whether they are asked again later."""
-    if assignment.done:
-        return
-    assignment.done = True
-    assignment.save(update_fields=["done"])
-    again = assignment.round == 0 and choice is not Choice.SKIP and pair.batch is not None
-    if again and chance(pair.batch, "repeat", pair, assignment.judge_id) < SAME_PERSON:
-        tables.Assignment.objects.get_or_create(
-            judge_id=assignment.judge_id,
-            batch_id=pair.batch_id,
-            pair=pair,
-            round=1,
-            defaults={
-                "a_first": chance(pair.batch, "second order", pair, assignment.judge_id) < 0.5,
-                "after": _done(assignment.judge_id, pair.batch_id) + GAP,
-            },
-        )
-
-
-def reopen(pair: models.Pair, judge_id: int, *, repeat: bool) -> None:
-    """The judge took it back: they see it again, and are not asked a second time before they judged it once."""
-    _of(pair.pk, judge_id, repeat=repeat).update(done=False)
-    if not repeat:
-        _of(pair.pk, judge_id, repeat=True).filter(done=False).delete()
 
 
 def chance(batch: models.Batch | None, what: str, pair: models.Pair, judge_id: int = 0) -> float:
@@ -256,12 +185,12 @@ def _next(judge: models.Judge, batch: models.Batch, now: datetime) -> models.Ass
     free = Q(reserved_until=None) | Q(reserved_until__lt=now)
     columns = ("id", "judged", "spread", "unsure", "a__model", "b__model")
     candidates = []
-    for rows in (fresh(batch.pk), second_opinions(batch.pk).exclude(last_judge_id=judge.pk)):
+    for rows in (_fresh(batch.pk), _second_opinions(batch.pk).exclude(last_judge_id=judge.pk)):
         candidates += rows.filter(~Exists(mine), free).order_by("-unsure", "id").values_list(*columns)[:WINDOW]
     # `unsure` may be out of date. It is put right here, where it matters: at the head of the queue.
     stale, ranked = {}, []
     for pair_id, judged_, spread, unsure, one, two in candidates:
-        right = spread + standings.closeness(one, two, scores)
+        right = spread + _closeness(one, two, scores)
         ranked.append((-right, -judged_, pair_id))
         if abs(right - unsure) > NOTABLE:
             stale[pair_id] = right
@@ -287,6 +216,11 @@ def _scores(batch: models.Batch, now: datetime) -> dict[str, float]:
     return dict(batch.scores)
 
 
+def _closeness(one: str, two: str, scores: Mapping[str, float]) -> float:
+    """1 where it is open which model wins, towards 0 where it is clear. Models nobody compared yet are average."""
+    return 1 - math.tanh(abs(scores.get(one, 0.0) - scores.get(two, 0.0)) / 2)
+
+
 def _put_right(unsure: dict[int, float]) -> None:
     """Changes how unsure these pairs are; those that somebody else is changing wait for the next time."""
     rows = tables.Pair.objects.select_for_update(of=("self",), skip_locked=True, no_key=True).filter(id__in=unsure)
@@ -296,22 +230,15 @@ def _put_right(unsure: dict[int, float]) -> None:
     tables.Pair.objects.bulk_update(changed, ["unsure"])
 
 
-def view(assignment: models.Assignment, given: Choice | None = None) -> PairView | None:
+def _view(assignment: models.Assignment, given: Choice | None = None) -> Comparison | None:
     """The pair as the judge sees it, who said `given` about it; None where its texts are gone."""
     pair = assignment.pair
-    a, b = items.read(pair.a), items.read(pair.b)
-    if a is None or b is None:
-        return None
-    shown_a = ShownReply(item_id=pair.a_id, messages=a.messages)
-    shown_b = ShownReply(item_id=pair.b_id, messages=b.messages)
-    return PairView(
-        pair_id=pair.pk,
+    return items.side_by_side(
+        pair.a,
+        pair.b,
+        a_left=assignment.a_first,
+        id=pair.pk,
         batch_id=pair.batch_id,
         repeat=bool(assignment.round),
-        context=a.context,
-        speaker=a.speaker,
-        left=shown_a if assignment.a_first else shown_b,
-        right=shown_b if assignment.a_first else shown_a,
-        a_left=assignment.a_first,
         given=given,
     )

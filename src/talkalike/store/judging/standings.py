@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -62,12 +61,6 @@ def over_time(*, kind: Kind = Kind.HUMAN, points: int = 12) -> tuple[tuple[date,
 def scores() -> dict[str, float]:
     """The score of each model that people compared."""
     return {standing.model: standing.score for standing in standings()}
-
-
-def closeness(one: str, two: str, known: Mapping[str, float]) -> float:
-    """1 where it is open which model wins, towards 0 where it is clear. Models nobody compared yet are average."""
-    chance = 1 / (1 + math.exp(-max(-500.0, min(500.0, known.get(one, 0.0) - known.get(two, 0.0)))))
-    return 1 - abs(2 * chance - 1)
 
 
 def stand(counts: Iterable[tuple[str, str, str, int]]) -> tuple[Standing, ...]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, Sum
 
 from talkalike.store.judging import items
-from talkalike.store.judging.counting import CONSISTENCY
+from talkalike.store.judging.counting import ANY_DAY, CONSISTENCY, TallyKey
 from talkalike.store.judging.guesses import GuessResult, results
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Type
 from talkalike.store.judging.standings import Standing, stand
@@ -71,7 +70,7 @@ class JudgeSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Opinions:
     """Everything the statistics page shows. `totals` counts by type; `agreement` is keyed by "comparisons" and scales.
 
     What AI judges said stands apart, in `ai_totals`, `ai_standings` and `ai_ratings`.
@@ -89,10 +88,10 @@ class Summary:
     ai_ratings: tuple[RatingSummary, ...]
 
 
-def summary() -> Summary:
+def summary() -> Opinions:
     """All of it at once."""
     rows = _tallies()
-    return Summary(
+    return Opinions(
         totals=_totals(rows, Kind.HUMAN),
         judges=_judges(),
         standings=_standings(rows, Kind.HUMAN),
@@ -178,57 +177,44 @@ def by_judge(*, limit: int = 50) -> tuple[JudgeSummary, ...]:
     )
 
 
-class _Tallied(NamedTuple):
-    """A sum over all days."""
-
-    kind: str
-    type: str
-    scale: str
-    model_a: str
-    model_b: str
-    value: str
-    first: int
-    sum: int
+def _tallies() -> list[tuple[TallyKey, int]]:
+    """All tallies over all days, read once for everything that is made of them."""
+    rows = tables.Tally.objects.values_list(*TallyKey._fields[1:]).annotate(sum=Sum("count")).order_by()
+    return [(TallyKey(ANY_DAY, *row[:-1]), row[-1]) for row in rows.filter(sum__gt=0)]
 
 
-def _tallies() -> list[_Tallied]:
-    """All tallies, read once for everything that is made of them."""
-    rows = tables.Tally.objects.values_list(*_Tallied._fields[:-1]).annotate(sum=Sum("count")).order_by()
-    return [_Tallied(*row) for row in rows.filter(sum__gt=0)]
-
-
-def _totals(rows: list[_Tallied], kind: Kind) -> dict[str, int]:
+def _totals(rows: list[tuple[TallyKey, int]], kind: Kind) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for row in rows:
+    for row, count in rows:
         if row.kind == kind and row.type != CONSISTENCY:
-            counts[Type.SKIP.value if row.value == Choice.SKIP else row.type] += row.sum
+            counts[Type.SKIP.value if row.value == Choice.SKIP else row.type] += count
     return dict(sorted(counts.items()))
 
 
-def _standings(rows: list[_Tallied], kind: Kind) -> tuple[Standing, ...]:
+def _standings(rows: list[tuple[TallyKey, int]], kind: Kind) -> tuple[Standing, ...]:
     return stand(
-        (row.model_a, row.model_b, row.value, row.sum)
-        for row in rows
+        (row.model_a, row.model_b, row.value, count)
+        for row, count in rows
         if row.kind == kind and row.type == Type.COMPARISON and row.value != Choice.SKIP
     )
 
 
-def _ratings(rows: list[_Tallied], kind: Kind) -> tuple[RatingSummary, ...]:
+def _ratings(rows: list[tuple[TallyKey, int]], kind: Kind) -> tuple[RatingSummary, ...]:
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
-    for row in rows:
+    for row, count in rows:
         if row.kind == kind and row.type == Type.RATING:
-            counts[row.model_a, row.scale][int(row.value) - 1] += row.sum
+            counts[row.model_a, row.scale][int(row.value) - 1] += count
     return tuple(_rating(model, scale, values) for (model, scale), values in sorted(counts.items()))
 
 
-def _habits(rows: list[_Tallied]) -> Habits:
+def _habits(rows: list[tuple[TallyKey, int]]) -> Habits:
     chosen: Counter[int] = Counter()
     twice: Counter[str] = Counter()
-    for row in rows:
+    for row, count in rows:
         if row.kind == Kind.HUMAN and row.type == CONSISTENCY:
-            twice[row.value] += row.sum
+            twice[row.value] += count
         elif row.kind == Kind.HUMAN:
-            chosen[row.first] += row.sum
+            chosen[row.first] += count
     last = tables.Judgement.objects.order_by("-id").values_list("seconds", "judge__kind")[:RECENT]
     return Habits(
         first=wilson(chosen[1], chosen[0] + chosen[1]),

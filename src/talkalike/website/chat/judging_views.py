@@ -11,8 +11,9 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
 from talkalike.errors import UserError
-from talkalike.store.judging import judgements
-from talkalike.store.judging.judgement_values import Scale, Type
+from talkalike.store.judging import rating_forms
+from talkalike.store.judging.judgement_values import RATINGS, Scale, Type, headings
+from talkalike.store.judging.rating_forms import FormChange, RatingForm
 from talkalike.store.talking import messages
 from talkalike.store.talking.values import EntryKind, MessageRow, TalkRow
 from talkalike.website.access import needs
@@ -23,7 +24,7 @@ from talkalike.website.data import read, write
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
-VALUES = range(1, 6)
+KEPT, TAKEN_BACK = "Thanks, that is kept.", "Taken back."
 
 
 @needs(*ROLES)
@@ -41,17 +42,10 @@ def rate(request: HttpRequest, conversation_id: int, message_id: int) -> HttpRes
     conversation, row = _reply(request, conversation_id, message_id)
     item = _item(row)
     scale, value = _rating(request)
-    judge = judge_of(request)
-    held = next(
-        (one for one in read(judgements.of_item, item, judge.id) if one.scale is scale and one.value == value), None
-    )
-    if held is not None:
-        write(judgements.withdraw, held.id, judge.id)
-    else:
-        write(judgements.rate, item, judge.id, scale, value, face=FACE)
+    filled = write(rating_forms.toggle, item, judge_of(request).id, scale, value, face=FACE)
     if request.POST.get("from") == "thumb":
         return _message(request, conversation, row)
-    return _details(request, conversation, row, done="Taken back." if held else "Thanks, that is kept.")
+    return _details(request, conversation, row, done=KEPT if scale in filled.after.ratings else TAKEN_BACK)
 
 
 @needs(*ROLES)
@@ -62,15 +56,11 @@ def correct(request: HttpRequest, conversation_id: int, message_id: int) -> Http
     item, judge = _item(row), judge_of(request)
     flag = request.POST.get("type") == Type.FLAG
     text = request.POST.get("text", "").replace("\r\n", "\n").strip()
-    wanted = Type.FLAG if flag else Type.CORRECTION
-    if text:
-        write(judgements.flag if flag else judgements.correct, item, judge.id, text, face=FACE)
-        return _details(request, conversation, row, done="Thanks, that is kept.")
-    held = next((one for one in read(judgements.of_item, item, judge.id) if one.type is wanted), None)
-    if held is None:
+    change = FormChange(flag=text) if flag else FormChange(correction=text)
+    filled = write(rating_forms.fill, item, judge.id, change, face=FACE)
+    if not text and filled.before == filled.after:
         raise UserError("There is no text yet.", hint="Write what it should have said, or what is wrong with it.")
-    write(judgements.withdraw, held.id, judge.id)
-    return _details(request, conversation, row, done="Taken back.")
+    return _details(request, conversation, row, done=KEPT if text else TAKEN_BACK)
 
 
 def _reply(request: HttpRequest, conversation_id: int, message_id: int) -> tuple[TalkRow, MessageRow]:
@@ -89,7 +79,7 @@ def _item(row: MessageRow) -> int:
 
 def _rating(request: HttpRequest) -> tuple[Scale, int]:
     scale, value = request.POST.get("scale", ""), request.POST.get("value", "")
-    if scale not in set(Scale) or value not in {str(number) for number in VALUES}:
+    if scale not in set(Scale) or value not in {str(number) for number in RATINGS}:
         raise UserError("A rating is a whole number from 1 to 5, on one of the scales.")
     return Scale(scale), int(value)
 
@@ -103,20 +93,20 @@ def _message(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> Ht
 
 def _details(request: HttpRequest, conversation: TalkRow, row: MessageRow, *, done: str = "") -> HttpResponse:
     seen, sampling = read(messages.seen_of, conversation.id, row.id)
-    said = read(judgements.of_item, row.item_id, judge_of(request).id) if row.item_id is not None else ()
-    given = {one.scale: one.value for one in said if one.type is Type.RATING}
-    texts = {one.type: one.text for one in said if one.text}
+    form = RatingForm()
+    if row.item_id is not None:
+        form = read(rating_forms.read_form, row.item_id, judge_of(request).id)
     context: dict[str, Any] = {
         "conversation": conversation,
         "row": row,
         "done": done,
         "scales": [
-            {"key": scale.value, "label": scale.heading(), "values": [(n, given.get(scale) == n) for n in VALUES]}
-            for scale in Scale
+            {"key": scale.value, "label": label, "values": [(n, form.ratings.get(scale) == n) for n in RATINGS]}
+            for scale, label in headings().items()
         ],
-        "correction": texts.get(Type.CORRECTION, row.text),
-        "corrected": Type.CORRECTION in texts,
-        "reason": texts.get(Type.FLAG, ""),
+        "correction": form.correction or row.text,
+        "corrected": bool(form.correction),
+        "reason": form.flag,
         "kept": seen.get("kept", ()),
         "left_out": seen.get("left_out", ()),
         "budget": seen.get("budget", 0),

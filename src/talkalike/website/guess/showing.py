@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from django.core import signing
 
-from talkalike.store.judging.guesses import GuessResult
+from talkalike.store.judging.guesses import ARMS, GuessResult
 
 SALT = "talkalike.website.guess"
 LONGEST = 24 * 3600  # seconds for which a question that was shown may be answered
-ARMS = {"double": "The double", "base": "The base model", "prompted": "The base model, told whom to be"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ def shown(results: tuple[GuessResult, ...]) -> list[ShownResult]:
             continue
         lines.append(
             ShownResult(
-                words=ARMS.get(result.arm, result.arm),
+                words=(words := ARMS.get(result.arm, result.arm))[:1].upper() + words[1:],
                 model=result.model,
                 arm=result.arm,
                 votes=int(share.n),

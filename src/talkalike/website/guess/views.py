@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from talkalike.errors import UserError
 from talkalike.store.judging import guesses, judges
-from talkalike.store.judging.guesses import QuestionView, RoundRow
-from talkalike.store.judging.judgement_values import Refusal, RefusedError, Side
+from talkalike.store.judging.guesses import Question, RoundRow
+from talkalike.store.judging.judgement_values import Reason, RefusedError, Side
 from talkalike.website.access import Role, needs
 from talkalike.website.answers import answer, redirect, wants_part
 from talkalike.website.data import read, write
@@ -73,7 +73,7 @@ def take(request: HttpRequest, number: int) -> HttpResponse:
     side = request.POST.get("side", "")
     if asked is None or (asked.round, asked.judge) != (number, judge.id) or side not in (Side.LEFT, Side.RIGHT):
         raise RefusedError(
-            Refusal.INVALID,
+            Reason.INVALID,
             "This answer does not fit a question that you were asked.",
             hint="Nothing was stored. Open the test again: it goes on where you were.",
         )
@@ -111,13 +111,14 @@ def _next(request: HttpRequest, row: RoundRow, *, said: str = "") -> HttpRespons
     return answer(request, page="website/guess/ask.html", part="website/guess/_ask.html", context=context)
 
 
-def _question(question: QuestionView, round_id: int, judge_id: int) -> dict[str, Any]:
-    asked = showing.Asked(question=question.question_id, round=round_id, judge=judge_id, at=time.time())
+def _question(question: Question, round_id: int, judge_id: int) -> dict[str, Any]:
+    replies = question.replies
+    asked = showing.Asked(question=replies.id, round=round_id, judge=judge_id, at=time.time())
     return {
         "question": question,
+        "replies": replies,
         "asked": showing.sealed(asked),
         "number": question.answered + 1,
         "all": question.answered + question.left_to_answer,
-        "sides": (("left", 1, question.left), ("right", 2, question.right)),
-        "own_speaker": question.speaker,
+        "sides": [(side, replies.on(side).messages) for side in Side],
     }

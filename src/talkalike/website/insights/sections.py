@@ -10,7 +10,7 @@ from datetime import date
 from markupsafe import Markup
 
 from talkalike.charts.plotter import SERIES, Axis, Chart, Curve, CurveChart, Dot, DotChart, for_page, percent
-from talkalike.store.judging.guesses import GuessResult
+from talkalike.store.judging.guesses import ARMS, GuessResult
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.standings import Standing
 from talkalike.store.judging.statistics import ENOUGH, Alpha, Share
@@ -18,7 +18,7 @@ from talkalike.store.judging.summaries import Habits, JudgeSummary, RatingSummar
 from talkalike.website.insights.tables import Column, Table, count, decimal, share, with_interval
 
 SCALES = {scale: scale.words("me") for scale in Scale}
-ARMS = {"double": "the double", "base": "its base model", "prompted": "its base model, told how to write"}
+
 BASE_SERIES = 4
 MOST_TEXT = 400  # characters of a reply in a CSV file
 

@@ -8,14 +8,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from talkalike.store.judging import judgements, pairs, serving
-from talkalike.store.judging.judgement_values import Refusal, RefusedError, Scale, Side
-from talkalike.store.judging.pairs import BatchState
+from talkalike.store.judging import judgements, locks, rating_forms, serving
+from talkalike.store.judging.judgement_values import Reason, RefusedError, Scale, Side
+from talkalike.store.judging.rating_forms import FormChange
 from talkalike.website.access import Role, needs
 from talkalike.website.answers import wants_part
 from talkalike.website.data import read, write
-from talkalike.website.judge import showing
-from talkalike.website.judge.views import FACE, GONE, shown_answer
+from talkalike.website.judge.views import FACE, shown_answer
 from talkalike.website.once import once
 from talkalike.website.visitors import judge_of
 
@@ -53,38 +52,22 @@ def _about(request: HttpRequest, here: tuple[int, int, bool], take: Take) -> Htt
     view = read(serving.shown, pair, judge.id, repeat=again)
     side = request.POST.get("side", "")
     if view is None or view.batch_id != batch or side not in (Side.LEFT, Side.RIGHT):
-        raise Http404(GONE)
-    _require_blind(batch)
-    number = 1 if side == Side.LEFT else 2
-    said = f"Saved: {take(request, showing.reply_on(view, Side(side)).item_id, judge.id)} for reply {number}."
+        raise Http404(locks.GONE)
+    read(locks.open_batch, batch)  # ratings end with the batch as choices do: who knows the name rates the name
+    where = Side(side)
+    said = f"Saved: {take(request, view.on(where).item_id, judge.id)} for reply {where.number}."
     if wants_part(request):
         return render(request, "website/judge/_said.html", {"said": said})
     return shown_answer(request, judge.id, here, said=said)
 
 
-def _require_blind(batch: int) -> None:
-    """Ratings of a reply end with its batch as choices do: whoever knows the name rates the name."""
-    state = read(pairs.state_of, batch)
-    if state is not BatchState.OPEN:
-        revealed = state is BatchState.REVEALED
-        raise RefusedError(
-            Refusal.REVEALED if revealed else Refusal.CLOSED,
-            "The names were shown, so nothing more is taken." if revealed else "This batch is closed.",
-            hint="What was judged before is kept.",
-        )
-
-
 def _rate(request: HttpRequest, item_id: int, judge_id: int) -> str:
     given = {scale: request.POST[scale.value] for scale in Scale if request.POST.get(scale.value)}
     if not given or any(value not in "12345" or len(value) != 1 for value in given.values()):
-        raise RefusedError(Refusal.INVALID, "A rating is a whole number from 1 to 5.", hint="Choose one of the five.")
-    write(_rate_all, item_id, judge_id, {scale: int(value) for scale, value in given.items()})
+        raise RefusedError(Reason.INVALID, "A rating is a whole number from 1 to 5.", hint="Choose one of the five.")
+    ratings: dict[Scale, int | None] = {scale: int(value) for scale, value in given.items()}
+    write(rating_forms.fill, item_id, judge_id, FormChange(ratings=ratings), face=FACE)
     return "your ratings" if len(given) > 1 else "your rating"
-
-
-def _rate_all(item_id: int, judge_id: int, values: dict[Scale, int]) -> None:
-    for scale, value in values.items():
-        judgements.rate(item_id, judge_id, scale, value, face=FACE)
 
 
 def _correct(request: HttpRequest, item_id: int, judge_id: int) -> str:

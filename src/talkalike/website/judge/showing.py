@@ -9,10 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from talkalike.store.judging import judgements, serving
-from talkalike.store.judging.judgement_values import Scale, Side, Turn, Type
-from talkalike.store.judging.judgements import JudgementRow
-from talkalike.store.judging.serving import PairView, ShownReply
+from talkalike.store.judging import rating_forms, serving
+from talkalike.store.judging.judgement_values import Comparison, ShownReply, Side, Turn, headings
+from talkalike.store.judging.rating_forms import RatingForm
 from talkalike.store.talking import pictures
 from talkalike.store.talking.values import PictureRow
 
@@ -21,7 +20,6 @@ TURNS_SHOWN = 6
 CHARACTERS_SHOWN = 600
 TEXT_SHOWN = 400  # characters of one message, about
 PHONE_TURNS, PHONE_TEXT = 2, 150  # what is more than that, a phone folds further
-VALUES = range(1, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +34,20 @@ class ShownTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownScale:
-    """A scale in words, and what this judge said on it."""
-
-    name: str
-    words: str
-    value: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSide:
-    """One of the two replies. `number` is its key; `text` is what an edit starts from."""
+    """One of the two replies, and what this judge said about it; `scales` are each (scale, in words, the rating)."""
 
     side: Side
-    number: int
-    messages: tuple[str, ...]
-    scales: tuple[ShownScale, ...]
-    text: str
-    corrected: bool
-    flag: str
+    reply: ShownReply
+    form: RatingForm
+    scales: tuple[tuple[str, str, int | None], ...]
     chosen: bool
     model: str = ""
+
+    @property
+    def text(self) -> str:
+        """What an edit starts from."""
+        return self.form.correction or "\n".join(self.reply.messages)
 
 
 def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> dict[str, Any]:
@@ -76,20 +67,26 @@ def _turn(name: str, text: str, speaker: str, sent: tuple[PictureRow, ...]) -> S
     return ShownTurn(speaker=name, text=text[:cut], rest=text[cut:], own=name == speaker, pictures=sent)
 
 
-def pair_context(view: PairView, judge_id: int, *, models: tuple[str, str] | None = None) -> dict[str, Any]:
+def pair_context(view: Comparison, judge_id: int, *, models: tuple[str, str] | None = None) -> dict[str, Any]:
     """What `_pair.html` needs. `models`: left and right, once they are known, which also ends the judging."""
     items = (view.left.item_id, view.right.item_id)
-    said = judgements.of_items(items, judge_id)
+    forms, words = rating_forms.read_forms(items, judge_id), headings(view.speaker)
     sides = [
-        side_of(view, side, said, model=models[side is Side.RIGHT] if models else "")
-        for side in (Side.LEFT, Side.RIGHT)
+        ShownSide(
+            side=side,
+            reply=reply,
+            form=forms[reply.item_id],
+            scales=tuple((scale.value, name, forms[reply.item_id].ratings.get(scale)) for scale, name in words.items()),
+            chosen=view.said is side,
+            model=model,
+        )
+        for side, reply, model in zip(Side, (view.left, view.right), models or ("", ""), strict=True)
     ]
     return {
         "view": view,
         "batch": view.batch_id,
         "sides": sides,
-        "given": view.given.value if view.given else "",
-        "given_side": view.taken.value if view.taken else "",
+        "given": view.said.value if view.said else "",
         "open": models is None,
         "shown_ms": int(time.time() * 1000),
         "progress": progress_of(judge_id, view.batch_id) if view.batch_id is not None else None,
@@ -108,29 +105,3 @@ def progress_of(judge_id: int, batch_id: int) -> dict[str, int | str]:
     elif second:
         words += f" · {second} {'needs' if second == 1 else 'need'} a second opinion"
     return {"made": made, "all": made + progress.left, "words": words, "left": progress.left}
-
-
-def side_of(view: PairView, side: Side, rows: Sequence[JudgementRow], *, model: str = "") -> ShownSide:
-    """One reply with what was said about it in `rows`."""
-    reply = reply_on(view, side)
-    said = [row for row in rows if row.item_id == reply.item_id]
-    values = {row.scale: row.value for row in said if row.type is Type.RATING}
-    correction = next((row.text for row in said if row.type is Type.CORRECTION), "")
-    return ShownSide(
-        side=side,
-        number=1 if side is Side.LEFT else 2,
-        messages=reply.messages,
-        scales=tuple(
-            ShownScale(name=scale.value, words=scale.heading(view.speaker), value=values.get(scale)) for scale in Scale
-        ),
-        text=correction or "\n".join(reply.messages),
-        corrected=bool(correction),
-        flag=next((row.text for row in said if row.type is Type.FLAG), ""),
-        chosen=view.taken is side,
-        model=model,
-    )
-
-
-def reply_on(view: PairView, side: Side) -> ShownReply:
-    """The reply that stands there."""
-    return view.left if side is Side.LEFT else view.right

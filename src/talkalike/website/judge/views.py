@@ -10,11 +10,19 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from talkalike.store.judging import judgements, judges, outcomes, pairs, serving
-from talkalike.store.judging.judgement_values import Choice, Given, Refusal, RefusedError, Side, Type
+from talkalike.store.judging import judges, locks, outcomes, pairs, serving, undoing, voting
+from talkalike.store.judging.judgement_values import (
+    COUNTS_FOR_NEITHER,
+    Choice,
+    Comparison,
+    Given,
+    Reason,
+    RefusedError,
+    Side,
+    Type,
+)
 from talkalike.store.judging.judgements import JudgementRow
 from talkalike.store.judging.pairs import BatchState
-from talkalike.store.judging.serving import PairView
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import answer, redirect, wants_part
 from talkalike.website.data import read, write
@@ -24,12 +32,6 @@ from talkalike.website.visitors import judge_of
 
 FACE = "web"
 GO_ON = "judge_go_on"  # in the session: a choice leads to the next pair at once
-GONE = "This pair is not there any more, or it was not given to you. Nothing was stored; what you said before is kept."
-SAID = {
-    Choice.TIE: "Saved: a tie.",
-    Choice.BOTH_BAD: "Saved: both are bad.",
-    Choice.SKIP: "Saved: skipped. It counts for neither.",
-}
 
 
 @needs(Role.JUDGE)
@@ -73,13 +75,13 @@ def pair(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
     state = read(pairs.state_of, batch)
     view = read(serving.shown, pair, judge.id, repeat=again)
     if state is None or view is None or view.batch_id != batch:
-        raise Http404(GONE)
-    if state is BatchState.CLOSED:
-        raise RefusedError(Refusal.CLOSED, "This batch is closed.", hint="What was judged before is kept.")
+        raise Http404(locks.GONE)
     names = None
     if state is BatchState.REVEALED:
         a, b = read(pairs.names, pair)
         names = (a, b) if view.a_left else (b, a)
+    else:
+        read(locks.open_batch, batch)
     return pair_answer(request, view, judge.id, models=names)
 
 
@@ -93,16 +95,14 @@ def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
     at_once = request.POST.get("go_on") == "on"
     given = Given(batch_id=batch, pair_id=pair, repeat=again)
     try:
-        view = write(judgements.vote, given, judge.id, chosen, seconds=_seconds(request), face=FACE, go_on=at_once)
+        view = write(voting.vote, given, judge.id, chosen, seconds=_seconds(request), face=FACE, go_on=at_once)
     except RefusedError as refused:
         raise _not_found(refused) from None
     if request.session.get(GO_ON, False) is not at_once:
         request.session[GO_ON] = at_once
     said = _words(chosen)
     if not wants_part(request):
-        messages.success(request, said)
-        to = ("judge:batch", batch) if at_once else ("judge:pair", batch, pair, again)
-        return redirect(request, *to)
+        return _to(request, said, *(("judge:batch", batch) if at_once else ("judge:pair", batch, pair, again)))
     return pair_answer(request, view, judge.id, said=said) if view else _done(request, judge.id, batch, said)
 
 
@@ -112,7 +112,7 @@ def vote(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
 def undo(request: HttpRequest, batch: int) -> HttpResponse:
     """Takes the last thing this judge said back; a choice leads back to its pair, anything else stays where it was."""
     judge = judge_of(request)
-    undone = write(judgements.undo, judge.id)
+    undone = write(undoing.undo, judge.id)
     here = (batch, _number(request, "pair"), request.POST.get("again") == "1")
     if undone is None:
         return shown_answer(request, judge.id, here, said="There is nothing to take back.")
@@ -123,7 +123,7 @@ def undo(request: HttpRequest, batch: int) -> HttpResponse:
     if row.pair_id is not None:
         view = read(serving.shown, row.pair_id, judge.id, repeat=row.repeat)
         if view is not None and view.batch_id is not None:
-            here = (view.batch_id, view.pair_id, view.repeat)
+            here = (view.batch_id, view.id, view.repeat)
     return shown_answer(request, judge.id, here, said=said)
 
 
@@ -133,7 +133,7 @@ def reveal(request: HttpRequest, batch: int) -> HttpResponse:
     """Shows the names: the owner when they like, judges once no pair of the batch waits for anybody."""
     if not write(_reveal, batch, anyway=visitor_of(request).owner):
         raise RefusedError(
-            Refusal.CLOSED,
+            Reason.CLOSED,
             "The names stay hidden: there are pairs left to judge.",
             hint="They are shown when the batch is done, because knowing them would sway people.",
         )
@@ -146,14 +146,13 @@ def next_answer(request: HttpRequest, judge_id: int, batch: int, *, said: str = 
     try:
         view = write(serving.next_pair, judge_id, batch)
     except RefusedError as refused:
-        if refused.refusal in (Refusal.CLOSED, Refusal.REVEALED):
+        if refused.reason in (Reason.CLOSED, Reason.REVEALED):
             return _done(request, judge_id, batch, said)
         raise _not_found(refused) from None
     if view is None:
         return _done(request, judge_id, batch, said)
     if request.method == "POST" and not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:batch", batch)
+        return _to(request, said, "judge:batch", batch)
     return pair_answer(request, view, judge_id, said=said)
 
 
@@ -161,8 +160,7 @@ def shown_answer(request: HttpRequest, judge_id: int, here: tuple[int, int, bool
     """The pair `here` (its batch, its id, whether it is the repetition) again, after something was stored."""
     batch, pair, again = here
     if not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:pair", batch, pair, again) if pair else redirect(request, "judge:batch", batch)
+        return _to(request, said, *(("judge:pair", batch, pair, again) if pair else ("judge:batch", batch)))
     view = read(serving.shown, pair, judge_id, repeat=again) if pair else None
     if view is None or view.batch_id != batch:
         return next_answer(request, judge_id, batch, said=said)
@@ -170,12 +168,12 @@ def shown_answer(request: HttpRequest, judge_id: int, here: tuple[int, int, bool
 
 
 def pair_answer(
-    request: HttpRequest, view: PairView, judge_id: int, *, said: str = "", models: tuple[str, str] | None = None
+    request: HttpRequest, view: Comparison, judge_id: int, *, said: str = "", models: tuple[str, str] | None = None
 ) -> HttpResponse:
     """A pair as a page, or as the part of it that changes."""
     context: dict[str, Any] = read(showing.pair_context, view, judge_id, models=models)
     context |= {"said": said, "go_on": request.session.get(GO_ON, False)}
-    context["url"] = reverse("judge:pair", args=[view.batch_id, view.pair_id, view.repeat])
+    context["url"] = reverse("judge:pair", args=[view.batch_id, view.id, view.repeat])
     return answer(request, page="website/judge/pair.html", part="website/judge/_pair.html", context=context)
 
 
@@ -197,20 +195,25 @@ def _done(request: HttpRequest, judge_id: int, batch: int, said: str) -> HttpRes
         "said": said,
     }
     if request.method == "POST" and not wants_part(request):
-        messages.success(request, said)
-        return redirect(request, "judge:batch", batch)
+        return _to(request, said, "judge:batch", batch)
     return answer(request, page="website/judge/done.html", part="website/judge/_done.html", context=context)
 
 
+def _to(request: HttpRequest, said: str, to: str, *where: object) -> HttpResponse:
+    """Without a script: what was done is said on the page that comes next."""
+    messages.success(request, said)
+    return redirect(request, to, *where)
+
+
 def _not_found(refused: RefusedError) -> Exception:
-    return Http404(refused.what) if refused.refusal is Refusal.UNKNOWN else refused
+    return Http404(refused.what) if refused.reason is Reason.UNKNOWN else refused
 
 
 def _reveal(batch: int, *, anyway: bool) -> bool:
     """One thread writes, so no pair is added and no choice taken back in between."""
     row = pairs.batch(batch)
     if row is None:
-        raise RefusedError(Refusal.UNKNOWN, "There is no such batch, or no longer.")
+        raise locks.unknown("batch")
     if row.left and not anyway:
         return False
     pairs.reveal_batch(batch)
@@ -222,22 +225,21 @@ def _choice(given: str) -> Choice | Side:
         return Side(given)
     if given in (Choice.TIE, Choice.BOTH_BAD, Choice.SKIP):
         return Choice(given)
-    raise RefusedError(Refusal.INVALID, "That is no choice that there is.", hint="Use the buttons below the replies.")
+    raise RefusedError(Reason.INVALID, "That is no choice that there is.", hint="Use the buttons below the replies.")
 
 
 def _words(chosen: Choice | Side) -> str:
     if isinstance(chosen, Side):
-        return f"Saved: reply {1 if chosen is Side.LEFT else 2} is better."
-    return SAID[chosen]
+        return f"Saved: reply {chosen.number} is better."
+    return f"Saved: {chosen.words}.{' ' + COUNTS_FOR_NEITHER if chosen is Choice.SKIP else ''}"
 
 
 def _what(row: JudgementRow) -> str:
     """What was said, in a few words that give no name away."""
     if row.type is Type.RATING and row.scale is not None:
-        return f"{row.value} of 5 for “{row.scale.value.replace('_', ' ')}”"
-    if row.type is Type.COMPARISON:
-        named = {Choice.TIE: "a tie", Choice.BOTH_BAD: "both bad", Choice.SKIP: "a skip"}
-        return named.get(row.choice, "a choice between two replies") if row.choice else "a choice"
+        return f"{row.value} of 5 for “{row.scale.words()}”"
+    if row.choice is not None:
+        return row.choice.words
     return {Type.CORRECTION: "a better version", Type.FLAG: "a flag", Type.SKIP: "a skip"}.get(row.type, "a judgement")
 
 

@@ -6,21 +6,21 @@ kept out of training as every reply's is. Whoever asked for the models' names ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
 from talkalike.store import replies
-from talkalike.store.judging import items, judgements, judges, pairs
-from talkalike.store.judging.judgement_values import Choice, Refusal, RefusedError, Side, Turn
-from talkalike.store.judging.sheets import FACE
+from talkalike.store.judging import items, judgements, judges, locks, pairs, undoing, voting
+from talkalike.store.judging.judgement_values import Choice, Comparison, Reason, RefusedError, Side, seen_choice
+from talkalike.store.judging.rating_forms import FACE
 from talkalike.store.replies import Beginning, ReplyRow, ReplyState
 from talkalike.store.tables import judging_tables as tables
 
 NAMES_SHOWN = 2  # the round of the assignment that notes that somebody was told the names
-_MOST_MESSAGES = 100  # in one reply; see `_message_id`
+_MOST_MESSAGES = 100  # in one reply; see `_add`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,27 +35,11 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """A pair as everybody sees it: the left answer is called A, the right one B."""
-
-    pair_id: int
-    context: tuple[Turn, ...]
-    speaker: str
-    left: tuple[str, ...]
-    right: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What somebody says about a pair now (a side, or another choice; None: nothing), and what they said before.
+    """What somebody said about a pair before (None: nothing). `explain` as in `rating_forms.Filled`."""
 
-    `first`: it is their first judgement. `consent`: it may be learned from.
-    """
-
-    choice: Side | Choice | None
     before: Side | Choice | None
-    first: bool = False
-    consent: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,51 +51,49 @@ class Names:
     choice: Side | Choice
 
 
-def against(row: ReplyRow, other: Written, *, speaker: str) -> Board:
+def against(row: ReplyRow, other: Written, *, speaker: str) -> Comparison:
     """A reply beside another answer to what it answered. Raises RefusedError where it is gone."""
     with transaction.atomic():
-        return _board(items.of_reply(row.id, speaker=speaker), _add(row, other), speaker)
+        return _compare(row.id, _add(row, other), speaker)
 
 
-def both(row: ReplyRow, one: Written, other: Written, *, speaker: str) -> Board:
+def both(row: ReplyRow, one: Written, other: Written, *, speaker: str) -> Comparison:
     """Two other answers to what the reply answered. Raises RefusedError where they cannot be compared."""
     with transaction.atomic():
-        first = items.of_reply(_add(row, one), speaker=speaker)
-        return _board(first, _add(row, other), speaker)
+        return _compare(_add(row, one), _add(row, other), speaker)
 
 
 def vote(pair_id: int, user_id: int, choice: Side | Choice) -> Vote:
     """Notes a Discord user's vote in the place of their earlier one. Raises RefusedError once they know the names."""
     with transaction.atomic():
         judge = judges.of_discord(user_id)
-        _not_final(pair_id, judge.id)
-        first = not tables.Judgement.objects.filter(judge_id=judge.id).exists()
-        before = said(pair_id, judge.id)
-        judgements.compare(pair_id, judge.id, choice, face=FACE)
-        return Vote(choice=said(pair_id, judge.id), before=before, first=first, consent=judge.consent)
+        _require_blind(pair_id, judge.id)
+        before = Vote(before=said(pair_id, judge.id), explain=judges.is_new(judge))
+        voting.compare(pair_id, judge.id, choice, face=FACE)
+        return before
 
 
 def take_back(pair_id: int, user_id: int) -> Vote:
     """Takes a Discord user's vote back, if there is one. Raises RefusedError once they know the names."""
     with transaction.atomic():
         judge = judges.of_discord(user_id)
-        _not_final(pair_id, judge.id)
+        _require_blind(pair_id, judge.id)
         before = said(pair_id, judge.id)
         for row in judgements.of_pair(pair_id, judge.id):
-            judgements.withdraw(row.id, judge.id)
-        return Vote(choice=None, before=before)
+            undoing.withdraw(row.id, judge.id)
+        return Vote(before=before)
 
 
 def show_names(pair_id: int, user_id: int) -> Names:
     """Tells a Discord user who voted the models' names; from then on the vote stays. Raises RefusedError."""
     with transaction.atomic():
-        judge = judges.allowed(judges.of_discord(user_id).id)
+        judge = locks.lock_judge(judges.of_discord(user_id).id)
         pair = tables.Pair.objects.filter(id=pair_id).first()
         if pair is None:
-            raise RefusedError(Refusal.UNKNOWN, "There is no such pair, or no longer.")
+            raise locks.unknown("pair")
         choice = said(pair_id, judge.pk)
         if choice is None:
-            raise RefusedError(Refusal.CLOSED, "The names are shown to those who voted.", hint="Vote first.")
+            raise RefusedError(Reason.CLOSED, "The names are shown to those who voted.", hint="Vote first.")
         a, b = pairs.names(pair_id)
         tables.Assignment.objects.get_or_create(
             judge=judge, pair=pair, round=NAMES_SHOWN, defaults={"a_first": pair.a_first, "done": True}
@@ -122,30 +104,26 @@ def show_names(pair_id: int, user_id: int) -> Names:
 
 def said(pair_id: int, judge_id: int) -> Side | Choice | None:
     """What a judge says about the pair, a better answer by the side it stands on; None for nothing."""
-    rows = judgements.of_pair(pair_id, judge_id)
-    if not rows or rows[-1].choice is None:
-        return None
-    choice = rows[-1].choice
-    if choice not in (Choice.A, Choice.B):
-        return choice
-    pair = tables.Pair.objects.get(id=pair_id)
-    return Side.LEFT if (choice is Choice.A) == pair.a_first else Side.RIGHT
+    held = tables.Judgement.objects.filter(pair_id=pair_id, judge_id=judge_id, ended_at=None).order_by("-id")
+    for choice, a_first in held.values_list("choice", "pair__a_first")[:1]:
+        return seen_choice(Choice(choice), a_left=a_first)
+    return None
 
 
-def _board(first: int, other_reply: int, speaker: str) -> Board:
-    pair_id = pairs.make_pair(first, items.of_reply(other_reply, speaker=speaker))
+def _compare(one: int, other: int, speaker: str) -> Comparison:
+    """Two replies, by their ids, in the order that everybody sees."""
+    pair_id = pairs.make_pair(items.of_reply(one, speaker=speaker), items.of_reply(other, speaker=speaker))
     pair = tables.Pair.objects.select_related("a", "b").get(id=pair_id)
-    a, b = items.read(pair.a), items.read(pair.b)
-    if a is None or b is None:
-        raise items.vanished()
-    left, right = (a, b) if pair.a_first else (b, a)
-    return Board(pair_id=pair_id, context=a.context, speaker=a.speaker, left=left.messages, right=right.messages)
+    found = items.side_by_side(pair.a, pair.b, a_left=pair.a_first, id=pair_id)
+    if found is None:
+        raise locks.vanished()
+    return found
 
 
 def _add(row: ReplyRow, written: Written) -> int:
     """Keeps an answer as a further reply: to the reply it stands beside, so that nobody takes it for that one."""
     if not row.messages:
-        raise items.vanished()
+        raise locks.vanished()
     reply_id = replies.begin(
         Beginning(
             trigger_id=row.messages[0].message_id,
@@ -160,22 +138,18 @@ def _add(row: ReplyRow, written: Written) -> int:
         )
     )
     if reply_id is None:
-        raise RefusedError(Refusal.CLOSED, "Many people compare this reply right now.", hint="Try again.")
+        raise RefusedError(Reason.CLOSED, "Many people compare this reply right now.", hint="Try again.")
     kept = [turn for turn in row.seen.get("kept", ()) if not turn["forgotten"]]
     replies.saw(reply_id, {**row.seen, "kept": kept})
-    _send(reply_id, written.messages)
+    for index, text in enumerate(written.messages[:_MOST_MESSAGES]):
+        # No message of its own on Discord: a number that Discord never gives.
+        replies.sent(reply_id, -(reply_id * _MOST_MESSAGES + index), text, index)
     replies.end(reply_id, ReplyState.DONE, tokens=written.tokens, seconds=written.seconds)
     return reply_id
 
 
-def _send(reply_id: int, messages: Sequence[str]) -> None:
-    for index, text in enumerate(messages[:_MOST_MESSAGES]):
-        # No message of its own on Discord: a number that Discord never gives.
-        replies.sent(reply_id, -(reply_id * _MOST_MESSAGES + index), text, index)
-
-
-def _not_final(pair_id: int, judge_id: int) -> None:
+def _require_blind(pair_id: int, judge_id: int) -> None:
     if tables.Assignment.objects.filter(pair_id=pair_id, judge_id=judge_id, round=NAMES_SHOWN).exists():
         raise RefusedError(
-            Refusal.REVEALED, "You know the models' names, so your vote stays as it is.", hint="Nothing was changed."
+            Reason.REVEALED, "You know the models' names, so your vote stays as it is.", hint="Nothing was changed."
         )
