@@ -102,7 +102,7 @@ class Race:
         return self.rewards[-1] - self.rewards[0]
 
     def _look(self, model: Any) -> None:
-        numbers = draws(self.seed, len(self.rewards), range(64), samples=_JUDGED, length=LENGTH)
+        numbers = draws(self.seed, len(self.rewards), range(64), group_size=_JUDGED, length=LENGTH)
         sampling = RolloutSampling(stop_id=STOP, max_tokens=LENGTH)
         learning = [parameter.requires_grad for parameter in model.parameters()]
         toy = Roles(toy_model(model))
@@ -161,7 +161,7 @@ def ours(race: Race, numbers: Numbers) -> None:
     settings = RLSettings(
         steps=STEPS,
         prompts=PROMPTS,
-        samples=SAMPLES,
+        group_size=SAMPLES,
         max_tokens=LENGTH,
         seed=race.seed,
         max_kl=0.0,

@@ -84,7 +84,7 @@ def settings(**changes: Any) -> RLSettings:
     fields: dict[str, Any] = {
         "steps": 4,
         "prompts": 4,
-        "samples": 4,
+        "group_size": 4,
         "max_tokens": 6,
         "shaping": PLAIN,
         "max_kl": 0.0,

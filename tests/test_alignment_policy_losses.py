@@ -31,24 +31,24 @@ def test_leave_one_out_by_hand() -> None:
     rewards = torch.tensor([1.0, 3.0, 5.0, 0.0, 0.0, 0.0])
     raw = torch.tensor([1 - 4, 3 - 3, 5 - 2, 0.0, 0.0, 0.0])
     expected = raw / raw.std(unbiased=False)
-    torch.testing.assert_close(group_advantages(rewards, samples=3, algorithm="rloo"), expected)
+    torch.testing.assert_close(group_advantages(rewards, group_size=3, algorithm="rloo"), expected)
 
 
 def test_group_advantages_by_hand() -> None:
     rewards = torch.tensor([1.0, 3.0, 2.0, 2.0])
-    grpo = group_advantages(rewards, samples=2, algorithm="grpo")
+    grpo = group_advantages(rewards, group_size=2, algorithm="grpo")
     torch.testing.assert_close(grpo, torch.tensor([-1.0, 1.0, 0.0, 0.0]))
     torch.testing.assert_close(
-        group_advantages(rewards, samples=2, algorithm="dr-grpo"), torch.tensor([-1.0, 1.0, 0.0, 0.0])
+        group_advantages(rewards, group_size=2, algorithm="dr-grpo"), torch.tensor([-1.0, 1.0, 0.0, 0.0])
     )
-    tripled = group_advantages(1 + 3 * rewards, samples=2, algorithm="dr-grpo")
+    tripled = group_advantages(1 + 3 * rewards, group_size=2, algorithm="dr-grpo")
     torch.testing.assert_close(tripled, torch.tensor([-3.0, 3.0, 0.0, 0.0]))
-    torch.testing.assert_close(group_advantages(1 + 3 * rewards, samples=2, algorithm="grpo"), grpo)
+    torch.testing.assert_close(group_advantages(1 + 3 * rewards, group_size=2, algorithm="grpo"), grpo)
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr-grpo"])
 def test_equal_rewards_teach_nothing(algorithm: str) -> None:
-    advantages = group_advantages(torch.full((6,), 0.3), samples=3, algorithm=algorithm)
+    advantages = group_advantages(torch.full((6,), 0.3), group_size=3, algorithm=algorithm)
     assert torch.equal(advantages, torch.zeros(6))
 
 
@@ -68,10 +68,10 @@ def test_kl_estimates_by_hand_and_on_average() -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0.5, 1.0), st.floats(0.0, 1.0))
-def test_advantage_estimates_equal_a_slow_loop(seed: int, gamma: float, decay: float) -> None:
+def test_advantage_estimates_equal_a_slow_loop(seed: int, gamma: float, gae_lambda: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     rewards, values = torch.randn(3, 4, generator=generator), torch.randn(3, 4, generator=generator)
-    advantages, returns = generalised_advantages(rewards, values, MASK, gamma=gamma, decay=decay)
+    advantages, returns = generalised_advantages(rewards, values, MASK, gamma=gamma, gae_lambda=gae_lambda)
     for row in range(3):
         length = int(MASK[row].sum())
         for place in range(length):
@@ -79,12 +79,12 @@ def test_advantage_estimates_equal_a_slow_loop(seed: int, gamma: float, decay: f
             for later in range(place, length):
                 following = float(values[row, later + 1]) if later + 1 < length else 0.0
                 delta = float(rewards[row, later]) + gamma * following - float(values[row, later])
-                total += (gamma * decay) ** (later - place) * delta
+                total += (gamma * gae_lambda) ** (later - place) * delta
             assert float(advantages[row, place]) == pytest.approx(total, abs=1e-4)
             assert float(returns[row, place]) == pytest.approx(total + float(values[row, place]), abs=1e-4)
     # what lies behind the end changes nothing, and gets nothing
     noisy = torch.where(MASK, 0.0, 1e6)
-    again = generalised_advantages(rewards + noisy, values - noisy, MASK, gamma=gamma, decay=decay)
+    again = generalised_advantages(rewards + noisy, values - noisy, MASK, gamma=gamma, gae_lambda=gae_lambda)
     assert torch.equal(again[0], advantages)
     assert torch.equal(again[1], returns)
     assert not advantages[~MASK].any()
@@ -168,7 +168,7 @@ def test_distinct_share_by_hand() -> None:
     ("changes", "words"),
     [
         ({"algorithm": "dpo"}, "Unknown algorithm"),
-        ({"samples": 1}, "at least two"),
+        ({"group_size": 1}, "at least two"),
         ({"temperature": 0.0}, "above 0"),
         ({"prompts": 1}, "minibatches"),
         ({"steps": 0}, "at least 1"),

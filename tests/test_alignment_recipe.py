@@ -42,7 +42,7 @@ from tiny_model import build_tiny_llama, byte_level_tokenizer
 SETTINGS = RLSettings(
     steps=6,
     prompts=4,
-    samples=3,
+    group_size=3,
     max_tokens=8,
     max_kl=1e9,
     min_distinct=0.0,

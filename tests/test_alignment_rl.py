@@ -45,7 +45,7 @@ def test_a_bandit_is_solved(algorithm: str) -> None:
     arms = {1: 10, 2: 20, 3: 30}
     prompts = [ReplyPrompt(ids=(*range(4, 4 + extra), arm)) for arm in arms for extra in range(2)]
     chosen = settings(
-        algorithm=algorithm, steps=50, prompts=6, samples=16, max_tokens=1, update={"learning_rate": 5e-3}
+        algorithm=algorithm, steps=50, prompts=6, group_size=16, max_tokens=1, update={"learning_rate": 5e-3}
     )
     paid = task(lambda sample: float(sample.reply_ids[0] == arms[sample.prompt_ids[-1]]), prompts)
     steps = practised(learner(chosen), paid)
@@ -105,7 +105,7 @@ def test_random_walks_find_their_goal(algorithm: str, method: str, walker: tuple
         algorithm=algorithm,
         steps=40,
         prompts=11,
-        samples=8,
+        group_size=8,
         max_tokens=7,
         update={"learning_rate": 4e-3, "critic_learning_rate": 4e-3, "epochs": 2, "minibatches": 1},
     )
@@ -229,8 +229,8 @@ def test_the_base_is_frozen_and_each_role_learns_its_own(method: str) -> None:
         {"shaping": RewardShaping(kl=0.1, kl_target=2.0, kl_horizon=50)},
         {"shaping": RewardShaping(overlong=3, missing_end=0.5, normalise=True, clip=1.0)},
         {"temperature": 0.7, "update": {"epochs": 3, "minibatches": 3, "clip_high": 0.28, "max_grad_norm": 0.1}},
-        {"update": {"gamma": 0.9, "decay": 0.5, "value_clip": 0.05, "schedule": "cosine", "warmup": 0.1}},
-        {"max_kl": 50.0, "min_distinct": 0.01, "shown": 2, "show_every": 1, "samples": 2, "max_tokens": 3},
+        {"update": {"gamma": 0.9, "gae_lambda": 0.5, "value_clip": 0.05, "schedule": "cosine", "warmup": 0.1}},
+        {"max_kl": 50.0, "min_distinct": 0.01, "shown": 2, "show_every": 1, "group_size": 2, "max_tokens": 3},
     ],
 )
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

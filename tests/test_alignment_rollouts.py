@@ -69,7 +69,7 @@ def roles() -> Roles:
 def drawn(
     roles: Roles, prompts: list[list[int]], *, samples: int = 3, role: str | None = None, step: int = 0
 ) -> list[Rollout]:
-    numbers = draws(0, step, range(len(prompts)), samples=samples, length=SAMPLING.max_tokens)
+    numbers = draws(0, step, range(len(prompts)), group_size=samples, length=SAMPLING.max_tokens)
     return sample(roles, prompts, role=role, sampling=SAMPLING, random_NT=numbers)
 
 
@@ -86,7 +86,7 @@ def slow_logprobs(network: Any, prompt: list[int], reply: list[int], temperature
 def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(prompts: list[list[int]], kind: str) -> None:
     roles = roles_on(kind)
     sampling = dataclasses.replace(SAMPLING, stop_id=STOPS[kind])
-    numbers = draws(0, 0, range(len(prompts)), samples=16, length=SAMPLING.max_tokens)
+    numbers = draws(0, 0, range(len(prompts)), group_size=16, length=SAMPLING.max_tokens)
     replies = sample(roles, prompts, role=None, sampling=sampling, random_NT=numbers)
     if prompts is PROMPTS:  # some end early, so that holes are left
         assert len({len(rollout.reply_ids) for rollout in replies}) > 2
@@ -136,7 +136,7 @@ def test_every_token_is_drawn_as_often_as_the_model_says(roles: Roles, temperatu
     """No filter: also the rare ones come."""
     count = 20_000
     sampling = RolloutSampling(stop_id=STOP, temperature=temperature, max_tokens=1)
-    numbers = draws(1, 0, range(1), samples=count, length=1)
+    numbers = draws(1, 0, range(1), group_size=count, length=1)
     replies = sample(roles, [PROMPTS[0]], role=None, sampling=sampling, random_NT=numbers)
     seen = np.bincount([int(r.reply_ids[0]) for r in replies], minlength=VOCABULARY)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from talkalike.alignment.feedback_values import FeedbackSettings
 from talkalike.alignment.preference_values import PreferenceConfig
 from talkalike.alignment.reward_model import RewardForm
 from talkalike.alignment.reward_values import RewardConfig
-from talkalike.alignment.rl_settings import RLConfig, RLSettings
+from talkalike.alignment.rl_settings import PolicyUpdate, RLConfig, RLSettings
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.training.values import LoopSettings, TrainConfig
@@ -33,6 +33,17 @@ def test_settings_of_a_run_come_back_as_they_were(config: object, tmp_path: Path
     run = RunFolder(tmp_path / "run")
     run.describe({"settings": dataclasses.asdict(config)})  # type: ignore[call-overload]
     assert run.settings_as(type(config)) == config
+
+
+def test_a_run_of_an_earlier_version_comes_back_with_its_settings(tmp_path: Path) -> None:
+    wanted = RLSettings(group_size=7, algorithm="ppo", update=PolicyUpdate(gae_lambda=0.9))
+    config = RLConfig(name="a", double="b", reward="sentiment", settings=wanted)
+    kept = dataclasses.asdict(config)
+    kept["settings"]["samples"] = kept["settings"].pop("group_size")
+    kept["settings"]["update"]["decay"] = kept["settings"]["update"].pop("gae_lambda")
+    run = RunFolder(tmp_path / "run")
+    run.describe({"settings": kept})
+    assert run.settings_as(RLConfig) == config
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def joined(
     scores: Sequence[float],
     k1_NT: Tensor,
     values_NT: Tensor,
-    samples: int,
+    group_size: int,
     accelerator: Accelerator,
 ) -> RolloutBatch:
     """Everybody's replies as one batch. Process r has the prompts r, r + processes, ... of the step."""
@@ -64,7 +64,7 @@ def joined(
     numbers = torch.cat([k1_NT, values_NT, scores_N[:, None], ended_N[:, None]], dim=1)
     mine_N = torch.arange(len(rollouts), device=device)
     if accelerator.num_processes > 1:
-        order = _order(len(rollouts) // samples, samples, accelerator.num_processes).to(device)
+        order = _order(len(rollouts) // group_size, group_size, accelerator.num_processes).to(device)
         mine_N = order.argsort().view(accelerator.num_processes, -1)[accelerator.process_index]
         ids_NT = accelerator.gather(ids_NT.contiguous())[order]
         numbers = accelerator.gather(numbers.contiguous())[order]
@@ -78,7 +78,7 @@ def joined(
     )
 
 
-def _order(prompts_each: int, samples: int, processes: int) -> Tensor:
+def _order(prompts_each: int, group_size: int, processes: int) -> Tensor:
     """For each reply in the order of the step's prompts, where it lies among the gathered ones (process by process)."""
-    gathered = torch.arange(processes * prompts_each * samples).view(processes, prompts_each, samples)
+    gathered = torch.arange(processes * prompts_each * group_size).view(processes, prompts_each, group_size)
     return gathered.transpose(0, 1).reshape(-1)

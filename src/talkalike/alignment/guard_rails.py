@@ -36,7 +36,7 @@ from talkalike.training.loop import mean_loss
 
 _DOCUMENTS = 16  # held-out ones, at most
 _READ = 5  # held-out contexts whose replies are kept for people
-_PROMPTS, _SAMPLES = 16, 2  # held-out contexts, at most, and replies to each context
+_PROMPTS, _GROUP_SIZE = 16, 2  # held-out prompts, at most, and replies to each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class GuardRails:
         """One reply to each of a few held-out contexts, always the same ones with the same luck: what changes is the
         role. For people to read side by side.
         """
-        samples = self._answered(self._chosen()[:_READ], samples=1)
+        samples = self._answered(self._chosen()[:_READ], group_size=1)
         scores = checked_scores(self.reward, samples) if self.reward is not None and samples else []
         told: list[dict[str, Any]] = [
             {"prompt": sample.prompt_turns[-1].text, "speaker": sample.speaker, "text": sample.text}
@@ -142,7 +142,7 @@ class GuardRails:
             turns = newest(case.turns_for(speaker), speaker, self.renderer, self.room)
             asked.append(ReplyPrompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
         samples = self._answered(asked)
-        return safe_share([case for case in cases for _ in range(_SAMPLES)], [sample.text for sample in samples])
+        return safe_share([case for case in cases for _ in range(_GROUP_SIZE)], [sample.text for sample in samples])
 
     def _chosen(self) -> list[ReplyPrompt]:
         count = min(_PROMPTS, len(self.prompts))
@@ -151,7 +151,7 @@ class GuardRails:
         places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.replies.seed)
         return [self.prompts[place] for place in places]
 
-    def _answered(self, prompts: Sequence[ReplyPrompt], *, samples: int = _SAMPLES) -> list[ReplySample]:
+    def _answered(self, prompts: Sequence[ReplyPrompt], *, group_size: int = _GROUP_SIZE) -> list[ReplySample]:
         if not prompts:
             return []
         seed, limit = self.replies.seed, self.replies.max_tokens
@@ -160,7 +160,7 @@ class GuardRails:
             [prompt.ids for prompt in prompts],
             role=self.role,
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
-            random_NT=draws(seed, 0, range(len(prompts)), samples=samples, length=limit),
+            random_NT=draws(seed, 0, range(len(prompts)), group_size=group_size, length=limit),
         )
         return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode)
 

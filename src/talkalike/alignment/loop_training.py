@@ -21,7 +21,7 @@ from talkalike.workspace.run_folder import RunFolder, failing_with
 
 _PROMPT_TOKENS = 192  # of the contexts of the rollouts: two cores have to do it
 _JUDGED_TOKENS = 512  # of a judged context with its replies
-_PROMPTS, _SAMPLES = 8, 12  # contexts in a step, replies to each: these are short, and read their context once
+_PROMPTS, _GROUP_SIZE = 8, 12  # prompts in a step, replies to each: many, for the prompt is read once for all of them
 _LEARNING_RATE = 3e-4  # of the candidate in RL
 _MAX_KL = 3.0  # nats in a message of some seven tokens: beyond that it writes like somebody else
 
@@ -73,7 +73,7 @@ class RoundTraining:
             steps=options.steps,
             minutes=options.minutes,
             prompts=_PROMPTS,
-            samples=_SAMPLES,
+            group_size=_GROUP_SIZE,
             max_tokens=options.max_tokens,
             seed=options.seed,
             shaping=RewardShaping(kl=options.kl),

@@ -34,17 +34,17 @@ def shaped_rewards(
     return shaped_N
 
 
-def group_advantages(rewards_N: Tensor, *, samples: int, algorithm: str) -> Tensor:
+def group_advantages(rewards_N: Tensor, *, group_size: int, algorithm: str) -> Tensor:
     """How much better each reply is than its siblings.
 
     rloo: reward less the mean of the other k - 1, over the batch's standard deviation (arXiv:2402.14740).
     grpo: reward less the group's mean, over the group's standard deviation (arXiv:2402.03300).
     dr-grpo: reward less the group's mean (arXiv:2503.20783).
     """
-    rewards_PK = rewards_N.view(-1, samples)
+    rewards_PK = rewards_N.view(-1, group_size)
     centred_PK = rewards_PK - rewards_PK.mean(dim=1, keepdim=True)
     if algorithm == "rloo":
-        better_PK = centred_PK * (samples / (samples - 1))
+        better_PK = centred_PK * (group_size / (group_size - 1))
         return (better_PK / (better_PK.std(unbiased=False) + _TINY)).flatten() if better_PK.any() else rewards_N * 0
     if algorithm == "grpo":
         spread_P1 = centred_PK.square().mean(dim=1, keepdim=True).sqrt()
@@ -55,18 +55,18 @@ def group_advantages(rewards_N: Tensor, *, samples: int, algorithm: str) -> Tens
 
 
 def generalised_advantages(
-    rewards_NT: Tensor, values_NT: Tensor, mask_NT: Tensor, *, gamma: float, decay: float
+    rewards_NT: Tensor, values_NT: Tensor, mask_NT: Tensor, *, gamma: float, gae_lambda: float
 ) -> tuple[Tensor, Tensor]:
     """Advantages and returns, both (N, T) and 0 outside the mask; the value after the last real token is 0.
 
-    Source: Schulman et al. 2016, generalised advantage estimation (arXiv:1506.02438); `decay` is its lambda.
+    Source: Schulman et al. 2016, generalised advantage estimation (arXiv:1506.02438).
     """
     advantages_NT = torch.zeros_like(rewards_NT)
     following_N = next_value_N = torch.zeros_like(rewards_NT[:, 0])
     for place in range(rewards_NT.shape[1] - 1, -1, -1):
         real_N = mask_NT[:, place]
         delta_N = rewards_NT[:, place] + gamma * next_value_N - values_NT[:, place]
-        following_N = torch.where(real_N, delta_N + gamma * decay * following_N, 0.0)
+        following_N = torch.where(real_N, delta_N + gamma * gae_lambda * following_N, 0.0)
         next_value_N = torch.where(real_N, values_NT[:, place], 0.0)
         advantages_NT[:, place] = following_N
     return advantages_NT, torch.where(mask_NT, advantages_NT + values_NT, 0.0)

@@ -86,7 +86,7 @@ def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], li
     places = list(range(accelerator.process_index, settings.prompts, accelerator.num_processes))
     prompts = [task.prompts[chosen[place]] for place in places]
     sampling = RolloutSampling(stop_id=task.stop_id, temperature=settings.temperature, max_tokens=settings.max_tokens)
-    numbers = draws(settings.seed, step, places, samples=settings.samples, length=settings.max_tokens)
+    numbers = draws(settings.seed, step, places, group_size=settings.group_size, length=settings.max_tokens)
     rollouts = sample(
         learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
     )
@@ -142,7 +142,7 @@ def measured(
         scores=scores,
         k1_NT=k1.view(-1, settings.max_tokens),
         values_NT=values.view(-1, settings.max_tokens),
-        samples=settings.samples,
+        group_size=settings.group_size,
         accelerator=learner.accelerator,
     )
     return batch, old, values
@@ -165,11 +165,11 @@ def advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> t
     mask_NT, coefficient = batch.mask_NT, progress.kl_coefficient
     if settings.algorithm != "ppo":
         total_N = rewards_N - coefficient * torch.where(mask_NT, batch.k1_NT, 0.0).sum(dim=1)
-        each_N = group_advantages(total_N, samples=settings.samples, algorithm=settings.algorithm)
+        each_N = group_advantages(total_N, group_size=settings.group_size, algorithm=settings.algorithm)
         return torch.where(mask_NT, each_N[:, None], 0.0), torch.zeros_like(batch.k1_NT)
     tokens_NT = token_rewards(rewards_N, batch.k1_NT, mask_NT, kl=coefficient)
     raw_NT, returns_NT = generalised_advantages(
-        tokens_NT, batch.values_NT, mask_NT, gamma=settings.update.gamma, decay=settings.update.decay
+        tokens_NT, batch.values_NT, mask_NT, gamma=settings.update.gamma, gae_lambda=settings.update.gae_lambda
     )
     return whitened(raw_NT, mask_NT), returns_NT
 
@@ -187,7 +187,7 @@ def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[li
     for prompts in members:
         processes, me = accelerator.num_processes, accelerator.process_index
         mine = [prompt // processes for prompt in prompts if prompt % processes == me]
-        groups = [range(place * settings.samples, (place + 1) * settings.samples) for place in mine]
+        groups = [range(place * settings.group_size, (place + 1) * settings.group_size) for place in mine]
         plan.append(
             shared_rows(
                 rollouts,
@@ -204,8 +204,8 @@ def _divisors(learner: Learner, batch: RolloutBatch, members: list[list[int]]) -
     """The minibatches' real tokens; for Dr. GRPO their replies times the longest length, which favours no length."""
     settings = learner.settings
     if settings.algorithm == "dr-grpo":
-        return [float(len(prompts) * settings.samples * settings.max_tokens) for prompts in members]
-    lengths_P = batch.lengths_N.view(-1, settings.samples).sum(dim=1)
+        return [float(len(prompts) * settings.group_size * settings.max_tokens) for prompts in members]
+    lengths_P = batch.lengths_N.view(-1, settings.group_size).sum(dim=1)
     return [float(lengths_P[prompts].sum()) for prompts in members]
 
 

@@ -47,7 +47,7 @@ def report(
         extremes = accelerator.gather(torch.tensor([extremes], device=device)).amax(dim=0).tolist()
     tokens = max(1.0, sums[0])
     updates = max(1, len(s.grad_norms))
-    scores_PK = batch.scores_N.view(-1, learner.settings.samples)
+    scores_PK = batch.scores_N.view(-1, learner.settings.group_size)
     k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
     return RLStep(
         index=progress.step + 1,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
@@ -37,7 +39,7 @@ class PolicyUpdate:
     clip_high: float = 0.2  # DAPO: 0.28
     value_clip: float = 0.2
     gamma: float = 1.0
-    decay: float = 0.95  # lambda of the advantage estimate
+    gae_lambda: float = 0.95  # of the generalised advantage estimate
     max_grad_norm: float = 1.0
     row_tokens: int = 2048  # of one forward pass; memory grows with it
 
@@ -50,7 +52,7 @@ class RLSettings:
     steps: int = 100
     minutes: float | None = None  # of all of it, where it is not to take longer
     prompts: int = 16  # per step, over all processes
-    samples: int = 4  # replies to each prompt; RLOO paper
+    group_size: int = 4  # replies to each prompt; RLOO paper
     temperature: float = 1.0
     max_tokens: int = 48
     seed: int = 0
@@ -58,18 +60,23 @@ class RLSettings:
     update: PolicyUpdate = field(default_factory=PolicyUpdate)
     max_kl: float = 10.0  # nats per reply at which it stops; 0: no limit
     min_distinct: float = 0.5  # it stops when distinct-2 falls below this share of its start; 0: never
-    shown: int = 4  # samples kept for people to read, at each step that shows some
+    shown: int = 4  # replies kept for people to read, at each step that shows some
     show_every: int = 10  # steps
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
             raise UserError(f"Unknown algorithm '{self.algorithm}'.", hint=f"Choose one of {', '.join(ALGORITHMS)}.")
-        if self.algorithm != "ppo" and self.samples < 2:
+        if self.algorithm != "ppo" and self.group_size < 2:
             raise UserError(
                 f"{self.algorithm} compares the replies to one prompt, so it needs at least two.",
-                hint="Raise samples, or choose ppo.",
+                hint="Raise group_size, or choose ppo.",
             )
-        counts = {"steps": self.steps, "prompts": self.prompts, "samples": self.samples, "max_tokens": self.max_tokens}
+        counts = {
+            "steps": self.steps,
+            "prompts": self.prompts,
+            "group_size": self.group_size,
+            "max_tokens": self.max_tokens,
+        }
         counts |= {"epochs": self.update.epochs, "minibatches": self.update.minibatches}
         for name, value in counts.items():
             if value < 1:
@@ -96,6 +103,11 @@ class RLSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLConfig:
     """One alignment by reinforcement learning."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {  # what runs of earlier versions call a setting, and what it is called now
+        "settings.samples": "settings.group_size",
+        "settings.update.decay": "settings.update.gae_lambda",
+    }
 
     name: str  # of the model that comes out
     double: str  # the model that is aligned

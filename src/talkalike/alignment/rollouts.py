@@ -52,9 +52,11 @@ class Rollout:
     ended: bool  # the marker was drawn before the length ran out
 
 
-def draws(seed: int, step: int, prompts: Sequence[int], *, samples: int, length: int) -> NDArray[np.float32]:
-    """Numbers in [0, 1), shape (prompts * samples, length); a prompt's own, whichever others are asked for."""
-    rows = [np.random.default_rng((seed, step, index)).random((samples, length), dtype=np.float32) for index in prompts]
+def draws(seed: int, step: int, prompts: Sequence[int], *, group_size: int, length: int) -> NDArray[np.float32]:
+    """Numbers in [0, 1), shape (prompts * group_size, length); a prompt's own, whichever others are asked for."""
+    rows = [
+        np.random.default_rng((seed, step, index)).random((group_size, length), dtype=np.float32) for index in prompts
+    ]
     return np.concatenate(rows)
 
 
@@ -67,18 +69,18 @@ def sample(
     random_NT: NDArray[np.float32],
 ) -> list[Rollout]:
     """`len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt. `random_NT`: see `draws`."""
-    samples = len(random_NT) // max(1, len(prompts))
-    if samples * len(prompts) != len(random_NT) or random_NT.shape[1] < sampling.max_tokens:
-        raise ValueError("random numbers must be (prompts * samples, at least max_tokens)")
+    group_size = len(random_NT) // max(1, len(prompts))
+    if group_size * len(prompts) != len(random_NT) or random_NT.shape[1] < sampling.max_tokens:
+        raise ValueError("random numbers must be (prompts * group_size, at least max_tokens)")
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     drawn: dict[int, list[Rollout]] = {}
     with torch.inference_mode(), roles.use(role) as network:
-        for group in _groups(order, prompts, samples * sampling.max_tokens):
-            numbers = np.concatenate([random_NT[i * samples : (i + 1) * samples] for i in group])
+        for group in _groups(order, prompts, group_size * sampling.max_tokens):
+            numbers = np.concatenate([random_NT[i * group_size : (i + 1) * group_size] for i in group])
             with _precision(roles):
                 replies = _sample_group(network, [prompts[i] for i in group], sampling, torch.from_numpy(numbers))
             for place, index in enumerate(group):
-                drawn[index] = replies[place * samples : (place + 1) * samples]
+                drawn[index] = replies[place * group_size : (place + 1) * group_size]
     return [rollout for index in range(len(prompts)) for rollout in drawn[index]]
 
 
@@ -122,16 +124,16 @@ def _sample_group(
     network: Any, prompts: Sequence[Sequence[int]], sampling: RolloutSampling, random_NT: Tensor
 ) -> list[Rollout]:
     device = network.device
-    samples = len(random_NT) // len(prompts)
+    group_size = len(random_NT) // len(prompts)
     lengths = [len(prompt) for prompt in prompts]
-    memory = SharedPrefix(lengths, samples=samples, room=sampling.max_tokens, device=device)
-    lengths_N = torch.tensor(lengths, device=device).repeat_interleave(samples)
+    memory = SharedPrefix(lengths, group_size=group_size, max_tokens=sampling.max_tokens, device=device)
+    lengths_N = torch.tensor(lengths, device=device).repeat_interleave(group_size)
     replies_NT = torch.zeros(len(random_NT), sampling.max_tokens, dtype=torch.int64, device=device)
     logprobs_NT = torch.zeros(replies_NT.shape, device=device)
     counts_N = torch.zeros(len(random_NT), dtype=torch.int64, device=device)
     random_NT = random_NT.to(device).clamp(max=_BELOW_ONE)
     all_N = memory.running_N
-    logits_NV = _read(network, prompts, memory).repeat_interleave(samples, dim=0)
+    logits_NV = _read(network, prompts, memory).repeat_interleave(group_size, dim=0)
     for place in range(sampling.max_tokens):
         running_N = memory.running_N
         tokens_N, chosen_N = _draw(logits_NV, sampling.temperature, random_NT[running_N, place])
@@ -149,7 +151,7 @@ def _sample_group(
     replies, logprobs, counts = replies_NT.cpu().numpy(), logprobs_NT.cpu().numpy(), counts_N.tolist()
     return [
         Rollout(
-            prompt_ids=np.asarray(prompts[row // samples], dtype=np.int32),
+            prompt_ids=np.asarray(prompts[row // group_size], dtype=np.int32),
             reply_ids=replies[row, :count].astype(np.int32),
             logprobs=logprobs[row, :count].copy(),
             ended=bool(replies[row, count - 1] == sampling.stop_id),

@@ -21,27 +21,30 @@ SHARED_PREFIX_ATTENTION = "talkalike_shared_prefix"
 
 
 class SharedPrefix:
-    """The memory of P prompts and of k replies to each, of at most `room` tokens.
+    """The memory of P prompts and of k replies to each, of at most `max_tokens` tokens.
 
     Keys and values of a layer: (P, heads, C, width). A prompt comes first, padded to S, the longest one; then the first
-    tokens of its k replies, then their second ones: C = S + room * k.
+    tokens of its k replies, then their second ones: C = S + max_tokens * k.
     """
 
-    def __init__(self, lengths: Sequence[int], *, samples: int, room: int, device: torch.device) -> None:
+    def __init__(self, lengths: Sequence[int], *, group_size: int, max_tokens: int, device: torch.device) -> None:
         self.lengths = tuple(lengths)
-        self.samples = samples
+        self.group_size = group_size
         self.written = 0  # tokens every running reply has in its memory once the current step is through
-        self.go_on_with(torch.arange(len(lengths) * samples, device=device))
+        self.go_on_with(torch.arange(len(lengths) * group_size, device=device))
         self._longest = max(lengths)
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
         lengths_P1 = torch.tensor(self.lengths, device=device)[:, None]
-        place_S, place_R = torch.arange(self._longest, device=device), torch.arange(room * samples, device=device)
-        real_PS = (place_S < lengths_P1)[:, None].expand(-1, samples, -1)
-        own_KR = place_R % samples == torch.arange(samples, device=device)[:, None]
+        place_S, place_R = (
+            torch.arange(self._longest, device=device),
+            torch.arange(max_tokens * group_size, device=device),
+        )
+        real_PS = (place_S < lengths_P1)[:, None].expand(-1, group_size, -1)
+        own_KR = place_R % group_size == torch.arange(group_size, device=device)[:, None]
         seen_PKC = torch.cat([real_PS, own_KR.expand(len(lengths), -1, -1)], dim=2)
         self._hidden_PKC = torch.zeros(seen_PKC.shape, device=device).masked_fill_(~seen_PKC, float("-inf"))
-        behind_PR = lengths_P1 + place_R // samples
+        behind_PR = lengths_P1 + place_R // group_size
         self._positions_PC = torch.cat([place_S.expand(len(lengths), -1), behind_PR], dim=1)
         self._lengths_P1 = lengths_P1
         self._masks: dict[tuple[int, torch.dtype], Tensor] = {}
@@ -49,7 +52,7 @@ class SharedPrefix:
     def go_on_with(self, running_N: Tensor) -> None:
         """Sets which of the P * k replies are asked from now on."""
         self.running_N = running_N
-        self.everybody = len(running_N) == len(self.lengths) * self.samples  # no reply has ended yet
+        self.everybody = len(running_N) == len(self.lengths) * self.group_size  # no reply has ended yet
 
     @property
     def prompt_bytes(self) -> int:
@@ -68,20 +71,20 @@ class SharedPrefix:
 
     def append(self, layer: int, key_BHND: Tensor, value_BHND: Tensor) -> tuple[Tensor, Tensor]:
         """Adds one token of every running reply; returns keys and values of all that is written by now."""
-        start, stop = (self._longest + (self.written - both) * self.samples for both in (1, 0))
-        shape = (len(self.lengths), self.samples, *key_BHND.shape[1::2])
+        start, stop = (self._longest + (self.written - both) * self.group_size for both in (1, 0))
+        shape = (len(self.lengths), self.group_size, *key_BHND.shape[1::2])
         for buffer, states in ((self._keys[layer], key_BHND), (self._values[layer], value_BHND)):
             states_NHD = states[0].transpose(0, 1)
             if self.everybody:
                 buffer[:, :, start:stop] = states_NHD.view(shape).transpose(1, 2)
             else:
-                prompt_N, sibling_N = self.running_N // self.samples, self.running_N % self.samples
+                prompt_N, sibling_N = self.running_N // self.group_size, self.running_N % self.group_size
                 buffer[prompt_N, :, start + sibling_N] = states_NHD
         return self._keys[layer][:, :, :stop], self._values[layer][:, :, :stop]
 
     def mask(self, *, heads: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """0 where seen and minus infinity where not, (P, 1, heads * k, C): of `heads` heads that share their keys."""
-        stop = self._longest + self.written * self.samples
+        stop = self._longest + self.written * self.group_size
         if (heads, dtype) not in self._masks:
             self._masks[heads, dtype] = self._hidden_PKC.to(dtype).repeat(1, heads, 1)[:, None]
         mask_P1QC = self._masks[heads, dtype][..., :stop]
@@ -108,16 +111,16 @@ def _attend_to_both(
 def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND: Tensor, limits: Limits) -> Tensor:
     """One token of each of N running replies; returns (1, N, heads, width)."""
     heads, width = query_BHND.shape[1], query_BHND.shape[3]
-    prompts, groups, samples = *key_PGCD.shape[:2], memory.samples
+    prompts, groups, group_size = *key_PGCD.shape[:2], memory.group_size
     sharing = heads // groups
     query_NHD = query_BHND[0].transpose(0, 1)
     if not memory.everybody:  # replies that have ended leave holes: the products stay rectangular
-        holes = query_NHD.new_zeros(prompts * samples, heads, width)
+        holes = query_NHD.new_zeros(prompts * group_size, heads, width)
         query_NHD = holes.index_copy(0, memory.running_N, query_NHD)
     # heads of a group ask the same keys: (P, groups, heads per group * k, width)
-    query_PGQD = query_NHD.reshape(prompts, samples, groups, sharing, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    query_PGQD = query_NHD.reshape(prompts, group_size, groups, sharing, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
     mask_P1QC = memory.mask(heads=sharing, window=limits.window, dtype=query_PGQD.dtype)
     attended = attend(query_PGQD, key_PGCD, value_PGCD, visible=mask_P1QC, limits=limits)
-    attended = attended.view(prompts, groups, sharing, samples, width).permute(0, 3, 1, 2, 4)
-    attended_NHD = attended.reshape(prompts * samples, heads, width)
+    attended = attended.view(prompts, groups, sharing, group_size, width).permute(0, 3, 1, 2, 4)
+    attended_NHD = attended.reshape(prompts * group_size, heads, width)
     return attended_NHD[memory.running_N][None] if not memory.everybody else attended_NHD[None]

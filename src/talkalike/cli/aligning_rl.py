@@ -85,7 +85,7 @@ def align_rl(  # signature: typer
             steps=steps,
             minutes=minutes,
             prompts=prompts,
-            samples=samples,
+            group_size=samples,
             max_tokens=max_tokens,
             temperature=temperature,
             seed=seed,
