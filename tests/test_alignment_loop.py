@@ -1,4 +1,4 @@
-"""The loop closes: judgements of replies become a double that people with that taste like better, and that serves."""
+"""The loop closes: judgements of replies become a double that those who judged like better, and that serves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from judging_world import judge, views
 from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.loop import begin_round
-from talkalike.alignment.loop_state import LoopConfig, Round, fingerprints, rounds
+from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopConfig, Round, fingerprints, rounds
 from talkalike.cli.engines import WorkspaceEngines, reply_sources
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
@@ -69,17 +69,17 @@ def copy(judged: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(judged, tmp_path / "copy"))
 
 
-def taste(messages: tuple[str, ...]) -> int:
-    """The planted taste: long; practice by itself shortens, since a reply that is cut off costs."""
+def liking(messages: tuple[str, ...]) -> int:
+    """The planted preference: long replies. RL training alone shortens, since a reply that is cut off costs."""
     return len("\n".join(messages))
 
 
 def vote(root: Path, batch: int, choice: Choice | None = None, *, against: bool = False) -> None:
-    """Somebody with the planted taste (or who always says the same) judges the batch, as on the website."""
+    """Somebody with the planted preference (or who always says the same) judges the batch, as on the website."""
     with open_store(database_url(open_workspace(root))) as store:
 
         def side(view: Any) -> Side | Choice:
-            left = taste(view.left.messages) > taste(view.right.messages)
+            left = liking(view.left.messages) > liking(view.right.messages)
             return choice or (Side.LEFT if left != against else Side.RIGHT)
 
         for _ in views(store, judge(store), batch, side):
@@ -101,10 +101,10 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     catalog = Catalog(copy / "models")
     assert serving_model(catalog.root) is None
     done = loop(copy, "--steps", 100, "--lr", 0.003, "--pairs", 50)
-    assert (done["model"], done["reward"], done["state"]) == ("first-aligned", "first-aligned-taste", "finished")
+    assert (done["model"], done["reward"], done["state"]) == ("first-aligned", "first-aligned-reward", "finished")
     card = catalog.card("first-aligned")
     about = card.settings["round"]
-    assert about["judgements"] == catalog.card("first-aligned-taste").settings["learned_from"]["judgements"]
+    assert about["judgements"] == catalog.card("first-aligned-reward").settings["learned_from"]["judgements"]
     assert (about["present"], about["batch"], card.speakers) == ("first", done["batch"], ("Juno Marwick",))
     checks = card.scores["checks"]
     measured = {"likeness_to_real", "likeness", "told_apart", "copied", "leaks", "safe_replies"}
@@ -112,7 +112,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert card.scores["kl_before"] == 0 < card.scores["kl"]
     assert {"bits_per_character", "copied", "reward", "distinct_2"} <= set(card.scores)
     assert card.settings["learned_from"]["judgements"] == about["judgements"]
-    assert set(done["took"]) == {"reward", "practice", "checks", "pairs"}
+    assert set(done["took"]) == {"reward", "candidate", "checks", "pairs"}
     assert sum(done["took"].values()) <= done["seconds"] + 1
     assert checks["characters"] > 1.1 * checks["characters_before"]
     # The newest model is the candidate, but the double that served before goes on serving.
@@ -150,10 +150,10 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
 
 
 def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
-    """What that model says in the first moments of the examples."""
+    """What that model says in the first held-out prompts of the examples."""
     card = opened.catalog().card(name)
-    moments = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
-    return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], moments, 3))[0][1]
+    prompts = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], prompts, 3))[0][1]
 
 
 def interrupted(run: str, root: Path, command: Callable[[], Any]) -> Any:
@@ -174,7 +174,7 @@ def interrupted(run: str, root: Path, command: Callable[[], Any]) -> Any:
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) -> None:
     options = ("--steps", 2, "--pairs", 2)
 
-    stopped = interrupted("*-taste", copy, lambda: loop(copy, *options))
+    stopped = interrupted("*-reward", copy, lambda: loop(copy, *options))
     assert (stopped["state"], stopped["ended"], stopped["batch"]) == ("stopped", "", None)
     assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first"]
     done = loop(copy, *options)
@@ -183,12 +183,12 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     this = rounds(copy / "runs")[0]
     dataclasses.replace(this, state="running", ended="", checks={}, batch=None).save(copy / "runs")
     shutil.rmtree(copy / "models" / "first-aligned")
-    shutil.rmtree(copy / "runs" / f"{this.id}-practice")
-    before = (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns
+    shutil.rmtree(copy / "runs" / f"{this.id}-candidate")
+    before = (copy / "models" / "first-aligned-reward" / "heads.safetensors").stat().st_mtime_ns
     again = loop(copy, *options)
     assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])
-    assert (copy / "models" / "first-aligned-taste" / "heads.safetensors").stat().st_mtime_ns == before
-    assert len([name for name in folders(copy) if not name.endswith(("-taste", "-practice"))]) == 1
+    assert (copy / "models" / "first-aligned-reward" / "heads.safetensors").stat().st_mtime_ns == before
+    assert len([name for name in folders(copy) if not name.endswith(("-reward", "-candidate"))]) == 1
 
 
 def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> None:
@@ -198,7 +198,13 @@ def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> No
     options |= {"reward_lr": 0.003, "pairs": 2, "judges": "human", "name": None, "seed": 0}
     written = {"id": "loop-20260101-120000", "present": "first", "candidate": "first-aligned", "reward": "liking"}
     written |= {"digest": judgements.digest, "used": list(fingerprints(judgements)), "new": 90, "options": options}
-    written |= {"state": "stopped", "seconds": 12.5, "took": {"reward": 12.1}, "ended": "", "checks": {}}
+    written |= {
+        "state": "stopped",
+        "seconds": 12.5,
+        "took": {"reward": 12.1, "practice": 0.4},
+        "ended": "",
+        "checks": {},
+    }
     paths, config = (
         WorkspacePaths(root=copy),
         LoopConfig(steps=2, epochs=3.0, max_tokens=24, kl=0.02, reward_lr=0.003, pairs=2),
@@ -213,22 +219,26 @@ def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> No
 
     going_on = begun(config)
     assert (going_on.id, going_on.candidate, going_on.reward) == (written["id"], "first-aligned", "liking")
-    assert (going_on.state, going_on.seconds, going_on.took) == ("running", 12.5, {"reward": 12.1})
+    assert (going_on.state, going_on.seconds, going_on.took) == ("running", 12.5, {"reward": 12.1, "candidate": 0.4})
     assert folders(copy) == [written["id"]]
+    for part, ending in ((REWARD_RUN, "taste"), (CANDIDATE_RUN, "practice")):  # what their folders were called
+        assert going_on.run(paths.runs, part).name == f"{going_on.id}-{part}"
+        (paths.runs / f"{going_on.id}-{ending}").mkdir()
+        assert going_on.run(paths.runs, part).name == f"{going_on.id}-{ending}"
     another = begun(dataclasses.replace(config, seed=1))
-    assert (another.id, another.reward, another.new) == ("loop-new", "first-aligned-taste", len(judgements.records))
+    assert (another.id, another.reward, another.new) == ("loop-new", "first-aligned-reward", len(judgements.records))
 
 
 def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:
-    taste = succeed("align", "reward", "--members", 2, "--epochs", 1, "-w", copy, "--json").json
+    reward = succeed("align", "reward", "--members", 2, "--epochs", 1, "-w", copy, "--json").json
     made = succeed("judgements", "pairs", "--moments", 12, "--seed", 9, "-w", copy, "--json").json
-    assert made["sorted_by"] == taste["model"] == "first-taste"
+    assert made["sorted_by"] == reward["model"] == "first-reward"
     with open_store(database_url(open_workspace(copy))) as store:
         asked = [pair.id for pair in store.call(pairs.waiting, most=100, batch_id=made["id"])]
     assert len(asked) == made["pairs"] > 3 and asked != sorted(asked)
 
 
-def test_practice_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
+def test_rl_training_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
     brief = tmp_path / "brief.yaml"
     brief.write_text("rewards:\n  - {name: brief, length: {of: characters, at_most: 3}, weight: 1}\n", encoding="utf-8")
     asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--samples", 4, "--max-tokens", 16]
@@ -289,7 +299,7 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
     assert folders(copy) == []
     assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first"]
     assert serving_model(copy / "models") is None
-    taste = Catalog(copy / "models").card("first")
-    Catalog(copy / "models").save_card(dataclasses.replace(taste, name="liking", kind="reward"))
+    card = Catalog(copy / "models").card("first")
+    Catalog(copy / "models").save_card(dataclasses.replace(card, name="liking", kind="reward"))
     told = talkalike("models", "promote", "liking", "-w", copy)
     assert (told.code, "is a reward model" in told.err) == (2, True)

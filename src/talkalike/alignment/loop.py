@@ -139,13 +139,13 @@ def _trained(
     elif current.reward:
         start = time.monotonic()
         yield from training.train_reward()
-        current = current.spent("reward", start).save(paths.runs)
+        current = current.spent(REWARD_RUN, start).save(paths.runs)
         yield current
     if not should_stop():
         _keep_serving(paths, catalog.card(current.present))
         start = time.monotonic()
         ended = yield from training.train_candidate()
-        current = replace(current.spent("practice", start), ended="" if ended == "stopped" else ended)
+        current = replace(current.spent(CANDIDATE_RUN, start), ended="" if ended == "stopped" else ended)
     yield replace(current, state="running" if current.ended else "stopped").save(paths.runs)
 
 
@@ -187,7 +187,7 @@ def _free_names(catalog: Catalog, present: Card, wanted: str | None) -> tuple[st
     stem = re.sub(r"-aligned(-\d+)?$", "", present.name)[:50]
     for number in range(1, 1000):
         name = wanted or (f"{stem}-aligned" if number == 1 else f"{stem}-aligned-{number}")
-        reward = f"{name[:50]}-taste" if number == 1 or not wanted else f"{name[:50]}-taste-{number}"
+        reward = f"{name[:50]}-reward" if number == 1 or not wanted else f"{name[:50]}-reward-{number}"
         if not catalog.exists(name) and not catalog.exists(reward):
             return name, reward
     raise UserError(f"There are a thousand candidates of '{stem}'.", hint="Choose a --name.")

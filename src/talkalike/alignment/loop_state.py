@@ -24,7 +24,8 @@ from talkalike.workspace.run_folder import RunFolder
 
 ROUND_FILE = "round.json"
 FINISHED = "finished"
-REWARD_RUN, CANDIDATE_RUN = "taste", "practice"  # what the folders of a round's two trainings end in
+REWARD_RUN, CANDIDATE_RUN = "reward", "candidate"  # a round's two trainings; their folders' names end in these
+_FORMERLY = {REWARD_RUN: "taste", CANDIDATE_RUN: "practice"}  # what the folders of earlier versions end in
 _DIGITS = 16  # of a judgement's hash
 
 Via = Literal["rl", "dpo"]
@@ -66,7 +67,7 @@ class Round:
     options: LoopConfig = field(default_factory=LoopConfig)
     state: str = "running"
     seconds: float = 0.0
-    took: Mapping[str, float] = field(default_factory=dict)  # of them, by part: reward, practice, checks, pairs
+    took: Mapping[str, float] = field(default_factory=dict)  # of them, by part: reward, candidate, checks, pairs
     ended: str = ""  # how the training of the candidate ended
     checks: Mapping[str, Any] = field(default_factory=dict)
     batch: int | None = None  # of blind pairs
@@ -79,8 +80,9 @@ class Round:
         return self
 
     def run(self, runs: Path, part: str) -> RunFolder:
-        """The folder of one of its trainings."""
-        return RunFolder(runs / f"{self.id}-{part}")
+        """The folder of one of its trainings, which an earlier version may have begun."""
+        earlier = runs / f"{self.id}-{_FORMERLY[part]}"
+        return RunFolder(earlier if earlier.is_dir() else runs / f"{self.id}-{part}")
 
     def spent(self, part: str, since: float) -> Round:
         """The round, knowing how long a part of it took; one that was cut off takes what all its pieces took."""
@@ -120,9 +122,13 @@ def rounds(runs: Path) -> list[Round]:
     for file in sorted(runs.glob(f"*/{ROUND_FILE}")):
         fields: dict[str, Any] = read_json(file) or {}
         try:
-            read = {"used": tuple(fields["used"]), "options": LoopConfig(**fields["options"])}
+            took = {
+                CANDIDATE_RUN if part == _FORMERLY[CANDIDATE_RUN] else part: spent
+                for part, spent in fields.get("took", {}).items()
+            }
+            read = {"used": tuple(fields["used"]), "options": LoopConfig(**fields["options"]), "took": took}
             found.append(Round(**{**fields, **read}))
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, AttributeError):
             continue
     return found
 

@@ -44,7 +44,7 @@ def align_reward(  # signature: typer
     source: FromOption = None,
     judges: JudgesOption = "human",
     model: Annotated[str | None, typer.Option(help="Which double it stands on. Default: the one made last.")] = None,
-    name: Annotated[str | None, typer.Option(help="Its name. Default: the double's, with -taste.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name. Default: the double's, with -reward.")] = None,
     method: Annotated[RoleMethod, typer.Option(help="What is trained beside the head.")] = "lora",
     members: Annotated[int, typer.Option(min=1, help="Adapters that learn side by side, to tell how sure it is.")] = 1,
     epochs: Annotated[float, typer.Option(callback=above_zero, help="Times through the judgements.")] = 2.0,
@@ -66,9 +66,9 @@ def align_reward(  # signature: typer
     else:
         if comparisons not in set(Scale):
             raise UserError(f"There is no scale '{comparisons}'.", hint=f"Choose one of {', '.join(Scale)}.")
-        reference, taste = chosen_names(opened, model, name, ending="taste")
+        reference, chosen = chosen_names(opened, model, name, ending="reward")
         config = RewardConfig(
-            name=taste,
+            name=chosen,
             reference=reference,
             loop=FeedbackSettings(learning_rate=lr or LEARNING_RATES[method], epochs=epochs, batch=batch, seed=seed),
             members=members,
@@ -76,7 +76,7 @@ def align_reward(  # signature: typer
             heldout=heldout,
             **means_of(opened, method, "adapter"),
         )
-        run = new_run(opened.runs, taste, run_id)
+        run = new_run(opened.runs, chosen, run_id)
     judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
     finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
     plot = run.path / PLOT
