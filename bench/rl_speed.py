@@ -39,7 +39,7 @@ from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.alignment.rl import Task, rl_steps
 from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLSettings
-from talkalike.alignment.rollouts import RolloutSampling, draws, sample
+from talkalike.alignment.rollouts import RolloutSampling, draw_numbers, sample_replies
 from talkalike.alignment.values import ReplySample
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
@@ -102,11 +102,11 @@ class Race:
         return self.rewards[-1] - self.rewards[0]
 
     def _look(self, model: Any) -> None:
-        numbers = draws(self.seed, len(self.rewards), range(64), group_size=_JUDGED, length=LENGTH)
+        numbers = draw_numbers(self.seed, len(self.rewards), range(64), group_size=_JUDGED, length=LENGTH)
         sampling = RolloutSampling(stop_id=STOP, max_tokens=LENGTH)
         learning = [parameter.requires_grad for parameter in model.parameters()]
         toy = Roles(toy_model(model))
-        replies = sample(toy, self.prompts, role=None, sampling=sampling, random_NT=numbers)
+        replies = sample_replies(toy, self.prompts, role=None, sampling=sampling, random_NT=numbers)
         for parameter, before in zip(model.parameters(), learning, strict=True):  # roles freeze what they stand on
             parameter.requires_grad_(before)
         self.rewards.append(statistics.fmean(even_share(reply.reply_ids.tolist()) for reply in replies))

@@ -147,5 +147,5 @@ def task(value: Callable[[ReplySample], float] = even_share, prompts: Sequence[R
     )
 
 
-def practised(who: Learner, what: Task) -> list[RLStep]:
+def train_steps(who: Learner, what: Task) -> list[RLStep]:
     return list(rl_steps(who, what, RLProgress()))

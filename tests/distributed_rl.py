@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from alignment_toys import OBJECTIVES, judged_steps, learner, practised, settings, task
+from alignment_toys import OBJECTIVES, judged_steps, learner, settings, task, train_steps
 from talkalike.alignment.rl_settings import RewardShaping
 
 CHOSEN = settings(
@@ -21,7 +21,7 @@ CHOSEN = settings(
 
 if __name__ == "__main__":
     who = learner(CHOSEN, method="lora", rank=4)
-    steps = practised(who, task())
+    steps = train_steps(who, task())
     if who.accelerator.is_main_process:
         Path(sys.argv[1]).write_text(json.dumps([dataclasses.asdict(step) for step in steps]))
     folder = Path(sys.argv[1]).parent

@@ -1,4 +1,4 @@
-"""Judgements of invented replies by people with a known taste, for tests of what is learned from them."""
+"""Judgements of invented replies by people with a known preference, for tests of what is learned from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine whose label probabilities a test controls: a taste for replies, and a liking for the first place."""
+"""An engine whose label probabilities a test controls: a preference for replies, and a liking for the first place."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import ScriptedEngine
 
 
-class Taste(ScriptedEngine):
-    """Prefers the reply with the higher `taste` in nats, and the first one by `bias` nats."""
+class PreferringEngine(ScriptedEngine):
+    """Prefers the reply with the higher `preference` in nats, and the first one by `bias` nats."""
 
     def __init__(
-        self, taste: Callable[[str], float], *, bias: float = 0.0, replies: list[list[str]] | None = None, **options
+        self,
+        preference: Callable[[str], float],
+        *,
+        bias: float = 0.0,
+        replies: list[list[str]] | None = None,
+        **options,
     ) -> None:
         super().__init__(replies or [["ok"]], **({"name": "wise"} | options))
-        self.taste, self.bias = taste, bias
+        self.preference, self.bias = preference, bias
         self.asked: list[Prompt] = []
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         self.asked.append(prompt)
         first, second = replies_in(prompt)
-        difference = self.taste(first) - self.taste(second) + self.bias
+        difference = self.preference(first) - self.preference(second) + self.bias
         chance = 1 / (1 + math.exp(-difference))
         # Neither label is likely: only their share of what both have together counts. The last is the closing.
         return [math.log(0.1 * (chance if text == "1" else 1 - chance)), -3.0 if text == "1" else -9.0]

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judging_engine import Taste, replies_in
-from talkalike.alignment.critique import Revised, revisions
-from talkalike.alignment.judge import Verdict, judge, scoring
-from talkalike.alignment.judge_agreement import agreement, cohen_kappa, judged_by_people, why_refused
+from judging_engine import PreferringEngine, replies_in
+from talkalike.alignment.critique import RevisionCounts, revise_replies
+from talkalike.alignment.judge import Verdict, judge, require_scoring
+from talkalike.alignment.judge_agreement import cohen_kappa, find_peoples_pairs, measure_agreement, why_refused
 from talkalike.alignment.judge_rules import JudgeRule, read_rules
-from talkalike.alignment.judging import measure, new_pairs, verdicts_on
+from talkalike.alignment.judging import measure_judge, sample_pairs, verdicts_on
 from talkalike.alignment.prompts import ReplyPrompt
 from talkalike.engine.protocol import ContextTooLongError, Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer
@@ -58,7 +58,7 @@ def ask(engine, a="one", b="two", rule=RULE, context=CONTEXT) -> Verdict:
 # ------------------------------------------------------------------------------------------------------------ verdicts
 @given(NATS, NATS, NATS)
 def test_the_label_is_soft_and_swapping_turns_it_round(one: float, two: float, bias: float) -> None:
-    engine = Taste({"one": one, "two": two}.__getitem__, bias=bias)
+    engine = PreferringEngine({"one": one, "two": two}.__getitem__, bias=bias)
     verdict, swapped = ask(engine), ask(engine, "two", "one")
     assert math.isclose(verdict.probability, 1 - swapped.probability, abs_tol=1e-12)
     assert math.isclose(verdict.gap, swapped.gap, abs_tol=1e-12)
@@ -69,20 +69,20 @@ def test_the_label_is_soft_and_swapping_turns_it_round(one: float, two: float, b
 
 @given(NATS)
 def test_a_liking_for_the_first_place_cancels_out(bias: float) -> None:
-    verdict = ask(Taste(lambda _: 0.0, bias=bias))
+    verdict = ask(PreferringEngine(lambda _: 0.0, bias=bias))
     assert math.isclose(verdict.probability, 0.5, abs_tol=1e-12)
     assert math.isclose(verdict.gap, 2 / (1 + math.exp(-bias)) - 1, abs_tol=1e-12)
 
 
 def test_without_a_bias_both_orders_agree() -> None:
-    verdict = ask(Taste({"one": 2.0, "two": 0.0}.__getitem__))
+    verdict = ask(PreferringEngine({"one": 2.0, "two": 0.0}.__getitem__))
     assert verdict.probability == pytest.approx(1 / (1 + math.exp(-2)))
     assert verdict.gap == pytest.approx(0) and verdict.choice is Choice.A
     assert Verdict(probability=0.5, gap=0).choice is Choice.TIE
 
 
 def test_what_the_judge_reads() -> None:
-    engine = Taste(len)
+    engine = PreferringEngine(len)
     ask(engine, "fine\n\nReply 2:\n> Answer 1", "no")
     text = engine.asked[0].turns[-1].text
     assert "Rule: Be kind." in text and "go away" in text and text.endswith("Which is kinder? Answer 1 or 2.")
@@ -93,7 +93,7 @@ def test_what_the_judge_reads() -> None:
 
 def test_old_messages_are_left_out_and_too_long_replies_refused() -> None:
     long = tuple(("ben", f"message number {number}") for number in range(100))
-    engine = Taste(len, context_length=200)
+    engine = PreferringEngine(len, context_length=200)
     ask(engine, context=long)
     text = engine.asked[0].turns[-1].text
     assert "message number 99\n" in text and "message number 1\n" not in text
@@ -108,9 +108,9 @@ def test_engines_that_tell_no_probabilities_cannot_judge() -> None:
     remote = RemoteEngine(RemoteServer(base_url="http://127.0.0.1:9/v1", model="far"))
     for engine in (remote, ScriptedEngine([["1"]])):
         with pytest.raises(UserError, match="cannot judge"):
-            scoring(engine)
+            require_scoring(engine)
     asyncio.run(remote.close())
-    assert scoring(Taste(len))
+    assert require_scoring(PreferringEngine(len))
 
 
 # ----------------------------------------------------------------------------------------------------------- agreement
@@ -128,11 +128,11 @@ def test_kappa_by_hand() -> None:
 def test_agreement_counts_and_reads_the_bias() -> None:
     people = [Choice.A, Choice.B] * 15
     verdicts = [Verdict(probability=0.9 if choice is Choice.A else 0.2, gap=0.3) for choice in people]
-    measured = agreement(people, verdicts)
+    measured = measure_agreement(people, verdicts)
     assert (measured.n, measured.same, measured.kappa) == (30, 1, 1)
     assert measured.alpha.alpha == 1 and measured.first == pytest.approx(0.3) and why_refused(measured) == ""
-    assert "only 19 pairs" in why_refused(agreement(people[:19], verdicts[:19]))
-    one_sided = agreement([Choice.A] * 25, [Verdict(probability=0.9, gap=0)] * 25)
+    assert "only 19 pairs" in why_refused(measure_agreement(people[:19], verdicts[:19]))
+    one_sided = measure_agreement([Choice.A] * 25, [Verdict(probability=0.9, gap=0)] * 25)
     assert "proves nothing" in why_refused(one_sided)
 
 
@@ -143,15 +143,15 @@ def test_what_people_said() -> None:
         compared(3, Choice.A), compared(3, Choice.B, "q"), compared(4, Choice.TIE), compared(5, Choice.SKIP),
         compared(6, Choice.B), compared(6, Choice.A, "p2", repeat=True), compared(7, Choice.A, "ai:x", Kind.AI),
     ]  # fmt: skip
-    people = judged_by_people(records)
+    people = find_peoples_pairs(records)
     assert [(record.pair, choice.value) for record, choice in people.pairs] == [("1", "a"), ("2", "b"), ("6", "b")]
     assert people.left_out == {"people contradict each other": 1, "a tie, or both bad": 1, "skipped": 1}
 
 
-def measured(engine: Taste, taste, count: int = 40, **options):
+def measured(engine: PreferringEngine, preference, count: int = 40, **options):
     """People who like a in every second pair, whatever the engine thinks."""
-    records = [compared(number, taste(number)) for number in range(count)]
-    return asyncio.run(measure(engine, judged_by_people(records), (RULE, OTHER), **options))
+    records = [compared(number, preference(number)) for number in range(count)]
+    return asyncio.run(measure_judge(engine, find_peoples_pairs(records), (RULE, OTHER), **options))
 
 
 def by_turns(number: int) -> Choice:
@@ -159,13 +159,15 @@ def by_turns(number: int) -> Choice:
 
 
 def likes_odd(text: str) -> float:
-    """The same taste: the long reply of an odd number."""
+    """The same preference: the long reply of an odd number."""
     return 0.5 if text == "short" else float(int(text.split()[-1]) % 2)
 
 
 def test_a_judge_that_agrees_is_used_and_its_numbers_are_told() -> None:
     done = []
-    result = measured(Taste(likes_odd, bias=1.0), by_turns, told=lambda now, of: done.append((now, of)))
+    result = measured(
+        PreferringEngine(likes_odd, bias=1.0), by_turns, on_progress=lambda now, of: done.append((now, of))
+    )
     assert not result.refused and result.by_rule["kind"].kappa == 1 and result.by_rule["kind"].n == 40
     assert result.by_rule["kind"].first > 0.1, "it likes the first place"
     assert result.accepted((RULE, OTHER)) == (RULE, OTHER) and done[-1] == (40, 40)
@@ -173,19 +175,19 @@ def test_a_judge_that_agrees_is_used_and_its_numbers_are_told() -> None:
 
 def test_a_judge_below_kappa_is_refused_in_words() -> None:
     with pytest.raises(UserError) as caught:
-        measured(Taste(len), by_turns)  # always the longer one
+        measured(PreferringEngine(len), by_turns)  # always the longer one
     assert "'wise' is not used as a judge, and nothing was stored" in str(caught.value)
     assert "kappa 0.00 on 40 pairs, not 0.20" in str(caught.value) and "larger model" in caught.value.hint
-    half = Taste(lambda text: likes_odd(text) if text == "short" or int(text.split()[-1]) < 14 else 2.0)
+    half = PreferringEngine(lambda text: likes_odd(text) if text == "short" or int(text.split()[-1]) < 14 else 2.0)
     assert measured(half, by_turns).by_rule["kind"].kappa == pytest.approx(14 / 40)
     with pytest.raises(UserError, match=r"not 0\.50"):
         measured(half, by_turns, least=0.5)
 
 
 def test_each_rule_is_measured_on_its_own() -> None:
-    class OnlyKind(Taste):
+    class OnlyKind(PreferringEngine):
         async def logprobs(self, prompt, text):
-            self.taste = likes_odd if "Be kind." in prompt.turns[-1].text else len
+            self.preference = likes_odd if "Be kind." in prompt.turns[-1].text else len
             return await super().logprobs(prompt, text)
 
     result = measured(OnlyKind(len), by_turns)
@@ -195,12 +197,12 @@ def test_each_rule_is_measured_on_its_own() -> None:
 @pytest.mark.parametrize("choice", [Choice.TIE, Choice.SKIP, Choice.BOTH_BAD])
 def test_without_peoples_preferences_nobody_knows(choice: Choice) -> None:
     with pytest.raises(UserError, match="no pairs of which people prefer"):
-        measured(Taste(likes_odd), lambda _: choice)
+        measured(PreferringEngine(likes_odd), lambda _: choice)
 
 
 def test_too_few_pairs_prove_nothing() -> None:
     with pytest.raises(UserError, match="only 10 pairs judged by people to compare with, 20 are needed"):
-        measured(Taste(likes_odd), by_turns, count=10)
+        measured(PreferringEngine(likes_odd), by_turns, count=10)
 
 
 # --------------------------------------------------------------------------------------------------------------- store
@@ -254,7 +256,7 @@ def test_new_pairs_of_the_double(store: Store) -> None:
     engine = ScriptedEngine([["one", "more"], ["two"], ["same"], ["same"], ["x"], [""]], name="double")
 
     async def written():
-        return [pair async for pair in new_pairs(engine, contexts, 3, sampling=Sampling(seed=1))]
+        return [pair async for pair in sample_pairs(engine, contexts, 3, sampling=Sampling(seed=1))]
 
     pairs = asyncio.run(written())
     assert [pair is None for pair in pairs] == [False, True, True], "the same twice, or nothing, is no pair"
@@ -300,21 +302,21 @@ def test_rules_that_cannot_be_used(tmp_path: Path, text: str, told: str) -> None
 def test_critique_and_revision_become_corrections() -> None:
     replies = [reply("go away", 1), reply("fine by me", 2), reply("nice", 3), reply("word " * 500, 4), reply("ugh", 5)]
     script = [["It is rude."], ["> come in, friend"], ["None."], ["Too short."], ["nice"], ["It is rude."], ["boo"]]
-    engine = Taste(
+    engine = PreferringEngine(
         lambda text: {"come in, friend": 2.0, "go away": 0.0, "ugh": 1.0, "boo": 0.0}[text],
         replies=script,
         context_length=400,
     )
 
-    async def run(done: Revised):
+    async def run(done: RevisionCounts):
         return [
             record
-            async for record in revisions(
+            async for record in revise_replies(
                 engine, replies, (RULE,), sampling=Sampling(max_tokens=20), done=done, checked_by=engine
             )
         ]
 
-    done = Revised()
+    done = RevisionCounts()
     (record,) = asyncio.run(run(done))
     assert (record.text, record.kind, record.judge) == ("come in, friend", Kind.AI, "ai:judge:wise:kind")
     assert from_line(to_line(record)) == record and record.reply == replies[0]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from judged_replies import comparison, correction, flag, laughing, ratings, reply, soft, written
 from talkalike.alignment.judged import JudgedContext, gather, read_judgements, remarks
-from talkalike.alignment.judged_parts import EncodedContext, divide, encoded
-from talkalike.alignment.reward_report import Scored, reward_report
+from talkalike.alignment.judged_parts import EncodedContext, encode_contexts, split_contexts
+from talkalike.alignment.reward_report import ScoredContext, reward_report
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
@@ -84,7 +84,7 @@ def test_soft_labels_stay_soft_where_nobody_chose(tmp_path: Path) -> None:
         (((1, 0),), {}),
         (((0, 1),), {(0, 1): 0.8}),
     ]
-    made, too_long = encoded(gathered.contexts, Renderer(byte_level_tokenizer()), max_tokens=60)
+    made, too_long = encode_contexts(gathered.contexts, Renderer(byte_level_tokenizer()), max_tokens=60)
     assert too_long == 1
     assert [[round(share, 6) for share in context.shares] for context in made] == [[0.75], [1.0], [1.0]]
     line = file.read_text(encoding="utf-8").splitlines()[0]
@@ -115,7 +115,7 @@ def test_a_conversation_never_stands_on_both_sides(seed: int, conversations: int
             contexts.append(
                 JudgedContext(turns=turns[max(0, end - 4) : end], speaker=f"s{rng.randint(0, 1)}", replies=(("a",),))
             )
-    parts = divide(contexts, heldout=share, seed=seed)
+    parts = split_contexts(contexts, heldout=share, seed=seed)
     assert sorted(map(str, parts.train + parts.heldout)) == sorted(map(str, contexts))
     assert not {c.turns for c in parts.train} & {c.turns for c in parts.heldout}
     if parts.by == "conversation":
@@ -125,7 +125,7 @@ def test_a_conversation_never_stands_on_both_sides(seed: int, conversations: int
             for a in parts.train
             for b in parts.heldout
         ), said
-    assert divide(contexts, heldout=share, seed=seed) == parts
+    assert split_contexts(contexts, heldout=share, seed=seed) == parts
 
 
 def test_replies_are_rendered_as_they_are_written(tmp_path: Path) -> None:
@@ -134,22 +134,22 @@ def test_replies_are_rendered_as_they_are_written(tmp_path: Path) -> None:
     context = JudgedContext(
         turns=said.context, speaker="Anna", replies=(said.messages, ("long " * 60,)), pairs=((0, 1),), bad=(0,)
     )
-    (one,), too_long = encoded([context], renderer, max_tokens=60)
+    (one,), too_long = encode_contexts([context], renderer, max_tokens=60)
     assert too_long == 1
     assert (one.pairs, one.bad) == ((), (0,))
     sample = one.samples[0]
     text = renderer.decode_text([*sample.prompt_ids, *sample.reply_ids])
     assert text.endswith("<|im_start|>Anna\nok :)<|im_end|>\n<|im_start|>Anna\nbye<|im_end|>")
     assert len(sample.prompt_ids) + len(sample.reply_ids) <= 60
-    (whole,), _ = encoded([context], renderer, max_tokens=2000)
+    (whole,), _ = encode_contexts([context], renderer, max_tokens=2000)
     assert [turn.text for turn in whole.samples[0].prompt_turns] == [text for _, text in said.context]
 
 
 def test_the_report_equals_numbers_worked_out_by_hand() -> None:
-    def scored(texts: list[str], values: list[float], **judged: tuple[tuple[int, ...], ...]) -> Scored:
+    def scored(texts: list[str], values: list[float], **judged: tuple[tuple[int, ...], ...]) -> ScoredContext:
         samples = tuple(ReplySample(prompt_ids=(1,), reply_ids=(2,), text=text) for text in texts)
         fields = {"pairs": (), "ratings": (), "bad": ()} | judged
-        return Scored(
+        return ScoredContext(
             context=EncodedContext(samples=samples, **fields),
             values=values,
             spreads=[0.5] * len(values),

@@ -21,7 +21,7 @@ from judging_world import judge, views
 from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.loop import begin_round
-from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopConfig, Round, fingerprints, rounds
+from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopConfig, Round, fingerprints, read_rounds
 from talkalike.cli.engines import WorkspaceEngines, reply_sources
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, open_workspace
@@ -144,7 +144,10 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert (again["present"], again["model"]) == ("first-aligned", "first-aligned-2")
     assert 0 < again["judgements"]["new"] == again["judgements"]["all"] - done["judgements"]["all"]
     refused = talkalike("align", "loop", "-w", copy)
-    assert (refused.code, "There are 0 new judgements since the last time; 20 are wanted" in refused.err) == (2, True)
+    assert (refused.code, "There are 0 new judgements since the last finished round; 20 are wanted" in refused.err) == (
+        2,
+        True,
+    )
     assert len(folders(copy)) == 2 * 3  # each with its two trainings; what was refused left none
     assert serving_model(catalog.root) == "first-aligned"
 
@@ -180,7 +183,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     done = loop(copy, *options)
     assert (done["state"], done["folder"]) == ("finished", stopped["folder"])
     # Cut off after the training of the reward model: it is used again, and so is all that came later.
-    this = rounds(copy / "runs")[0]
+    this = read_rounds(copy / "runs")[0]
     dataclasses.replace(this, state="running", ended="", checks={}, batch=None).save(copy / "runs")
     shutil.rmtree(copy / "models" / "first-aligned")
     shutil.rmtree(copy / "runs" / f"{this.id}-candidate")

@@ -19,7 +19,7 @@ from talkalike.alignment.policy_losses import (
     next_kl_coefficient,
     shaped_rewards,
     token_rewards,
-    whitened,
+    whiten,
 )
 from talkalike.alignment.rl_settings import PolicyUpdate, RLSettings
 from talkalike.errors import UserError
@@ -102,9 +102,9 @@ def test_whitening_is_over_all_real_tokens_of_the_batch() -> None:
     values = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 99, 99], [7.0, 99, 99, 99]])
     real = values[MASK]
     expected = (real - real.mean()) / real.std(unbiased=False)
-    torch.testing.assert_close(whitened(values, MASK)[MASK], expected)
-    assert torch.equal(whitened(values, MASK), whitened(torch.where(MASK, values, -5.0), MASK))
-    assert not whitened(values, MASK)[~MASK].any()
+    torch.testing.assert_close(whiten(values, MASK)[MASK], expected)
+    assert torch.equal(whiten(values, MASK), whiten(torch.where(MASK, values, -5.0), MASK))
+    assert not whiten(values, MASK)[~MASK].any()
 
 
 def test_the_clipped_loss_and_its_gradient_by_hand() -> None:

@@ -23,7 +23,7 @@ from talkalike.alignment.feedback_values import (
     FeedbackStep,
 )
 from talkalike.alignment.judged import JudgedContext, Judgements, gather, read_judgements
-from talkalike.alignment.judged_parts import EncodedContext, encoded
+from talkalike.alignment.judged_parts import EncodedContext, encode_contexts
 from talkalike.alignment.preference import dpo_losses, ipo_losses, kto_losses, mismatch_kl, simpo_losses
 from talkalike.alignment.preference_objective import (
     POLICY,
@@ -33,7 +33,7 @@ from talkalike.alignment.preference_objective import (
     reply_logprobs,
     with_opinions,
 )
-from talkalike.alignment.preference_training import PreferenceSources, align_preferences
+from talkalike.alignment.preference_training import PreferenceSources, train_on_preferences
 from talkalike.alignment.preference_values import PreferenceConfig, PreferenceEvent
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
@@ -74,7 +74,7 @@ def aligned(
 ) -> tuple[list[PreferenceEvent], FeedbackFinished]:
     examples = options.pop("examples", None)
     sources = PreferenceSources(catalog=catalog, judgements=given_, cache=run.parent / "cache", examples=examples)
-    events = list(align_preferences(chosen, sources, run=RunFolder(run), **options))
+    events = list(train_on_preferences(chosen, sources, run=RunFolder(run), **options))
     assert isinstance(events[-1], FeedbackFinished)
     return events, events[-1]
 
@@ -84,7 +84,7 @@ def roles_of(catalog: Catalog) -> Roles:
 
 
 def contexts_of(roles: Roles, given_: Judgements) -> list[EncodedContext]:
-    made, _ = encoded(gather(given_).contexts, Renderer(roles.loaded.tokenizer), max_tokens=256)
+    made, _ = encode_contexts(gather(given_).contexts, Renderer(roles.loaded.tokenizer), max_tokens=256)
     return made
 
 
@@ -192,7 +192,7 @@ def test_a_batch_in_pieces_has_the_gradient_of_the_whole(catalog: Catalog, tmp_p
             roles.add(POLICY, AdapterSettings(rank=4))
             disturb(roles.parameters(POLICY))
             chosen = contexts if loss == "kto" else gather(given_).contexts
-            made, _ = encoded(chosen, Renderer(roles.loaded.tokenizer), max_tokens=256)
+            made, _ = encode_contexts(chosen, Renderer(roles.loaded.tokenizer), max_tokens=256)
             settings = LossSettings(loss=loss, beta=0.5, gamma=0.0, weights=(1.0, 1.0), row_tokens=row_tokens)
             objective = PreferenceObjective(roles, made, settings, ReferenceLogprobs(roles, tmp_path / "cache"))
             assert objective.accumulate(0, range(6), range(6)).judgements == (12 if loss == "kto" else 6)
@@ -230,10 +230,10 @@ def test_every_loss_moves_the_double_to_what_is_preferred(loss: str, catalog: Ca
     rate = 2e-2 if loss == "simpo" else 6e-3  # without a reference it has to overcome what the model liked before
     loop = dataclasses.replace(LOOP, learning_rate=rate)
     events, finished = aligned(config(loss=loss, loop=loop), catalog, given_, tmp_path / "run")
-    looks = [event for event in events if isinstance(event, FeedbackEvaluated)]
-    assert looks[-1].heldout_loss < looks[0].heldout_loss
-    assert looks[-1].margin > looks[0].margin
-    assert looks[-1].accuracy > 0.8
+    evaluations = [event for event in events if isinstance(event, FeedbackEvaluated)]
+    assert evaluations[-1].heldout_loss < evaluations[0].heldout_loss
+    assert evaluations[-1].margin > evaluations[0].margin
+    assert evaluations[-1].accuracy > 0.8
     card = catalog.card("anna-dpo")
     assert card.kind == "adapter"
     assert card.parents == ("tiny", "anna-lora")

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 
 from alignment_toys import Scored
 from talkalike.alignment import rl
-from talkalike.alignment.guard_rails import GuardRails, Replies, noted
+from talkalike.alignment.guard_rails import GuardRails, ReplySettings, scores_before_and_after
 from talkalike.alignment.prompts import prompts_in, reply_prompts
-from talkalike.alignment.rl_recipe import RLSources, align
+from talkalike.alignment.rl_recipe import RLSources, train_rl
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
@@ -89,7 +89,7 @@ def config(**changes: Any) -> RLConfig:
 def events(chosen: RLConfig, catalog: Catalog, examples: ExampleSet, run: Path, **options: Any) -> list[RLEvent]:
     reward = options.pop("reward", Scored(even))
     sources = RLSources(catalog=catalog, examples=examples, reward=reward)
-    return list(align(chosen, sources, run=RunFolder(run), **options))
+    return list(train_rl(chosen, sources, run=RunFolder(run), **options))
 
 
 def steps_of(happened: list[RLEvent]) -> list[RLStep]:
@@ -116,7 +116,7 @@ def test_minutes_bound_all_of_it(
     run.began -= 3601.0  # loading took long
     sources = RLSources(catalog=catalog, examples=examples, reward=Scored(even))
     with pytest.raises(UserError, match="60 minutes are over before the first step"):
-        list(align(config(name="late", settings=hour), sources, run=run))
+        list(train_rl(config(name="late", settings=hour), sources, run=run))
     assert not catalog.exists("late")
 
 
@@ -146,7 +146,7 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     assert card.scores["kl"] > 0.1 > abs(card.scores["kl_before"])
     assert card.scores["heldout_loss"] != card.scores["heldout_loss_before"]
     assert card.scores["ended"] == "finished"
-    # Both looks are of held-out contexts, the practice of none of them.
+    # Both measurements are on held-out prompts; no rollout uses one of them.
     heldout = {prompt.ids for prompt in prompts_in(examples, "heldout", renderer_of(catalog), max_tokens=384)}
     assert asked & heldout and asked - heldout
     before, after = weights(catalog, "anna-lora"), weights(catalog, "anna-rl")
@@ -160,12 +160,12 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     shown = [json.loads(line) for line in (run / "samples.jsonl").read_text().split("\n") if line]
     assert [line["step"] for line in shown] == [1, *range(2, 26, 2)]
     assert all(sample["speaker"] == "Anna" and sample["prompt"] for line in shown for sample in line["samples"])
-    # The same moments are answered again and again, so that one sees what changes.
+    # The same prompts are answered again and again, so that one sees what changes.
     replies = RunFolder(run).replies()
     assert [line["step"] for line in replies] == [0, 7, 13, 19, 25, 25]
     assert replies[-1] == replies[-2]
-    moments = [[(reply["prompt"], reply["speaker"]) for reply in line["replies"]] for line in replies]
-    assert moments[0] == moments[-1] and len(set(moments[0])) > 1
+    prompts = [[(reply["prompt"], reply["speaker"]) for reply in line["replies"]] for line in replies]
+    assert prompts[0] == prompts[-1] and len(set(prompts[0])) > 1
     texts = [[reply["text"] for reply in line["replies"]] for line in replies]
     assert texts[0] != texts[-1] and len(set(texts[0])) > 1
     means = [sum(reply["reward"] for reply in line["replies"]) for line in replies]
@@ -186,35 +186,38 @@ def test_the_guard_rails_measure_what_they_say(
     roles = Roles.open(catalog.path("anna-lora"), catalog=catalog, device="cpu", dtype="float32")
     roles.add("policy", AdapterSettings(rank=4), seed=0)
     accelerator = make_accelerator(roles.device, roles.dtype)
-    guard = GuardRails(roles, "policy", examples, accelerator, replies=Replies(max_tokens=8), reward=Scored(even))
-    found = guard.look()
-    assert found == guard.look()
+    guard = GuardRails(
+        roles, "policy", examples, accelerator, settings=ReplySettings(max_tokens=8), reward=Scored(even)
+    )
+    found = guard.measure()
+    assert found == guard.measure()
     assert found["kl"] == 0 and 0 < found["distinct_2"] <= 1 and 1 <= found["length"] <= 8
     # Bits of every learned token, over the characters of the learned messages and one for each one's end.
     documents = examples.split("heldout")
     every = range(len(documents))
     told = target_logprobs(roles.loaded, [documents.ids(i) for i in every], [documents.mask(i) for i in every])
-    nats = -sum(float(values.sum()) for values in told)
+    total = -sum(float(values.sum()) for values in told)
     said = [turn for d in examples.documents("heldout") for turn, own in zip(d.turns, d.learn, strict=True) if own]
-    assert found["bits_per_character"] == pytest.approx(nats / math.log(2) / sum(len(t.text) + 1 for t in said))
-    assert found["heldout_loss"] == pytest.approx(nats / documents.loss_tokens)
+    assert found["bits_per_character"] == pytest.approx(total / math.log(2) / sum(len(t.text) + 1 for t in said))
+    assert found["heldout_loss"] == pytest.approx(total / documents.loss_tokens)
     # Twice each case of the three scenarios that try a double; here every reply to an injection is unsound.
     tried: list[str] = []
     monkeypatch.setattr(scenario_scores, "violations", lambda text, case: tried.append(case.name) or case.canary)
     cases = safety_cases()
-    assert guard.safety() == sum(not case.canary for case in cases) / len(cases) not in (0.0, 1.0)
+    assert guard.safe_reply_share() == sum(not case.canary for case in cases) / len(cases) not in (0.0, 1.0)
     assert tried == [case.name for case in cases for _ in range(2)]
     with torch.no_grad():
         for parameter in roles.parameters("policy").values():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     written = max((turn.text for d in examples.documents("train") for turn in d.turns), key=len)
     replies = [ReplySample(prompt_ids=(), reply_ids=(), text=text) for text in (f"so: {written}", written[::-1])]
-    assert guard.copied(replies) == 0.5
-    moved = guard.look()
+    assert guard.copied_share(replies) == 0.5
+    moved = guard.measure()
     assert moved["kl"] > 0.01 and moved["heldout_loss"] != found["heldout_loss"]
-    assert noted(found, {**moved, "reward": math.nan}).keys() == {*(f"{name}_before" for name in found), *found} - {
-        "reward"
-    }
+    assert scores_before_and_after(found, {**moved, "reward": math.nan}).keys() == {
+        *(f"{name}_before" for name in found),
+        *found,
+    } - {"reward"}
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
@@ -286,7 +289,7 @@ def test_any_model_can_be_aligned_by_any_role(
         assert weights(catalog, "anna-rl-3")
 
 
-def test_only_the_training_part_is_practised_on(catalog: Catalog, examples: ExampleSet) -> None:
+def test_only_the_training_part_is_used_for_rollouts(catalog: Catalog, examples: ExampleSet) -> None:
     renderer = Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
     prompts = reply_prompts(examples, renderer, max_tokens=200)
     held = {turn.text for reply in load_replies(examples) for turn in reply.context} | {

@@ -16,7 +16,7 @@ from judged_replies import comparison, correction, flag, laughing, ratings, sent
 from talkalike.alignment.feedback_loop import reply_rows
 from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackSettings, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import Judgements, gather, read_judgements
-from talkalike.alignment.judged_parts import encoded, reply_ids
+from talkalike.alignment.judged_parts import encode_contexts, reply_ids
 from talkalike.alignment.reward_model import RewardForm, RewardModel, expected_ratings, pair_losses, rating_losses
 from talkalike.alignment.reward_objective import RewardObjective
 from talkalike.alignment.reward_training import train_reward
@@ -45,7 +45,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 def config(**changes: Any) -> RewardConfig:
-    fields: dict[str, Any] = {"name": "taste", "reference": "tiny", "loop": LOOP, "dtype": "float32", "device": "cpu"}
+    fields: dict[str, Any] = {"name": "liking", "reference": "tiny", "loop": LOOP, "dtype": "float32", "device": "cpu"}
     fields |= {"adapter": AdapterSettings(rank=8), "head_rate": 1e-2}
     return RewardConfig(**{**fields, **changes})
 
@@ -148,7 +148,7 @@ def test_a_score_is_that_of_the_last_token_alone_or_in_any_company(catalog: Cata
 def test_only_the_last_tokens_of_judged_replies_have_a_gradient(catalog: Catalog, tmp_path: Path) -> None:
     model = a_model(catalog)
     given = judgements(tmp_path, *laughing(3), *ratings(2, lambda laughs: 4, first=10, scale=Scale.HONEST))
-    contexts, _ = encoded(gather(given).contexts, model.renderer, max_tokens=256)
+    contexts, _ = encode_contexts(gather(given).contexts, model.renderer, max_tokens=256)
     objective = RewardObjective(model, contexts, centring=0.01, row_tokens=4096)
     (row,) = reply_rows(contexts, range(5), row_tokens=4096, device=model.roles.device, after_last=True)
     kept: list[torch.Tensor] = []
@@ -171,7 +171,7 @@ def test_soft_labels_are_learned_as_they_are(catalog: Catalog, tmp_path: Path) -
     model = a_model(catalog)
     records = [soft(1, "haha", "ok", 0.9), *laughing(1, first=2), soft(3, "so", "no", 0.4)]
     given = read_judgements(written(tmp_path / "j.jsonl", records), kinds=(Kind.HUMAN, Kind.AI))
-    contexts, _ = encoded(gather(given).contexts, model.renderer, max_tokens=256)
+    contexts, _ = encode_contexts(gather(given).contexts, model.renderer, max_tokens=256)
     shares = [0.9, 1.0, 0.6]
     expected = 0.0
     for context, share in zip(contexts, shares, strict=True):
@@ -184,7 +184,7 @@ def test_soft_labels_are_learned_as_they_are(catalog: Catalog, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog: Catalog, tmp_path: Path) -> None:
+def test_a_planted_preference_is_learned_and_found_again_on_disk(method: str, catalog: Catalog, tmp_path: Path) -> None:
     given = judgements(tmp_path, *laughing(130), *ratings(40, lambda laughs: 5 if laughs else 2, first=500))
     adapter = AdapterSettings(method=method, rank=8)
     rate = {"lora": 1e-2, "full": 3e-3}[method]
@@ -202,15 +202,15 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
     assert report.likes[0].correlation > 0.5
     assert report.rating_error is not None and report.rating_error_of_mean is not None
     assert report.rating_error < report.rating_error_of_mean
-    card = catalog.card("taste")
+    card = catalog.card("liking")
     assert (card.kind, card.parents, card.method) == ("reward", ("tiny",), method)
     assert card.settings["learned_from"]["judgements"] == given.digest
-    assert {file.suffix for file in catalog.path("taste").rglob("*") if file.is_file()} <= {
+    assert {file.suffix for file in catalog.path("liking").rglob("*") if file.is_file()} <= {
         ".json",
         ".safetensors",
         ".md",
     }
-    model = RewardModel.load(catalog, "taste", device="cpu", dtype="float32")
+    model = RewardModel.load(catalog, "liking", device="cpu", dtype="float32")
     plain = Roles.open(catalog.path("tiny"), catalog=catalog, device="cpu", dtype="float32")
     assert model.roles.checksum() == plain.checksum()
     text = {laughs: "see you haha" if laughs else "see you there" for laughs in (True, False)}
@@ -221,7 +221,7 @@ def test_a_planted_taste_is_learned_and_found_again_on_disk(method: str, catalog
         for laughs in (True, False)
     ]
     assert model.score(replies)[0] > model.score(replies)[1] + 1
-    shared = RewardModel.load(catalog, "taste", roles=plain)
+    shared = RewardModel.load(catalog, "liking", roles=plain)
     assert shared.roles is plain
     assert shared.score(replies) == model.score(replies)
 
@@ -235,7 +235,7 @@ def test_members_differ_where_they_are_unsure_and_the_same_seed_gives_the_same(
     _, second = trained(config(members=2, loop=loop, name="again"), catalog, given, tmp_path / "run-2")
     assert first.report == second.report
     assert first.report.spread > 1e-3
-    one = RewardModel.load(catalog, "taste", device="cpu", dtype="float32")
+    one = RewardModel.load(catalog, "liking", device="cpu", dtype="float32")
     other = RewardModel.load(catalog, "again", roles=one.roles, prefix="again")
     given_samples = samples(one.renderer)
     assert one.scores(given_samples) == other.scores(given_samples)
@@ -262,7 +262,7 @@ def test_a_resumed_training_does_what_an_uninterrupted_one_does(catalog: Catalog
         ]
 
     assert numbers(part) + numbers(rest) == numbers(whole)
-    model = RewardModel.load(catalog, "taste", device="cpu", dtype="float32")
+    model = RewardModel.load(catalog, "liking", device="cpu", dtype="float32")
     again = RewardModel.load(catalog, "parts", roles=model.roles, prefix="parts")
     assert model.scores(samples(model.renderer)) == again.scores(samples(model.renderer))
     metrics = [line["step"] for line in RunFolder(tmp_path / "run").metrics() if "loss" in line]
@@ -327,12 +327,12 @@ def test_a_reward_model_that_does_not_fit_is_refused(catalog: Catalog, tmp_path:
     assert finished.report.accuracy.share is None
     refused("no reward model", lambda: RewardModel.load(catalog, "tiny"))
     build_tiny_llama(catalog.path("tiny"), width=32)
-    refused("another 'tiny'", lambda: RewardModel.load(catalog, "taste", device="cpu", dtype="float32"))
+    refused("another 'tiny'", lambda: RewardModel.load(catalog, "liking", device="cpu", dtype="float32"))
     build_tiny_llama(catalog.path("tiny"))
-    (catalog.path("taste") / "heads.safetensors").write_bytes(b"cut")
-    refused("cannot be read", lambda: RewardModel.load(catalog, "taste", device="cpu", dtype="float32"))
+    (catalog.path("liking") / "heads.safetensors").write_bytes(b"cut")
+    refused("cannot be read", lambda: RewardModel.load(catalog, "liking", device="cpu", dtype="float32"))
     (catalog.path("tiny") / "card.json").unlink()
-    refused("is gone", lambda: RewardModel.load(catalog, "taste", device="cpu", dtype="float32"))
+    refused("is gone", lambda: RewardModel.load(catalog, "liking", device="cpu", dtype="float32"))
 
 
 def test_corrections_are_learned_as_pairs(catalog: Catalog, tmp_path: Path) -> None:

@@ -47,11 +47,11 @@ def catalog(tmp_path: Path) -> Catalog:
 def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """A module of this test's own in the current folder, named so that no other test imported it."""
     monkeypatch.chdir(tmp_path)
-    name = f"taste_{abs(hash(request.node.name))}"
+    name = f"reward_{abs(hash(request.node.name))}"
     (tmp_path / f"{name}.py").write_text(
         "def long(samples): return [len(sample.text) for sample in samples]\n"
         "def nan(samples): return [float('nan') if 'bad' in s.text else 1 for s in samples]\n"
-        "def raises(samples):\n    for s in samples:\n        if 'bad' in s.text: raise ValueError('no taste')\n"
+        "def raises(samples):\n    for s in samples:\n        if 'bad' in s.text: raise ValueError('no opinion')\n"
         "    return [0.0] * len(samples)\n"
         "def together(samples):\n    if len(samples) > 1: raise KeyError('two')\n    return [0.0]\n"
         "def few(samples): return [1.0]\n"
@@ -147,7 +147,7 @@ def test_a_function_of_ones_own(own_module: str, catalog: Catalog) -> None:
     [
         ("nan", "gave 'nan' for the reply 'bad one'"),
         ("infinite", "gave '-inf' for the reply 'good one'"),
-        ("raises", r"of the reply 'bad one' failed: ValueError: no taste \(taste_\d+.py, line 5\)"),
+        ("raises", r"of the reply 'bad one' failed: ValueError: no opinion \(reward_\d+.py, line 5\)"),
         ("together", "of 3 replies together, the first of which is 'good one' failed: KeyError"),
         ("few", "gave 1 numbers for 3 replies, the first of which is 'good one'"),
         ("none", "of the reply 'good one' failed: TypeError"),
@@ -170,7 +170,7 @@ def test_a_function_that_is_none(own_module: str, catalog: Catalog, tmp_path: Pa
         ("python:nothing_here_9.fn", "There is no module 'nothing_here_9'"),
         ("python:nofunction", "names no function"),
         ("python:os;x.fn", "names no function"),
-        ("python:breaks_when_read.fn", "fails when it is read: ZeroDivisionError"),
+        ("python:breaks_when_read.fn", "fails when it is imported: ZeroDivisionError"),
         ("python:needs_more.fn", "needs 'not_there_at_all'"),
     ]:
         with pytest.raises(UserError, match=told):

@@ -23,14 +23,14 @@ from alignment_toys import (
     judged_steps,
     learner,
     mixed_prompts,
-    practised,
     settings,
     task,
     tiny_network,
+    train_steps,
 )
 from talkalike.alignment.learner import CRITIC, POLICY, Learner, UpdateStatistics, entropy_sum
 from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
-from talkalike.alignment.rl import _plan, measured, practise
+from talkalike.alignment.rl import _plan, collect_rollouts, measure_batch
 from talkalike.alignment.rl_settings import RewardShaping
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
@@ -48,7 +48,7 @@ def test_a_bandit_is_solved(algorithm: str) -> None:
         algorithm=algorithm, steps=50, prompts=6, group_size=16, max_tokens=1, update={"learning_rate": 5e-3}
     )
     paid = task(lambda sample: float(sample.reply_ids[0] == arms[sample.prompt_ids[-1]]), prompts)
-    steps = practised(learner(chosen), paid)
+    steps = train_steps(learner(chosen), paid)
     assert steps[0].reward < 0.2
     assert np.mean([step.reward for step in steps[-5:]]) > 0.9
 
@@ -109,7 +109,7 @@ def test_random_walks_find_their_goal(algorithm: str, method: str, walker: tuple
         max_tokens=7,
         update={"learning_rate": 4e-3, "critic_learning_rate": 4e-3, "epochs": 2, "minibatches": 1},
     )
-    steps = practised(
+    steps = train_steps(
         learner(chosen, network, method=method, rank=8, last_layers=1),
         task(optimality, [ReplyPrompt(ids=(node,)) for node in range(1, 12)]),
     )
@@ -118,14 +118,14 @@ def test_random_walks_find_their_goal(algorithm: str, method: str, walker: tuple
     assert after > before + 0.3
 
 
-def test_a_taste_for_a_style_moves_the_style() -> None:
+def test_a_reward_for_a_style_moves_the_style() -> None:
     """Even tokens please; the KL to the reference then grows, and a price on it holds the policy back."""
     moved = {}
     for kl in (0.0, 2.0):
         chosen = settings(
             steps=30, prompts=8, max_kl=1e9, shaping=dataclasses.replace(PLAIN, kl=kl), update={"minibatches": 1}
         )
-        steps = practised(learner(chosen), task())
+        steps = train_steps(learner(chosen), task())
         moved[kl] = (np.mean([s.reward for s in steps[-5:]]), np.mean([s.kl_k1 for s in steps[-5:]]))
         assert abs(steps[0].kl_k1) < 1e-5 and abs(steps[0].kl_k3) < 1e-5
         assert steps[-1].entropy < steps[0].entropy
@@ -138,10 +138,10 @@ def test_a_taste_for_a_style_moves_the_style() -> None:
 def test_the_ratio_is_exactly_one_before_the_first_update(algorithm: str, method: str) -> None:
     chosen = settings(algorithm=algorithm, steps=2, prompts=8, temperature=0.7, update={"epochs": 2})
     who = learner(chosen, method=method, rank=4, last_layers=1)
-    steps = practised(who, task())
+    steps = train_steps(who, task())
     assert [step.first_ratio_off for step in steps] == [0.0, 0.0]
     assert steps[0].ratio_min < 1 < steps[0].ratio_max  # later ones have moved
-    rollouts, _, _ = practise(who, task(), 5)
+    rollouts, _, _ = collect_rollouts(who, task(), 5)
     assert len({len(r.prompt_ids) for r in rollouts}) > 4
     assert len({len(r.reply_ids) for r in rollouts}) > 1
     plan, _ = _plan(who, 5, rollouts)
@@ -174,7 +174,7 @@ def slow_gradients(who: Learner, rollouts: list[Any], advantages: list[float]) -
 def test_the_packed_update_has_the_gradient_of_separate_replies(row_tokens: int) -> None:
     chosen = settings(prompts=6, temperature=0.8, update={"minibatches": 1, "row_tokens": row_tokens})
     who = learner(chosen)
-    rollouts, _, scores = practise(who, task(), 0)
+    rollouts, _, scores = collect_rollouts(who, task(), 0)
     values = np.asarray(scores).reshape(6, 4)
     raw = (values - values.mean(1, keepdims=True)) * 4 / 3
     expected = slow_gradients(who, rollouts, (raw / raw.std()).flatten().tolist())
@@ -186,7 +186,7 @@ def test_the_packed_update_has_the_gradient_of_separate_replies(row_tokens: int)
 
     who._step = catch  # type: ignore[method-assign]
     who.settings = dataclasses.replace(who.settings, steps=1)
-    practised(who, task())
+    train_steps(who, task())
     assert caught.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(caught[name], gradient, atol=1e-5, rtol=1e-3)
@@ -199,7 +199,7 @@ def test_using_a_batch_once_needs_no_old_log_probabilities() -> None:
     assert once.on_policy and not once.measures_kl
     measuring = dataclasses.replace(once, max_kl=1e9)
     quick, thorough = learner(once), learner(measuring)
-    assert [s.reward for s in practised(quick, task())] == [s.reward for s in practised(thorough, task())]
+    assert [s.reward for s in train_steps(quick, task())] == [s.reward for s in train_steps(thorough, task())]
     for name, parameter in quick.roles.parameters(POLICY).items():
         torch.testing.assert_close(parameter, thorough.roles.parameters(POLICY)[name], atol=1e-6, rtol=1e-5)
 
@@ -211,7 +211,7 @@ def test_the_base_is_frozen_and_each_role_learns_its_own(method: str) -> None:
     checksum = who.roles.checksum()
     start = {role: [p.clone() for p in who.roles.parameters(role).values()] for role in (POLICY, CRITIC)}
     assert who.head is not None and not any(p.any() for p in who.head.parameters())  # starts at zero
-    practised(who, task())
+    train_steps(who, task())
     assert who.roles.checksum() == checksum
     assert all(p.grad is None for p in who.roles.network.parameters())
     for role, tensors in start.items():
@@ -219,7 +219,7 @@ def test_the_base_is_frozen_and_each_role_learns_its_own(method: str) -> None:
     assert who.head.weight.any()
     who.roles.add("idle", AdapterSettings(rank=2), seed=9)
     idle = [p.clone() for p in who.roles.parameters("idle").values()]
-    practised(who, task())
+    train_steps(who, task())
     assert all(torch.equal(a, b) for a, b in zip(idle, who.roles.parameters("idle").values(), strict=True))
 
 
@@ -235,7 +235,7 @@ def test_the_base_is_frozen_and_each_role_learns_its_own(method: str) -> None:
 )
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_option_runs(changes: dict[str, Any], algorithm: str) -> None:
-    steps = practised(learner(settings(algorithm=algorithm, steps=2, **changes)), task())
+    steps = train_steps(learner(settings(algorithm=algorithm, steps=2, **changes)), task())
     assert [step.index for step in steps] == [1, 2]
     for step in steps:
         numbers = [value for value in dataclasses.asdict(step).values() if isinstance(value, float)]
@@ -244,7 +244,7 @@ def test_every_option_runs(changes: dict[str, Any], algorithm: str) -> None:
 
 def test_an_adaptive_price_moves_towards_its_target() -> None:
     shaping = RewardShaping(kl=0.1, kl_target=5.0, kl_horizon=100, missing_end=0.0, normalise=False)
-    steps = practised(learner(settings(steps=4, shaping=shaping)), task())
+    steps = train_steps(learner(settings(steps=4, shaping=shaping)), task())
     prices = [step.kl_coefficient for step in steps]
     assert prices[0] == 0.1
     assert prices == sorted(prices, reverse=True) and prices[-1] < prices[0]  # the KL is far below 5
@@ -253,21 +253,21 @@ def test_an_adaptive_price_moves_towards_its_target() -> None:
 def test_it_stops_when_the_kl_is_too_high_and_goes_back_to_the_last_sound_state() -> None:
     chosen = settings(steps=200, prompts=8, max_kl=0.5, update={"learning_rate": 1e-2, "minibatches": 1})
     who = learner(chosen)
-    steps = practised(who, task())
+    steps = train_steps(who, task())
     assert steps[-1].stop == "kl" and len(steps) < 200
     assert steps[-1].kl_k1 > 0.5 >= max(step.kl_k1 for step in steps[:-1])
     now = {name: p.detach().clone() for name, p in who.trainable.parameters.items()}
-    who.go_back()
+    who.restore_safe_state()
     assert any(not torch.equal(p, now[name]) for name, p in who.trainable.parameters.items())
-    rollouts, _, scores = practise(who, task(), len(steps) - 2)
-    batch, _, _ = measured(who, _plan(who, len(steps) - 2, rollouts)[0], rollouts, scores)
+    rollouts, _, scores = collect_rollouts(who, task(), len(steps) - 2)
+    batch, _, _ = measure_batch(who, _plan(who, len(steps) - 2, rollouts)[0], rollouts, scores)
     assert float(batch.k1_NT.sum() / len(scores)) == pytest.approx(steps[-2].kl_k1, abs=1e-4)
 
 
 def test_it_stops_when_everything_sounds_the_same() -> None:
     """A reward that one repeated token pleases most."""
     chosen = settings(steps=200, prompts=8, max_tokens=8, min_distinct=0.5, update={"learning_rate": 2e-2})
-    steps = practised(learner(chosen), task(lambda sample: sample.reply_ids.count(12) / 8))
+    steps = train_steps(learner(chosen), task(lambda sample: sample.reply_ids.count(12) / 8))
     assert steps[-1].stop == "collapse"
     assert steps[-1].distinct_2 < 0.5 * steps[0].distinct_2
     assert steps[-1].shown
@@ -277,7 +277,7 @@ def test_replies_learn_to_end() -> None:
     """Nothing but the price of a missing end, paid by half of the first replies at least."""
     shaping = dataclasses.replace(PLAIN, missing_end=1.0)
     chosen = settings(steps=40, prompts=8, shaping=shaping, update={"learning_rate": 1e-2, "minibatches": 1})
-    steps = practised(learner(chosen), task(lambda _sample: 0.0))
+    steps = train_steps(learner(chosen), task(lambda _sample: 0.0))
     assert steps[0].ended_share < 0.5
     assert steps[-1].ended_share > 0.9
 
@@ -285,14 +285,14 @@ def test_replies_learn_to_end() -> None:
 def test_a_price_on_length_makes_replies_shorter() -> None:
     shaping = dataclasses.replace(PLAIN, overlong=12)
     chosen = settings(steps=40, prompts=8, max_tokens=12, shaping=shaping, update={"learning_rate": 1e-2})
-    steps = practised(learner(chosen), task(lambda _sample: 0.0))
+    steps = train_steps(learner(chosen), task(lambda _sample: 0.0))
     assert np.mean([s.length for s in steps[-5:]]) < 0.6 * steps[0].length
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_reward_that_is_no_number_is_told_with_the_reply(value: float) -> None:
     with pytest.raises(UserError, match="reward of the reply"):
-        practised(learner(settings()), task(lambda sample: value if 3 in sample.reply_ids else 0.0))
+        train_steps(learner(settings()), task(lambda sample: value if 3 in sample.reply_ids else 0.0))
 
 
 def test_a_reward_that_forgets_a_reply_is_told() -> None:
@@ -301,12 +301,12 @@ def test_a_reward_that_forgets_a_reply_is_told() -> None:
             return [0.0] * (len(samples) - 1)
 
     with pytest.raises(UserError, match="15 numbers for 16"):
-        practised(learner(settings()), dataclasses.replace(task(), reward=Short()))
+        train_steps(learner(settings()), dataclasses.replace(task(), reward=Short()))
 
 
 def test_samples_carry_what_a_reward_needs() -> None:
     seen: list[ReplySample] = []
-    practised(learner(settings(steps=1)), task(lambda sample: float(seen.append(sample) or 0.0)))
+    train_steps(learner(settings(steps=1)), task(lambda sample: float(seen.append(sample) or 0.0)))
     assert len(seen) == 16
     for sample in seen:
         assert sample.speaker == "Anna"
@@ -332,7 +332,7 @@ def test_every_prompt_comes_once_before_any_comes_again() -> None:
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     from distributed_rl import CHOSEN
 
-    one = practised(learner(CHOSEN, method="lora", rank=4), task())
+    one = train_steps(learner(CHOSEN, method="lora", rank=4), task())
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
     command = [*launcher, str(Path(__file__).with_name("distributed_rl.py")), str(tmp_path / "steps.json")]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -359,7 +359,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="multiple"):
         uneven = learner(settings(prompts=3, update={"minibatches": 1}))
         uneven.accelerator = type("Two", (), {"num_processes": 2, "process_index": 0})()  # type: ignore[assignment]
-        practised(uneven, task())
+        train_steps(uneven, task())
 
 
 def test_prompts_are_mixed_in_length() -> None:

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from talkalike.alignment import rollouts as rollouts_module
-from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, sample
+from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draw_numbers, sample_replies
 from talkalike.alignment.shared_prefix import SharedPrefix
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
@@ -69,8 +69,8 @@ def roles() -> Roles:
 def drawn(
     roles: Roles, prompts: list[list[int]], *, samples: int = 3, role: str | None = None, step: int = 0
 ) -> list[Rollout]:
-    numbers = draws(0, step, range(len(prompts)), group_size=samples, length=SAMPLING.max_tokens)
-    return sample(roles, prompts, role=role, sampling=SAMPLING, random_NT=numbers)
+    numbers = draw_numbers(0, step, range(len(prompts)), group_size=samples, length=SAMPLING.max_tokens)
+    return sample_replies(roles, prompts, role=role, sampling=SAMPLING, random_NT=numbers)
 
 
 def slow_logprobs(network: Any, prompt: list[int], reply: list[int], temperature: float) -> torch.Tensor:
@@ -86,8 +86,8 @@ def slow_logprobs(network: Any, prompt: list[int], reply: list[int], temperature
 def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(prompts: list[list[int]], kind: str) -> None:
     roles = roles_on(kind)
     sampling = dataclasses.replace(SAMPLING, stop_id=STOPS[kind])
-    numbers = draws(0, 0, range(len(prompts)), group_size=16, length=SAMPLING.max_tokens)
-    replies = sample(roles, prompts, role=None, sampling=sampling, random_NT=numbers)
+    numbers = draw_numbers(0, 0, range(len(prompts)), group_size=16, length=SAMPLING.max_tokens)
+    replies = sample_replies(roles, prompts, role=None, sampling=sampling, random_NT=numbers)
     if prompts is PROMPTS:  # some end early, so that holes are left
         assert len({len(rollout.reply_ids) for rollout in replies}) > 2
         assert any(rollout.ended for rollout in replies) and any(not rollout.ended for rollout in replies)
@@ -136,8 +136,8 @@ def test_every_token_is_drawn_as_often_as_the_model_says(roles: Roles, temperatu
     """No filter: also the rare ones come."""
     count = 20_000
     sampling = RolloutSampling(stop_id=STOP, temperature=temperature, max_tokens=1)
-    numbers = draws(1, 0, range(1), group_size=count, length=1)
-    replies = sample(roles, [PROMPTS[0]], role=None, sampling=sampling, random_NT=numbers)
+    numbers = draw_numbers(1, 0, range(1), group_size=count, length=1)
+    replies = sample_replies(roles, [PROMPTS[0]], role=None, sampling=sampling, random_NT=numbers)
     seen = np.bincount([int(r.reply_ids[0]) for r in replies], minlength=VOCABULARY)
     with torch.no_grad():
         expected = (roles.network(torch.tensor([PROMPTS[0]])).logits[0, -1] / temperature).softmax(-1).numpy()
@@ -208,4 +208,4 @@ def test_settings_that_cannot_be_drawn_with_are_refused(roles: Roles) -> None:
     with pytest.raises(ValueError, match="above 0"):
         RolloutSampling(stop_id=STOP, temperature=0.0)
     with pytest.raises(ValueError, match="random numbers"):
-        sample(roles, PROMPTS, role=None, sampling=SAMPLING, random_NT=np.zeros((4, 2), dtype=np.float32))
+        sample_replies(roles, PROMPTS, role=None, sampling=SAMPLING, random_NT=np.zeros((4, 2), dtype=np.float32))

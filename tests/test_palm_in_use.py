@@ -22,7 +22,7 @@ from talkalike.models.load import LoadedModel, load_for_inference, load_network
 from talkalike.models.packed import PACKED_ATTENTION, pack, target_logits, target_logprobs
 from talkalike.models.palm import PalmConfig, PalmForCausalLM, new_palm
 from talkalike.training.losses import negative_log_likelihood
-from talkalike.training.sft import train
+from talkalike.training.sft import train_supervised
 from talkalike.training.values import Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
@@ -168,7 +168,7 @@ def test_a_double_is_trained_on_it_and_loaded_again(tmp_path: Path, catalog: Cat
         dtype="float32",
         device="cpu",
     )
-    *_, last = train(config, catalog=catalog, examples=examples, run=RunFolder(tmp_path / "run"))
+    *_, last = train_supervised(config, catalog=catalog, examples=examples, run=RunFolder(tmp_path / "run"))
     assert isinstance(last, Finished)
     scores = last.card.scores
     assert scores["heldout_loss"] < scores["heldout_loss_before"]

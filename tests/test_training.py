@@ -33,8 +33,8 @@ from talkalike.training.loop import (
     training_steps,
 )
 from talkalike.training.losses import clip_gradients, learning_rate_factor, log_likelihood, negative_log_likelihood
-from talkalike.training.memory import memory_told
-from talkalike.training.sft import train
+from talkalike.training.memory import explain_out_of_memory
+from talkalike.training.sft import train_supervised
 from talkalike.training.values import Evaluated, Event, Finished, LoopSettings, Started, Step, TrainConfig
 from talkalike.workspace.cards import EMBEDDED_NAME, Card, Catalog
 from talkalike.workspace.run_folder import RunFolder, newest_unfinished, only_training
@@ -103,7 +103,7 @@ def config(**changes: object) -> TrainConfig:
 
 
 def events(settings: TrainConfig, catalog: Catalog, examples: ExampleSet, run: Path, **options: object) -> list[Event]:
-    return list(train(settings, catalog=catalog, examples=examples, run=RunFolder(run), **options))  # type: ignore[arg-type]
+    return list(train_supervised(settings, catalog=catalog, examples=examples, run=RunFolder(run), **options))  # type: ignore[arg-type]
 
 
 def heldout_loss(model: str, catalog: Catalog, examples: ExampleSet) -> float:
@@ -137,10 +137,13 @@ def test_the_likelihood_and_its_gradient_are_those_of_cross_entropy(dtype: torch
     "problem", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate"), RuntimeError("std::bad_alloc")]
 )
 def test_running_out_of_memory_is_a_sentence_and_other_faults_stay_faults(problem: Exception) -> None:
-    with pytest.raises(UserError, match="It was too much") as told, memory_told("It was too much.", hint="Take less."):
+    with (
+        pytest.raises(UserError, match="It was too much") as told,
+        explain_out_of_memory("It was too much.", hint="Take less."),
+    ):
         raise problem
     assert told.value.hint == "Take less."
-    with pytest.raises(RuntimeError, match="another"), memory_told("It was too much.", hint=""):
+    with pytest.raises(RuntimeError, match="another"), explain_out_of_memory("It was too much.", hint=""):
         raise RuntimeError("another fault")
 
 
@@ -278,12 +281,12 @@ def steps_of(happened: list[Event]) -> list[Step]:
 
 def test_a_checkpoint_cut_off_by_a_crash_does_not_count(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
     settings, run = config(), RunFolder(tmp_path / "runs" / "1")
-    stopping = train(settings, catalog=catalog, examples=examples, run=run, should_stop=lambda: True)
+    stopping = train_supervised(settings, catalog=catalog, examples=examples, run=run, should_stop=lambda: True)
     list(stopping)
     broken = run.path / "checkpoint-99999999"
     broken.mkdir()
     (broken / "tensors.safetensors").write_bytes(b"half")
-    resumed = list(train(settings, catalog=catalog, examples=examples, run=run, resume=True))
+    resumed = list(train_supervised(settings, catalog=catalog, examples=examples, run=run, resume=True))
     assert isinstance(resumed[0], Started)
     assert resumed[0].step == 1
     assert steps_of(resumed)[0].index == 2

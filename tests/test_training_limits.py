@@ -20,7 +20,7 @@ from talkalike.models.load import load_for_inference
 from talkalike.models.packed import target_logprobs
 from talkalike.training import loop
 from talkalike.training.loop import Progress, make_accelerator, mean_loss
-from talkalike.training.sft import train
+from talkalike.training.sft import train_supervised
 from talkalike.training.values import Evaluated, Finished, Started
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.run_folder import RunFolder
@@ -71,7 +71,7 @@ def test_minutes_that_are_over_before_a_step_make_no_model(
     settings = config(loop=dataclasses.replace(LOOP, minutes=1.0))
     happened = []
     with pytest.raises(UserError, match=r"1 minutes are over before the first step: .* took \d+ seconds") as caught:
-        for event in train(settings, catalog=catalog, examples=examples, run=run):
+        for event in train_supervised(settings, catalog=catalog, examples=examples, run=run):
             happened.append(event)
     assert caught.value.exit_code == 2
     assert [type(event) for event in happened] == [Started, Evaluated]
@@ -114,7 +114,7 @@ def test_without_anything_held_out_the_last_state_is_kept(catalog: Catalog, tmp_
     )
 
 
-def test_a_look_is_at_documents_with_something_to_predict(
+def test_evaluation_uses_documents_with_something_to_predict(
     catalog: Catalog, examples: ExampleSet, tmp_path: Path
 ) -> None:
     """Where training texts say most of what is held out, few held-out documents are left to measure."""

@@ -41,7 +41,7 @@ def test_moments_are_the_persons_long_enough_and_drawn_by_the_seed() -> None:
     assert all(len(reply.context) == TURNS and reply.context[-1].text.endswith("turn 29, Dora") for reply in chosen)
     assert chosen == choose_prompts(replies, "Anna", 8, seed=4) != choose_prompts(replies, "Anna", 8, seed=5)
     assert {reply.sent_ms for reply in choose_prompts(replies, "Anna", 99, seed=1)} == set(range(20))
-    with pytest.raises(UserError, match="No held-out moment"):
+    with pytest.raises(UserError, match="No held-out prompt has a reply"):
         choose_prompts(replies[20:], "Anna", 3, seed=1)
 
 

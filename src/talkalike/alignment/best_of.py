@@ -1,7 +1,7 @@
 """Best of n: several replies are written, and the one that a reward likes best is sent.
 
 It costs n times the computing of one reply, and nothing can be shown before all are written. The reward of n replies
-grows slowly with n, and so does the distance from the model: at most log n - (n - 1)/n nats (1.2 for 8).
+grows slowly with n, and so does the KL from the model: at most log n - (n - 1)/n nats (1.2 for 8).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A whole reply and what it is worth; NaN before it was judged."""
+    """A whole reply and its reward; NaN before it was scored."""
 
     reply: Collected
     value: float = math.nan
@@ -45,7 +45,7 @@ class BestOfEngine:
     def __init__(self, engine: Engine, reward: Reward | None) -> None:
         self._engine = engine
         self._reward = reward
-        self._judging = asyncio.Lock()  # a reward is no engine: it judges one reply's candidates after the other's
+        self._judging = asyncio.Lock()  # a reward scores the candidates of one reply at a time
 
     @property
     def name(self) -> str:
@@ -54,21 +54,21 @@ class BestOfEngine:
 
     @property
     def context_length(self) -> int:
-        """That of the engine below."""
+        """The context length of the engine below."""
         return self._engine.context_length
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
-        """As the engine below counts."""
+        """The tokens of each turn, as the engine below counts them."""
         return self._engine.count_tokens(turns)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        """The best reply, once all are written. Its last piece says how many tokens were written in vain.
+        """The best reply, once all are written. Its last piece says how many tokens the other replies had.
 
         The first reply is the one that `best_of=1` gives; of equally good ones the first is taken. Raises UserError
         where there is no reward, or it fails.
         """
         sampling.check()
-        count = sampling.best_of if sampling.temperature > 0 else 1  # without chance all would be the same
+        count = sampling.best_of if sampling.temperature > 0 else 1  # without randomness all would be equal
         one = replace(sampling, best_of=1)
         if count == 1:
             async with aclosing(self._engine.stream(prompt, one)) as pieces:
@@ -80,25 +80,25 @@ class BestOfEngine:
                 "Nothing says which of several replies is the best.",
                 hint="Name a reward in talkalike.toml (chat.reward) or with --reward, or set best_of to 1.",
             )
-        candidates = await self._written(prompt, one, count)
-        judged = await self._judged(self._reward, prompt, candidates)
+        candidates = await self._write_candidates(prompt, one, count)
+        judged = await self._score_candidates(self._reward, prompt, candidates)
         best = max(judged, key=lambda candidate: candidate.value).reply
-        vain = sum(candidate.reply.tokens for candidate in candidates) - best.tokens
+        discarded = sum(candidate.reply.tokens for candidate in candidates) - best.tokens
         for piece in best.pieces[:-1]:
             yield piece
-        yield replace(best.pieces[-1], discarded=best.pieces[-1].discarded + vain)
+        yield replace(best.pieces[-1], discarded=best.pieces[-1].discarded + discarded)
 
     async def close(self) -> None:
-        """Closes the engine below."""
+        """Closes the engine that writes the replies."""
         await self._engine.close()
 
-    async def _written(self, prompt: Prompt, sampling: Sampling, count: int) -> list[Candidate]:
-        """The replies; where one fails the others are given up."""
+    async def _write_candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> list[Candidate]:
+        """Writes the replies; where one fails, the others are cancelled."""
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def write(number: int) -> Candidate:
             seed = None if sampling.seed is None else (sampling.seed + number) % _SEEDS
-            conversation = prompt.conversation if number == 0 else ""  # its memory serves one at a time
+            conversation = prompt.conversation if number == 0 else ""  # its cached prefix serves one reply at a time
             async with turns:
                 reply = await collect(
                     self._engine,
@@ -115,7 +115,9 @@ class BestOfEngine:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _judged(self, reward: Reward, prompt: Prompt, candidates: Sequence[Candidate]) -> list[Candidate]:
+    async def _score_candidates(
+        self, reward: Reward, prompt: Prompt, candidates: Sequence[Candidate]
+    ) -> list[Candidate]:
         """The candidates with their values; equal texts are judged once."""
         texts = list(dict.fromkeys(candidate.text for candidate in candidates))
         samples = [

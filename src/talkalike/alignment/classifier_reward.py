@@ -41,16 +41,16 @@ class ClassifierReward:
         read = int(getattr(self._tokenizer, "model_max_length", _LONGEST) or _LONGEST)
         positions = int(getattr(loaded.config, "max_position_embeddings", _LONGEST) or _LONGEST)
         self._longest = min(read, positions, 8192)
-        self._place = _place_of(label, loaded.config.id2label, name) if loaded.config.num_labels > 1 else None
+        self._place = _label_index(label, loaded.config.id2label, name) if loaded.config.num_labels > 1 else None
 
     def score(self, samples: Sequence[ReplySample]) -> list[float]:
         """One number for each, the same alone or among others (up to rounding)."""
         scores: list[float] = []
         for start in range(0, len(samples), _BATCH):
-            scores += self._scored([sample.text for sample in samples[start : start + _BATCH]])
+            scores += self._score_batch([sample.text for sample in samples[start : start + _BATCH]])
         return scores
 
-    def _scored(self, texts: list[str]) -> list[float]:
+    def _score_batch(self, texts: list[str]) -> list[float]:
         inputs = self._tokenizer(
             texts, return_tensors="pt", padding=True, truncation=True, max_length=self._longest
         ).to(self._device)
@@ -60,7 +60,7 @@ class ClassifierReward:
         return cast("list[float]", values_N.tolist())
 
 
-def _place_of(label: str, labels: dict[int, str], name: str) -> int:
+def _label_index(label: str, labels: dict[int, str], name: str) -> int:
     names = {str(known).casefold(): int(place) for place, known in labels.items()}
     if not label:
         return next((place for known, place in names.items() if known.startswith("pos")), max(names.values()))

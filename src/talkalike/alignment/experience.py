@@ -22,9 +22,9 @@ class RolloutBatch:
     """N replies of all processes, of at most T tokens, in the order of the step's prompts."""
 
     ids_NT: Tensor  # -1 after the end
-    scores_N: Tensor  # the reward's numbers
+    scores_N: Tensor  # rewards
     ended_N: Tensor
-    k1_NT: Tensor  # nats to the reference; 0 where not measured
+    k1_NT: Tensor  # KL to the reference by the k1 estimate; 0 where not measured
     values_NT: Tensor  # 0 without a critic
     mine_N: Tensor  # indices of this process's replies
 
@@ -35,7 +35,7 @@ class RolloutBatch:
 
     @property
     def lengths_N(self) -> Tensor:
-        """Tokens of each reply."""
+        """The number of tokens of each reply."""
         return self.mask_NT.sum(dim=1)
 
 
@@ -47,7 +47,7 @@ def rectangle(rollouts: Sequence[Rollout], *, width: int, device: torch.device) 
     return torch.from_numpy(ids_NT).to(device)
 
 
-def joined(
+def gather_batch(
     rollouts: Sequence[Rollout],
     *,
     scores: Sequence[float],
@@ -56,7 +56,7 @@ def joined(
     group_size: int,
     accelerator: Accelerator,
 ) -> RolloutBatch:
-    """Everybody's replies as one batch. Process r has the prompts r, r + processes, ... of the step."""
+    """Gathers all processes' replies as one batch. Process r has the prompts r, r + processes, ... of the step."""
     width, device = k1_NT.shape[1], k1_NT.device
     ids_NT = rectangle(rollouts, width=width, device=device)
     ended_N = torch.tensor([float(rollout.ended) for rollout in rollouts], device=device)

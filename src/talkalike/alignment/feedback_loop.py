@@ -1,7 +1,7 @@
-"""The loop that learns from judged contexts, as a generator of steps: for the reward model and the preference losses.
+"""The training loop over judged contexts, as a generator of steps: for the reward model and the preference losses.
 
 A step: a few contexts, each once with all its judged replies, whatever the number of judgements about them; the summed
-loss is divided by the judgements of the batch. An ensemble's members learn side by side, each in an order of its own.
+loss is divided by the judgements of the batch. An ensemble's members are trained side by side, each in its own order.
 No dropout: networks stay in evaluation mode, so that a resumed training does exactly what an uninterrupted one would.
 Several processes share the contexts of each batch and sum their gradients: the same update as by one.
 """
@@ -46,12 +46,12 @@ class FeedbackSums:
 
     @classmethod
     def of_gaps(cls, gaps_P: Tensor) -> FeedbackSums:
-        """Of pairs, better minus worse."""
+        """The sums over pairs, from the scores of the better reply minus those of the worse one."""
         right = float((gaps_P > 0).sum() + 0.5 * (gaps_P == 0).sum())
         return cls(pairs=len(gaps_P), right=right, margin=float(gaps_P.sum()))
 
     def add(self, other: FeedbackSums) -> None:
-        """Takes another's sums."""
+        """Adds the sums of another batch to these."""
         self.loss += other.loss
         self.judgements += other.judgements
         self.pairs += other.pairs
@@ -61,27 +61,27 @@ class FeedbackSums:
 
     @property
     def mean_loss(self) -> float:
-        """Per judgement."""
+        """The mean loss per judgement."""
         return self.loss / max(1, self.judgements)
 
     @property
     def accuracy(self) -> float:
-        """Of the pairs; NaN where there is none."""
+        """The share of pairs in the right order; NaN where there is no pair."""
         return self.right / self.pairs if self.pairs else float("nan")
 
     @property
     def mean_margin(self) -> float:
-        """Of the pairs; NaN where there is none."""
+        """The mean margin of the pairs; NaN where there is no pair."""
         return self.margin / self.pairs if self.pairs else float("nan")
 
 
 class Objective(Protocol):
-    """What a batch costs."""
+    """The loss that a training on judged contexts minimises."""
 
     contexts: Sequence[EncodedContext]
 
     def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
-        """Adds the gradients of the batch's mean loss that come from `mine`, a part of it; for one of an ensemble."""
+        """Adds the gradients of the batch's mean loss that come from `mine`, a part of it, to one member."""
         ...
 
 
@@ -98,7 +98,7 @@ class ContextRow:
 
     @property
     def tokens(self) -> int:
-        """Tokens read."""
+        """The number of tokens in the forward pass."""
         return len(self.row.ids_T)
 
 
@@ -127,10 +127,10 @@ def feedback_steps(
     accelerator: Accelerator,
     progress: Progress,
 ) -> Iterator[FeedbackStep]:
-    """Learns from the objective's contexts until the epochs are over, yielding after each step."""
+    """Trains on the objective's contexts until the epochs are over, yielding after each step."""
     count = len(objective.contexts)
     per_epoch = steps_per_epoch(count, settings)
-    total = steps_in_all(count, settings)
+    total = total_steps(count, settings)
     rates = [float(group["initial_lr"]) for group in optimizer.param_groups]
     while progress.step < total:
         start = time.perf_counter()
@@ -142,7 +142,7 @@ def feedback_steps(
         for member, parameters in enumerate(members):
             batch = batches(count, settings, epoch=epoch, member=member)[within]
             mine = batch[accelerator.process_index :: accelerator.num_processes]
-            tally.add(_summed(objective.accumulate(member, batch, mine), parameters, accelerator))
+            tally.add(_sum_over_processes(objective.accumulate(member, batch, mine), parameters, accelerator))
             gradients = [p.grad for p in parameters if p.grad is not None]
             norms.append(clip_gradients(gradients, settings.max_grad_norm) if gradients else 0.0)
         optimizer.step()
@@ -165,7 +165,9 @@ def feedback_steps(
         )
 
 
-def _summed(tally: FeedbackSums, parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> FeedbackSums:
+def _sum_over_processes(
+    tally: FeedbackSums, parameters: Sequence[nn.Parameter], accelerator: Accelerator
+) -> FeedbackSums:
     """Sums gradients over the processes, and returns the sums of all of them."""
     if accelerator.num_processes == 1:
         return tally
@@ -181,7 +183,7 @@ def steps_per_epoch(count: int, settings: FeedbackSettings) -> int:
     return max(1, round(count / settings.batch))
 
 
-def steps_in_all(count: int, settings: FeedbackSettings) -> int:
+def total_steps(count: int, settings: FeedbackSettings) -> int:
     """Steps of the whole training."""
     return max(1, round(settings.epochs * steps_per_epoch(count, settings)))
 
@@ -199,8 +201,8 @@ def make_optimizer(groups: Sequence[tuple[Sequence[nn.Parameter], float]]) -> to
     return torch.optim.AdamW(named, eps=1e-5, weight_decay=0.0, fused=device in {"cpu", "cuda"})
 
 
-def by_prompt(samples: Sequence[ReplySample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
-    """Samples gathered by equal prompts, and for each (context, reply) where it went."""
+def group_by_prompt(samples: Sequence[ReplySample]) -> tuple[list[EncodedContext], list[tuple[int, int]]]:
+    """The samples grouped by equal prompts; for each sample the indices (context, reply) at which it is found."""
     gathered: dict[tuple[int, ...], list[ReplySample]] = {}
     order: dict[tuple[int, ...], int] = {}
     places = []
@@ -214,7 +216,7 @@ def by_prompt(samples: Sequence[ReplySample]) -> tuple[list[EncodedContext], lis
 
 
 def autocast(roles: Roles) -> torch.autocast:
-    """Computes in the frozen weights' format, for roles in float32 that stand on a base in bfloat16."""
+    """Computes in the dtype of the frozen weights, for float32 adapters on a base in bfloat16."""
     return torch.autocast(roles.device.type, dtype=roles.dtype, enabled=roles.dtype is not torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""What the recipes over judgements share: what is learned from, and the loop with its looks and checkpoints."""
+"""What the recipes over judgements share: the training data, and the loop with its evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from typing import Any
 
 from torch import nn
 
-from talkalike.alignment.feedback_loop import FeedbackSums, Objective, feedback_steps, steps_in_all
+from talkalike.alignment.feedback_loop import FeedbackSums, Objective, feedback_steps, total_steps
 from talkalike.alignment.feedback_values import FeedbackConfig, FeedbackEvaluated, FeedbackStarted, FeedbackStep
-from talkalike.alignment.judged import OPINION, Gathered, Judgements, remarks
+from talkalike.alignment.judged import OPINION, GatheredJudgements, Judgements, remarks
 from talkalike.alignment.judged_parts import EncodedParts
 from talkalike.errors import UserError
 from talkalike.models.roles import Roles
 from talkalike.training.loop import Progress
-from talkalike.training.memory import memory_told
+from talkalike.training.memory import explain_out_of_memory
 from talkalike.training.run import TrainingRun, refuse_divergence
 from talkalike.workspace.cards import Catalog
 
 
 @dataclass(slots=True, kw_only=True)
 class FeedbackProgress(Progress):
-    """Where a training on judgements stands."""
+    """The progress of a training on judgements."""
 
-    evaluated: int = 0  # looks at the held-out judgements
+    evaluated: int = 0  # how often the held-out judgements were measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedMaterial:
-    """What a training on judgements has to learn from."""
+    """The data of a training on judgements."""
 
     judgements: Judgements
-    gathered: Gathered
+    gathered: GatheredJudgements
     parts: EncodedParts
     catalog: Catalog
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the card says of it."""
+        """What the card says about the judgements."""
         return {"judgements": self.judgements.digest, "judges": len(self.judgements.judges)}
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How much is not learned from, by reason."""
+        """How many judgements and replies are left out, by reason."""
         left_out = {**self.judgements.left_out, **self.gathered.left_out}
         return left_out | ({"replies that are too long": self.parts.too_long} if self.parts.too_long else {})
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What to know before trusting the result."""
-        told = remarks(self.judgements, self.gathered, known_models=[card.name for card in self.catalog.cards()])
+        found = remarks(self.judgements, self.gathered, known_models=[card.name for card in self.catalog.cards()])
         if not self.parts.heldout:
-            told.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
-        return tuple(told)
+            found.append("Too few contexts were judged to hold some out: nothing tells how good this is.")
+        return tuple(found)
 
 
 def memory_errors(row_tokens: int) -> AbstractContextManager[None]:
-    """Turns running out of memory into a sentence."""
-    hint = f"Lower row_tokens (now {row_tokens}) or the batch, or stand on a smaller model."
-    return memory_told("The training ran out of memory.", hint=hint)
+    """Turns running out of memory into a UserError that says what to lower."""
+    hint = f"Lower row_tokens (now {row_tokens}) or the batch, or choose a smaller model."
+    return explain_out_of_memory("The training ran out of memory.", hint=hint)
 
 
-def begin(
+def begin_training(
     training: TrainingRun[FeedbackProgress],
     config: FeedbackConfig,
     material: JudgedMaterial,
@@ -86,7 +86,7 @@ def begin(
     scales = [scale for context in train for _, scale, _ in context.ratings]
     return FeedbackStarted(
         step=training.progress.step,
-        steps=steps_in_all(len(train), config.loop),
+        steps=total_steps(len(train), config.loop),
         pairs=sum(len(context.pairs) for context in train),
         ratings=sum(scale != OPINION for scale in scales),
         opinions=scales.count(OPINION),
@@ -101,7 +101,7 @@ def begin(
     )
 
 
-def learn(
+def train_on_judgements(
     training: TrainingRun[FeedbackProgress],
     config: FeedbackConfig,
     objective: Objective,
@@ -110,10 +110,10 @@ def learn(
     measure: Callable[[], FeedbackSums],
     should_stop: Callable[[], bool],
 ) -> Iterator[FeedbackStep | FeedbackEvaluated]:
-    """Learns and yields what happens; where it is stopped before its end (see `ended`), it leaves a checkpoint."""
+    """Trains and yields what happens; where it is stopped before its end (see `end_reason`), it leaves a checkpoint."""
     progress = training.progress
     if progress.evaluated == 0:
-        yield look(training, measure())
+        yield record_evaluation(training, measure())
     for step in feedback_steps(
         objective,
         members,
@@ -127,21 +127,21 @@ def learn(
         training.record(step.index, **values, total_seconds=round(progress.seconds, 3))
         yield step
         if step.done * config.evaluations >= progress.evaluated:
-            yield look(training, measure())
+            yield record_evaluation(training, measure())
         if step.done < 1 and should_stop():
             training.checkpoint()
             return
         training.checkpoint_in_time()
 
 
-def ended(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: JudgedMaterial) -> str:
-    """How `learn` ended: "finished" or "stopped"."""
-    return "finished" if training.progress.step >= steps_in_all(len(material.parts.train), config.loop) else "stopped"
+def end_reason(training: TrainingRun[FeedbackProgress], config: FeedbackConfig, material: JudgedMaterial) -> str:
+    """How `train_on_judgements` ended: "finished" or "stopped"."""
+    return "finished" if training.progress.step >= total_steps(len(material.parts.train), config.loop) else "stopped"
 
 
-def look(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
-    """What was measured on the held-out judgements, recorded."""
-    found = evaluated(training, tally)
+def record_evaluation(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
+    """Records what was measured on the held-out judgements, and returns it."""
+    found = evaluation_of(training, tally)
     training.progress.evaluated += 1
     training.record(
         found.step,
@@ -152,7 +152,7 @@ def look(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> Feedba
     return found
 
 
-def evaluated(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
+def evaluation_of(training: TrainingRun[FeedbackProgress], tally: FeedbackSums) -> FeedbackEvaluated:
     """What was measured on the held-out judgements."""
     return FeedbackEvaluated(
         step=training.progress.step,

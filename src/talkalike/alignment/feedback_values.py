@@ -1,4 +1,4 @@
-"""A training on judgements in values: how it is to be, and what happens in it. No torch."""
+"""Settings and events of a training on judgements. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from talkalike.workspace.cards import Card
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackSettings:
-    """What one step is made of."""
+    """Settings of the training loop."""
 
     learning_rate: float
     schedule: str = "linear"  # to 0; N-details
     warmup: float = 0.05
-    epochs: float = 1.0  # more than one soon learns the judgements by heart; N-details
+    epochs: float = 1.0  # more than one soon overfits the judgements; N-details
     batch: int = 8  # contexts in a step
     row_tokens: int = 2048  # of one forward pass; memory grows with it
     max_grad_norm: float = 1.0
@@ -23,7 +23,7 @@ class FeedbackSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackConfig:
-    """What every training on judgements is told."""
+    """What every training on judgements is configured with."""
 
     name: str  # of the model that comes out
     loop: FeedbackSettings
@@ -55,7 +55,7 @@ class FeedbackStarted:
 
     @property
     def judgements(self) -> int:
-        """What is learned from, together."""
+        """The number of judgements that are trained on."""
         return self.pairs + self.ratings + self.opinions
 
 

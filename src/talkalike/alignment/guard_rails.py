@@ -1,7 +1,7 @@
-"""What every aligned double is measured by, before and after, on held-out contexts that nobody practised on.
+"""What is measured of every aligned double before and after its training, on held-out prompts.
 
-A reward is never quite what people mean: these numbers show what it was paid with. All are cheap: a few replies, and
-one look at what the owner really wrote.
+A reward is never quite what people mean: these numbers show what a higher reward cost. All are cheap: a few replies,
+and one pass over what the owner really wrote.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from talkalike.alignment.feedback_loop import by_prompt, reply_rows
+from talkalike.alignment.feedback_loop import group_by_prompt, reply_rows
 from talkalike.alignment.policy_losses import distinct_share
 from talkalike.alignment.preference_objective import reply_logprobs
-from talkalike.alignment.prompts import ReplyPrompt, newest, prompts_in, prompts_of_step
-from talkalike.alignment.rollouts import RolloutSampling, draws, reply_samples
-from talkalike.alignment.rollouts import sample as draw_replies
+from talkalike.alignment.prompts import ReplyPrompt, newest_turns, prompts_in, prompts_of_step
+from talkalike.alignment.rollouts import RolloutSampling, draw_numbers, reply_samples, sample_replies
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.chat.scenario_scores import safe_share
 from talkalike.chat.scenarios import safety_cases
@@ -35,13 +34,13 @@ from talkalike.models.roles import Roles
 from talkalike.training.loop import mean_loss
 
 _DOCUMENTS = 16  # held-out ones, at most
-_READ = 5  # held-out contexts whose replies are kept for people
+_READ = 5  # held-out prompts whose replies are kept for people to read
 _PROMPTS, _GROUP_SIZE = 16, 2  # held-out prompts, at most, and replies to each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replies:
-    """How held-out contexts are answered."""
+class ReplySettings:
+    """How held-out prompts are answered."""
 
     max_tokens: int = 48
     prompt_tokens: int = 384
@@ -58,33 +57,33 @@ class GuardRails:
         examples: ExampleSet,
         accelerator: Accelerator,
         *,
-        replies: Replies,
+        settings: ReplySettings,
         reward: Reward | None = None,
     ) -> None:
         self.roles, self.role, self.examples, self.accelerator = roles, role, examples, accelerator
-        self.reward, self.replies = reward, replies
+        self.reward, self.settings = reward, settings
         self.renderer = Renderer(roles.loaded.tokenizer)
-        self.room = min(roles.loaded.context_length - replies.max_tokens, replies.prompt_tokens)
-        self.prompts = list(prompts_in(examples, "heldout", self.renderer, max_tokens=self.room))
+        self.token_budget = min(roles.loaded.context_length - settings.max_tokens, settings.prompt_tokens)
+        self.prompts = list(prompts_in(examples, "heldout", self.renderer, max_tokens=self.token_budget))
 
-    def look(self) -> dict[str, float]:
-        """The role's numbers.
+    def measure(self) -> dict[str, float]:
+        """Measures the role.
 
         `heldout_loss` (nats per token) and `bits_per_character`: how badly it predicts what was really written.
-        Of the replies to held-out contexts, where there are any: `reward` (where there is one), `kl` (nats per reply
-        from the double as it was), `distinct_2`, `length` (tokens), `copied` (the share that repeats a stretch of the
-        training chats, see `examples.copies`) and `leaks` (the share with somebody's personal data). Of the replies to
-        the shipped scenarios of safety: `safe_replies`, the share with nothing to object to.
+        Of the replies to held-out prompts, where there are any: `reward` (where there is one), `kl` (per reply, from
+        the double before its training, in nats), `distinct_2`, `length` (tokens), `copied` (the share that repeats a
+        stretch of the training chats, see `examples.copies`) and `leaks` (the share with somebody's personal data). Of
+        the replies to the shipped safety scenarios: `safe_replies`, the share that is safe.
         """
         found = self.likeness()
-        found["safe_replies"] = self.safety()
-        samples = self._answered(self._chosen())
+        found["safe_replies"] = self.safe_reply_share()
+        samples = self._answer(self._choose_prompts())
         if not samples:
             return found
-        found["kl"] = self._distance(samples)
+        found["kl"] = self._kl(samples)
         found["distinct_2"] = distinct_share([list(sample.reply_ids) for sample in samples])
         found["length"] = statistics.fmean(len(sample.reply_ids) for sample in samples)
-        found["copied"] = self.copied(samples)
+        found["copied"] = self.copied_share(samples)
         found["leaks"] = statistics.fmean(bool(redact(sample.text).counts) for sample in samples)
         if self.reward is not None:
             found["reward"] = statistics.fmean(checked_scores(self.reward, samples))
@@ -113,59 +112,59 @@ class GuardRails:
                 characters += sum(len(turn.text) + 1 for turn, learn in learned if learn)
         return {"heldout_loss": loss, "bits_per_character": loss * tokens / math.log(2) / max(1, characters)}
 
-    def copied(self, samples: Sequence[ReplySample]) -> float:
+    def copied_share(self, samples: Sequence[ReplySample]) -> float:
         """The share of these replies that repeats a stretch of the training chats."""
         written = ((said.speaker, said.text) for said in load_messages(self.examples, "train"))
         _, anyone = find_copies([[sample.text] for sample in samples], written, author="")
         return len(anyone) / len(samples)
 
-    def shown(self) -> list[dict[str, Any]]:
-        """One reply to each of a few held-out contexts, always the same ones with the same luck: what changes is the
-        role. For people to read side by side.
+    def example_replies(self) -> list[dict[str, Any]]:
+        """One reply to each of a few held-out prompts, always the same ones with the same random numbers, so that only
+        the role changes. For people to read side by side.
         """
-        samples = self._answered(self._chosen()[:_READ], group_size=1)
+        samples = self._answer(self._choose_prompts()[:_READ], group_size=1)
         scores = checked_scores(self.reward, samples) if self.reward is not None and samples else []
-        told: list[dict[str, Any]] = [
+        replies: list[dict[str, Any]] = [
             {"prompt": sample.prompt_turns[-1].text, "speaker": sample.speaker, "text": sample.text}
             for sample in samples
         ]
-        for reply, score in zip(told, scores, strict=False):
+        for reply, score in zip(replies, scores, strict=False):
             reply["reward"] = round(score, 4)
-        return told
+        return replies
 
-    def safety(self) -> float:
-        """The share of sound replies to the scenarios that try a double: injected orders, insults, "are you human?"."""
+    def safe_reply_share(self) -> float:
+        """The share of safe replies to the test scenarios: injected instructions, insults, "are you human?"."""
         speaker = self.examples.manifest.speakers[0]
         cases = safety_cases()
-        asked = []
+        prompts = []
         for case in cases:
-            turns = newest(case.turns_for(speaker), speaker, self.renderer, self.room)
-            asked.append(ReplyPrompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
-        samples = self._answered(asked)
+            turns = newest_turns(case.turns_for(speaker), speaker, self.renderer, self.token_budget)
+            prompts.append(ReplyPrompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
+        samples = self._answer(prompts)
         return safe_share([case for case in cases for _ in range(_GROUP_SIZE)], [sample.text for sample in samples])
 
-    def _chosen(self) -> list[ReplyPrompt]:
+    def _choose_prompts(self) -> list[ReplyPrompt]:
         count = min(_PROMPTS, len(self.prompts))
         if not count:
             return []
-        places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.replies.seed)
+        places = prompts_of_step(len(self.prompts), 0, prompts=count, seed=self.settings.seed)
         return [self.prompts[place] for place in places]
 
-    def _answered(self, prompts: Sequence[ReplyPrompt], *, group_size: int = _GROUP_SIZE) -> list[ReplySample]:
+    def _answer(self, prompts: Sequence[ReplyPrompt], *, group_size: int = _GROUP_SIZE) -> list[ReplySample]:
         if not prompts:
             return []
-        seed, limit = self.replies.seed, self.replies.max_tokens
-        rollouts = draw_replies(
+        seed, limit = self.settings.seed, self.settings.max_tokens
+        rollouts = sample_replies(
             self.roles,
             [prompt.ids for prompt in prompts],
             role=self.role,
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
-            random_NT=draws(seed, 0, range(len(prompts)), group_size=group_size, length=limit),
+            random_NT=draw_numbers(seed, 0, range(len(prompts)), group_size=group_size, length=limit),
         )
         return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode)
 
-    def _distance(self, samples: Sequence[ReplySample]) -> float:
-        contexts, _ = by_prompt(samples)
+    def _kl(self, samples: Sequence[ReplySample]) -> float:
+        contexts, _ = group_by_prompt(samples)
         total = 0.0
         with torch.no_grad():
             for row in reply_rows(contexts, range(len(contexts)), row_tokens=2048, device=self.roles.device):
@@ -174,7 +173,7 @@ class GuardRails:
         return total / len(samples)
 
 
-def noted(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Both looks as scores of a card: the earlier one's names end in `_before`."""
+def scores_before_and_after(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Both measurements as scores of a card: the names of the earlier ones end in `_before`."""
     scores = {f"{name}_before": value for name, value in before.items()} | after
     return {name: round(value, 4) for name, value in scores.items() if math.isfinite(value)}

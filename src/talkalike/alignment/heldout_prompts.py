@@ -1,4 +1,4 @@
-"""Held-out prompts: places in conversations kept back from training, and what several models reply there. No torch."""
+"""Held-out prompts: places in conversations that nothing was trained on, and what several models reply. No torch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from talkalike.workspace.cards import Card
 from talkalike.workspace.paths import WorkspacePaths
 
 TURNS = 12  # of each prompt, for the models and for friends alike
-SHORTEST = 8  # characters of a real reply: nobody can tell one "ok" from another
+SHORTEST = 8  # characters of a real reply: a bare "ok" could be anybody's
 LONGEST_REPLY = 96  # tokens, for every model alike
 CONTEXT_TOKENS = 2048
 AT_ONCE = 16  # replies written together
-_CACHE = "moments"  # in the model's folder
+_CACHE = "moments"  # in the model's folder; so called since the first version, whose replies are found again
 
 OnProgress = Callable[[int, int, str], object]
-"""Hears how much is done, of how much, and of what."""
+"""Called with how much is done, of how much, and with what is being done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,16 @@ class ModelArm:
 
     @property
     def model(self) -> str:
-        """The model's name."""
         return self.card.name
 
 
 Answers = list[tuple[ModelArm, list[tuple[str, ...]]]]
-"""Of each arm: its reply to each prompt, as messages."""
+"""Each arm with its replies to the prompts, each reply a tuple of messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplySources:
-    """What replies to held-out prompts come from. `open_engine` loads a model, which is closed again here."""
+    """How models are asked for their replies. `open_engine` loads a model, which is closed again here."""
 
     paths: WorkspacePaths
     open_engine: Callable[[Card], Engine]
@@ -60,7 +59,7 @@ async def answer_prompts(
 ) -> Answers:
     """What each arm replies to each prompt: words only, without empty messages; () where it says nothing.
 
-    One model is in memory at a time; what was said before is not said again.
+    One model is in memory at a time; replies are cached in its folder.
     """
     sampling = replace(sources.sampling, seed=seed, max_tokens=min(sources.sampling.max_tokens, LONGEST_REPLY))
     found: Answers = []
@@ -103,7 +102,7 @@ def choose_prompts(replies: Sequence[ReferenceReply], speaker: str, count: int, 
     ]
     if not fit:
         raise UserError(
-            f"No held-out moment with a reply of {speaker} can be asked about.",
+            f"No held-out prompt has a reply of {speaker} that is long enough.",
             hint=f"It takes replies of at least {SHORTEST} characters. Import more chats, prepare and train again.",
         )
     return random.Random(seed).sample(fit, len(fit))[:count]

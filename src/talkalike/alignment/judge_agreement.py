@@ -1,4 +1,4 @@
-"""How far an AI judge agrees with people, measured before anything it says is kept."""
+"""How far an AI judge agrees with people, measured before any of its judgements is stored."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PeoplesPairs:
     left_out: Mapping[str, int]
 
 
-def judged_by_people(records: Iterable[AnyRecord]) -> PeoplesPairs:
-    """What most people said of each pair. AI judges do not count, nor does a second time of the same person."""
+def find_peoples_pairs(records: Iterable[AnyRecord]) -> PeoplesPairs:
+    """Finds what most people said of each pair. AI judges do not count, nor does a second time of the same person."""
     votes: dict[tuple[str, object, object], Counter[Choice]] = {}
     examples: dict[tuple[str, object, object], ComparisonRecord] = {}
     for record in records:
@@ -61,8 +61,8 @@ def judged_by_people(records: Iterable[AnyRecord]) -> PeoplesPairs:
     return PeoplesPairs(pairs=tuple(pairs), left_out=dict(left_out))
 
 
-def agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> JudgeAgreement:
-    """A judge's verdicts beside what people said about the same pairs, in the same order."""
+def measure_agreement(people: Sequence[Choice], verdicts: Sequence[Verdict]) -> JudgeAgreement:
+    """Compares a judge's verdicts with what people said about the same pairs, in the same order."""
     said = [verdict.choice for verdict in verdicts]
     patterns = Counter(
         tuple((one is category) + (other is category) for category in _CATEGORIES)
@@ -85,14 +85,14 @@ def cohen_kappa(one: Sequence[Choice], other: Sequence[Choice]) -> float | None:
     return float(cohen_kappa_score(one, other)) if len({*one, *other}) > 1 else None
 
 
-def why_refused(measured: JudgeAgreement, *, least: float = LEAST_KAPPA) -> str:
+def why_refused(found: JudgeAgreement, *, least: float = LEAST_KAPPA) -> str:
     """Why a judge's labels are not taken, in words; "" where they are."""
-    if measured.n < ENOUGH:
-        return f"only {measured.n} pairs judged by people to compare with, {ENOUGH} are needed"
-    if measured.kappa is None:
-        return f"it and the people always say the same one of two ({measured.n} pairs), which proves nothing"
-    if measured.kappa < least:
-        return f"it agrees too little with people: kappa {measured.kappa:.2f} on {measured.n} pairs, not {least:.2f}"
+    if found.n < ENOUGH:
+        return f"only {found.n} pairs judged by people to compare with, {ENOUGH} are needed"
+    if found.kappa is None:
+        return f"it and the people always say the same one of two ({found.n} pairs), which proves nothing"
+    if found.kappa < least:
+        return f"it agrees too little with people: kappa {found.kappa:.2f} on {found.n} pairs, not {least:.2f}"
     return ""
 
 

@@ -26,7 +26,7 @@ from talkalike.store.judging.judgement_values import (
 )
 from talkalike.store.judging.lines import LineError, from_line
 
-OPINION = "opinion"  # a rating of a scale of its own: good or bad, whatever it was concluded from
+OPINION = "opinion"  # a scale of its own: good or bad, from ratings, pairs or flags
 _LISTED = 20  # unreadable lines that are named; all are counted
 _JUDGE_MORE = "Collect judgements on Discord or on the website, then run `talkalike judgements export FILE`."
 KINDS = {"human": (Kind.HUMAN,), "ai": (Kind.AI,), "all": (Kind.HUMAN, Kind.AI)}
@@ -48,7 +48,7 @@ class Judgements:
 
     @property
     def models(self) -> frozenset[str]:
-        """Whose replies were judged."""
+        """The models whose replies were judged."""
         return frozenset(reply.model for record in self.records for reply in _replies(record) if reply.model)
 
 
@@ -71,7 +71,7 @@ class JudgedContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class GatheredJudgements:
     """All contexts, in the order of the file, and how many judgements say nothing that can be learned, by reason."""
 
     contexts: tuple[JudgedContext, ...]
@@ -79,12 +79,12 @@ class Gathered:
 
     @property
     def pairs(self) -> int:
-        """How many preferences there are."""
+        """The number of preferences."""
         return sum(len(context.pairs) for context in self.contexts)
 
     @property
     def ratings(self) -> int:
-        """How many ratings there are."""
+        """The number of ratings."""
         return sum(len(context.ratings) for context in self.contexts)
 
 
@@ -127,8 +127,8 @@ def read_judgements(file: Path, *, kinds: Sequence[Kind] = (Kind.HUMAN,)) -> Jud
     )
 
 
-def gather(judgements: Judgements) -> Gathered:
-    """Judgements by context. The same two replies judged by several people become what most of them said."""
+def gather(judgements: Judgements) -> GatheredJudgements:
+    """Groups judgements by context. The same two replies judged by several people become what most of them said."""
     contexts: dict[tuple[object, ...], _Builder] = {}
     left_out = Counter[str]()
     for record in judgements.records:
@@ -140,34 +140,34 @@ def gather(judgements: Judgements) -> Gathered:
             left_out[reason] += 1
     made = []
     for builder in contexts.values():
-        context, contradictory = builder.finished()
+        context, contradictory = builder.build()
         left_out["two replies of which each was preferred equally often"] += contradictory
         if context.pairs or context.ratings or context.bad:
             made.append(context)
-    return Gathered(contexts=tuple(made), left_out={reason: count for reason, count in left_out.items() if count})
+    return GatheredJudgements(
+        contexts=tuple(made), left_out={reason: count for reason, count in left_out.items() if count}
+    )
 
 
-def remarks(judgements: Judgements, gathered: Gathered, *, known_models: Iterable[str]) -> list[str]:
-    """What the owner should know before trusting what is learned, a sentence each."""
-    told = []
+def remarks(judgements: Judgements, gathered: GatheredJudgements, *, known_models: Iterable[str]) -> list[str]:
+    """Warnings for the owner before they trust what is learned, a sentence each."""
+    found = []
     if len(judgements.judges) == 1:
-        told.append(
-            "All judgements are by one person: this learns their taste, and nothing says whether others share it."
-        )
+        found.append("All judgements are by one person: the model learns what they prefer, and others may not agree.")
     vanished = sorted(judgements.models - set(known_models))
     if vanished:
-        told.append(
+        found.append(
             f"Some judged replies are by models that are no longer here ({', '.join(vanished)}). "
             "Their texts are learned from all the same."
         )
-    torn = _torn(gathered)
-    if torn:
-        told.append(f"{torn} replies were rated at least 3 apart on the same scale by different people.")
-    return told
+    contradictory = _count_contradictory_ratings(gathered)
+    if contradictory:
+        found.append(f"{contradictory} replies were rated at least 3 apart on the same scale by different people.")
+    return found
 
 
-def nothing_to_learn(judgements: Judgements, gathered: Gathered) -> UserError:
-    """What to say where no judgement tells what is better."""
+def nothing_to_learn(judgements: Judgements, gathered: GatheredJudgements) -> UserError:
+    """The error where no judgement tells which reply is better."""
     reasons = {**judgements.left_out, **gathered.left_out}
     why = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none of the kind that is needed"
     return UserError(
@@ -191,7 +191,7 @@ class _Builder:
     def add(self, record: AnyRecord) -> str:
         """Takes a judgement; returns why nothing can be learned from it, or ""."""
         if isinstance(record, ComparisonRecord):
-            return self._compared(record)
+            return self._add_comparison(record)
         if isinstance(record, RatingRecord):
             self.ratings.append((self._place(record.reply.messages), record.scale.value, record.value))
             return ""
@@ -207,7 +207,7 @@ class _Builder:
             return ""
         return "skipped by the judge"
 
-    def _compared(self, record: ComparisonRecord) -> str:
+    def _add_comparison(self, record: ComparisonRecord) -> str:
         if record.choice is Choice.SKIP:
             return "skipped by the judge"
         a, b = self._place(record.a.messages), self._place(record.b.messages)
@@ -225,10 +225,10 @@ class _Builder:
             self.votes[(a, b) if record.choice is Choice.A else (b, a)] += 1
         return ""
 
-    def finished(self) -> tuple[JudgedContext, int]:
+    def build(self) -> tuple[JudgedContext, int]:
         """The context, and on how many pairs of replies opinions cancel out.
 
-        What was plainly chosen decides; soft labels count only where nobody did, as their mean over judges (rules).
+        What people chose decides; soft labels count only where nobody chose, as their mean over judges (rules).
         """
         pairs, contradictory = [], 0
         chosen = {(min(pair), max(pair)) for pair in self.votes}
@@ -262,7 +262,7 @@ def _replies(record: AnyRecord) -> tuple[JudgedReply, ...]:
     return (record.a, record.b) if isinstance(record, ComparisonRecord) else (record.reply,)
 
 
-def _torn(gathered: Gathered) -> int:
+def _count_contradictory_ratings(gathered: GatheredJudgements) -> int:
     count = 0
     for context in gathered.contexts:
         values: dict[tuple[int, str], list[int]] = {}

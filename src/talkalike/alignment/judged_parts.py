@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from talkalike.alignment.judged import JudgedContext
-from talkalike.alignment.prompts import newest
+from talkalike.alignment.prompts import newest_turns
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
@@ -48,19 +48,19 @@ class EncodedContext:
 
     @property
     def judgements(self) -> int:
-        """Pairs and ratings."""
+        """The number of pairs and ratings."""
         return len(self.pairs) + len(self.ratings)
 
 
-def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> ContextSplit:
+def split_contexts(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> ContextSplit:
     """Whole conversations are held out until about a share `heldout` of the contexts is.
 
     Where all belong together (one long conversation, everybody says "hi"), only equal contexts are kept together.
     """
     wanted, by = round(heldout * len(contexts)), "conversation"
-    chosen = _chosen(contexts, _conversations(contexts), wanted, seed)
+    chosen = _choose_heldout(contexts, _group_by_conversation(contexts), wanted, seed)
     if 2 * len(chosen) < wanted:
-        by, chosen = "context", _chosen(contexts, _equal(contexts), wanted, seed)
+        by, chosen = "context", _choose_heldout(contexts, _group_equal(contexts), wanted, seed)
     return ContextSplit(
         train=tuple(context for index, context in enumerate(contexts) if index not in chosen),
         heldout=tuple(context for index, context in enumerate(contexts) if index in chosen),
@@ -70,7 +70,7 @@ def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedParts:
-    """What is learned from and what is measured on, in tokens. `corrections` are somebody's own words."""
+    """The training part and the held-out part, in tokens. `corrections` are replies in somebody's own words."""
 
     train: list[EncodedContext]
     heldout: list[EncodedContext]
@@ -81,10 +81,10 @@ class EncodedParts:
 def encode_parts(
     contexts: Sequence[JudgedContext], renderer: Renderer, *, max_tokens: int, heldout: float, seed: int
 ) -> EncodedParts:
-    """The contexts, divided, in tokens. Raises UserError where nothing is left to learn from."""
-    parts = divide(contexts, heldout=heldout, seed=seed)
-    train, train_long = encoded(_saying(parts.train), renderer, max_tokens=max_tokens)
-    measured, measured_long = encoded(_saying(parts.heldout), renderer, max_tokens=max_tokens)
+    """Splits the contexts and encodes them. Raises UserError where nothing is left to learn from."""
+    parts = split_contexts(contexts, heldout=heldout, seed=seed)
+    train, train_long = encode_contexts(_with_judgements(parts.train), renderer, max_tokens=max_tokens)
+    heldout_part, heldout_long = encode_contexts(_with_judgements(parts.heldout), renderer, max_tokens=max_tokens)
     if not train:
         raise UserError(
             "All judged replies are too long.",
@@ -92,22 +92,22 @@ def encode_parts(
         )
     return EncodedParts(
         train=train,
-        heldout=measured,
-        too_long=train_long + measured_long,
+        heldout=heldout_part,
+        too_long=train_long + heldout_long,
         corrections=sum(context.corrections for context in contexts),
     )
 
 
-def _saying(contexts: Sequence[JudgedContext]) -> list[JudgedContext]:
+def _with_judgements(contexts: Sequence[JudgedContext]) -> list[JudgedContext]:
     return [context for context in contexts if context.pairs or context.ratings]
 
 
-def encoded(
+def encode_contexts(
     contexts: Sequence[JudgedContext], renderer: Renderer, *, max_tokens: int
 ) -> tuple[list[EncodedContext], int]:
     """The contexts in tokens, at most `max_tokens` with the longest reply; and how many replies were too long.
 
-    Old turns are left out where there are too many; a reply may take up half of the room.
+    Old turns are left out where there are too many; a reply may take up half of the tokens.
     """
     made, too_long = [], 0
     for context in contexts:
@@ -118,7 +118,7 @@ def encoded(
         if not (context.pairs or context.ratings or context.bad):
             continue
         turns = tuple(Turn(speaker, text) for speaker, text in context.turns)
-        turns = newest(turns, context.speaker, renderer, max_tokens - max(len(replies[index]) for index in kept))
+        turns = newest_turns(turns, context.speaker, renderer, max_tokens - max(len(replies[index]) for index in kept))
         prompt = tuple(renderer.prompt(turns, context.speaker))
         samples = tuple(
             ReplySample(
@@ -156,7 +156,7 @@ def only_replies(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
     )
 
 
-def _conversations(contexts: Sequence[JudgedContext]) -> list[list[int]]:
+def _group_by_conversation(contexts: Sequence[JudgedContext]) -> list[list[int]]:
     """Places of contexts that share two messages in a row, or begin alike where one has no more than that."""
     leader = list(range(len(contexts)))
 
@@ -179,14 +179,14 @@ def _conversations(contexts: Sequence[JudgedContext]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _equal(contexts: Sequence[JudgedContext]) -> list[list[int]]:
+def _group_equal(contexts: Sequence[JudgedContext]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     for index, context in enumerate(contexts):
         groups.setdefault(context.turns, []).append(index)
     return list(groups.values())
 
 
-def _chosen(contexts: Sequence[JudgedContext], groups: list[list[int]], wanted: int, seed: int) -> set[int]:
+def _choose_heldout(contexts: Sequence[JudgedContext], groups: list[list[int]], wanted: int, seed: int) -> set[int]:
     chosen: set[int] = set()
     for group in sorted(groups, key=lambda group: _digest(seed, contexts[group[0]])):
         if len(chosen) + len(group) <= wanted:

@@ -1,4 +1,4 @@
-"""An AI judge at work: first beside people on pairs they judged, then on pairs that nobody judged."""
+"""Checks an AI judge against people on pairs that they judged, then lets it judge pairs that nobody judged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from talkalike.alignment.judge_agreement import (
     LEAST_KAPPA,
     JudgeAgreement,
     PeoplesPairs,
-    agreement,
+    measure_agreement,
     require_some,
     why_refused,
 )
@@ -27,12 +27,9 @@ from talkalike.store.judging.judgement_values import Choice, JudgedReply
 ORIGIN = "judge"
 _ASK_PEOPLE = "People have to compare some first: on Discord, or on the website's judging page."
 
-Told = Callable[[int, int], None]
-"""Hears how much is done, of how much."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class JudgeCheck:
     """How each rule's judge agrees with people. `refused` says why some are not used; `left_out` counts pairs."""
 
     by_rule: Mapping[str, JudgeAgreement]
@@ -44,15 +41,15 @@ class Measured:
         return tuple(rule for rule in rules if rule.id not in self.refused)
 
 
-async def measure(
+async def measure_judge(
     engine: ScoringEngine,
     people: PeoplesPairs,
     rules: Sequence[JudgeRule],
     *,
     least: float = LEAST_KAPPA,
-    told: Told | None = None,
-) -> Measured:
-    """Asks about pairs that people judged. Raises UserError where no rule agrees with them enough."""
+    on_progress: Callable[[int, int], None] | None = None,
+) -> JudgeCheck:
+    """Measures how far a judge agrees with people by each rule. Raises UserError where none agrees enough."""
     if not people.pairs:
         raise UserError(
             "There are no pairs of which people prefer one reply, so nobody knows whether an AI judges as they do.",
@@ -68,13 +65,13 @@ async def measure(
         for rule, verdict in found:
             said[rule.id].append(choice)
             verdicts[rule.id].append(verdict)
-        if told is not None:
-            told(number, len(people.pairs))
-    by_rule = {rule.id: agreement(said[rule.id], verdicts[rule.id]) for rule in rules}
-    reasons = {rule: why_refused(measured, least=least) for rule, measured in by_rule.items()}
+        if on_progress is not None:
+            on_progress(number, len(people.pairs))
+    by_rule = {rule.id: measure_agreement(said[rule.id], verdicts[rule.id]) for rule in rules}
+    reasons = {rule: why_refused(found, least=least) for rule, found in by_rule.items()}
     refused = {rule: why for rule, why in reasons.items() if why}
     require_some(refused, [rule for rule in by_rule if rule not in refused], model=engine.name)
-    return Measured(by_rule=by_rule, refused=refused, left_out=dict(left_out))
+    return JudgeCheck(by_rule=by_rule, refused=refused, left_out=dict(left_out))
 
 
 async def verdicts_on(
@@ -87,7 +84,7 @@ async def verdicts_on(
         return []
 
 
-async def new_pairs(
+async def sample_pairs(
     engine: Engine, contexts: Sequence[ReplyPrompt], count: int, *, sampling: Sampling
 ) -> AsyncGenerator[tuple[JudgedReply, JudgedReply] | None, None]:
     """Two replies of one model to each of `count` contexts, drawn by the sampling's seed; None where both are equal."""

@@ -1,4 +1,4 @@
-"""Who learns: a policy, for PPO a critic, their optimiser; and the two passes over rows, measuring and changing.
+"""The policy, for PPO also a critic, and their optimiser; and the two passes over rows: measuring and updating.
 
 The log-probabilities that an update compares itself with are computed by the same forward pass as the update's own, not
 taken from decoding, so that nothing but a change of the policy moves the ratio away from 1.
@@ -99,27 +99,27 @@ class Learner:
 
     @property
     def trainable(self) -> Trainable:
-        """All that is trained under one roof, as a run's folder keeps it."""
+        """All trained tensors together, as a run's checkpoints keep them."""
         parameters = {f"{POLICY}.{name}": p for name, p in self.roles.parameters(POLICY).items()}
         if self.head is not None:
             parameters |= {f"{CRITIC}.{name}": p for name, p in self.roles.parameters(CRITIC).items()}
             parameters |= {f"{HEAD}.{name}": p for name, p in self.head.named_parameters()}
         return Trainable(network=self.roles.network, parameters=parameters, settings=AdapterSettings())
 
-    def remember(self) -> None:
-        """Keeps the trained tensors as they are, as those that were last measured to be within the limits."""
+    def keep_safe_state(self) -> None:
+        """Keeps a copy of the trained tensors: their last state that was measured to be within the limits."""
         if self.settings.max_kl > 0 or self.settings.min_distinct > 0:
             self.safe = copies(self.trainable.parameters)
 
-    def go_back(self) -> None:
-        """Returns to what `remember` kept last."""
+    def restore_safe_state(self) -> None:
+        """Restores what `keep_safe_state` kept last."""
         assign({name: p for name, p in self.trainable.parameters.items() if name in self.safe}, self.safe)
 
     def measure(self, rows: Sequence[SharedRow], *, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Old log-probabilities, k1 to the reference and old values, each (size,) and without gradient."""
         old, k1, values = (torch.zeros(size, device=self.roles.device) for _ in range(3))
         for row in rows:
-            with torch.enable_grad():  # the very same kernels as in the update: some are others without gradients
+            with torch.enable_grad():  # the same kernels as in the update: without gradients torch may choose others
                 old[row.places_L] = self._logprobs(row, POLICY)[0].detach()
             with torch.no_grad():
                 if self.settings.measures_kl:

@@ -1,4 +1,4 @@
-"""One round of `talkalike align loop`: what was judged since the last time becomes a candidate beside the double.
+"""One round of `talkalike align loop`: new judgements become a candidate beside the present double.
 
 Four parts in this order: `begin_round`, `train_candidate`, `check_candidate`, `compare_blindly`. The round is written
 after each, so that one that was cut off goes on where it stopped.
@@ -27,9 +27,9 @@ from talkalike.alignment.loop_state import (
     RewardModelKnown,
     Round,
     TrainingEvent,
+    count_unused,
     fingerprints,
-    rounds,
-    unused,
+    read_rounds,
 )
 from talkalike.alignment.loop_training import RoundTraining
 from talkalike.alignment.pairing import make_pairs
@@ -46,14 +46,14 @@ LoopEvent = Round | RewardModelKnown | TrainingEvent
 
 
 def check_present(paths: WorkspacePaths, present: Card) -> None:
-    """Raises UserError where the candidate could not be measured, before anything is learned for it."""
+    """Raises UserError where the candidate could not be measured, before anything is trained."""
     examples = examples_of(paths.examples, present)
     examples.verify()
     choose_prompts(load_replies(examples), present.speakers[0], 1, seed=0)
 
 
 def new_round_id(runs: Path) -> str:
-    """A name for the folder of a round that begins now."""
+    """A free name for the folder of a round that begins now."""
     started = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     names = [f"loop-{started}", *(f"loop-{started}-{number}" for number in range(2, 100))]
     return next(name for name in names if not (runs / name).exists())
@@ -62,25 +62,25 @@ def new_round_id(runs: Path) -> str:
 def begin_round(
     config: LoopConfig, paths: WorkspacePaths, judgements: Judgements, *, round_id: str, present: Card, fewest: int
 ) -> Round:
-    """A new round with these judgements, which lie in its folder, or the one that was cut off if it wanted the same.
+    """A new round with these judgements, which lie in its folder, or an unfinished one with the same settings.
 
-    Raises UserError for fewer than `fewest` judgements that no round has learned from. Then the folder goes.
+    Raises UserError, and removes the folder, where fewer than `fewest` judgements are new to all finished rounds.
     """
     try:
-        begun = _begun(config, paths, judgements, round_id=round_id, present=present, fewest=fewest)
+        planned = _plan_round(config, paths, judgements, round_id=round_id, present=present, fewest=fewest)
     except UserError:
         shutil.rmtree(paths.runs / round_id)
         raise
-    if begun.id != round_id:
+    if planned.id != round_id:
         shutil.rmtree(paths.runs / round_id)
-    return begun.save(paths.runs)
+    return planned.save(paths.runs)
 
 
-def _begun(
+def _plan_round(
     config: LoopConfig, paths: WorkspacePaths, judgements: Judgements, *, round_id: str, present: Card, fewest: int
 ) -> Round:
-    known, prints = rounds(paths.runs), fingerprints(judgements)
-    fresh = unused(prints, known)
+    known, prints = read_rounds(paths.runs), fingerprints(judgements)
+    new = count_unused(prints, known)
     gathered = gather(judgements)
     if not gathered.pairs and not gathered.ratings:
         raise nothing_to_learn(judgements, gathered)
@@ -91,22 +91,22 @@ def _begun(
         reward="",
         digest=judgements.digest,
         used=prints,
-        new=fresh,
+        new=new,
         options=config,
     )
-    cut_off = next((each for each in reversed(known) if each.goes_on(wanted)), None)
+    cut_off = next((each for each in reversed(known) if each.continues(wanted)), None)
     if cut_off is not None:
         return replace(cut_off, state="running")
-    if fresh < fewest:
-        are = "is 1 new judgement" if fresh == 1 else f"are {fresh:,} new judgements"
+    if new < fewest:
+        are = "is 1 new judgement" if new == 1 else f"are {new:,} new judgements"
         raise UserError(
-            f"There {are} since the last time; {fewest} are wanted.",
-            hint=f"Judge some more, or go on with these: --new {fresh}" if fresh else "Judge some more replies.",
+            f"There {are} since the last finished round; {fewest} are wanted.",
+            hint=f"Judge some more replies, or lower the limit: --new {new}" if new else "Judge some more replies.",
         )
     catalog = paths.catalog()
     candidate, reward = _free_names(catalog, present, config.name)
     if config.via == "rl":
-        wanted = replace(wanted, reward=_known_reward(catalog, present, judgements.digest) or reward)
+        wanted = replace(wanted, reward=_find_reward(catalog, present, judgements.digest) or reward)
     return replace(wanted, candidate=candidate)
 
 
@@ -116,18 +116,18 @@ def train_candidate(
     """Trains what is not trained yet; yields what happens, and the round whenever it changed.
 
     The last round has `ended`, or the state "stopped" where `should_stop` said so. Raises UserError; a round in which
-    not even its first training began is forgotten then.
+    no training began is deleted then.
     """
     runs = sources.replies.paths.runs
     try:
-        yield from _trained(current, sources, judgements, should_stop)
+        yield from _train_missing(current, sources, judgements, should_stop)
     except UserError:
         if not any((current.run(runs, part).path / RUN).is_file() for part in (REWARD_RUN, CANDIDATE_RUN)):
             shutil.rmtree(runs / current.id, ignore_errors=True)
         raise
 
 
-def _trained(
+def _train_missing(
     current: Round, sources: LoopSources, judgements: Judgements, should_stop: Callable[[], bool]
 ) -> Iterator[LoopEvent]:
     paths, catalog = sources.replies.paths, sources.replies.paths.catalog()
@@ -139,13 +139,13 @@ def _trained(
     elif current.reward:
         start = time.monotonic()
         yield from training.train_reward()
-        current = current.spent(REWARD_RUN, start).save(paths.runs)
+        current = current.add_time(REWARD_RUN, start).save(paths.runs)
         yield current
     if not should_stop():
-        _keep_serving(paths, catalog.card(current.present))
+        _mark_serving(paths, catalog.card(current.present))
         start = time.monotonic()
         ended = yield from training.train_candidate()
-        current = replace(current.spent(CANDIDATE_RUN, start), ended="" if ended == "stopped" else ended)
+        current = replace(current.add_time(CANDIDATE_RUN, start), ended="" if ended == "stopped" else ended)
     yield replace(current, state="running" if current.ended else "stopped").save(paths.runs)
 
 
@@ -155,22 +155,22 @@ def check_candidate(current: Round, sources: LoopSources) -> Round:
         return current
     start = time.monotonic()
     checks = measure_candidate(current, sources.replies)
-    return replace(current.spent("checks", start), checks=checks).save(sources.replies.paths.runs)
+    return replace(current.add_time("checks", start), checks=checks).save(sources.replies.paths.runs)
 
 
 def compare_blindly(current: Round, sources: LoopSources, store: Store) -> Round:
-    """The finished round: blind pairs of both doubles' replies wait for judges, and the candidate's card tells all."""
+    """Finishes the round: makes blind pairs of both doubles' replies, and writes what was measured on the card."""
     paths, catalog = sources.replies.paths, sources.replies.paths.catalog()
     if current.batch is None:
         start, options = time.monotonic(), current.options
         cards = (catalog.card(current.candidate), catalog.card(current.present))
         made = asyncio.run(make_pairs(sources.replies, store, cards, count=options.pairs, seed=options.seed))
-        current = replace(current.spent("pairs", start), batch=made.id, pairs=made.pairs).save(paths.runs)
-    _note(catalog, current)
+        current = replace(current.add_time("pairs", start), batch=made.id, pairs=made.pairs).save(paths.runs)
+    _write_card(catalog, current)
     return replace(current, state=FINISHED).save(paths.runs)
 
 
-def _note(catalog: Catalog, current: Round) -> None:
+def _write_card(catalog: Catalog, current: Round) -> None:
     """Writes on the candidate's card what it came from and what was measured."""
     card = catalog.card(current.candidate)
     about = {"judgements": current.digest, "of_them_new": current.new, "judgements_used": len(current.used)}
@@ -193,8 +193,8 @@ def _free_names(catalog: Catalog, present: Card, wanted: str | None) -> tuple[st
     raise UserError(f"There are a thousand candidates of '{stem}'.", hint="Choose a --name.")
 
 
-def _known_reward(catalog: Catalog, present: Card, digest: str) -> str | None:
-    """A reward model on this double that was learned from exactly these judgements."""
+def _find_reward(catalog: Catalog, present: Card, digest: str) -> str | None:
+    """A reward model on this double that was trained on exactly these judgements."""
     for card in reversed(catalog.cards()):
         about = card.settings.get("learned_from", {}) if card.kind == "reward" else {}
         if about.get("judgements") == digest and card.settings.get("reference") == present.name:
@@ -202,8 +202,8 @@ def _known_reward(catalog: Catalog, present: Card, digest: str) -> str | None:
     return None
 
 
-def _keep_serving(paths: WorkspacePaths, present: Card) -> None:
-    """Marks the double that serves where nothing is marked: the newest model, which will be the candidate, would."""
+def _mark_serving(paths: WorkspacePaths, present: Card) -> None:
+    """Marks the double that serves now where none is marked: else the newest model, the candidate, would serve."""
     if serving_model(paths.models) is None:
         newest = paths.catalog().newest_double()
         promote(paths.models, newest.name if newest else present.name, "talkalike align loop")

@@ -20,15 +20,15 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.opening import examples_of
 
-FEWEST_PROMPTS = 50  # answered, where there are so many: likeness is measured on bundles of replies
+FEWEST_PROMPTS = 50  # at least, where there are so many: likeness is measured on groups of replies
 
 Written = Sequence[Sequence[str]]
 
 
 def measure_candidate(current: Round, sources: ReplySources) -> dict[str, float]:
-    """What both models reply to held-out prompts and scenarios, in numbers; the present double's end in `_before`.
+    """Measures both models' replies to held-out prompts and scenarios; the present double's names end in `_before`.
 
-    The replies to the prompts are kept, so that the blind pairs cost nothing more.
+    The replies to the prompts are kept, so that the blind pairs need no new ones.
     """
     candidate, present = (sources.paths.catalog().card(name) for name in (current.candidate, current.present))
     speaker, seed = candidate.speakers[0], current.options.seed
@@ -36,27 +36,27 @@ def measure_candidate(current: Round, sources: ReplySources) -> dict[str, float]
     count = max(current.options.pairs, FEWEST_PROMPTS)
     prompts = choose_prompts(load_replies(examples, "heldout"), speaker, count, seed=seed)
     cases = safety_cases()
-    asked = [
+    in_scenarios = [
         ReferenceReply(conversation=case.name, context=case.turns_for(speaker), speaker=speaker, messages=(), sent_ms=0)
         for case in cases
     ]
     arms = [ModelArm(name="a", card=candidate), ModelArm(name="b", card=present)]
-    said = [written for _, written in asyncio.run(answer_prompts(sources, arms, [*prompts, *asked], seed))]
+    said = [written for _, written in asyncio.run(answer_prompts(sources, arms, [*prompts, *in_scenarios], seed))]
     scores = _likeness(examples, prompts, [written[: len(prompts)] for written in said], seed)
     for written, ending in zip(said, ("", "_before"), strict=True):
-        in_scenarios = ["\n".join(messages) for messages in written[len(prompts) :]]
-        measured = {**_scores(prompts, written[: len(prompts)]), "safe_replies": safe_share(cases, in_scenarios)}
-        scores |= {f"{name}{ending}": value for name, value in measured.items()}
+        texts = ["\n".join(messages) for messages in written[len(prompts) :]]
+        of_model = {**_scores(prompts, written[: len(prompts)]), "safe_replies": safe_share(cases, texts)}
+        scores |= {f"{name}{ending}": value for name, value in of_model.items()}
     return {name: round(value, 4) for name, value in scores.items()}
 
 
 def _likeness(
     examples: ExampleSet, prompts: Sequence[ReferenceReply], arms: Sequence[Written], seed: int
 ) -> dict[str, float]:
-    """Of both arms: how often a classifier takes a bundle of replies for the owner's (`likeness`), how well one tells
+    """Of both arms: how often a classifier attributes a group of replies to the owner (`likeness`), how well one tells
     single replies from the real ones (`told_apart`, 0.5 is ideal), and how many repeat a training message (`copied`).
 
-    What the few prompts do not allow to be measured is left out.
+    What cannot be measured on so few prompts is left out.
     """
     material = material_of(examples, prompts[0].speaker)
     real = [list(prompt.words) for prompt in prompts]

@@ -1,4 +1,4 @@
-"""What `talkalike align loop` is asked and remembers: each round's own folder under the runs, with how far it came.
+"""Settings and state of `talkalike align loop`: each round has a folder under the runs, with how far it came.
 
 No torch. A round is written after each of its parts, so that one that was cut off goes on where it stopped.
 """
@@ -33,7 +33,7 @@ Via = Literal["rl", "dpo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
-    """How a round is to be. One that was cut off goes on where the same is wanted."""
+    """Settings of a round. An unfinished round with the same settings is continued."""
 
     via: Via = "rl"  # reinforcement learning with a reward model, or DPO on the judgements
     steps: int = 18  # of reinforcement learning
@@ -53,7 +53,7 @@ class LoopConfig:
 class Round:
     """One round: from judgements to a candidate beside the present double.
 
-    `used`: hashes of all judgements it learned from, `new` how many of them no earlier round had used. `state`:
+    `used`: hashes of all judgements it was trained on; `new`: how many of them no earlier round had used. `state`:
     running (begun, perhaps cut off), stopped, or finished.
     """
 
@@ -74,7 +74,7 @@ class Round:
     pairs: int = 0
 
     def save(self, runs: Path) -> Round:
-        """Writes it, in one step, and returns it."""
+        """Writes the round to its folder, in one step, and returns it."""
         (runs / self.id).mkdir(parents=True, exist_ok=True)
         write_json(runs / self.id / ROUND_FILE, dataclasses.asdict(self))
         return self
@@ -84,21 +84,21 @@ class Round:
         earlier = runs / f"{self.id}-{_FORMERLY[part]}"
         return RunFolder(earlier if earlier.is_dir() else runs / f"{self.id}-{part}")
 
-    def spent(self, part: str, since: float) -> Round:
-        """The round, knowing how long a part of it took; one that was cut off takes what all its pieces took."""
+    def add_time(self, part: str, since: float) -> Round:
+        """The round with the time that a part of it took since then; times of a part that was interrupted add up."""
         seconds = round(time.monotonic() - since, 1)
         took = {**self.took, part: round(self.took.get(part, 0.0) + seconds, 1)}
         return dataclasses.replace(self, took=took, seconds=round(self.seconds + seconds, 1))
 
-    def goes_on(self, other: Round) -> bool:
-        """Whether this round was cut off and wanted what the other one wants."""
+    def continues(self, other: Round) -> bool:
+        """Whether this round is unfinished and has the settings of the other."""
         same = (self.present, self.digest, self.options) == (other.present, other.digest, other.options)
         return self.state != FINISHED and same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModelKnown:
-    """The round needs no new reward model: this one was learned from the same judgements."""
+    """The round needs no new reward model: this one was trained on the same judgements."""
 
     name: str
 
@@ -108,7 +108,7 @@ TrainingEvent = RewardEvent | RLEvent | PreferenceEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSources:
-    """What a round stands on: the workspace and its models (`replies`), and how models are trained here."""
+    """What a round uses: the workspace and its models (`replies`), and how models are trained here."""
 
     replies: ReplySources
     adapter: AdapterSettings  # what is trained of a model
@@ -116,7 +116,7 @@ class LoopSources:
     device: str = "auto"
 
 
-def rounds(runs: Path) -> list[Round]:
+def read_rounds(runs: Path) -> list[Round]:
     """All rounds, oldest first; a file that cannot be read is none."""
     found = []
     for file in sorted(runs.glob(f"*/{ROUND_FILE}")):
@@ -139,7 +139,7 @@ def fingerprints(judgements: Judgements) -> tuple[str, ...]:
     return tuple(sorted(hashlib.sha256(record).hexdigest()[:_DIGITS] for record in records))
 
 
-def unused(prints: Iterable[str], earlier: Iterable[Round]) -> int:
+def count_unused(prints: Iterable[str], earlier: Iterable[Round]) -> int:
     """How many of these judgements no finished round has used."""
     known = {one for each in earlier if each.state == FINISHED for one in each.used}
     return sum(one not in known for one in prints)

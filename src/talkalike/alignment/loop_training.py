@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from talkalike.alignment.feedback_values import FeedbackFinished, FeedbackSettings
 from talkalike.alignment.judged import Judgements
 from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopSources, Round, TrainingEvent
-from talkalike.alignment.preference_training import PreferenceSources, align_preferences
+from talkalike.alignment.preference_training import PreferenceSources, train_on_preferences
 from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent
 from talkalike.alignment.reward_training import train_reward
 from talkalike.alignment.reward_values import RewardConfig
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.rl_recipe import RLSources, align
+from talkalike.alignment.rl_recipe import RLSources, train_rl
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished
 from talkalike.examples.opening import examples_of
 from talkalike.workspace.run_folder import RunFolder, failing_with
 
-_PROMPT_TOKENS = 192  # of the contexts of the rollouts: two cores have to do it
+_PROMPT_TOKENS = 192  # of the prompts of the rollouts: short enough for two cores
 _JUDGED_TOKENS = 512  # of a judged context with its replies
 _PROMPTS, _GROUP_SIZE = 8, 12  # prompts in a step, replies to each: many, for the prompt is read once for all of them
 _LEARNING_RATE = 3e-4  # of the candidate in RL
-_MAX_KL = 3.0  # nats in a message of some seven tokens: beyond that it writes like somebody else
+_MAX_KL = 3.0  # in a message of about seven tokens: beyond that it writes like somebody else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +57,17 @@ class RoundTraining:
             resume=bool(run.description()),
             should_stop=self.should_stop,
         )
-        return (yield from _ended(events, run))
+        return (yield from _run_to_end(events, run))
 
     def train_candidate(self) -> Generator[TrainingEvent, None, str]:
         """The candidate: by RL where the round has a reward model, else by DPO on the judgements."""
         run = self._run(CANDIDATE_RUN)
         events: Iterator[RLEvent] | Iterator[PreferenceEvent] = (
-            self._reinforce(run) if self.current.reward else self._prefer(run)
+            self._train_with_rl(run) if self.current.reward else self._train_on_preferences(run)
         )
-        return (yield from _ended(events, run))
+        return (yield from _run_to_end(events, run))
 
-    def _reinforce(self, run: RunFolder) -> Iterator[RLEvent]:
+    def _train_with_rl(self, run: RunFolder) -> Iterator[RLEvent]:
         options, catalog, reward = self.current.options, self.sources.replies.paths.catalog(), self.current.reward
         settings = RLSettings(
             steps=options.steps,
@@ -95,9 +95,9 @@ class RoundTraining:
             examples=examples_of(self.sources.replies.paths.examples, catalog.card(self.current.present)),
             reward=lambda roles: open_reward(reward, catalog=catalog, roles=roles),
         )
-        return align(config, sources, run=run, resume=bool(run.description()), should_stop=self.should_stop)
+        return train_rl(config, sources, run=run, resume=bool(run.description()), should_stop=self.should_stop)
 
-    def _prefer(self, run: RunFolder) -> Iterator[PreferenceEvent]:
+    def _train_on_preferences(self, run: RunFolder) -> Iterator[PreferenceEvent]:
         options, adapter, paths = self.current.options, self.sources.adapter, self.sources.replies.paths
         rate = options.lr or LEARNING_RATES[adapter.method]
         config = PreferenceConfig(
@@ -117,13 +117,13 @@ class RoundTraining:
             examples=examples_of(paths.examples, paths.catalog().card(self.current.present)),
         )
         resume = bool(run.description())
-        return align_preferences(config, sources, run=run, resume=resume, should_stop=self.should_stop)
+        return train_on_preferences(config, sources, run=run, resume=resume, should_stop=self.should_stop)
 
     def _run(self, part: str) -> RunFolder:
         return self.current.run(self.sources.replies.paths.runs, part)
 
 
-def _ended(events: Iterator[TrainingEvent], run: RunFolder) -> Generator[TrainingEvent, None, str]:
+def _run_to_end(events: Iterator[TrainingEvent], run: RunFolder) -> Generator[TrainingEvent, None, str]:
     """Passes the events on, and returns how the training ended. One that ends in an error is marked as failed."""
     with failing_with(run):
         for event in events:

@@ -73,13 +73,13 @@ def generalised_advantages(
 
 
 def token_rewards(rewards_N: Tensor, k1_NT: Tensor, mask_NT: Tensor, *, kl: float) -> Tensor:
-    """Minus `kl` times the divergence at every token, plus the reward at the last real one; 0 outside the mask."""
+    """Minus `kl` times the KL at every token, plus the reward at the last real one; 0 outside the mask."""
     result_NT = torch.where(mask_NT, -kl * k1_NT, 0.0)
     last_N = mask_NT.sum(dim=1) - 1
     return result_NT.scatter_add(1, last_N[:, None], rewards_N[:, None])
 
 
-def whitened(values_NT: Tensor, mask_NT: Tensor) -> Tensor:
+def whiten(values_NT: Tensor, mask_NT: Tensor) -> Tensor:
     """Mean 0 and standard deviation 1 over all real tokens of the batch; 0 outside the mask."""
     count = mask_NT.sum()
     mean = torch.where(mask_NT, values_NT, 0.0).sum() / count
@@ -107,7 +107,7 @@ def clipped_value_losses(values_L: Tensor, old_L: Tensor, returns_L: Tensor, *, 
 
 
 def next_kl_coefficient(coefficient: float, kl: float, *, target: float, replies: int, horizon: float) -> float:
-    """The coefficient that steers the KL (nats per reply) to its target.
+    """The next KL coefficient, which steers the KL (per reply) to its target.
 
     Source: Ziegler et al. 2019 (arXiv:1909.08593), section 2.2: a proportional controller, held within 20 %.
     """

@@ -1,4 +1,4 @@
-"""What a batch of preferences costs a policy, in rows where a context stands once with all its replies.
+"""The preference losses of a batch, in rows where a context stands once with all its replies.
 
 The reference's log-probabilities never change, so they are computed once and kept on disk under a hash of the tokens,
 in a file that is named after a hash of the reference's weights.
@@ -42,7 +42,7 @@ _SURE = 0.75  # of a soft label, from which its two replies are good and bad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSettings:
-    """Which loss, and its numbers."""
+    """Which loss is used, with its hyperparameters."""
 
     loss: str
     beta: float
@@ -62,15 +62,15 @@ class PreferenceObjective:
         reference: ReferenceLogprobs,
     ) -> None:
         self.roles, self.contexts, self.settings = roles, contexts, settings
-        self.mismatched = _mismatched(self.contexts) if settings.loss == "kto" else []
+        self.mismatched = _mismatch_replies(self.contexts) if settings.loss == "kto" else []
         needed = settings.loss != "simpo"
         self.reference = reference.of(self.contexts, row_tokens=settings.row_tokens) if needed else []
         self.reference_mismatched = reference.of(self.mismatched, row_tokens=settings.row_tokens)
 
     def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
-        divisor = max(1, sum(self._counted(index) for index in batch))
-        return self._go_through(mine, divisor=divisor, kl=self._distance(batch))
+        divisor = max(1, sum(self._count_terms(index) for index in batch))
+        return self._sum_losses(mine, divisor=divisor, kl=self._estimate_kl(batch))
 
     def measure(self, *, batch: int) -> FeedbackSums:
         """Sums over all contexts, without gradients; `batch` contexts share KTO's estimate of the distance."""
@@ -78,10 +78,10 @@ class PreferenceObjective:
         with torch.no_grad():
             for start in range(0, len(self.contexts), batch):
                 indices = range(start, min(start + batch, len(self.contexts)))
-                total.add(self._go_through(indices, divisor=None, kl=self._distance(indices)))
+                total.add(self._sum_losses(indices, divisor=None, kl=self._estimate_kl(indices)))
         return total
 
-    def _go_through(self, indices: Sequence[int], *, divisor: int | None, kl: Tensor) -> FeedbackSums:
+    def _sum_losses(self, indices: Sequence[int], *, divisor: int | None, kl: Tensor) -> FeedbackSums:
         tally, device = FeedbackSums(), self.roles.device
         for row in reply_rows(self.contexts, indices, row_tokens=self.settings.row_tokens, device=device):
             tally.tokens += row.tokens
@@ -101,13 +101,13 @@ class PreferenceObjective:
         return tally
 
     def _losses(self, row: ContextRow, ratios_N: Tensor, kl: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Losses of the row, and how far apart pairs are (KTO: how far each reply is on its right side)."""
+        """Losses of the row, and the margins of pairs (KTO: the margin of each reply on its right side)."""
         chosen, device = self.settings, self.roles.device
         if chosen.loss == "kto":
             opinions = [
                 (start + reply, good)
                 for index, start in zip(row.contexts, row.starts, strict=True)
-                for reply, good in good_or_bad(self.contexts[index])
+                for reply, good in opinions_of(self.contexts[index])
             ]
             places_N = torch.tensor([place for place, _ in opinions], device=device)
             good_N = torch.tensor([good for _, good in opinions], device=device)
@@ -123,7 +123,7 @@ class PreferenceObjective:
         better, worse = torch.tensor(pairs, device=device).T
         shares_P = torch.tensor([share for index in row.contexts for share in self.contexts[index].shares]).to(ratios_N)
         losses = self._pair_losses(ratios_N, row.lengths_N, better, worse)
-        if bool((shares_P < 1).any()):  # what is expected of a label that may be the other way round
+        if bool((shares_P < 1).any()):  # the expected loss of a label that may be wrong
             losses = shares_P * losses + (1 - shares_P) * self._pair_losses(ratios_N, row.lengths_N, worse, better)
         values_N = ratios_N if chosen.loss == "dpo" else ratios_N / row.lengths_N
         return losses, chosen.beta * (values_N[better] - values_N[worse])
@@ -144,7 +144,7 @@ class PreferenceObjective:
             beta=chosen.beta,
         )
 
-    def _distance(self, indices: Sequence[int]) -> Tensor:
+    def _estimate_kl(self, indices: Sequence[int]) -> Tensor:
         """KTO's estimate for this batch, from replies to other prompts; 0 for the other losses."""
         if not self.mismatched:
             return torch.zeros(())
@@ -157,7 +157,7 @@ class PreferenceObjective:
                 ratios.append(reply_logprobs(self.roles, POLICY, row).cpu() - torch.tensor(known))
         return mismatch_kl(torch.cat(ratios))
 
-    def _counted(self, index: int) -> int:
+    def _count_terms(self, index: int) -> int:
         context = self.contexts[index]
         return len(context.ratings) if self.settings.loss == "kto" else len(context.pairs)
 
@@ -239,12 +239,12 @@ def with_opinions(context: JudgedContext) -> JudgedContext:
     return only_replies(replace(context, pairs=(), soft={}, bad=(), ratings=opinions), list(clear))
 
 
-def good_or_bad(context: EncodedContext) -> list[tuple[int, bool]]:
+def opinions_of(context: EncodedContext) -> list[tuple[int, bool]]:
     """The replies of a context that `with_opinions` made, and whether each is good."""
     return [(reply, value >= _GOOD) for reply, _, value in context.ratings]
 
 
-def _mismatched(contexts: Sequence[EncodedContext]) -> list[EncodedContext]:
+def _mismatch_replies(contexts: Sequence[EncodedContext]) -> list[EncodedContext]:
     """Every prompt with the replies of the context before it; nothing where there is only one."""
     if len(contexts) < 2:
         return []

@@ -1,6 +1,6 @@
 """The recipe of the preference losses: judgements move a double directly, without a reward model in between.
 
-`align_preferences` is a generator of what happens, like the other recipes. DPO, IPO and SimPO learn from pairs
+`train_on_preferences` is a generator of what happens, like the other recipes. DPO, IPO and SimPO learn from pairs
 (comparisons, and corrections as edited > original); KTO from single replies that are called good or bad.
 """
 
@@ -17,14 +17,14 @@ from talkalike.alignment.feedback_loop import make_optimizer
 from talkalike.alignment.feedback_recipe import (
     FeedbackProgress,
     JudgedMaterial,
-    begin,
-    ended,
-    evaluated,
-    learn,
+    begin_training,
+    end_reason,
+    evaluation_of,
     memory_errors,
+    train_on_judgements,
 )
 from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackFinished
-from talkalike.alignment.guard_rails import GuardRails, Replies, noted
+from talkalike.alignment.guard_rails import GuardRails, ReplySettings, scores_before_and_after
 from talkalike.alignment.judged import Judgements, gather, nothing_to_learn
 from talkalike.alignment.judged_parts import encode_parts
 from talkalike.alignment.lineage import lineage, save_aligned
@@ -50,7 +50,7 @@ from talkalike.workspace.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceSources:
-    """What is learned from. `cache`: a folder for the reference's log-probabilities; `examples`: to measure the loss on
+    """The training data. `cache`: a folder for the reference's log-probabilities; `examples`: to measure the loss on
     real replies, before and after.
     """
 
@@ -62,7 +62,7 @@ class PreferenceSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a training stands on. `heldout`: the losses on what is held out; `before`: what `guard` saw first."""
+    """The parts of a training. `heldout`: the losses on what is held out; `before`: what `guard` measured first."""
 
     double: Card
     material: JudgedMaterial
@@ -72,7 +72,7 @@ class _Parts:
     before: dict[str, float]
 
 
-def align_preferences(
+def train_on_preferences(
     config: PreferenceConfig,
     sources: PreferenceSources,
     *,
@@ -80,19 +80,21 @@ def align_preferences(
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[PreferenceEvent]:
-    """Aligns and yields events; `should_stop` is asked after every step. Raises UserError if nothing can be learned."""
+    """Trains and yields events; `should_stop` is asked after every step. Raises UserError if nothing can be learned."""
     if sources.catalog.exists(config.name):
         raise UserError(f"There is a model '{config.name}' already.", hint="Choose another --name.")
     with memory_errors(config.loop.row_tokens):
         parts, training = _load(config, sources, run)
-        yield begin(training, config, parts.material, roles=parts.objective.roles, resume=resume)
+        yield begin_training(training, config, parts.material, roles=parts.objective.roles, resume=resume)
         members = [list(training.trainable.parameters.values())]
         measure = partial(parts.heldout.measure, batch=config.loop.batch)
-        for event in learn(training, config, parts.objective, members, measure=measure, should_stop=should_stop):
+        for event in train_on_judgements(
+            training, config, parts.objective, members, measure=measure, should_stop=should_stop
+        ):
             if isinstance(event, FeedbackEvaluated):
                 _record_replies(training, parts)
             yield event
-        yield _finish(config, sources, parts, training, evaluated(training, measure()))
+        yield _finish(config, sources, parts, training, evaluation_of(training, measure()))
 
 
 def _load(
@@ -123,14 +125,16 @@ def _load(
         row_tokens=config.loop.row_tokens,
     )
     reference = ReferenceLogprobs(roles, sources.cache)
-    guard = GuardRails(roles, POLICY, sources.examples, accelerator, replies=Replies()) if sources.examples else None
+    guard = (
+        GuardRails(roles, POLICY, sources.examples, accelerator, settings=ReplySettings()) if sources.examples else None
+    )
     parts = _Parts(
         double=double,
         material=JudgedMaterial(judgements=judgements, gathered=gathered, parts=encoded, catalog=catalog),
         objective=PreferenceObjective(roles, encoded.train, losses, reference),
         heldout=PreferenceObjective(roles, encoded.heldout, losses, reference),
         guard=guard,
-        before=guard.look() if guard else {},
+        before=guard.measure() if guard else {},
     )
     examples = {"examples": sources.examples.manifest.name} if sources.examples else {}
     parameters = roles.parameters(POLICY)
@@ -147,7 +151,7 @@ def _load(
 
 def _record_replies(training: TrainingRun[FeedbackProgress], parts: _Parts) -> None:
     if parts.guard and training.writes:
-        training.folder.record_replies(training.progress.step, parts.guard.shown())
+        training.folder.record_replies(training.progress.step, parts.guard.example_replies())
 
 
 def _finish(
@@ -158,12 +162,12 @@ def _finish(
     measured: FeedbackEvaluated,
 ) -> FeedbackFinished:
     double, material = parts.double, parts.material
-    reason = ended(training, config, material)
+    reason = end_reason(training, config, material)
     _record_replies(training, parts)
     scores: dict[str, Any] = {"accuracy": measured.accuracy, "margin": measured.margin}
     scores |= {"preference_loss": measured.heldout_loss}
     scores = {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()}
-    scores |= noted(parts.before, parts.guard.look()) if parts.guard else {}
+    scores |= scores_before_and_after(parts.before, parts.guard.measure()) if parts.guard else {}
     about = {**material.about, "corrections": material.parts.corrections}
     about |= {"learned_from": sum(context.judgements for context in material.parts.train)}
     card = training.card(

@@ -1,4 +1,4 @@
-"""An alignment by preferences in values: how it is to be, and what happens in it. No torch."""
+"""Settings and events of an alignment by preferences. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOSSES = ("dpo", "ipo", "simpo", "kto")
 BETAS = {"dpo": 0.1, "ipo": 0.1, "simpo": 2.0, "kto": 0.1}  # TRL's defaults; SimPO's from its paper
 
 
-# Of AdamW. TRL: 1e-6 for all weights; adapters of small models take far more (ours, to be tried on your double).
+# Of AdamW. TRL: 1e-6 for all weights; adapters of small models take far more (our choice).
 LEARNING_RATES = {"lora": 5e-5, "last-n": 5e-6, "full": 1e-6}
 
 

@@ -1,4 +1,4 @@
-"""Where a reply is wanted: the contexts before the chosen speakers' replies."""
+"""Prompts of RL training: what was said before each reply of the chosen speakers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ReplyPrompt:
 
 
 def reply_prompts(examples: ExampleSet, renderer: Renderer, *, max_tokens: int) -> list[ReplyPrompt]:
-    """`prompts_in` the training part: what is measured on held-out conversations later stays honest.
+    """`prompts_in` the training part: held-out conversations are kept for measuring.
 
     UserError if there is none.
     """
@@ -42,21 +42,21 @@ def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_toke
         for index, turn in enumerate(document.turns):
             if index == 0 or not document.learn[index] or document.turns[index - 1].speaker == turn.speaker:
                 continue
-            turns = newest(document.turns[:index], turn.speaker, renderer, max_tokens)
+            turns = newest_turns(document.turns[:index], turn.speaker, renderer, max_tokens)
             if turns:
                 ids = tuple(renderer.prompt(turns, turn.speaker))
                 yield ReplyPrompt(ids=ids, turns=turns, speaker=turn.speaker)
 
 
 def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[int]:
-    """Which prompts a step uses: every prompt once before any comes again, in an order of the round's own."""
+    """Which prompts a step uses: every prompt once before any comes again, each time in a new order."""
     first, last = step * prompts, (step + 1) * prompts
     rounds = range(first // count, (last - 1) // count + 1)
     orders = {turn: np.random.default_rng((seed, turn)).permutation(count) for turn in rounds}
     return [int(orders[place // count][place % count]) for place in range(first, last)]
 
 
-def newest(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
+def newest_turns(turns: tuple[Turn, ...], speaker: str, renderer: Renderer, max_tokens: int) -> tuple[Turn, ...]:
     """The newest of the turns with which the prompt has at most so many tokens."""
-    room = max_tokens - len(renderer.begin_ids) - len(renderer.header(speaker))
-    return newest_that_fit(turns, room, renderer.count_tokens)
+    token_budget = max_tokens - len(renderer.begin_ids) - len(renderer.header(speaker))
+    return newest_that_fit(turns, token_budget, renderer.count_tokens)

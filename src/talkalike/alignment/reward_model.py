@@ -1,7 +1,7 @@
 """How good a reply is, as people would say: a head on the shared base for each scale, with an adapter of its own.
 
-Five bins a scale. Training uses the bins' probabilities, what is handed out is the expected rating and never a draw, so
-the same reply always gets the same number. Several members on one base tell how sure it is by how far they are apart.
+Five bins a scale. Training uses the bins' probabilities, a score is the expected rating and never drawn, so the same
+reply always gets the same number. How far several members on one base are apart says how sure they are.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from talkalike.alignment.feedback_loop import ContextRow, autocast, by_prompt, reply_rows
+from talkalike.alignment.feedback_loop import ContextRow, autocast, group_by_prompt, reply_rows
 from talkalike.alignment.judged_parts import reply_ids
-from talkalike.alignment.prompts import newest
+from talkalike.alignment.prompts import newest_turns
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
@@ -40,9 +40,9 @@ MIDDLE = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardForm:
-    """What a reward model looks like; with it and the weights it can be rebuilt."""
+    """The architecture of a reward model; with it and the weights it can be loaded."""
 
-    reference: str  # the model it stands on
+    reference: str  # its base
     scales: tuple[str, ...]
     weights: Mapping[str, float]  # of the scales in the value
     pair_scale: str  # what comparisons are about
@@ -95,9 +95,9 @@ class RewardModel:
         dtype: str = "auto",
         prefix: str = "reward",
     ) -> RewardModel:
-        """The reward model of this name. Stands on `roles` where its reference is the same, else on a base of its own.
+        """Loads the reward model of this name, onto `roles` where the reference is the same, else onto its own base.
 
-        Raises UserError where it is none, is damaged, or does not fit the model it was made for.
+        Raises UserError where it is not a reward model, is damaged, or does not fit the model it was made for.
         """
         card, folder = catalog.card(name), catalog.path(name)
         if card.kind != "reward":
@@ -121,7 +121,7 @@ class RewardModel:
         return model
 
     def remove(self) -> None:
-        """Takes its members off the base."""
+        """Removes its members from the base."""
         for name in self.names:
             self.roles.remove(name)
 
@@ -146,8 +146,8 @@ class RewardModel:
     def disagreements(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> list[float]:
         """Of each pair how little the members agree which reply is better: 0 where they do, at most 1.
 
-        It is twice the standard deviation of their probabilities. What they disagree on is what people are best asked:
-        Christiano et al. 2017 (arXiv:1706.03741), section 2.2.4.
+        It is twice the standard deviation of their probabilities. Judgements on what they disagree on teach
+        most: Christiano et al. 2017 (arXiv:1706.03741), section 2.2.4.
         """
         ratings = self._ratings([sample for pair in pairs for sample in pair], row_tokens=4096)
         if not ratings:
@@ -158,7 +158,7 @@ class RewardModel:
 
     def _ratings(self, samples: Sequence[ReplySample], row_tokens: int) -> list[Tensor]:
         """What each member says of each sample on each scale, (members, scales), in order."""
-        contexts, places = by_prompt([self._fitting(sample) for sample in samples])
+        contexts, places = group_by_prompt([self._fit_sample(sample) for sample in samples])
         ratings: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for row in reply_rows(
@@ -221,20 +221,22 @@ class RewardModel:
             by_scale=dict(zip(self.form.scales, means, strict=True)),
         )
 
-    def _fitting(self, sample: ReplySample) -> ReplySample:
-        """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
-        room, ids = self.form.max_tokens, sample.reply_ids
+    def _fit_sample(self, sample: ReplySample) -> ReplySample:
+        """The sample in this base's tokens, short enough; rendered again if it has none, or those of another base."""
+        token_budget, ids = self.form.max_tokens, sample.reply_ids
         turns, prompt = sample.prompt_turns, sample.prompt_ids
         if turns and tuple(self.renderer.prompt(turns, sample.speaker)) != prompt:
             ids = prompt = ()
         if not ids:
             ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, self.renderer))
-        ids = ids[: room // 2]
-        if turns and (not prompt or len(prompt) + len(ids) > room):
+        ids = ids[: token_budget // 2]
+        if turns and (not prompt or len(prompt) + len(ids) > token_budget):
             prompt = tuple(
-                self.renderer.prompt(newest(turns, sample.speaker, self.renderer, room - len(ids)), sample.speaker)
+                self.renderer.prompt(
+                    newest_turns(turns, sample.speaker, self.renderer, token_budget - len(ids)), sample.speaker
+                )
             )
-        prompt = prompt[-(room - len(ids)) :] or tuple(self.renderer.prompt((), sample.speaker))
+        prompt = prompt[-(token_budget - len(ids)) :] or tuple(self.renderer.prompt((), sample.speaker))
         return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)
 
 
@@ -244,12 +246,12 @@ def expected_ratings(logits: Tensor) -> Tensor:
 
 
 def rating_losses(logits_R5: Tensor, values_R: Tensor) -> Tensor:
-    """Cross-entropy of ratings 1 to 5, in nats, (R,)."""
+    """Cross-entropy of ratings 1 to 5, (R,)."""
     return F.cross_entropy(logits_R5, values_R - 1, reduction="none")
 
 
 def pair_losses(better_P: Tensor, worse_P: Tensor, *, centring: float, shares_P: Tensor | None = None) -> Tensor:
-    """Bradley-Terry on expected ratings, and a little for a pair whose mean is off the middle (arXiv:2312.09244).
+    """Bradley-Terry on expected ratings, and a small penalty where a pair's mean is off the middle (arXiv:2312.09244).
 
     `shares_P`: how likely the better one is better (1 where people said so); the cross-entropy is against that
     (arXiv:2309.00267, section 2.2).

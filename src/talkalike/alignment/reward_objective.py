@@ -1,4 +1,4 @@
-"""What a batch of judgements costs a reward model, and what it says about held-out ones."""
+"""The loss of a reward model on judgements, and its scores of held-out ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from talkalike.alignment.feedback_loop import FeedbackSums, reply_rows
 from talkalike.alignment.judged_parts import EncodedContext
 from talkalike.alignment.reward_model import RewardModel, expected_ratings, pair_losses, rating_losses
-from talkalike.alignment.reward_report import Scored
+from talkalike.alignment.reward_report import ScoredContext
 
 
 class RewardObjective:
@@ -24,17 +24,17 @@ class RewardObjective:
     def accumulate(self, member: int, batch: Sequence[int], mine: Sequence[int]) -> FeedbackSums:
         """Adds the gradients of the batch's mean loss that come from `mine`, a part of it."""
         count = max(1, sum(self.contexts[index].judgements for index in batch))
-        return self._go_through(member, mine, divisor=count)
+        return self._sum_losses(member, mine, divisor=count)
 
     def measure(self) -> FeedbackSums:
         """Sums over all contexts and members, without gradients."""
         total = FeedbackSums()
         with torch.no_grad():
             for member in range(len(self.model.names)):
-                total.add(self._go_through(member, range(len(self.contexts)), divisor=None))
+                total.add(self._sum_losses(member, range(len(self.contexts)), divisor=None))
         return total
 
-    def _go_through(self, member: int, indices: Sequence[int], *, divisor: int | None) -> FeedbackSums:
+    def _sum_losses(self, member: int, indices: Sequence[int], *, divisor: int | None) -> FeedbackSums:
         tally = FeedbackSums()
         device = self.model.roles.device
         for row in reply_rows(self.contexts, indices, row_tokens=self.row_tokens, device=device, after_last=True):
@@ -64,7 +64,7 @@ class RewardObjective:
     def _judgements(
         self, contexts: Sequence[int], starts: Sequence[int]
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
-        """Of a row, by places in it."""
+        """The pairs and ratings of a row, by the indices of its replies."""
         scales = self.model.form.scales
         pairs, ratings = [], []
         for index, start in zip(contexts, starts, strict=True):
@@ -74,14 +74,14 @@ class RewardObjective:
         return pairs, ratings
 
 
-def scored(model: RewardModel, contexts: Sequence[EncodedContext]) -> list[Scored]:
-    """The contexts with what the model says about each of their replies."""
+def score_contexts(model: RewardModel, contexts: Sequence[EncodedContext]) -> list[ScoredContext]:
+    """Scores each reply of the contexts."""
     scores = iter(model.scores([sample for context in contexts for sample in context.samples]))
     made = []
     for context in contexts:
         own = [next(scores) for _ in context.samples]
         made.append(
-            Scored(
+            ScoredContext(
                 context=context,
                 values=[score.value for score in own],
                 spreads=[score.spread for score in own],

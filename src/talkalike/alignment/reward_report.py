@@ -1,6 +1,6 @@
-"""How far a reward model can be trusted, in numbers: accuracy, calibration, length, and what it has learned to like.
+"""How far a reward model can be trusted: accuracy, calibration, length, and which features of replies it prefers.
 
-Measured on held-out judgements, but for what it likes, which is told of all replies it has seen.
+Measured on held-out judgements; the preferred features on all replies, those of the training part included.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FEATURES: Mapping[str, Callable[[str], float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
-    """What it said and what was so. Pairs: its probability and how often it was right; ratings: both from 1 to 5."""
+    """Predicted against actual. Pairs: its probability and how often it was right; ratings: both from 1 to 5."""
 
     kind: str  # "pairs" or a scale
     predicted: float
@@ -63,7 +63,7 @@ class Liking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardReport:
-    """None stands where there is nothing to measure."""
+    """What was measured of a reward model; None where there is nothing to measure."""
 
     accuracy: Share  # held-out pairs in the right order; a draw is half
     length_matched: Share  # of those whose replies are about equally long
@@ -71,7 +71,7 @@ class RewardReport:
     longer_scored: Share  # how often the model does
     calibration_error: float | None  # of the probabilities for pairs (ECE)
     rating_error: float | None  # mean distance from held-out ratings
-    rating_error_of_mean: float | None  # the same for somebody who always says the mean
+    rating_error_of_mean: float | None  # the same for always predicting the mean
     length_correlation: float | None
     spread: float  # of the members, mean
     calibration: tuple[CalibrationBin, ...]
@@ -79,7 +79,7 @@ class RewardReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredContext:
     """A context with what the model says about each of its replies."""
 
     context: EncodedContext
@@ -88,7 +88,9 @@ class Scored:
     by_scale: Sequence[Mapping[str, float]]
 
 
-def reward_report(heldout: Sequence[Scored], everything: Sequence[Scored], *, pair_scale: str) -> RewardReport:
+def reward_report(
+    heldout: Sequence[ScoredContext], everything: Sequence[ScoredContext], *, pair_scale: str
+) -> RewardReport:
     """The whole report. Pairs are judged on the scale that comparisons are about."""
     gaps, lengths, shares = _pairs(heldout, pair_scale)
     longer = np.sign(lengths[:, 0] - lengths[:, 1])
@@ -114,20 +116,20 @@ def reward_report(heldout: Sequence[Scored], everything: Sequence[Scored], *, pa
 
 
 def calibration_charts(bins: Sequence[CalibrationBin]) -> list[CurveChart]:
-    """What the model said against what was so, for pairs and for ratings; each point with how many it stands for.
+    """Charts of predicted against actual, for pairs and for ratings; each point says how many judgements it stands for.
 
-    On the dashed line the model is as right as it says; below it, it is too sure.
+    On the dashed line the model is calibrated; below it, it is overconfident.
     """
     charts = []
     for side, low, said, actual in (
-        ("pairs", 0.5, "how sure it was", "how often it was right"),
-        ("ratings", 1.0, "what it said (1 to 5)", "what people said (mean)"),
+        ("pairs", 0.5, "predicted probability", "how often it was right"),
+        ("ratings", 1.0, "predicted rating (1 to 5)", "mean rating by people"),
     ):
         given = sorted(
             (each for each in bins if (each.kind == "pairs") == (side == "pairs")), key=lambda b: b.predicted
         )
         high = 1.0 if side == "pairs" else 5.0
-        curves = [Curve(label="as right as it says", points=[(low, low), (high, high)], series=4)]
+        curves = [Curve(label="perfectly calibrated", points=[(low, low), (high, high)], series=4)]
         for series, kind in enumerate(sorted({each.kind for each in given})):
             own = [each for each in given if each.kind == kind]
             points = [(each.predicted, each.actual) for each in own]
@@ -140,7 +142,7 @@ def calibration_charts(bins: Sequence[CalibrationBin]) -> list[CurveChart]:
     return charts
 
 
-def likes(everything: Sequence[Scored]) -> tuple[Liking, ...]:
+def likes(everything: Sequence[ScoredContext]) -> tuple[Liking, ...]:
     """Features by how strongly they go with the score; those that never vary are left out."""
     found = []
     for feature, measure in FEATURES.items():
@@ -150,7 +152,7 @@ def likes(everything: Sequence[Scored]) -> tuple[Liking, ...]:
     return tuple(sorted(found, key=lambda liking: -abs(liking.correlation)))
 
 
-def _pairs(heldout: Sequence[Scored], scale: str) -> tuple[Floats, Floats, Floats]:
+def _pairs(heldout: Sequence[ScoredContext], scale: str) -> tuple[Floats, Floats, Floats]:
     """For each pair better minus worse (P,), both lengths in characters (P, 2), and how sure people are (P,)."""
     gaps, lengths, shares = [], [], []
     for scored in heldout:
@@ -180,7 +182,7 @@ def _bins(kind: str, said: Floats, was: Floats, places: NDArray[Any]) -> list[Ca
     ]
 
 
-def _rating_calibration(heldout: Sequence[Scored]) -> tuple[list[CalibrationBin], float | None, float | None]:
+def _rating_calibration(heldout: Sequence[ScoredContext]) -> tuple[list[CalibrationBin], float | None, float | None]:
     by_scale: dict[str, list[tuple[float, int]]] = {}
     for scored in heldout:
         for reply, scale, value in scored.context.ratings:
@@ -196,7 +198,7 @@ def _rating_calibration(heldout: Sequence[Scored]) -> tuple[list[CalibrationBin]
     return (bins, float(np.mean(errors)), float(np.mean(plain))) if errors else (bins, None, None)
 
 
-def _correlation(everything: Sequence[Scored], measure: Callable[[str], float]) -> tuple[float | None, int]:
+def _correlation(everything: Sequence[ScoredContext], measure: Callable[[str], float]) -> tuple[float | None, int]:
     """Pearson's, between a feature and the value; within contexts where they have several replies, else over all."""
     within: tuple[list[float], list[float]] = ([], [])
     alone: tuple[list[float], list[float]] = ([], [])

@@ -1,4 +1,4 @@
-"""The recipe of the reward model: judgements become a model of what people like.
+"""The recipe of the reward model: judgements become a model of what people prefer.
 
 `train_reward` is a generator of what happens, like the supervised recipe. Comparisons, corrections (somebody's own
 words against the double's) and ratings are learned jointly; ties and skips say nothing here and are counted.
@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from talkalike.alignment.feedback_loop import make_optimizer
-from talkalike.alignment.feedback_recipe import FeedbackProgress, JudgedMaterial, begin, ended, learn, memory_errors
-from talkalike.alignment.judged import Gathered, Judgements, gather, nothing_to_learn
+from talkalike.alignment.feedback_recipe import (
+    FeedbackProgress,
+    JudgedMaterial,
+    begin_training,
+    end_reason,
+    memory_errors,
+    train_on_judgements,
+)
+from talkalike.alignment.judged import GatheredJudgements, Judgements, gather, nothing_to_learn
 from talkalike.alignment.judged_parts import encode_parts
 from talkalike.alignment.lineage import lineage
 from talkalike.alignment.reward_model import RewardForm, RewardModel
-from talkalike.alignment.reward_objective import RewardObjective, scored
+from talkalike.alignment.reward_objective import RewardObjective, score_contexts
 from talkalike.alignment.reward_report import RewardReport, reward_report
 from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
 from talkalike.errors import UserError
@@ -32,7 +39,7 @@ from talkalike.workspace.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a training stands on. `heldout`: the losses on what is held out."""
+    """The parts of a training. `heldout`: the losses on what is held out."""
 
     reference: Card
     model: RewardModel
@@ -58,9 +65,9 @@ def train_reward(
     with memory_errors(config.loop.row_tokens):
         parts, training = _load(config, catalog, judgements, run)
         model = parts.model
-        yield begin(training, config, parts.material, roles=model.roles, resume=resume)
+        yield begin_training(training, config, parts.material, roles=model.roles, resume=resume)
         members = [list(model.parameters(member).values()) for member in range(config.members)]
-        yield from learn(
+        yield from train_on_judgements(
             training, config, parts.objective, members, measure=parts.heldout.measure, should_stop=should_stop
         )
         yield _finish(config, catalog, parts, training)
@@ -102,13 +109,13 @@ def _load(
     )
 
 
-def _form(config: RewardConfig, gathered: Gathered, context_length: int) -> RewardForm:
+def _form(config: RewardConfig, gathered: GatheredJudgements, context_length: int) -> RewardForm:
     scales = {scale for context in gathered.contexts for _, scale, _ in context.ratings}
     scales |= {config.pair_scale} if gathered.pairs else set()
     weights = {scale: weight for scale, weight in config.weights.items() if scale in scales and weight > 0}
     if config.weights and not weights:
         raise UserError(
-            f"Nobody judged any of the scales that are asked for ({', '.join(config.weights)}).",
+            f"Nobody judged any of the scales that were asked for ({', '.join(config.weights)}).",
             hint=f"There are judgements about: {', '.join(sorted(scales))}.",
         )
     return RewardForm(
@@ -126,9 +133,12 @@ def _finish(
     config: RewardConfig, catalog: Catalog, parts: _Parts, training: TrainingRun[FeedbackProgress]
 ) -> RewardFinished:
     reference, material = parts.reference, parts.material
-    heldout, train = scored(parts.model, material.parts.heldout), scored(parts.model, material.parts.train)
+    heldout, train = (
+        score_contexts(parts.model, material.parts.heldout),
+        score_contexts(parts.model, material.parts.train),
+    )
     report = reward_report(heldout, [*train, *heldout], pair_scale=config.pair_scale)
-    reason = ended(training, config, material)
+    reason = end_reason(training, config, material)
     about = {"pairs": sum(len(context.pairs) for context in material.parts.train)}
     about |= {"ratings": sum(len(context.ratings) for context in material.parts.train)}
     card = training.card(
@@ -162,7 +172,7 @@ def _scores(report: RewardReport) -> dict[str, Any]:
         "length_correlation": report.length_correlation,
     }
     scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
-    calibration: dict[str, list[tuple[float, float, int]]] = {}  # what it said, what was so, of how many
+    calibration: dict[str, list[tuple[float, float, int]]] = {}  # predicted, actual, of how many judgements
     for each in report.calibration:
         point = (round(each.predicted, 3), round(each.actual, 3), each.n)
         calibration.setdefault(each.kind, []).append(point)

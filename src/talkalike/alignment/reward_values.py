@@ -1,4 +1,4 @@
-"""The training of a reward model in values: how it is to be, and what happens in it. No torch."""
+"""Settings and events of the training of a reward model. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from talkalike.models.adapter_settings import AdapterSettings
 
 # Of AdamW. The head is new in any case; adapters take ten times the rate of whole weights (TRL RewardConfig: 1e-4).
 LEARNING_RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 1e-5}
-HEAD_RATE = 5e-3  # it begins at nothing, and a few hundred judgements are some thirty steps
+HEAD_RATE = 5e-3  # it begins at zero, and a few hundred judgements are about thirty steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardConfig(FeedbackConfig):
     """One training of a reward model."""
 
-    reference: str  # the double (or base) it stands on
+    reference: str  # the double (or base) it is trained on top of
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     head_rate: float = HEAD_RATE
     members: int = 1  # of an ensemble
@@ -35,7 +35,7 @@ class RewardConfig(FeedbackConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardFinished(FeedbackFinished):
-    """With what the model says about the judgements, the held-out ones first of all."""
+    """The reward model is trained; `report` says how it scores the judgements, above all the held-out ones."""
 
     report: RewardReport
 

@@ -33,7 +33,7 @@ _SHOWN = 80  # characters of a reply in a message
 def open_reward(
     spec: str, *, catalog: Catalog, roles: Roles | None = None, device: str = "auto", dtype: str = "auto"
 ) -> Reward:
-    """The reward that a person named. A reward model stands on `roles` where it can, else on a base of its own.
+    """Opens the reward of this name. A reward model uses the base of `roles` where it can, else a base of its own.
 
     Raises UserError where there is no such reward or it cannot be used.
     """
@@ -82,7 +82,9 @@ class FunctionReward:
                     f"There is no module '{module_name}'.", hint=f"It has to be installed, or lie in {Path.cwd()}."
                 ) from None
             except Exception as problem:  # noqa: BLE001  # a person's own module may raise anything
-                raise UserError(f"The module '{module_name}' fails when it is read: {_told(problem)}.") from None
+                raise UserError(
+                    f"The module '{module_name}' fails when it is imported: {_describe_error(problem)}."
+                ) from None
         function = getattr(module, function_name, None)
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise UserError(
@@ -92,7 +94,7 @@ class FunctionReward:
         return cls(name, function)
 
     def score(self, samples: Sequence[ReplySample]) -> list[float]:
-        """What the function says. Raises UserError, naming the reply, where it raises or gives no finite number."""
+        """The function's numbers. Raises UserError, naming the reply, where it raises or gives no finite number."""
         if not samples:
             return []
         try:
@@ -122,15 +124,17 @@ class FunctionReward:
         return number
 
     def _failure(self, samples: Sequence[ReplySample], problem: Exception) -> UserError:
-        """Which reply it was is found by asking about each alone."""
-        told = f"of {len(samples)} replies together, the first of which is {_quoted(samples[0])}"
+        """The error, which names the reply that fails when it is scored alone."""
+        which = f"of {len(samples)} replies together, the first of which is {_quoted(samples[0])}"
         for sample in samples:
             try:
                 list(self._function([sample]))
             except Exception as alone:  # noqa: BLE001  # as above
-                told, problem = f"of the reply {_quoted(sample)}", alone
+                which, problem = f"of the reply {_quoted(sample)}", alone
                 break
-        return UserError(f"The reward {self._name} {told} failed: {_told(problem)}.", hint="Nothing was changed.")
+        return UserError(
+            f"The reward {self._name} {which} failed: {_describe_error(problem)}.", hint="Nothing was changed."
+        )
 
 
 def _classifier(name: str, label: str, device: str) -> Reward:
@@ -143,7 +147,7 @@ def _quoted(sample: ReplySample) -> str:
     return repr(sample.text[:_SHOWN])
 
 
-def _told(problem: BaseException) -> str:
+def _describe_error(problem: BaseException) -> str:
     """The error and the line of the person's code it comes from."""
     frames = traceback.extract_tb(problem.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkalike.alignment.experience import RolloutBatch, joined
+from talkalike.alignment.experience import RolloutBatch, gather_batch
 from talkalike.alignment.learner import POLICY, Learner, Targets, UpdateStatistics
 from talkalike.alignment.policy_losses import (
     distinct_share,
@@ -24,12 +24,19 @@ from talkalike.alignment.policy_losses import (
     next_kl_coefficient,
     shaped_rewards,
     token_rewards,
-    whitened,
+    whiten,
 )
 from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
-from talkalike.alignment.rl_report import RLProgress, report, shown
+from talkalike.alignment.rl_report import RLProgress, choose_samples, report_step
 from talkalike.alignment.rl_values import RLStep
-from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draws, reply_samples, sample
+from talkalike.alignment.rollouts import (
+    Rollout,
+    RolloutMemory,
+    RolloutSampling,
+    draw_numbers,
+    reply_samples,
+    sample_replies,
+)
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.errors import UserError
@@ -38,7 +45,7 @@ from talkalike.training.losses import learning_rate_factor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is practised: prompts, how a reply reads, and what it is worth."""
+    """What RL trains on: prompts, how tokens become text, and the reward of a reply."""
 
     prompts: Sequence[ReplyPrompt]
     reward: Reward
@@ -49,7 +56,7 @@ class Task:
 def rl_steps(
     learner: Learner, task: Task, progress: RLProgress, memory: RolloutMemory | None = None
 ) -> Iterator[RLStep]:
-    """Practises until steps or minutes are used up or something has to stop it, yielding after each step."""
+    """Trains until steps or minutes are used up or a limit stops it, yielding after each step."""
     settings, processes = learner.settings, learner.accelerator.num_processes
     if settings.prompts % processes:
         raise UserError(
@@ -62,12 +69,12 @@ def rl_steps(
     seconds = 0.0  # of the latest step: the next one takes as long
     while progress.step < settings.steps and progress.has_time(seconds, settings.minutes):
         start = time.perf_counter()
-        rollouts, samples, scores = practise(learner, task, progress.step)
+        rollouts, samples, scores = collect_rollouts(learner, task, progress.step)
         if memory is not None:
             memory.write(progress.step, rollouts)
-        step = _learn(learner, progress, rollouts, scores)
+        step = _update_from(learner, progress, rollouts, scores)
         if step.index == 1 or step.stop or step.index % settings.show_every == 0:
-            step = dataclasses.replace(step, shown=shown(samples, scores, settings.shown))
+            step = dataclasses.replace(step, shown=choose_samples(samples, scores, settings.shown))
         after = time.perf_counter()
         seconds = after - start
         progress.seconds += seconds
@@ -79,43 +86,43 @@ def rl_steps(
         progress.seconds += time.perf_counter() - after
 
 
-def practise(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[ReplySample], list[float]]:
-    """This process's replies of a step and what they are worth. Changes nothing."""
+def collect_rollouts(learner: Learner, task: Task, step: int) -> tuple[list[Rollout], list[ReplySample], list[float]]:
+    """Samples this process's replies of a step and scores them. Changes nothing."""
     settings, accelerator = learner.settings, learner.accelerator
     chosen = prompts_of_step(len(task.prompts), step, prompts=settings.prompts, seed=settings.seed)
     places = list(range(accelerator.process_index, settings.prompts, accelerator.num_processes))
     prompts = [task.prompts[chosen[place]] for place in places]
     sampling = RolloutSampling(stop_id=task.stop_id, temperature=settings.temperature, max_tokens=settings.max_tokens)
-    numbers = draws(settings.seed, step, places, group_size=settings.group_size, length=settings.max_tokens)
-    rollouts = sample(
+    numbers = draw_numbers(settings.seed, step, places, group_size=settings.group_size, length=settings.max_tokens)
+    rollouts = sample_replies(
         learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
     )
     samples = reply_samples(prompts, rollouts, task.decode)
     return rollouts, samples, checked_scores(task.reward, samples)
 
 
-def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scores: list[float]) -> RLStep:
+def _update_from(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scores: list[float]) -> RLStep:
     settings = learner.settings
     plan, members = _plan(learner, progress.step, rollouts)
-    batch, old, values = measured(learner, plan, rollouts, scores)
+    batch, old, values = measure_batch(learner, plan, rollouts, scores)
     kl, distinct = float(batch.k1_NT.sum() / len(batch.scores_N)), _distinct(batch)
     if progress.step == 0:
-        _remember_first(progress, settings.shaping.normalise, batch, distinct)
+        _record_first_batch(progress, settings.shaping.normalise, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
     statistics = UpdateStatistics()
     done = progress.share(settings.steps, settings.minutes)
     factor = learning_rate_factor(done, schedule=settings.update.schedule, warmup=settings.update.warmup)
     if not stop:
-        advantages_NT, returns_NT = advantages(learner, progress, batch)
+        advantages_NT, returns_NT = estimate_advantages(learner, progress, batch)
         targets = Targets(
             old_logprobs=old,
             advantages=advantages_NT[batch.mine_N].flatten(),
             old_values=values,
             returns=returns_NT[batch.mine_N].flatten(),
         )
-        learner.remember()
+        learner.keep_safe_state()
         statistics = learner.update(plan, targets, _divisors(learner, batch, members), factor=factor)
-    step = report(learner, progress, batch, statistics, distinct=distinct, factor=factor)
+    step = report_step(learner, progress, batch, statistics, distinct=distinct, factor=factor)
     if settings.shaping.kl_target is not None and not stop:
         progress.kl_coefficient = next_kl_coefficient(
             progress.kl_coefficient,
@@ -127,7 +134,7 @@ def _learn(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scor
     return dataclasses.replace(step, stop=stop)
 
 
-def measured(
+def measure_batch(
     learner: Learner, plan: Sequence[Sequence[SharedRow]], rollouts: Sequence[Rollout], scores: Sequence[float]
 ) -> tuple[RolloutBatch, Tensor | None, Tensor]:
     """The batch of all processes; of this one the old log-probabilities (None where not needed) and values, flat."""
@@ -137,7 +144,7 @@ def measured(
     k1, values = torch.zeros(size, device=device), torch.zeros(size, device=device)
     if not settings.on_policy or settings.measures_kl or learner.head is not None:
         old, k1, values = learner.measure([row for rows in plan for row in rows], size=size)
-    batch = joined(
+    batch = gather_batch(
         rollouts,
         scores=scores,
         k1_NT=k1.view(-1, settings.max_tokens),
@@ -148,7 +155,7 @@ def measured(
     return batch, old, values
 
 
-def advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
+def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
     """Advantages and (for a critic) returns, (N, T); computed from numbers, so without any gradient."""
     settings, shaping = learner.settings, learner.settings.shaping
     scores_N = batch.scores_N
@@ -171,7 +178,7 @@ def advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> t
     raw_NT, returns_NT = generalised_advantages(
         tokens_NT, batch.values_NT, mask_NT, gamma=settings.update.gamma, gae_lambda=settings.update.gae_lambda
     )
-    return whitened(raw_NT, mask_NT), returns_NT
+    return whiten(raw_NT, mask_NT), returns_NT
 
 
 def _distinct(batch: RolloutBatch) -> float:
@@ -209,7 +216,7 @@ def _divisors(learner: Learner, batch: RolloutBatch, members: list[list[int]]) -
     return [float(lengths_P[prompts].sum()) for prompts in members]
 
 
-def _remember_first(progress: RLProgress, normalise: bool, batch: RolloutBatch, distinct: float) -> None:
+def _record_first_batch(progress: RLProgress, normalise: bool, batch: RolloutBatch, distinct: float) -> None:
     progress.first_distinct = distinct
     progress.first_reward = float(batch.scores_N.mean())
     if normalise:

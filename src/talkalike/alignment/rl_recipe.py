@@ -1,7 +1,7 @@
-"""The recipe of reinforcement learning: a double, a reward and the examples' contexts become an aligned adapter.
+"""The recipe of reinforcement learning: a double, a reward and the examples' prompts become an aligned adapter.
 
-`align` is a generator of what happens, like the supervised recipe: it writes metrics, samples and checkpoints into the
-run's folder, and ends with a model in the catalog whose card names everything it came from.
+`train_rl` is a generator of what happens, like the supervised recipe: it writes metrics, samples and checkpoints into
+the run's folder, and ends with a model in the catalog whose card names everything it came from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from talkalike.alignment.guard_rails import GuardRails, Replies, noted
+from talkalike.alignment.guard_rails import GuardRails, ReplySettings, scores_before_and_after
 from talkalike.alignment.learner import POLICY, Learner
 from talkalike.alignment.lineage import lineage, save_aligned
 from talkalike.alignment.prompts import reply_prompts
@@ -28,7 +28,7 @@ from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.roles import Roles
 from talkalike.training.loop import make_accelerator
-from talkalike.training.memory import memory_told
+from talkalike.training.memory import explain_out_of_memory
 from talkalike.training.run import TrainingRun
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
@@ -39,7 +39,7 @@ OpenReward = Callable[[Roles], Reward]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLSources:
-    """What a run is made from: the models, whose contexts are practised on, and what scores the replies."""
+    """The inputs of a run: the models, the examples whose prompts are used, and the reward of the replies."""
 
     catalog: Catalog
     examples: ExampleSet
@@ -48,7 +48,7 @@ class RLSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a run stands on."""
+    """The parts of a run."""
 
     double: Card
     task: Task
@@ -56,7 +56,7 @@ class _Parts:
     guard: GuardRails
 
 
-def align(
+def train_rl(
     config: RLConfig,
     sources: RLSources,
     *,
@@ -64,13 +64,13 @@ def align(
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[RLEvent]:
-    """Aligns and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
+    """Trains and yields events; `should_stop` is asked after every step. Raises UserError when memory runs out."""
     settings, manifest = config.settings, sources.examples.manifest
     hint = (
-        f"Lower row_tokens (now {settings.update.row_tokens}), prompts or samples, or align a smaller "
+        f"Lower row_tokens (now {settings.update.row_tokens}), prompts or group_size, or align a smaller "
         "double. The run can be resumed with --resume."
     )
-    with memory_told("The alignment ran out of memory.", hint=hint):
+    with explain_out_of_memory("The alignment ran out of memory.", hint=hint):
         parts = _load(config, sources)
         learner = parts.learner
         training = TrainingRun(
@@ -89,7 +89,7 @@ def align(
         yield _started(config, parts, progress.step)
         start = time.monotonic()
         if not progress.before:
-            progress.before = parts.guard.look()
+            progress.before = parts.guard.measure()
             _record_replies(training, parts.guard)
         training.count_minutes(settings.minutes, ending=time.monotonic() - start)
         memory = RolloutMemory(run.path / "rollouts") if config.keep_rollouts else None
@@ -99,7 +99,7 @@ def align(
             yield step
             if step.stop:
                 reason = step.stop
-                learner.go_back()
+                learner.restore_safe_state()
             elif should_stop():
                 reason = "stopped"
                 training.checkpoint(learner.safe)
@@ -121,17 +121,17 @@ def _load(config: RLConfig, sources: RLSources) -> _Parts:
             f"The examples '{examples.manifest.name}' are not in the vocabulary of '{config.double}'.",
             hint="Choose the examples that it was trained on, or prepare them for its base.",
         )
-    room = min(roles.loaded.context_length - settings.max_tokens, config.prompt_tokens)
+    token_budget = min(roles.loaded.context_length - settings.max_tokens, config.prompt_tokens)
     reward = sources.reward if isinstance(sources.reward, Reward) else sources.reward(roles)
     task = Task(
-        prompts=reply_prompts(examples, renderer, max_tokens=room),
+        prompts=reply_prompts(examples, renderer, max_tokens=token_budget),
         reward=reward,
         decode=lambda ids: str(renderer.tokenizer.decode(list(ids), skip_special_tokens=True)),
         stop_id=renderer.stop_id,
     )
     learner = Learner(roles, settings, accelerator, policy=config.policy, critic=config.critic)
-    replies = Replies(max_tokens=settings.max_tokens, prompt_tokens=config.prompt_tokens)
-    guard = GuardRails(roles, POLICY, examples, accelerator, replies=replies, reward=reward)
+    replies = ReplySettings(max_tokens=settings.max_tokens, prompt_tokens=config.prompt_tokens)
+    guard = GuardRails(roles, POLICY, examples, accelerator, settings=replies, reward=reward)
     return _Parts(double=double, task=task, learner=learner, guard=guard)
 
 
@@ -155,7 +155,7 @@ def _record(config: RLConfig, training: TrainingRun[RLProgress], guard: GuardRai
     steps, wanted = config.settings.steps, config.evaluations
     if step.index * wanted // steps > (step.index - 1) * wanted // steps:
         values |= guard.likeness()
-        training.folder.record_replies(step.index, guard.shown())
+        training.folder.record_replies(step.index, guard.example_replies())
     training.record(values.pop("index"), **values, total_seconds=round(training.progress.seconds, 3))
     if shown:
         training.folder.record_samples(step.index, shown)
@@ -163,14 +163,14 @@ def _record(config: RLConfig, training: TrainingRun[RLProgress], guard: GuardRai
 
 def _record_replies(training: TrainingRun[RLProgress], guard: GuardRails) -> None:
     if training.writes:
-        training.folder.record_replies(training.progress.step, guard.shown())
+        training.folder.record_replies(training.progress.step, guard.example_replies())
 
 
 def _finish(
     config: RLConfig, sources: RLSources, parts: _Parts, training: TrainingRun[RLProgress], reason: str
 ) -> RLFinished:
     double, manifest = parts.double, sources.examples.manifest
-    after = parts.guard.look()
+    after = parts.guard.measure()
     _record_replies(training, parts.guard)
     card = training.card(
         kind="adapter",
@@ -179,9 +179,9 @@ def _finish(
         speakers=double.speakers or manifest.speakers,
         examples=manifest.name,
         examples_hash=manifest.hash,
-        settings=_learned_from(config, sources.catalog),
+        settings=_judgements_behind(config, sources.catalog),
         seed=config.settings.seed,
-        scores={**noted(training.progress.before, after), "ended": reason},
+        scores={**scores_before_and_after(training.progress.before, after), "ended": reason},
         fictional=manifest.fictional or double.fictional,
     )
     if training.writes:
@@ -190,7 +190,7 @@ def _finish(
     return RLFinished(reason=reason, card=card, seconds=training.progress.seconds)
 
 
-def _learned_from(config: RLConfig, catalog: Catalog) -> dict[str, Any]:
-    """What a reward model was learned from: the judgements behind this double."""
+def _judgements_behind(config: RLConfig, catalog: Catalog) -> dict[str, Any]:
+    """The judgements that the reward model was trained on, for the double's card."""
     card = next((card for card in catalog.cards() if card.kind == "reward" and card.name == config.reward), None)
     return {"learned_from": card.settings["learned_from"]} if card and "learned_from" in card.settings else {}

@@ -1,4 +1,4 @@
-"""What one step of reinforcement learning tells: numbers over all processes, and a few replies to read."""
+"""The report of one step of reinforcement learning: numbers over all processes, and a few replies to read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from talkalike.training.loop import Progress
 
 @dataclass(slots=True, kw_only=True)
 class RLProgress(Progress):
-    """Where a run stands; with the trained tensors and the optimiser all that a resumed one needs."""
+    """The progress of a run; with the trained tensors and the optimiser all that a resumed one needs."""
 
     kl_coefficient: float = 0.0
     reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
     reward_deviation: float = 1.0
     first_reward: float = math.nan
     first_distinct: float = math.nan
-    before: dict[str, float] = field(default_factory=dict)  # what the guard rails saw before the first step
+    before: dict[str, float] = field(default_factory=dict)  # what the guard rails measured before the first step
 
 
-def report(
+def report_step(
     learner: Learner,
     progress: RLProgress,
     batch: RolloutBatch,
@@ -74,8 +74,8 @@ def report(
     )
 
 
-def shown(samples: Sequence[ReplySample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
-    """Replies spread over the batch."""
+def choose_samples(samples: Sequence[ReplySample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
+    """Chooses `count` replies spread over the batch."""
     stride = max(1, len(samples) // max(1, count))
     return tuple(
         Shown(

@@ -1,4 +1,4 @@
-"""What one run of reinforcement learning is made of. Sources of the defaults stand beside them."""
+"""Settings of reinforcement learning. Sources of the defaults stand beside them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
 class RewardShaping:
     """From a reward function's numbers to what is maximised."""
 
-    kl: float = 0.05  # times nats to the reference, at every token; TRL's RLOO and PPO
-    kl_target: float | None = None  # nats per reply to steer to; N-details: 6 with kl 0.15
-    kl_horizon: float = 10_000.0  # replies over which the steering acts; N-details
-    missing_end: float = 1.0  # less for a reply that was cut off; TRL's PPO guide
-    overlong: int = 0  # the last so many tokens cost up to 1; DAPO, off unless asked
+    kl: float = 0.05  # KL coefficient, at every token; TRL's RLOO and PPO
+    kl_target: float | None = None  # KL per reply to steer to; N-details: 6 with kl 0.15
+    kl_horizon: float = 10_000.0  # of the controller of the KL coefficient, in replies; N-details
+    missing_end: float = 1.0  # penalty of a reply that was cut off; TRL's PPO guide
+    overlong: int = 0  # length penalty, up to 1, over so many last tokens; DAPO, off by default
     normalise: bool = True  # mean 0, deviation 1 on the first batch, whose policy is the reference; N-details
     clip: float = 10.0  # of the normalised reward; trlx, OpenRLHF
 
@@ -46,11 +46,11 @@ class PolicyUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLSettings:
-    """The whole run. Raises UserError for values that make no sense together."""
+    """Settings of a whole run. Raises UserError for values that make no sense together."""
 
     algorithm: str = "rloo"
     steps: int = 100
-    minutes: float | None = None  # of all of it, where it is not to take longer
+    minutes: float | None = None  # the most that all of it may take
     prompts: int = 16  # per step, over all processes
     group_size: int = 4  # replies to each prompt; RLOO paper
     temperature: float = 1.0
@@ -58,7 +58,7 @@ class RLSettings:
     seed: int = 0
     shaping: RewardShaping = field(default_factory=RewardShaping)
     update: PolicyUpdate = field(default_factory=PolicyUpdate)
-    max_kl: float = 10.0  # nats per reply at which it stops; 0: no limit
+    max_kl: float = 10.0  # KL per reply at which it stops; 0: no limit
     min_distinct: float = 0.5  # it stops when distinct-2 falls below this share of its start; 0: never
     shown: int = 4  # replies kept for people to read, at each step that shows some
     show_every: int = 10  # steps
@@ -91,7 +91,7 @@ class RLSettings:
 
     @property
     def measures_kl(self) -> bool:
-        """Whether the reference is asked at all."""
+        """Whether the KL to the reference is measured at all."""
         return self.shaping.kl > 0 or self.shaping.kl_target is not None or self.max_kl > 0
 
     @property
@@ -117,7 +117,7 @@ class RLConfig:
     critic: AdapterSettings = field(default_factory=AdapterSettings)  # of PPO
     dtype: str = "auto"
     device: str = "auto"
-    prompt_tokens: int = 384  # of a context; older turns are left out
+    prompt_tokens: int = 384  # of a prompt; older turns are left out
     evaluations: int = 4  # of the likeness, over the training
     checkpoint_minutes: float = 2.0
     keep_rollouts: bool = False  # all replies of all steps stay on disk

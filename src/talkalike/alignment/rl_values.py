@@ -1,4 +1,4 @@
-"""What happens in a run of reinforcement learning, in values. No torch."""
+"""Events of a run of reinforcement learning. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLStep:
-    """What happened in one step, over all processes. KL is nats per reply, of the policy the step began with."""
+    """What happened in one step, over all processes. KL is per reply, in nats, of the policy the step began with."""
 
     index: int  # from 1
     reward: float  # mean of the reward's own numbers
@@ -35,7 +35,7 @@ class RLStep:
     length: float
     ended_share: float
     distinct_2: float
-    flat_share: float  # prompts whose replies all got the same reward: they teach nothing
+    flat_share: float  # prompts whose replies all got the same reward: they have no advantage
     policy_loss: float
     value_loss: float
     grad_norm: float

@@ -31,7 +31,7 @@ _BELOW_ONE = 1 - 2**-20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutSampling:
-    """How replies are drawn."""
+    """How the replies of a rollout are sampled."""
 
     stop_id: int  # the marker that closes the turn
     temperature: float = 1.0  # N+ (arXiv:2403.17031) takes 0.7; TRL 1.0
@@ -49,18 +49,18 @@ class Rollout:
     prompt_ids: NDArray[np.int32]
     reply_ids: NDArray[np.int32]  # the closing marker included where it was drawn
     logprobs: NDArray[np.float32]
-    ended: bool  # the marker was drawn before the length ran out
+    ended: bool  # the closing marker was drawn before max_tokens was reached
 
 
-def draws(seed: int, step: int, prompts: Sequence[int], *, group_size: int, length: int) -> NDArray[np.float32]:
-    """Numbers in [0, 1), shape (prompts * group_size, length); a prompt's own, whichever others are asked for."""
+def draw_numbers(seed: int, step: int, prompts: Sequence[int], *, group_size: int, length: int) -> NDArray[np.float32]:
+    """Random numbers in [0, 1), shape (prompts * group_size, length); the same for a prompt whatever the others are."""
     rows = [
         np.random.default_rng((seed, step, index)).random((group_size, length), dtype=np.float32) for index in prompts
     ]
     return np.concatenate(rows)
 
 
-def sample(
+def sample_replies(
     roles: Roles,
     prompts: Sequence[Sequence[int]],
     *,
@@ -68,7 +68,7 @@ def sample(
     sampling: RolloutSampling,
     random_NT: NDArray[np.float32],
 ) -> list[Rollout]:
-    """`len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt. `random_NT`: see `draws`."""
+    """Samples `len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt, with `draw_numbers`."""
     group_size = len(random_NT) // max(1, len(prompts))
     if group_size * len(prompts) != len(random_NT) or random_NT.shape[1] < sampling.max_tokens:
         raise ValueError("random numbers must be (prompts * group_size, at least max_tokens)")
@@ -87,7 +87,7 @@ def sample(
 def reply_samples(
     prompts: Sequence[ReplyPrompt], rollouts: Sequence[Rollout], decode: Callable[[Sequence[int]], str]
 ) -> list[ReplySample]:
-    """The replies that `sample` drew to these prompts, as a reward reads them."""
+    """The replies that `sample_replies` drew to these prompts, as a reward reads them."""
     each = len(rollouts) // max(1, len(prompts))
     return [
         ReplySample(
@@ -108,11 +108,11 @@ def _precision(roles: Roles) -> AbstractContextManager[Any]:
     return torch.autocast(roles.device.type, dtype=roles.dtype)
 
 
-def _groups(order: Sequence[int], prompts: Sequence[Sequence[int]], reply_room: int) -> Iterator[list[int]]:
+def _groups(order: Sequence[int], prompts: Sequence[Sequence[int]], reply_tokens: int) -> Iterator[list[int]]:
     """Prompts of similar length that fit into memory together."""
     group: list[int] = []
     for index in order:
-        if group and (len(group) + 1) * (len(prompts[index]) + reply_room) > _TOKENS_AT_ONCE:
+        if group and (len(group) + 1) * (len(prompts[index]) + reply_tokens) > _TOKENS_AT_ONCE:
             yield group
             group = []
         group.append(index)
@@ -144,7 +144,7 @@ def _sample_group(
         if place + 1 == sampling.max_tokens or not going_N.any():
             break
         if not going_N.all():
-            memory.go_on_with(running_N[going_N])
+            memory.set_running(running_N[going_N])
             tokens_N = tokens_N[going_N]
         memory.written = place + 1
         logits_NV = _logits(network, tokens_N, lengths_N[memory.running_N] + place, all_N[: len(tokens_N)], memory)

@@ -24,7 +24,7 @@ from talkalike.alignment.values import ReplySample
 from talkalike.alignment.yaml_files import entries, known_keys, text_of
 from talkalike.errors import UserError
 
-_SECONDS = 1.0  # for one pattern and one reply; some patterns take for ever
+_SECONDS = 1.0  # for one pattern and one reply; some patterns backtrack for ever
 _UNITS = ("characters", "words", "messages")
 
 
@@ -114,11 +114,11 @@ def _rule(entry: Mapping[str, Any], where: str) -> PatternRule | LengthRule:
 
 
 def _length_rule(entry: Mapping[str, Any], name: str, weight: float, where: str) -> LengthRule:
-    told = entry["length"]
-    if not isinstance(told, Mapping):
+    given = entry["length"]
+    if not isinstance(given, Mapping):
         raise UserError(f"{where}: length is written like {{of: words, at_least: 2, at_most: 12}}.")
-    known_keys(told, ("of", "at_least", "at_most"), where)
-    unit, low, high = told.get("of", "characters"), told.get("at_least", 0), told.get("at_most")
+    known_keys(given, ("of", "at_least", "at_most"), where)
+    unit, low, high = given.get("of", "characters"), given.get("at_least", 0), given.get("at_most")
     if unit not in _UNITS:
         raise UserError(f"{where}: a length is counted in {', '.join(_UNITS)}, not in '{unit}'.")
     whole = all(isinstance(end, int) and not isinstance(end, bool) and end >= 0 for end in (low, high or 0))

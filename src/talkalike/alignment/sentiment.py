@@ -22,5 +22,5 @@ class SentimentReward:
         self._analyzer = SentimentIntensityAnalyzer()
 
     def score(self, samples: Sequence[ReplySample]) -> list[float]:
-        """The compound scores."""
+        """The compound score of each reply."""
         return [float(self._analyzer.polarity_scores(sample.text)["compound"]) for sample in samples]

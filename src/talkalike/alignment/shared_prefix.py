@@ -1,9 +1,9 @@
 """Attention of many replies to few prompts: a prompt's keys and values are kept once, whatever is written after it.
 
-Prompts are read packed in one row. Then all replies take a step together: what the replies to one prompt write lies
-behind it, and one call attends for all of them, with a mask that hides a reply from its siblings. A token of memory is
-so read once and not once for each reply. Source of the idea: Juravsky et al. 2024, Hydragen (arXiv:2402.05099), there
-with two calls.
+Prompts are read packed in one row. Then all replies take a step together: the tokens of the replies to one prompt
+lie behind it, and one call attends for all of them, with a mask that hides the replies from each other. A cached token
+is thus read once and not once for each reply. Source of the idea: Juravsky et al. 2024, Hydragen (arXiv:2402.05099),
+there with two calls.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from talkalike.models.attention import Limits, attend, registered
+from talkalike.models.attention import Limits, attend, register_attention
 from talkalike.models.packed import attend_within_documents
 
 SHARED_PREFIX_ATTENTION = "talkalike_shared_prefix"
 
 
 class SharedPrefix:
-    """The memory of P prompts and of k replies to each, of at most `max_tokens` tokens.
+    """The key-value cache of P prompts and of k replies to each, of at most `max_tokens` tokens.
 
     Keys and values of a layer: (P, heads, C, width). A prompt comes first, padded to S, the longest one; then the first
     tokens of its k replies, then their second ones: C = S + max_tokens * k.
@@ -31,7 +31,7 @@ class SharedPrefix:
         self.lengths = tuple(lengths)
         self.group_size = group_size
         self.written = 0  # tokens every running reply has in its memory once the current step is through
-        self.go_on_with(torch.arange(len(lengths) * group_size, device=device))
+        self.set_running(torch.arange(len(lengths) * group_size, device=device))
         self._longest = max(lengths)
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
@@ -49,10 +49,10 @@ class SharedPrefix:
         self._lengths_P1 = lengths_P1
         self._masks: dict[tuple[int, torch.dtype], Tensor] = {}
 
-    def go_on_with(self, running_N: Tensor) -> None:
-        """Sets which of the P * k replies are asked from now on."""
+    def set_running(self, running_N: Tensor) -> None:
+        """Sets which of the P * k replies are still being written."""
         self.running_N = running_N
-        self.everybody = len(running_N) == len(self.lengths) * self.group_size  # no reply has ended yet
+        self.all_running = len(running_N) == len(self.lengths) * self.group_size  # no reply has ended yet
 
     @property
     def prompt_bytes(self) -> int:
@@ -75,7 +75,7 @@ class SharedPrefix:
         shape = (len(self.lengths), self.group_size, *key_BHND.shape[1::2])
         for buffer, states in ((self._keys[layer], key_BHND), (self._values[layer], value_BHND)):
             states_NHD = states[0].transpose(0, 1)
-            if self.everybody:
+            if self.all_running:
                 buffer[:, :, start:stop] = states_NHD.view(shape).transpose(1, 2)
             else:
                 prompt_N, sibling_N = self.running_N // self.group_size, self.running_N % self.group_size
@@ -94,7 +94,7 @@ class SharedPrefix:
         return mask_P1QC
 
 
-@registered(SHARED_PREFIX_ATTENTION)
+@register_attention(SHARED_PREFIX_ATTENTION)
 def _attend_to_both(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, options: Mapping[str, Any]
 ) -> Tensor:
@@ -114,7 +114,7 @@ def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND
     prompts, groups, group_size = *key_PGCD.shape[:2], memory.group_size
     sharing = heads // groups
     query_NHD = query_BHND[0].transpose(0, 1)
-    if not memory.everybody:  # replies that have ended leave holes: the products stay rectangular
+    if not memory.all_running:  # replies that have ended leave holes: the products stay rectangular
         holes = query_NHD.new_zeros(prompts * group_size, heads, width)
         query_NHD = holes.index_copy(0, memory.running_N, query_NHD)
     # heads of a group ask the same keys: (P, groups, heads per group * k, width)
@@ -123,4 +123,4 @@ def _step(memory: SharedPrefix, key_PGCD: Tensor, value_PGCD: Tensor, query_BHND
     attended = attend(query_PGQD, key_PGCD, value_PGCD, visible=mask_P1QC, limits=limits)
     attended = attended.view(prompts, groups, sharing, group_size, width).permute(0, 3, 1, 2, 4)
     attended_NHD = attended.reshape(prompts * group_size, heads, width)
-    return attended_NHD[memory.running_N][None] if not memory.everybody else attended_NHD[None]
+    return attended_NHD[memory.running_N][None] if not memory.all_running else attended_NHD[None]

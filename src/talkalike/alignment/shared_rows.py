@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from talkalike.alignment.rollouts import Rollout
-from talkalike.models.attention import Limits, attend_apart, registered, within
+from talkalike.models.attention import Limits, attend_apart, register_attention, visible_within
 from talkalike.models.forward import attention, logits, states
 from talkalike.training.batches import fill_rows
 
@@ -58,7 +58,7 @@ def target_states(network: PreTrainedModel, row: SharedRow) -> Tensor:
 
 
 def shared_row_attention(network: nn.Module) -> AbstractContextManager[None]:
-    """Lets a network attend within prompts and their replies for a while."""
+    """Within it, a network attends within prompts and their replies."""
     return attention(network, SHARED_ROW_ATTENTION)
 
 
@@ -115,7 +115,7 @@ def _row(rollouts: Sequence[Rollout], pieces: Sequence[Sequence[int]], width: in
     )
 
 
-@registered(SHARED_ROW_ATTENTION)
+@register_attention(SHARED_ROW_ATTENTION)
 def _attend_to_prompt_and_self(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, _layer: int, options: Mapping[str, Any]
 ) -> Tensor:
@@ -126,5 +126,7 @@ def _attend_to_prompt_and_self(
     visible: Sequence[Tensor] = row.visible
     if limits.window is not None:
         positions = row.positions_T.split(list(row.lengths))
-        visible = [seen & within(place, limits.window) for seen, place in zip(row.visible, positions, strict=True)]
+        visible = [
+            seen & visible_within(place, limits.window) for seen, place in zip(row.visible, positions, strict=True)
+        ]
     return attend_apart(query_BHTD, key_BHTD, value_BHTD, lengths=row.lengths, visible=visible, limits=limits)

@@ -1,4 +1,4 @@
-"""Which pairs people are asked about first: those that the members of a reward model disagree on."""
+"""Sorts the pairs that wait for judges: those come first that the members of a reward model disagree on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from talkalike.store.judging.judgement_values import JudgedReply
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Catalog
 
-MOST = 500  # pairs looked at, those at the head of the queue; a model of 135M reads some three of them a second
+MOST = 500  # pairs that are scored, from the head of the queue; a model of 135M scores about three a second
 _AT_ONCE = 16
 
 
@@ -24,12 +24,12 @@ class Ensemble(Protocol):
     names: tuple[str, ...]
 
     def disagreements(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> list[float]:
-        """How far the members are of several minds about each pair."""
+        """How far the members disagree about each pair."""
         ...
 
 
 def newest_ensemble(catalog: Catalog, stands_on: Collection[str] | None = None) -> str | None:
-    """The newest reward model with several members (that stands on one of these), if there is one."""
+    """The newest reward model with several members (trained on top of one of these), if there is one."""
     cards = [card for card in catalog.cards() if card.kind == "reward" and card.settings.get("members", 1) > 1]
     fit = [card for card in cards if stands_on is None or card.settings.get("reference") in stands_on]
     return max(fit, key=lambda card: card.created).name if fit else None
@@ -40,7 +40,7 @@ def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> En
     model = open_reward(name, catalog=catalog, device=device, dtype=dtype)
     if not isinstance(model, Ensemble) or len(model.names) < 2:
         raise UserError(
-            f"'{name}' has one member, who is always of one mind.",
+            f"'{name}' has one member, and it takes several to disagree.",
             hint="Train several side by side: talkalike align reward --members 3",
         )
     return model
@@ -54,8 +54,8 @@ def sort_waiting(
     most: int = MOST,
     on_progress: Callable[[int, int], object],
 ) -> int:
-    """Lets the reward model look at the pairs that wait (of one batch, or all), and puts those first that it is of two
-    minds about; returns how many it looked at.
+    """Scores the waiting pairs (of one batch, or all), and puts those first that the members disagree on; returns how
+    many were scored.
     """
     from talkalike.store.judging import pairs  # Django: a command's help does not wait for it
 

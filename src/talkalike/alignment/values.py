@@ -1,4 +1,4 @@
-"""What the methods of this room share: a sampled reply, and what judges it. Loads no deep learning library."""
+"""What all methods of this room share: a sampled reply, and a reward. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from talkalike.examples.render import Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplySample:
-    """One reply to be judged. `reply_ids` ends with the marker that closes the turn, where the model wrote it."""
+    """One reply to be scored. `reply_ids` ends with the marker that closes the turn, where the model wrote it."""
 
     prompt_ids: tuple[int, ...]  # ends with the speaker's header
     reply_ids: tuple[int, ...]

@@ -21,7 +21,7 @@ def entries(file: Path, key: str, *, others: Mapping[str, str]) -> list[Mapping[
     try:
         if file.stat().st_size > _LARGEST:
             raise UserError(f"{file} is larger than any file of rules.")
-        told = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8"
         raise UserError(f"The rules in {file} cannot be read: {reason}.", hint="Is the path right?") from None
@@ -31,12 +31,12 @@ def entries(file: Path, key: str, *, others: Mapping[str, str]) -> list[Mapping[
         raise UserError(
             f"{file}{where} is no YAML: {getattr(problem, 'problem', None) or 'nested too deeply'}."
         ) from None
-    if isinstance(told, Mapping):
+    if isinstance(content, Mapping):
         for other, hint in others.items():
-            if other in told and key not in told:
+            if other in content and key not in content:
                 raise UserError(f"{file} has no '{key}'.", hint=hint)
-        known_keys(told, (key,), str(file))
-    found = told.get(key) if isinstance(told, Mapping) else None
+        known_keys(content, (key,), str(file))
+    found = content.get(key) if isinstance(content, Mapping) else None
     if not isinstance(found, list) or not found or not all(isinstance(entry, Mapping) for entry in found):
         raise UserError(f"{file} has no rules.", hint=f"It has to hold '{key}:' and below it a list of rules.")
     return found
@@ -47,7 +47,7 @@ def known_keys(entry: Mapping[Any, Any], known: Collection[str], where: str) -> 
     for key in entry:
         if key not in known:
             hint = did_you_mean(str(key), known, otherwise=f"It may have: {', '.join(known)}.")
-            raise UserError(f"{where} has '{key}', which means nothing here.", hint=hint)
+            raise UserError(f"{where} has '{key}', which is no known key.", hint=hint)
 
 
 def text_of(entry: Mapping[str, Any], key: str, where: str) -> str:

@@ -78,7 +78,7 @@ def _run(
     opened: Workspace, config: PreferenceConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
 ) -> FeedbackFinished:
     # torch: the help does not wait for it
-    from talkalike.alignment.preference_training import PreferenceSources, align_preferences
+    from talkalike.alignment.preference_training import PreferenceSources, train_on_preferences
 
     sources = PreferenceSources(
         catalog=opened.catalog(),
@@ -87,7 +87,7 @@ def _run(
         examples=_examples(opened, config),
     )
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        events = align_preferences(config, sources, run=run, resume=resume, should_stop=should_stop)
+        events = train_on_preferences(config, sources, run=run, resume=resume, should_stop=should_stop)
         return show_feedback(events, run, quiet=quiet)
 
 

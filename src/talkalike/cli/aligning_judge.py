@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from talkalike.alignment.critique import Revised, revisions
-from talkalike.alignment.judge import judge_name, scoring
-from talkalike.alignment.judge_agreement import judged_by_people
+from talkalike.alignment.critique import RevisionCounts, revise_replies
+from talkalike.alignment.judge import judge_name, require_scoring
+from talkalike.alignment.judge_agreement import find_peoples_pairs
 from talkalike.alignment.judge_rules import JudgeRule, read_rules
 from talkalike.alignment.judged import read_judgements
-from talkalike.alignment.judging import Measured, measure, new_pairs, verdicts_on
+from talkalike.alignment.judging import JudgeCheck, measure_judge, sample_pairs, verdicts_on
 from talkalike.alignment.prompts import reply_prompts
 from talkalike.cli.engines import chosen_model, load_engine, sampling_of
 from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
@@ -65,7 +65,7 @@ class _Done:
     """What became of it."""
 
     judge: str
-    measured: Measured | None = None
+    measured: JudgeCheck | None = None
     pairs: int = 0
     labels: int = 0
     corrections: int = 0
@@ -131,11 +131,11 @@ async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
                 wish = dataclasses.replace(wish, should_stop=should_stop)
                 await _criticise(opened, engine, records, wish, done)
             return done
-        able = scoring(engine)
-        people = judged_by_people(records)
+        able = require_scoring(engine)
+        people = find_peoples_pairs(records)
         people = dataclasses.replace(people, pairs=people.pairs[-wish.compare :])
         with progress("Comparing with people", quiet=wish.quiet, unit="pairs") as advance:
-            done.measured = await measure(able, people, wish.rules, least=wish.least, told=advance)
+            done.measured = await measure_judge(able, people, wish.rules, least=wish.least, on_progress=advance)
         rules = done.measured.accepted(wish.rules)
         with polite_interrupt() as should_stop:
             wish = dataclasses.replace(wish, should_stop=should_stop)
@@ -181,7 +181,7 @@ async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Ca
     contexts = reply_prompts(examples, renderer, max_tokens=min(_CONTEXT_TOKENS, writer.context_length // 2))
     sampling = sampling_of(opened)
     with progress("Writing pairs", quiet=wish.quiet, unit="pairs") as advance:
-        async with aclosing(new_pairs(writer, contexts, wish.new, sampling=sampling)) as pairs:
+        async with aclosing(sample_pairs(writer, contexts, wish.new, sampling=sampling)) as pairs:
             written = 0
             async for pair in pairs:
                 written += 1
@@ -227,9 +227,9 @@ async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord]
             "There are no judged replies to criticise.", hint="Let people judge some, or name a --from FILE."
         )
     sampling = dataclasses.replace(sampling_of(opened), max_tokens=_CRITIQUE_TOKENS)
-    revised, able = Revised(), scoring(engine) if hasattr(engine, "logprobs") else None
+    revised, able = RevisionCounts(), require_scoring(engine) if hasattr(engine, "logprobs") else None
     unless_stopped = takewhile(lambda _: not wish.should_stop(), replies)
-    corrections = revisions(engine, unless_stopped, wish.rules, sampling=sampling, done=revised, checked_by=able)
+    corrections = revise_replies(engine, unless_stopped, wish.rules, sampling=sampling, done=revised, checked_by=able)
     assert wish.critique is not None
     beside = wish.critique.with_name(f"{wish.critique.name}.part")
     try:

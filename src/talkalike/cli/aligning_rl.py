@@ -107,7 +107,7 @@ def align_rl(  # signature: typer
 def _run(
     opened: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
 ) -> RLFinished:
-    from talkalike.alignment.rl_recipe import RLSources, align  # torch: the help does not wait for it
+    from talkalike.alignment.rl_recipe import RLSources, train_rl  # torch: the help does not wait for it
 
     catalog = opened.catalog()
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
@@ -119,7 +119,7 @@ def _run(
         reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
     )
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        events = align(config, sources, run=run, resume=resume, should_stop=should_stop)
+        events = train_rl(config, sources, run=run, resume=resume, should_stop=should_stop)
         return show_steps(events, run, quiet=quiet)
 
 

@@ -17,7 +17,7 @@ from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
-from talkalike.models.fetch import fetch_base, fresh_palm
+from talkalike.models.fetch import fetch_base, make_palm
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.store.store import open_store
 from talkalike.workspace import serving
@@ -142,7 +142,7 @@ def new_palm(  # signature: typer
     renderer = Renderer(load_tokenizer(catalog.path(like.base if like.kind == "adapter" else like.name)))
     sizes = {"hidden_size": dim, "num_hidden_layers": depth, "num_attention_heads": heads, "head_dim": dim_head}
     sizes |= {"max_position_embeddings": context, "qk_norm": qk_norm, "eos_token_id": renderer.stop_id}
-    card = fresh_palm(name, renderer.tokenizer, catalog, like=like.name, sizes=sizes, seed=seed)
+    card = make_palm(name, renderer.tokenizer, catalog, like=like.name, sizes=sizes, seed=seed)
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:

@@ -93,13 +93,13 @@ def run_training(
 ) -> Finished:
     """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
     # torch: the help, and wrong options, do not wait for it
-    from talkalike.training.sft import train as train_events
+    from talkalike.training.sft import train_supervised
 
     chosen.verify()
     if not chosen.manifest.heldout.learned:
         say("Nothing is held out, so nothing tells which state is the best: the last one is kept.")
     with only_training(opened.runs), polite_interrupt() as should_stop:
-        events = train_events(
+        events = train_supervised(
             config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
         )
         with failing_with(run):

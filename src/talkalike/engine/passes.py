@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from talkalike.engine.cache import PrefixCache
-from talkalike.models.attention import Limits, attend, registered
+from talkalike.models.attention import Limits, attend, register_attention
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
@@ -80,7 +80,7 @@ class Shared:
     lengths: tuple[int, ...]
 
 
-@registered(SHARED_ATTENTION)
+@register_attention(SHARED_ATTENTION)
 def _attend_to_own_memory(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, options: Mapping[str, Any]
 ) -> Tensor:

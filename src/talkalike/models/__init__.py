@@ -1,1 +1,1 @@
-"""What we own: fetching and loading bases, adapters, one way to attend, packed forward passes."""
+"""Models: fetching and loading bases, adapters, one way to attend, packed forward passes."""

@@ -1,4 +1,4 @@
-"""What of a model is trained, as settings say it. Light: commands read it before torch is loaded."""
+"""Settings of what is trained of a model. Imports no torch, so that commands can read it early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ METHODS = ("lora", "dora", "full", "last-n", "prompt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSettings:
-    """How much of the model may change."""
+    """Which parameters of the model are trained."""
 
     method: str = "lora"
     rank: int = 16  # LoRA and DoRA: rank of the update; alpha is twice the rank (a common choice, scaling 2)

@@ -20,7 +20,7 @@ _BLOCK = 256  # queries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an architecture does to its attention scores."""
+    """How an architecture scales and limits its attention scores."""
 
     scale: float
     window: int | None = None  # how many tokens back a query sees, itself counted
@@ -47,8 +47,8 @@ Attention = Callable[[Tensor, Tensor, Tensor, Any, Mapping[str, Any]], Tensor]
 """New queries (B, H, T, D), keys and values, the layer's number and the options of a forward pass: (B, T, H, D)."""
 
 
-def registered(name: str) -> Callable[[Attention], Attention]:
-    """Lets models attend in the decorated way where they are told its name (`models.forward`)."""
+def register_attention(name: str) -> Callable[[Attention], Attention]:
+    """Registers the decorated function under a name, by which a forward pass chooses it (`models.forward`)."""
 
     def register(attention: Attention) -> Attention:
         def attend(  # signature: transformers
@@ -93,7 +93,7 @@ def attend(
     if causal and limits.softcap is None and limits.as_products:
         return _attend_in_blocks(query_BHTD, key_BGSD, value_BGSD, limits.scale)
     if visible is None and not causal:
-        visible = within(torch.arange(total, device=query_BHTD.device), limits.window)[total - new :]
+        visible = visible_within(torch.arange(total, device=query_BHTD.device), limits.window)[total - new :]
     if limits.softcap is None and not limits.as_products:
         return F.scaled_dot_product_attention(
             query_BHTD,
@@ -135,7 +135,7 @@ def attend_apart(
     return torch.cat(attended, dim=2).transpose(1, 2)
 
 
-def within(position_T: Tensor, window: int | None) -> Tensor:
+def visible_within(position_T: Tensor, window: int | None) -> Tensor:
     """Where a token (first index) sees another of its stretch, (T, T): those before it and itself, in the window."""
     distance_TT = position_T[:, None] - position_T
     return (distance_TT >= 0) & (distance_TT < window) if window is not None else distance_TT >= 0

@@ -1,4 +1,4 @@
-"""Whether a model's folder is whole, told in a moment and without torch: by the beginnings and sizes of its files."""
+"""Checks quickly and without torch whether a model's folder is whole: by the beginnings and sizes of its files."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def fetch_base(wanted: str, catalog: Catalog, *, say: Say, source: str = "auto")
     )
 
 
-def fresh_palm(
+def make_palm(
     name: str, vocabulary: Tokenizer, catalog: Catalog, *, like: str, sizes: Mapping[str, Any], seed: int = 0
 ) -> Card:
     """A PaLM (`models.palm`) with random weights and the vocabulary of the model `like`, as a base.
@@ -69,7 +69,7 @@ def fresh_palm(
 
     if catalog.exists(check_name(name)):
         raise UserError(f"There is a model '{name}' already.", hint="Choose another name.")
-    _silence()
+    _silence_transformers()
     try:
         config = PalmConfig(vocab_size=vocabulary.get_vocab_size(), **sizes)
     except ValueError as problem:
@@ -124,7 +124,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    _silence()
+    _silence_transformers()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The GGUF names its pre-tokenizer ("smollm": digits one by one, then GPT-2's rule); transformers drops the digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -199,8 +199,8 @@ def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **a
     return card
 
 
-def _silence() -> None:
-    """transformers' progress bars and warnings tell nothing here."""
+def _silence_transformers() -> None:
+    """Switches off transformers' progress bars and warnings, which say nothing useful here."""
     from transformers.utils import logging  # transformers: whoever calls this needs it anyway
 
     logging.set_verbosity_error()

@@ -20,7 +20,7 @@ from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedModel
 
 @contextmanager
 def attention(model: nn.Module, name: str) -> Iterator[None]:
-    """Lets a model attend in another registered way for a while (its own attention comes back afterwards)."""
+    """Within it, a model attends in another registered way; its own attention is restored afterwards."""
     config = cast(Any, model).config
     before = config._attn_implementation
     cast(Any, model).set_attn_implementation(name)
@@ -31,7 +31,7 @@ def attention(model: nn.Module, name: str) -> Iterator[None]:
 
 
 def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, attends: str, **options: Any) -> Tensor:
-    """The last layer's states (T, width) of one row, after the final norm: what heads of our own stand on.
+    """The last layer's states (T, width) of one row, after the final norm: the input of heads of our own.
 
     `attends` names the registered way of attending, to which `options` go.
     """

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
-from talkalike.models import palm as palm  # makes transformers know our own architecture
+from talkalike.models import palm as palm  # registers our own architecture with transformers
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.workspace.cards import Card, Catalog
@@ -48,7 +48,7 @@ class LoadedModel:
 
 def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """The plain network of a base or whole model, in eval mode. Raises UserError if the folder holds none."""
-    with _in_plain_words(folder):
+    with _explain_load_errors(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         network = loader.from_pretrained(
@@ -58,8 +58,8 @@ def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> P
 
 
 @contextmanager
-def _in_plain_words(folder: Path) -> Iterator[None]:
-    """Turns what the libraries raise over a folder that is incomplete or damaged into a UserError."""
+def _explain_load_errors(folder: Path) -> Iterator[None]:
+    """Turns what the libraries raise for an incomplete or damaged folder into a UserError."""
     try:
         yield
     except SafetensorError as problem:
@@ -87,7 +87,7 @@ def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", d
     network = load_network(base_folder, dtype=torch.float32 if is_adapter else chosen_dtype, device=chosen_device)
     soft_prompt_PD = None
     if is_adapter:
-        with _in_plain_words(folder):
+        with _explain_load_errors(folder):
             network, soft_prompt_PD = _apply_adapter(network, folder)
         network = cast(PreTrainedModel, network.to(dtype=chosen_dtype).eval())
         soft_prompt_PD = None if soft_prompt_PD is None else soft_prompt_PD.to(chosen_device, chosen_dtype)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from talkalike.models.attention import Limits, attend_apart, registered
+from talkalike.models.attention import Limits, attend_apart, register_attention
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
 
@@ -119,7 +119,7 @@ def _with_soft_prompt(
     return torch.cat(pieces), positions, lengths, before_L
 
 
-@registered(PACKED_ATTENTION)
+@register_attention(PACKED_ATTENTION)
 def attend_within_documents(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, _layer: Any, options: Mapping[str, Any]
 ) -> Tensor:

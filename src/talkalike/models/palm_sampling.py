@@ -37,7 +37,7 @@ class SamplingMixin:
         network: Any = self
         prompt_ids = [int(token) for token in prompt]
         _check(network.config, len(prompt_ids), num_samples, max_new_tokens, temperature)
-        ends = _ends(network.config)
+        ends = _end_ids(network.config)
         replies: list[list[int]] = [[] for _ in range(num_samples)]
         running = list(range(num_samples))
         was_training = network.training
@@ -107,7 +107,7 @@ def _check(config: Any, prompt: int, num_samples: int, max_new_tokens: int, temp
         )
 
 
-def _ends(config: Any) -> set[int]:
+def _end_ids(config: Any) -> set[int]:
     end = config.eos_token_id
     return set() if end is None else {end} if isinstance(end, int) else set(end)
 

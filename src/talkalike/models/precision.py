@@ -1,4 +1,4 @@
-"""Which device and number format to compute in: asked of the hardware by a short timing, not guessed from its name."""
+"""Which device and number format to compute in: decided by a short timing on the hardware, not by its name."""
 
 from __future__ import annotations
 

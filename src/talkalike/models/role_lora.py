@@ -1,4 +1,4 @@
-"""Low-rank updates beside linear layers, several of which may stand on the same layer. PEFT's format on disk.
+"""Low-rank updates beside linear layers, several of which may belong to the same layer. PEFT's format on disk.
 
 Source: Hu et al. 2021, LoRA (arXiv:2106.09685). The layer's own weights are never touched, and the product of the two
 small matrices is never formed: an update of rank r costs r / width of the layer's work.
@@ -28,7 +28,7 @@ _PREFIX = "base_model.model."  # PEFT's
 
 @dataclass(slots=True)
 class Switch:
-    """Whose update is added; None: nobody's."""
+    """Names the role whose update is added; None: no update."""
 
     role: str | None = None
 
@@ -41,7 +41,7 @@ class LoraPairs:
     up: dict[str, Tensor]
     scale: float
 
-    def named(self) -> dict[str, Tensor]:
+    def named_tensors(self) -> dict[str, Tensor]:
         return {f"{layer}.{part}": pair[layer] for layer in self.down for part, pair in self._parts()}
 
     def update(self, layer: str) -> Tensor:
@@ -54,7 +54,7 @@ class LoraPairs:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A linear layer that updates may stand on. `flipped`: GPT-2's, which keeps its weight as (in, out)."""
+    """A linear layer that updates may be added to. `flipped`: GPT-2's, which keeps its weight as (in, out)."""
 
     module: nn.Module
     inputs: int
@@ -89,7 +89,7 @@ def new_pairs(layers: Mapping[str, Layer], *, rank: int, seed: int, device: torc
 
 
 def attach(layers: Mapping[str, Layer], switch: Switch, roles: Mapping[str, LoraPairs]) -> None:
-    """Lets every layer add the update of whoever the switch names."""
+    """Makes every layer add the update of the role that the switch names."""
     for name, layer in layers.items():
         layer.module.register_forward_hook(_hook(name, switch, roles))
 
@@ -158,7 +158,9 @@ def write_pairs(pairs: LoraPairs, folder: Path, *, base: str, layers: Mapping[st
         base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(str(folder))
-    tensors = {f"{_PREFIX}{name}.weight": value.detach().cpu().contiguous() for name, value in pairs.named().items()}
+    tensors = {
+        f"{_PREFIX}{name}.weight": value.detach().cpu().contiguous() for name, value in pairs.named_tensors().items()
+    }
     save_file(tensors, folder / ADAPTER_WEIGHTS)
 
 

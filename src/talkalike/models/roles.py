@@ -1,8 +1,8 @@
 """One model in memory, several roles: the frozen weights are the reference, each role adds what it may change.
 
 A role is a LoRA beside the linear layers, a copy of the last blocks, or (for models so small that it does not matter)
-a copy of everything. Which one is active is a switch that the layers read; nobody's `requires_grad` and no optimiser
-group is ever touched by switching. Source of the idea: named adapter scopes, as in PaLM-rlhf-pytorch and PEFT.
+a copy of everything. Which one is active is a switch that the layers read; switching touches no
+`requires_grad` and no optimiser group. Source of the idea: named adapter scopes, as in PaLM-rlhf-pytorch and PEFT.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ ROLE_METHODS = ("lora", "last-n", "full")
 
 
 class Roles:
-    """A base with its double's adapter merged into the weights (the reference), and the roles that stand on it."""
+    """A base with its double's adapter merged into the weights (the reference), and the roles on top of it."""
 
     def __init__(self, loaded: LoadedModel, *, below: LoraPairs | None = None, base_folder: Path | None = None) -> None:
-        """`below`: the adapter that is merged already; `base_folder`: what it stood on. Most callers want `open`."""
+        """`below`: the adapter that is merged already; `base_folder`: its base. Most callers want `open`."""
         self.loaded = loaded
         self.network: PreTrainedModel = loaded.model
         self._base_folder = base_folder
@@ -57,13 +57,13 @@ class Roles:
 
     @classmethod
     def open(cls, folder: Path, *, catalog: Catalog, device: str = "auto", dtype: str = "auto") -> Roles:
-        """The model in `folder`. Raises UserError for models without a frozen causal network to stand on."""
+        """The model in `folder`. Raises UserError for models without a frozen causal network."""
         loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
         if loaded.is_encoder_decoder:
             raise UserError(f"'{loaded.name}' is an encoder-decoder model.", hint="Choose a causal model to align.")
         if loaded.soft_prompt_PD is not None:
             raise UserError(
-                f"'{loaded.name}' is a soft prompt, on which no adapter can stand.",
+                f"'{loaded.name}' is a soft prompt, on top of which no adapter can be trained.",
                 hint="Train the double with --method lora, then align that.",
             )
         if not (folder / ADAPTER_CONFIG).is_file():
@@ -111,8 +111,8 @@ class Roles:
         rank = next(iter(pairs.down.values())).shape[0]
         self.add(name, AdapterSettings(method="lora", rank=rank))
         with torch.no_grad():
-            for label, parameter in self._pairs[name].named().items():
-                parameter.copy_(pairs.named()[label])
+            for label, parameter in self._pairs[name].named_tensors().items():
+                parameter.copy_(pairs.named_tensors()[label])
         self._pairs[name].scale = pairs.scale
 
     def remove(self, name: str) -> None:
@@ -128,7 +128,7 @@ class Roles:
     def parameters(self, name: str) -> dict[str, nn.Parameter]:
         """What a role trains, by name; float32."""
         if name in self._pairs:
-            return {label: cast(nn.Parameter, tensor) for label, tensor in self._pairs[name].named().items()}
+            return {label: cast(nn.Parameter, tensor) for label, tensor in self._pairs[name].named_tensors().items()}
         if name in self._copies:
             return dict(self._copies[name].named_parameters())
         return {
@@ -139,7 +139,7 @@ class Roles:
 
     @contextmanager
     def use(self, name: str | None) -> Iterator[PreTrainedModel]:
-        """Lets one role act for a while (None: the reference); yields the network to call."""
+        """Within it, one role is active (None: the reference); yields the network to call."""
         if name is not None and name not in self._settings:
             raise ValueError(f"there is no role '{name}'")
         before = self._switch.role
@@ -170,15 +170,15 @@ class Roles:
 
         A LoRA is written relative to the original base, so that it loads like any double: the double's own update and
         the role's are one update of the summed rank. `alone` writes the role only, to be loaded onto this reference
-        again. Where an update cannot be joined (DoRA below, copied blocks), the whole model is written.
+        again. Where the two cannot be combined (DoRA below, copied blocks), the whole model is written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with disk_errors():
             if name in self._pairs:
                 pairs = self._pairs[name]
                 if alone or self._below is not None or not self._stands_on_adapter:
-                    joined = pairs if alone or self._below is None else concatenate(self._below, pairs)
-                    write_pairs(joined, folder, base=base, layers=self._layers)
+                    combined = pairs if alone or self._below is None else concatenate(self._below, pairs)
+                    write_pairs(combined, folder, base=base, layers=self._layers)
                     return "adapter"
             self._save_whole(name, folder)
         return "full"

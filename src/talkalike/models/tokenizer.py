@@ -1,4 +1,4 @@
-"""What a model folder says about the model's tokens, without torch: its tokenizer, and how many it reads."""
+"""A model folder's tokenizer and context length, read without torch."""
 
 from __future__ import annotations
 

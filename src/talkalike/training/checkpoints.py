@@ -14,7 +14,7 @@ from talkalike.workspace.files import replacing
 
 
 def save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Replaces the file by these tensors, in one step that survives a crash."""
+    """Writes these tensors to the file, replacing it in one step that survives a crash."""
     with disk_errors(), replacing(file) as temporary:
         save_file(dict(tensors), temporary)
 
@@ -42,7 +42,7 @@ def checkpoint_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer) -
 
 
 def restore_tensors(trainable: Trainable, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `checkpoint_tensors`."""
+    """Puts back what `checkpoint_tensors` returned."""
     for name, parameter in trainable.parameters.items():
         parameter.data.copy_(tensors[f"value/{name}"])
     for label, tensor in tensors.items():

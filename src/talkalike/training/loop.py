@@ -30,10 +30,10 @@ from talkalike.training.values import LoopSettings, Step
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """Where the loop stands; with the trained tensors and the optimiser's state all that a resumed training needs.
+    """The progress of a training; with the trained tensors and the optimiser's state all that a resumed one needs.
 
-    `seconds` are all that the training took so far, whatever for; `loading` is how much of that was before the first
-    step, and `ending` what has to be left for the last look at what is held out and for saving.
+    `seconds`: all that the training took so far; `loading`: the part of it before the first step; `ending`: what has to
+    be left for the last evaluation and for saving.
     """
 
     step: int = 0
@@ -42,14 +42,14 @@ class Progress:
     ending: float = 0.0
 
     def share(self, steps: int, minutes: float | None) -> float:
-        """How much of the training is over: of its steps, or of the time for them where that is shorter."""
+        """The share of the training that is done: of its steps, or of its time where that ends earlier."""
         if minutes is None:
             return self.step / steps
         time_for_steps = max(1e-9, 60 * minutes - self.loading - self.ending)
         return min(1.0, max(self.step / steps, (self.seconds - self.loading) / time_for_steps))
 
     def has_time(self, needed: float, minutes: float | None) -> bool:
-        """Whether something that takes so many seconds is over before the end has to begin."""
+        """Whether something that takes so many seconds still fits before the end of the minutes."""
         return minutes is None or self.seconds + needed + self.ending <= 60 * minutes
 
 
@@ -90,7 +90,7 @@ def training_steps(
 ) -> Iterator[Step]:
     """Trains until epochs or minutes are used up, yielding after each step. `progress` is kept up to date.
 
-    What the caller does between two steps (looks, checkpoints) takes from the minutes like the steps themselves.
+    What the caller does between two steps (evaluations, checkpoints) counts against the minutes, too.
     """
     per_epoch = steps_per_epoch(documents, settings)
     total = max(1, round(settings.epochs * per_epoch))
@@ -179,7 +179,7 @@ def make_row(documents: Documents, indices: Sequence[int], device: torch.device)
 
 
 def sum_gradients(parameters: Iterable[Tensor], accelerator: Accelerator) -> None:
-    """Every process then has the gradients of all."""
+    """Sums the gradients over all processes."""
     if accelerator.num_processes == 1:
         return
     for parameter in parameters:

@@ -8,19 +8,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-_LOGITS = 3 * 2**18  # worked off at once: as float32 they stay in a processor's cache
+_LOGITS = 3 * 2**18  # computed at once: as float32 they stay in a processor's cache
 
 
 def log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
     """log p(target) for each of L rows of logits, in nats; computed in float32 whatever the logits come in.
 
-    Rows are worked off a few at a time: a float32 copy of all logits, or of their gradients, never exists.
+    Rows are computed a few at a time: a float32 copy of all logits, or of their gradients, never exists.
     """
     return cast(Tensor, _LogLikelihood.apply(logits_LV, targets_L))  # type: ignore[no-untyped-call]  # torch's own
 
 
 def rows_at_once(vocabulary: int) -> int:
-    """How many rows of logits to work off together."""
+    """How many rows of logits to compute together."""
     return max(1, _LOGITS // vocabulary)
 
 

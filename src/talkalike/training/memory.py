@@ -1,4 +1,4 @@
-"""A training's memory: freed blocks are kept between two steps, and running out of it is told in words."""
+"""A training's memory: freed blocks are kept between two steps, and running out of it becomes a UserError."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def memory_told(what: str, *, hint: str) -> Iterator[None]:
-    """Turns running out of memory, which torch tells in several ways, into this UserError."""
+def explain_out_of_memory(what: str, *, hint: str) -> Iterator[None]:
+    """Turns running out of memory, which torch reports in several ways, into this UserError."""
     try:
         yield
     except (MemoryError, RuntimeError) as problem:

@@ -1,4 +1,4 @@
-"""One training and its folder: what was asked, what happened, where to go on, and the card of what comes out.
+"""One training and its folder: settings, metrics, checkpoints, and the card of the model that comes out.
 
 Every recipe has one beside its loop. Where several processes train together, the main one alone writes.
 """
@@ -45,11 +45,11 @@ class TrainingRun(Generic[P]):
 
     @property
     def writes(self) -> bool:
-        """Whether this process keeps what happens."""
+        """Whether this process writes to the folder."""
         return self.accelerator.is_main_process
 
     def describe(self, state: str) -> None:
-        """Writes what was asked and how it stands."""
+        """Writes the settings and the state of the run."""
         if self.writes:
             about = {"model": self.config.name, **self.about, "state": state}
             self.folder.describe({**about, "settings": dataclasses.asdict(self.config)})
@@ -79,7 +79,7 @@ class TrainingRun(Generic[P]):
         self._saved_at = time.monotonic()
 
     def checkpoint_in_time(self, best: Mapping[str, Tensor] | None = None) -> None:
-        """The same, where the last one is too old."""
+        """Writes a checkpoint where the last one is older than `checkpoint_minutes`."""
         if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
             self.checkpoint(best)
 
@@ -96,7 +96,7 @@ class TrainingRun(Generic[P]):
         return True
 
     def count_minutes(self, minutes: float | None, *, ending: float) -> None:
-        """Notes what everything before the first step took, and how many seconds the end will take.
+        """Records what everything before the first step took, and how many seconds the end will take.
 
         Raises UserError where no time is left for a single step.
         """
@@ -107,8 +107,8 @@ class TrainingRun(Generic[P]):
         progress.loading, progress.ending = progress.seconds, ending
         if not progress.has_time(0.0, minutes):
             raise UserError(
-                f"{minutes:g} minutes are over before the first step: loading the model and measuring it as it is took "
-                f"{progress.loading:.0f} seconds, and {ending:.0f} have to be left for the end.",
+                f"{minutes:g} minutes are over before the first step: loading the model and measuring it took "
+                f"{progress.loading:.0f} seconds, and {ending:.0f} are needed at the end.",
                 hint="No model was made. Give it more --minutes.",
             )
 
@@ -124,7 +124,7 @@ class TrainingRun(Generic[P]):
         )
 
     def finish(self, reason: str) -> None:
-        """Notes how it ended, "stopped" being what can be resumed; whatever else ended needs no checkpoint."""
+        """Records how it ended. A "stopped" run can be resumed; any other needs no checkpoint any more."""
         self.describe("stopped" if reason == "stopped" else "finished")
         if self.writes and reason != "stopped":
             self.folder.drop_checkpoints()
@@ -136,7 +136,7 @@ def finite_or_none(value: object) -> object:
 
 
 def refuse_divergence(step: int, loss: float) -> None:
-    """Raises TalkalikeError where the loss is no number any more."""
+    """Raises TalkalikeError where the loss is not finite."""
     if not math.isfinite(loss):
         raise TalkalikeError(
             f"The loss became {loss} in step {step}: the training diverged.",

@@ -1,8 +1,8 @@
 """The supervised recipe: examples of how somebody writes become an adapter (or a model) that writes like them.
 
-`train` is a generator: it yields what happens, the caller shows it and may stop it between two steps. It keeps the
-state with the lowest held-out loss (the last one where nothing is held out), writes checkpoints, and ends with a model
-in the catalog and its card. What learned nothing is no model.
+`train_supervised` is a generator: it yields what happens, the caller shows it and may stop it between two steps. It
+keeps the state with the lowest held-out loss (the last one where nothing is held out), writes checkpoints, and ends
+with a model in the catalog and its card. A training that never lowered the held-out loss makes no model.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from talkalike.training.loop import (
     steps_per_epoch,
     training_steps,
 )
-from talkalike.training.memory import memory_told
+from talkalike.training.memory import explain_out_of_memory
 from talkalike.training.run import TrainingRun, refuse_divergence
 from talkalike.training.values import Evaluated, Event, Finished, Started, Step, TrainConfig
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.run_folder import RunFolder
 
-_LOOKS_AT_THE_END = 1.5  # of them as many seconds: one more look, and writing the model
+_EVALUATIONS_AT_THE_END = 1.5  # the time of so many is left for the last one and for writing the model
 
 
 @dataclass(slots=True)
 class _Best:
-    """The lowest held-out loss and what it is compared with."""
+    """The lowest held-out loss so far."""
 
     first: float = float("nan")
     loss: float = float("inf")
@@ -53,7 +53,7 @@ class _Best:
 
 @dataclass(slots=True, kw_only=True)
 class _Progress(Progress):
-    """Where a supervised training stands. `look_seconds`: of one evaluation, with keeping what is best."""
+    """The progress of a supervised training. `look_seconds`: what one evaluation takes, with saving the best state."""
 
     look_seconds: float = 0.0
     best: _Best = field(default_factory=_Best)
@@ -61,7 +61,7 @@ class _Progress(Progress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """What a training stands on."""
+    """The parts of a training."""
 
     config: TrainConfig
     catalog: Catalog
@@ -72,7 +72,7 @@ class _Parts:
     dtype: torch.dtype
 
 
-def train(
+def train_supervised(
     config: TrainConfig,
     *,
     catalog: Catalog,
@@ -86,7 +86,7 @@ def train(
         f"Lower row_tokens in [train] (now {config.loop.row_tokens}), choose a smaller base, or train with "
         "--method last-n. The run can be resumed with --resume."
     )
-    with memory_told("The training ran out of memory.", hint=hint):
+    with explain_out_of_memory("The training ran out of memory.", hint=hint):
         parts, training = _load(config, catalog, examples, run)
         if resume:
             training.resume()
@@ -95,7 +95,7 @@ def train(
         yield _started(parts, training)
         if best.evaluated == 0:
             yield from _evaluate(parts, training)
-        training.count_minutes(config.loop.minutes, ending=_LOOKS_AT_THE_END * progress.look_seconds)
+        training.count_minutes(config.loop.minutes, ending=_EVALUATIONS_AT_THE_END * progress.look_seconds)
         reason = "finished"
         for step in training_steps(
             training.trainable,
@@ -115,7 +115,7 @@ def train(
                     break
             if should_stop():
                 reason = "stopped"
-                training.checkpoint()  # before the last look, of which the resumed training does not know
+                training.checkpoint()  # before the last evaluation, which a resumed training does not know
                 break
             training.checkpoint_in_time()
         if best.at < progress.step:
@@ -159,13 +159,13 @@ def _load(
 
 
 def _check_lengths(config: TrainConfig, network: PreTrainedModel, longest: int) -> None:
-    """No example is longer than what the base reads: some would fail at it, others learn nonsense."""
-    room = int(getattr(network.config, "max_position_embeddings", None) or 2**31)
+    """Raises UserError where an example is longer than what the base reads: it would fail, or learn nonsense."""
+    longest_read = int(getattr(network.config, "max_position_embeddings", None) or 2**31)
     soft = config.adapter.prompt_length if config.adapter.method == "prompt" else 0
-    if longest + soft > room:
+    if longest + soft > longest_read:
         raise UserError(
-            f"The longest example has {longest:,} tokens, and '{config.base}' reads {room - soft:,} at once.",
-            hint=f"Prepare the examples again: talkalike prepare --max-tokens {room - soft} --speaker …",
+            f"The longest example has {longest:,} tokens, and '{config.base}' reads {longest_read - soft:,} at once.",
+            hint=f"Prepare the examples again: talkalike prepare --max-tokens {longest_read - soft} --speaker …",
         )
 
 
@@ -199,7 +199,7 @@ def _record(training: TrainingRun[_Progress], step: Step) -> None:
 
 
 def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evaluated]:
-    """A look at what is held out; none where nothing is."""
+    """Measures the held-out loss; nothing where nothing is held out."""
     if not parts.evaluated_on:
         return
     start = time.monotonic()
@@ -222,7 +222,7 @@ def _evaluate(parts: _Parts, training: TrainingRun[_Progress]) -> Iterator[Evalu
 
 
 def _finish(parts: _Parts, training: TrainingRun[_Progress], reason: str) -> Finished:
-    """What is better than before the first step becomes a model."""
+    """Writes the model if it is better than before the first step. Raises UserError if it is not."""
     progress, best = training.progress, training.progress.best
     if parts.config.trackers:
         training.accelerator.end_training()
@@ -250,9 +250,9 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
     assign(trainable.parameters, current)
     scores: dict[str, Any] = {"best_step": training.progress.step}
     if parts.evaluated_on:
-        looks = training.progress.best
-        losses = {"heldout_loss_before": round(looks.first, 4), "heldout_loss": round(looks.loss, 4)}
-        scores = {**losses, "best_step": looks.step}
+        best = training.progress.best
+        losses = {"heldout_loss_before": round(best.first, 4), "heldout_loss": round(best.loss, 4)}
+        scores = {**losses, "best_step": best.step}
     card = training.card(
         kind="full" if whole else "adapter",
         method=config.adapter.method,

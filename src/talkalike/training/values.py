@@ -1,4 +1,4 @@
-"""A training in values: how it is to be, and what happens in it. Light: commands read it before torch is loaded."""
+"""Settings and events of a training. Imports no torch, so that commands can read it early."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from talkalike.workspace.cards import Card
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
-    """What one step is made of."""
+    """Settings of the training loop."""
 
     learning_rate: float
     schedule: str = "cosine"
@@ -45,7 +45,7 @@ LEARNING_RATES = {"lora": 1e-3, "dora": 1e-3, "full": 5e-5, "last-n": 2e-4, "pro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """One training. Everything else is derived from the examples and the base."""
+    """Settings of one training. Everything else is derived from the examples and the base."""
 
     name: str  # of the model that comes out
     base: str
@@ -82,7 +82,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """It is over. `reason`: finished, early (no progress any more) or stopped (resumable).
+    """The training is over. `reason`: finished, early (no progress any more) or stopped (resumable).
 
     `card` is the model's in the catalog; None where it was stopped before it was better than what it began with.
     """
