@@ -172,7 +172,7 @@ async def flood(
         "message_to_reply_p50_ms": percentile(until_reply, 50),
         "message_to_reply_p99_ms": percentile(until_reply, 99),
     }
-    return told("flood", numbers)
+    return show("flood", numbers)
 
 
 async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -230,8 +230,8 @@ async def highest(world: World, engine: Timed, first: int, most: float) -> float
     return kept_up
 
 
-def told(what: str, numbers: dict[str, Any]) -> dict[str, Any]:
-    """Progress, for whoever waits."""
+def show(what: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Prints progress to the terminal, and returns the numbers."""
     print(f"{what}: {json.dumps(numbers)}", file=sys.stderr, flush=True)
     return numbers
 
@@ -245,7 +245,7 @@ async def first_words(world: World, rounds: int) -> dict[str, Any]:
         (one,) = (await world.do("report"))["asked"]
         seconds.append(one["first"] - one["sent"])
     warm = seconds[1:]
-    return told("first words", {"cold_s": seconds[0], "warm_s": statistics.median(warm), "warm_worst_s": max(warm)})
+    return show("first words", {"cold_s": seconds[0], "warm_s": statistics.median(warm), "warm_worst_s": max(warm)})
 
 
 async def together(world: World, *, at_once: bool, store: Store | None = None) -> dict[str, Any]:
@@ -266,7 +266,7 @@ async def together(world: World, *, at_once: bool, store: Store | None = None) -
     asked = (await world.do("report"))["asked"]
     answered = sum(bool(one["replies"]) for one in asked)
     numbers = {"seconds": seconds, "replies": answered}
-    return told(f"{TOGETHER} channels, {'at once' if at_once else 'one after another'}", numbers)
+    return show(f"{TOGETHER} channels, {'at once' if at_once else 'one after another'}", numbers)
 
 
 def all_rows(world: World) -> list[ReplyRow]:

@@ -74,7 +74,7 @@ NUMBERS = [Numbers(rate, *rest) for rate in (2e-3, 8e-3) for rest in ((1,), (4,)
 
 @dataclass(slots=True)
 class Race:
-    """Seconds of learning until the goal: of the wall and of the processor, without those of the looks between."""
+    """Seconds of training until the goal, of the wall and of the processor, without those of the evaluations."""
 
     seed: int
     prompts: list[list[int]]
@@ -275,8 +275,8 @@ def palm(steps: int) -> float:
         num_episodes=steps, max_timesteps=replies, update_timesteps=replies, max_seq_len=8 + LENGTH, eos_token=STOP
     )
     seconds = time.perf_counter() - start
-    means = [statistics.fmean(rewards[i : i + replies]) for i in range(0, len(rewards) - replies + 1, replies)]
-    return (means[-1] - means[0]) / seconds
+    averages = [statistics.fmean(rewards[i : i + replies]) for i in range(0, len(rewards) - replies + 1, replies)]
+    return (averages[-1] - averages[0]) / seconds
 
 
 def races(kind: str, seeds: int) -> dict[tuple[str, Numbers], list[Race]]:
@@ -287,9 +287,9 @@ def races(kind: str, seeds: int) -> dict[tuple[str, Numbers], list[Race]]:
         race = Race(seed, prompts(kind))
         racers[name](race, numbers)
         run.setdefault((name, numbers), []).append(race)
-        told = f"reward {race.rewards[0]:.2f} + {race.gained:.2f} in {len(race.rewards) - 1} batches"
-        told += f", {race.wall:.1f} s, {race.processor:.1f} s of the processor"
-        print(f"{kind}, seed {seed}, {name}, {numbers}: {told}", file=sys.stderr, flush=True)
+        line = f"reward {race.rewards[0]:.2f} + {race.gained:.2f} in {len(race.rewards) - 1} batches"
+        line += f", {race.wall:.1f} s, {race.processor:.1f} s of the processor"
+        print(f"{kind}, seed {seed}, {name}, {numbers}: {line}", file=sys.stderr, flush=True)
     return run
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: every number we claim, beside its opponent, measured in one run on this machine.
+"""`make bench`: every number that the documentation claims, beside its competitor, measured in one run on this machine.
 
 Makes a scratch workspace with the default base, then runs the other scripts of this folder one after another, each in
 a process of its own, and prints a row as soon as it is known. `--only training bot` runs some parts, `--irc FILE`
@@ -68,8 +68,8 @@ def training_rows(folder: Path, irc: Path | None) -> Iterator[Measured]:
         yield f"training, loss tokens/s beside {name}", f"{times:.1f} times", f"≥ {speed['wanted'][name]} times"
     if irc is not None:
         models = str(folder / "models")
-        learned = run("learning_speed.py", str(irc), "--speaker", "Dr_Willis", "--replies", "96", "--models", models)[0]
-        times = learned["times_sooner"]
+        sooner = run("learning_speed.py", str(irc), "--speaker", "Dr_Willis", "--replies", "96", "--models", models)[0]
+        times = sooner["times_sooner"]
         yield "TRL's held-out loss after an epoch per reply, reached", f"{times} times sooner", "≥ 8 times"
 
 
@@ -100,13 +100,13 @@ def bot_rows(folder: Path) -> Iterator[Measured]:
 
 def alignment_rows() -> Iterator[Measured]:
     """RL, reward models, preference losses and PaLM beside TRL and palm-rlhf-pytorch."""
-    practice = run("rl_speed.py", "--palm-steps", "0")[0]
+    rl = run("rl_speed.py", "--palm-steps", "0")[0]
     for kind in ("short prompts", "prompts as long as a chat's"):
         for other, name in (("trl", "TRL's RLOO at its fastest"), ("trl_defaults", "TRL's RLOO as it comes")):
-            times = practice[kind]["wall"][f"times_{other}"]
+            times = rl[kind]["wall"][f"times_{other}"]
             best = f"{times.pop('each_at_its_best'):.1f} times"
             what = f"reward gained per second, {kind}, beside {name}, each with the numbers best for it"
-            yield what, best, f"≥ {practice['wanted']} times"
+            yield what, best, f"≥ {rl['wanted']} times"
             span = f"{min(times.values()):.1f} to {max(times.values()):.1f} times"
             yield "the same with equal numbers", span, "as it is"
     pairs = run("preference_speed.py", "--rounds", "1", "--pairs", "24")[0]
@@ -131,8 +131,8 @@ def loop_rows(folder: Path) -> Iterator[Measured]:
     yield "its likeness", kept, "≥ 0.95 times"
     stories = run("sentiment_stories.py")[0]["before_and_after"]
     for what, key in (("reward", "reward"), ("distinct-2", "distinct_2"), ("bits per character", "bits_per_character")):
-        told = f"{stories[f'{key}_before']:.2f} → {stories[key]:.2f}"
-        yield f"sentiment on stories: {what}", told, "as it is"
+        change = f"{stories[f'{key}_before']:.2f} → {stories[key]:.2f}"
+        yield f"sentiment on stories: {what}", change, "as it is"
 
 
 def website_rows() -> Iterator[Measured]:

@@ -1,9 +1,9 @@
-"""Sentiment as a reward on a tiny story model: what the reward rises by, and what that costs.
+"""Sentiment as a reward on a tiny story model: how much the reward rises, and what that costs.
 
 A small Llama is first taught to tell stories that a grammar made (a teller, asked by a listener; glad, sad and plain
-ones alike), so that practice has something to move. Then `align rl --reward sentiment` practises, and the reward
-(VADER), the distance from the start, the variety and the likeness to held-out stories are told together, over the
-training: a word list is easily fooled, and the last two show it.
+ones alike), so that RL has something to change. Then `align rl --reward sentiment` trains it, and the reward (VADER),
+the KL, distinct-2 and the bits per character of held-out stories are reported together, over the training: a word list
+is easily fooled, and the last two show it.
 
     python bench/sentiment_stories.py [--steps 60] [--kl 0.05]
 
@@ -47,16 +47,16 @@ DAY, FIRST = 24 * 3_600_000, 1_600_000_000_000  # a story a day: each is a conve
 def story(rng: random.Random) -> tuple[str, str]:
     """(what is asked for, the story): two or three things happen, each in a mood of its own."""
     who, where = rng.choice(WHO), rng.choice(WHERE)
-    told = [f"a {who} {where} {rng.choice(DID)}"]
+    sentences = [f"a {who} {where} {rng.choice(DID)}"]
     for _ in range(rng.choice((1, 2))):
-        told.append(f"the {who} {rng.choice(MOODS[rng.choice(list(MOODS))])}")
-    return f"tell me about the {who}", ". ".join(told) + "."
+        sentences.append(f"the {who} {rng.choice(MOODS[rng.choice(list(MOODS))])}")
+    return f"tell me about the {who}", ". ".join(sentences) + "."
 
 
-def export(folder: Path, told: Sequence[tuple[str, str]]) -> Path:
+def export(folder: Path, stories: Sequence[tuple[str, str]]) -> Path:
     """The stories as a Messenger export: a listener asks, the teller tells."""
     messages = []
-    for number, (asked, text) in enumerate(told):
+    for number, (asked, text) in enumerate(stories):
         at = FIRST + number * DAY
         messages.append({"sender_name": LISTENER, "timestamp_ms": at, "content": asked, "type": "Generic"})
         messages.append({"sender_name": TELLER, "timestamp_ms": at + 60_000, "content": text, "type": "Generic"})
@@ -100,40 +100,40 @@ def small_llama(catalog: Catalog, texts: Sequence[str]) -> str:
 
 
 def command(root: Path, *arguments: object) -> dict[str, Any]:
-    """What a command of ours tells as JSON."""
+    """Runs one of our commands and returns its JSON."""
     line = [sys.executable, "-m", "talkalike.cli.main", *map(str, arguments), "-w", str(root), "--json"]
     found: dict[str, Any] = json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
-def measured(root: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The whole recipe in an empty folder."""
+def measure(root: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the whole recipe in an empty folder and measures it."""
     command(root, "init")
     rng = random.Random(0)
     if options.texts is None:
-        told = [story(rng) for _ in range(options.stories)]
+        stories = [story(rng) for _ in range(options.stories)]
     else:  # the listener begins a text, the teller goes on
         cut = [line.split() for line in options.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
-        told = [(" ".join(words[:8]), " ".join(words[8:])) for words in cut if len(words) > 8]
+        stories = [(" ".join(words[:8]), " ".join(words[8:])) for words in cut if len(words) > 8]
     catalog = Catalog(root / "models")
-    base = options.base or small_llama(catalog, [text for pair in told for text in pair])
+    base = options.base or small_llama(catalog, [text for pair in stories for text in pair])
     settings = root / "talkalike.toml"
     settings.write_text(settings.read_text().replace('base = "smollm2-135m-instruct"', f'base = "{base}"'))
-    command(root, "import", export(root / "export", told))
+    command(root, "import", export(root / "export", stories))
     command(root, "prepare", "-s", TELLER, "--no-estimate", "--name", "stories")
     start = time.perf_counter()
     how = ("--method", "full", "--lr", 3e-3, "--epochs", options.epochs) if options.base is None else ()
     command(root, "train", "--name", "teller", *how)
     pretrained = time.perf_counter() - start
-    practice = ("--steps", options.steps, "--kl", options.kl, "--lr", options.lr, "--max-kl", 0)
-    done = command(root, "align", "rl", "--reward", options.reward, "--model", "teller", *practice)
+    settings = ("--steps", options.steps, "--kl", options.kl, "--lr", options.lr, "--max-kl", 0)
+    done = command(root, "align", "rl", "--reward", options.reward, "--model", "teller", *settings)
     keys = ("step", "reward", "kl_k1", "distinct_2", "bits_per_character", "length", "entropy")
     lines = RunFolder(Path(done["run"])).metrics()
     curve = [{key: round(line[key], 3) for key in keys if key in line} for line in lines if "heldout_loss" in line]
     samples = [json.loads(line) for line in (Path(done["run"]) / "samples.jsonl").read_text().splitlines()]
     return {
         "pretraining_seconds": round(pretrained, 1),
-        "practice_seconds": round(done["seconds"], 1),
+        "rl_seconds": round(done["seconds"], 1),
         "ended": done["ended"],
         "before_and_after": done["scores"],
         "curve": curve,
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(measured(Path(scratch), options)))
+        print(json.dumps(measure(Path(scratch), options)))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ class Site:
 
 
 # ----------------------------------------------------------------------------------------------------- what is measured
-async def measured(site: Site, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+async def measure(site: Site, batch: int, options: argparse.Namespace) -> dict[str, Any]:
     """Everything, over one database."""
     address = site.address
     people = [Judge(browser(address), random.Random(number)) for number in range(options.judges)]
@@ -215,21 +215,21 @@ def over(root: Path, url: str, options: argparse.Namespace) -> dict[str, Any]:
     """Fills the database at `url`, unless it was filled before, and measures."""
     note = Path(f"{options.database}.json") if options.database and url.startswith("sqlite") else None
     if note is not None and note.exists():
-        told = json.loads(note.read_text(encoding="utf-8"))
+        filled = json.loads(note.read_text(encoding="utf-8"))
     else:
         begun = time.monotonic()
         command = [*WORLD, "fill", str(root), str(options.judgements), str(options.judges)]
         environment = {**os.environ, "DATABASE_URL": url}
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-        told = {**json.loads(done.stdout), "filled_in_s": round(time.monotonic() - begun, 1)}
+        filled = {**json.loads(done.stdout), "filled_in_s": round(time.monotonic() - begun, 1)}
         if note is not None:
-            note.write_text(json.dumps(told), encoding="utf-8")
+            note.write_text(json.dumps(filled), encoding="utf-8")
 
     async def run() -> dict[str, Any]:
         async with website(root, url) as site:
-            return await measured(site, told["batch"], options)
+            return await measure(site, filled["batch"], options)
 
-    return {**told, **asyncio.run(run())}
+    return {**filled, **asyncio.run(run())}
 
 
 @contextmanager

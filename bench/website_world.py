@@ -128,9 +128,9 @@ def comparisons(world: World) -> Iterator[tuple[Any, ...]]:
         judged = votes.total()
         unsure = chance.random()
         missing = max(0, wanted - judged)
-        told = json.dumps(dict(sorted(votes.items())))
+        counts = json.dumps(dict(sorted(votes.items())))
         key = f"{pair:032x}"
-        row = (pair, key, batch, *items_of(pair), False, unsure, unsure + 0.5, wanted, missing, judged, last, told)
+        row = (pair, key, batch, *items_of(pair), False, unsure, unsure + 0.5, wanted, missing, judged, last, counts)
         world.pairs.append((*row, world.now))
         agree(world, "", votes)
 
@@ -165,8 +165,8 @@ def scores(world: World) -> Iterator[tuple[Any, ...]]:
     for (item, scale), votes in world.scores.items():
         count, total = votes.total(), sum(int(value) * times for value, times in votes.items())
         agree(world, scale, votes)
-        told = json.dumps(dict(sorted(votes.items())))
-        yield item, scale, "human", told, count, total / count, (total + 6) / (count + 2)
+        counts = json.dumps(dict(sorted(votes.items())))
+        yield item, scale, "human", counts, count, total / count, (total + 6) / (count + 2)
 
 
 def begin(world: World) -> datetime:

@@ -154,8 +154,8 @@ async def test_everything_is_told_as_plain_json_and_as_rows(report: LikenessRepo
     assert again["style"]["recovery"]["value"] == value(report.style.recovery)  # type: ignore[union-attr]
     rows = summary_table(report)
     assert [row.measure for row in rows] == [
-        "style recovery", "style recovery, log-odds", "taken for the author", "bits per character", "speaker lift",
-        "context lift", "found out (AUC)", "habit distance", "verbatim copies",
+        "style recovery", "style recovery, log-odds", "attributed to the author", "bits per character", "speaker lift",
+        "context lift", "real or generated (AUC)", "habit distance", "verbatim copies",
     ]  # fmt: skip
     assert all(row.double and row.base and row.author and row.ideal and row.meaning for row in rows)
 
@@ -167,9 +167,9 @@ async def test_progress_is_told_stage_by_stage(tmp_path: Path) -> None:
         material(), double=twin(), base=stock(), settings=settings, progress=lambda *step: seen.append(step)
     )
     assert list(dict.fromkeys(stage for stage, _, _ in seen)) == [
-        "the double replies", "the base model replies", "comparing manners",
+        "the double replies", "the base model replies", "comparing styles",
     ]  # fmt: skip
-    assert ("the double replies", 44, 44) in seen and seen[-1] == ("comparing manners", 4, 4)
+    assert ("the double replies", 44, 44) in seen and seen[-1] == ("comparing styles", 4, 4)
     silent = twin()
     await score_likeness(material(), double=silent, base=stock(), settings=settings)
     assert isinstance(silent.engine, ScriptedEngine) and silent.engine.prompts == []

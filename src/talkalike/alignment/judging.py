@@ -85,25 +85,25 @@ async def verdicts_on(
 
 
 async def sample_pairs(
-    engine: Engine, contexts: Sequence[ReplyPrompt], count: int, *, sampling: Sampling
+    engine: Engine, prompts: Sequence[ReplyPrompt], count: int, *, sampling: Sampling
 ) -> AsyncGenerator[tuple[JudgedReply, JudgedReply] | None, None]:
-    """Two replies of one model to each of `count` contexts, drawn by the sampling's seed; None where both are equal."""
+    """Two replies of one model to each of `count` prompts, drawn by the sampling's seed; None where both are equal."""
     seed = sampling.seed or 0
-    chosen = random.Random(seed).sample(list(contexts), min(count, len(contexts)))
-    for number, context in enumerate(chosen):
+    chosen = random.Random(seed).sample(list(prompts), min(count, len(prompts)))
+    for number, prompt in enumerate(chosen):
         first, second = [
-            await _reply(engine, context, replace(sampling, seed=(seed + 2 * number + which) % 2**32))
+            await _reply(engine, prompt, replace(sampling, seed=(seed + 2 * number + which) % 2**32))
             for which in (0, 1)
         ]
         silent = not (any(first.messages) and any(second.messages))
         yield None if silent or first.messages == second.messages else (first, second)
 
 
-async def _reply(engine: Engine, context: ReplyPrompt, sampling: Sampling) -> JudgedReply:
-    reply = await collect(engine, Prompt(turns=context.turns, speaker=context.speaker), sampling)
+async def _reply(engine: Engine, prompt: ReplyPrompt, sampling: Sampling) -> JudgedReply:
+    reply = await collect(engine, Prompt(turns=prompt.turns, speaker=prompt.speaker), sampling)
     return JudgedReply(
-        context=tuple((turn.speaker, turn.text) for turn in context.turns),
-        speaker=context.speaker,
+        context=tuple((turn.speaker, turn.text) for turn in prompt.turns),
+        speaker=prompt.speaker,
         messages=tuple(plain(text) for text in reply.messages if text.strip()),
         model=engine.name,
         sampling=asdict(sampling),

@@ -15,7 +15,7 @@ from talkalike.examples.render import Renderer, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyPrompt:
-    """A context and who replies to it. `ids` ends with the speaker's header."""
+    """What was said, and who is to reply. `ids` ends with the speaker's header."""
 
     ids: tuple[int, ...]
     turns: tuple[Turn, ...] = ()

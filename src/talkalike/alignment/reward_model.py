@@ -106,7 +106,7 @@ class RewardModel:
         if roles is None or roles.loaded.name != form.reference:
             if not catalog.exists(form.reference):
                 raise UserError(
-                    f"The reward model '{name}' stands on '{form.reference}', which is gone.",
+                    f"The reward model '{name}' was trained on top of '{form.reference}', which is gone.",
                     hint="Restore that model, or train the reward again with `talkalike align reward`.",
                 )
             roles = Roles.open(catalog.path(form.reference), catalog=catalog, device=device, dtype=dtype)

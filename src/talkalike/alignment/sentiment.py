@@ -1,6 +1,6 @@
 """Sentiment as a reward, by VADER's word list, which ships with its package.
 
-It is easily gamed ("good good good"): look at the KL and the distinct-2 of a run beside its reward.
+It is easily exploited ("good good good"): read the KL and the distinct-2 of a run beside its reward.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows for the update in which a prompt stands once, followed by all its replies; each reply sees prompt and itself.
 
-k replies to a context of 400 tokens then cost one context and not k. Nothing is padded, and a reply's last token, after
+k replies to a prompt of 400 tokens then cost one prompt and not k. Nothing is padded, and a reply's last token, after
 which nothing is predicted, is left out. Equal to every reply alone with its prompt; the tests hold gradients to that.
 Source of the idea: Prefix Grouper (arXiv:2506.05433), there with two attention calls, here with one and a mask.
 """

@@ -2,14 +2,14 @@
 
 The classifier is TF-IDF over character 2-5-grams inside words with logistic regression, the field's plain baseline for
 authorship. It learns the author against the other speakers of the same chats, from training-period messages only, so
-that topic and time give little away. It judges pools of about ten replies, never a single message: a chat line alone
-holds too little.
+that topic and time give little away. It judges pools of about ten replies, never a single message: a single chat
+line says too little.
 
     style recovery = (s_double - s_base) / (s_real - s_base)
 
 with s either the share of pools attributed to the author (the headline: it can be said in one sentence) or the pools'
 mean log-odds. The share saturates when pools are easy to tell apart (real 100%, base 0%): a double that moves from 60%
-to 90% of the author's manner may stay at 100%. The log-odds keep moving, so both are reported.
+to 90% of the author's style may stay at 100%. The log-odds keep moving, so both are reported.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AuthorClassifier:
         count = min(len(author), len(texts_of_others), settings.max_messages)
         if count < MIN_MESSAGES:
             raise UserError(
-                f"The author's manner cannot be learned from {len(author)} messages against {len(texts_of_others)} "
+                f"The author's style cannot be learned from {len(author)} messages against {len(texts_of_others)} "
                 f"of the other speakers: at least {MIN_MESSAGES} of each are needed.",
                 hint="Import more conversations, or choose a speaker who says more.",
             )

@@ -2,7 +2,7 @@
 
     -sum log2 p(text tokens and the marker that closes the message) / (characters + 1)
 
-The closing marker counts as one character, because knowing when to stop is part of the manner. Lower is better. Two
+The closing marker counts as one character, because knowing when to stop is part of the style. Lower is better. Two
 lifts say where the prediction comes from: the speaker lift is what the right name in the header gains over another
 speaker's, the context lift what the true context gains over one of another session, cut to as many turns.
 """
@@ -39,7 +39,7 @@ class ReplyBits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BitsSettings:
-    """`learned`: whom the double learned. `context_tokens`: how much context is given before a reply, newest turns."""
+    """`learned`: the speakers that the double was trained on. `context_tokens`: of the newest turns before a reply."""
 
     learned: tuple[str, ...] = ()
     context_tokens: int = 256
@@ -102,11 +102,11 @@ def compare_bits(
     distinct = list(dict.fromkeys(reply for variant in every for reply in variant if reply is not None))
     of_model: list[dict[ReferenceReply, ReplyBits | None]] = []
 
-    def ahead(done: int) -> None:
+    def on_scored(done: int) -> None:
         progress(len(of_model) * len(distinct) + done, 2 * len(distinct))
 
     for model in (double, base):
-        scored = reply_bits(model, distinct, context_tokens=settings.context_tokens, progress=ahead)
+        scored = reply_bits(model, distinct, context_tokens=settings.context_tokens, progress=on_scored)
         of_model.append(dict(zip(distinct, scored, strict=True)))
     of_double, of_base = of_model
     counted = [found for found in _look_up(of_double, replies) if found is not None]
@@ -131,13 +131,17 @@ def reply_bits(
 ) -> list[ReplyBits | None]:
     """Bits of every message of every reply; None for a reply that is None or too long for the model's context."""
     renderer = Renderer(loaded.tokenizer)
-    room = loaded.context_length - (0 if loaded.soft_prompt_PD is None else len(loaded.soft_prompt_PD))
+    token_budget = loaded.context_length - (0 if loaded.soft_prompt_PD is None else len(loaded.soft_prompt_PD))
     results: list[ReplyBits | None] = [None] * len(replies)
     for start in range(0, len(replies), BATCH):
         documents = []
         for index in range(start, min(start + BATCH, len(replies))):
             reply = replies[index]
-            document = None if reply is None else _document(renderer, reply, context_tokens=context_tokens, room=room)
+            document = (
+                None
+                if reply is None
+                else _document(renderer, reply, context_tokens=context_tokens, token_budget=token_budget)
+            )
             if reply is not None and document is not None:
                 documents.append((index, reply, document))
         logprobs = target_logprobs(loaded, [d.ids_T for _, _, d in documents], [d.mask_T for _, _, d in documents])
@@ -156,8 +160,8 @@ def with_wrong_speaker(
 ) -> list[ReferenceReply | None]:
     """The same replies under the name of another learned speaker, or else of somebody in their context.
 
-    A name that was learned comes first: the question is whether the model tells apart those whom it knows. None where
-    there is neither.
+    A learned speaker comes first: the question is whether the model tells apart those whom it knows. None where there
+    is neither.
     """
     rng = random.Random(seed)
     relabelled: list[ReferenceReply | None] = []
@@ -172,8 +176,8 @@ def with_wrong_context(
 ) -> tuple[list[ReferenceReply | None], list[ReferenceReply | None]]:
     """The same replies twice: after their own context, and after that of another session of their conversation.
 
-    Never of the same session: what was said later there contains the very reply, what was said before is true in part.
-    And of as many turns, the newest ones: a longer context tells more of what such a chat looks like, whoever talks.
+    Never of the same session: a later context there contains the reply itself, an earlier one is partly the true one.
+    And of as many turns, the newest ones: a longer context says more about what such a chat looks like, whoever talks.
     None where the speaker has no reply in another session of the conversation.
     """
     rng = random.Random(seed)
@@ -200,7 +204,7 @@ def with_wrong_context(
 
 
 def _same_session(one: Sequence[Turn], other: Sequence[Turn]) -> bool:
-    """Whether one context goes on where the other stops: both are told from their session's beginning."""
+    """Whether one context continues the other: both begin where their session begins."""
     return all(mine == theirs for mine, theirs in zip(one, other, strict=False))
 
 
@@ -211,9 +215,9 @@ class _Document:
     counts: tuple[int, ...]  # masked tokens of each message
 
 
-def _document(renderer: Renderer, reply: ReferenceReply, *, context_tokens: int, room: int) -> _Document | None:
+def _document(renderer: Renderer, reply: ReferenceReply, *, context_tokens: int, token_budget: int) -> _Document | None:
     burst = [Turn(reply.speaker, text) for text in reply.messages]
-    left = room - len(renderer.begin_ids) - sum(renderer.count_tokens(burst))
+    left = token_budget - len(renderer.begin_ids) - sum(renderer.count_tokens(burst))
     if left < 0:
         return None
     shown = [*newest_that_fit(reply.context, min(left, context_tokens), renderer.count_tokens), *burst]

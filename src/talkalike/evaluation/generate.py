@@ -1,7 +1,7 @@
-"""Replies to held-out contexts: every arm answers the same contexts with the same sampler and the same seeds.
+"""Replies to held-out prompts: every arm answers the same prompts with the same sampler and the same seeds.
 
-Generating is what costs time here, so each reply is kept in a cache file as soon as it is there: a second run, or one
-that was interrupted, pays only for what is missing.
+Generating takes most of the time, so each reply is written to a cache file at once: a second run, or one that was
+interrupted, generates only what is missing.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ async def _generate(engine: Engine, prompt: Prompt, sampling: Sampling) -> Gener
 
 
 def _prompt(engine: Engine, reply: ReferenceReply, settings: GenerationSettings) -> Prompt:
-    room = min(settings.context_tokens, engine.context_length - settings.sampling.max_tokens - HEADER_TOKENS)
-    turns = newest_that_fit(reply.context, room, engine.count_tokens)
+    token_budget = min(settings.context_tokens, engine.context_length - settings.sampling.max_tokens - HEADER_TOKENS)
+    turns = newest_that_fit(reply.context, token_budget, engine.count_tokens)
     return Prompt(turns=turns, speaker=reply.speaker)
 
 

@@ -5,9 +5,9 @@ is the distance of that distribution from the author's training replies: Wassers
 (length, bursts), total variation elsewhere. It is given in units of the author's own distance between training and
 held-out replies: 1.0 means as close as the author is to themself.
 
-The author's own distance may be tiny by luck. It is never taken to be smaller than what drawing as many replies from
-the author's own training replies gives on average, nor than one message more or less. It is a yardstick: the intervals
-are those of the generated replies. Habits that nobody shows are left out.
+The author's own distance may be tiny by chance. It is never taken to be smaller than what drawing as many replies from
+the author's own training replies gives on average, nor than one message more or less. It only sets the unit: the
+intervals are those of the generated replies. Habits that nobody shows are left out.
 """
 
 from __future__ import annotations

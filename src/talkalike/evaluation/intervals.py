@@ -1,7 +1,7 @@
 """Numbers with their uncertainty: what every measure here returns, and the bootstrap behind it.
 
 Every interval is a percentile bootstrap over replies (a reply is the unit: messages of one burst are not independent).
-Arms that answered the same contexts are always resampled together, so differences between arms are paired.
+Arms that answered the same prompts are always resampled together, so differences between arms are paired.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ class Estimate:
 
     @property
     def may_be_zero(self) -> bool:
-        """Whether there is a number whose interval holds zero: with so few replies it cannot be told from none."""
+        """Whether there is a number whose interval holds zero: with so few replies it may as well be zero."""
         return self.low is not None and self.high is not None and self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms(Generic[T]):
-    """The same of all who answered the same contexts: the author's real replies, the double's, the base model's."""
+    """One value for each arm of the same prompts: the author's real replies, the double's, the base model's."""
 
     real: T
     double: T
     base: T
 
     def map(self, measure: Callable[[T], U]) -> Arms[U]:
-        """What is measured of each arm."""
+        """Applies a measure to each arm."""
         return Arms(real=measure(self.real), double=measure(self.double), base=measure(self.base))
 
 
 def undefined(why: str, *, n: int = 0) -> Estimate:
-    """No number, and one sentence about the reason."""
+    """An estimate without a number, with one sentence about the reason."""
     return Estimate(value=None, n=n, why=why)
 
 

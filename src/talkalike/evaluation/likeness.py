@@ -1,7 +1,7 @@
 """How much does the double write like the author? All measures of one speaker in one report.
 
-Everything is judged on held-out sessions. The double and its base answer the same held-out contexts with the same
-sampler and seeds; the author's own replies to these contexts are the ceiling, the base model's are the floor. Words
+Everything is judged on held-out sessions. The double and its base answer the same held-out prompts with the same
+sampler and seeds; the author's own replies to these prompts are the ceiling, the base model's are the floor. Words
 and reactions are judged apart: where the author only reacted, no model's words are compared.
 """
 
@@ -44,7 +44,7 @@ class Material:
     training: Sequence[ReferenceReply]
     heldout_messages: Sequence[Said]
     training_messages: Sequence[Said]
-    fictional: bool = False  # people and words are invented: said wherever they are shown
+    fictional: bool = False  # people and words are invented, which is said wherever they are shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,9 @@ class TwoSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much everything rests on."""
+    """How many replies and messages the numbers are based on."""
 
-    replies: int  # contexts answered by each arm
+    replies: int  # prompts answered by each arm
     heldout_replies: int  # of the author in all
     training_replies: int
     training_messages: int  # of everybody
@@ -148,17 +148,17 @@ async def score_likeness(
     real, said_double, said_base = ([list(words_of(arm[index])) for index in wrote] for arm in bursts)
     notes: list[str] = []
     bits = _bits(double, base, material, settings, progress, notes)
-    progress("comparing manners", 0, 4)
+    progress("comparing styles", 0, 4)
     style = compare_style(material, (real, said_double, said_base), settings, notes)
-    progress("comparing manners", 1, 4)
+    progress("comparing styles", 1, 4)
     boot = {"bootstrap": settings.bootstrap, "seed": settings.seed}
     habits = compare_habits(training=training, real=real, double=said_double, base=said_base, **boot)
-    progress("comparing manners", 2, 4)
+    progress("comparing styles", 2, 4)
     two_sample = _two_sample((real, said_double, said_base), training, settings)
-    progress("comparing manners", 3, 4)
+    progress("comparing styles", 3, 4)
     messages = ((said.speaker, said.text) for said in material.training_messages)
     copying = compare_copying(training=messages, author=material.author, real=real, double=said_double, base=said_base)
-    progress("comparing manners", 4, 4)
+    progress("comparing styles", 4, 4)
     cut_off = [sum(reply.cut_off for reply in replies) for replies in (of_double, of_base)]
     return LikenessReport(
         author=material.author,
@@ -193,7 +193,7 @@ def compare_style(
 ) -> StyleRecovery | None:
     """How often a classifier takes each arm (real, double, base; bursts for the same contexts) for the author.
 
-    None, with a sentence in `notes`, where too little was written to learn what is the author's manner.
+    None, with a sentence in `notes`, where too little was written to learn the author's style.
     """
     author_settings = AuthorSettings(pool_size=settings.pool_size, bootstrap=settings.bootstrap, seed=settings.seed)
     shared = {said.conversation for said in material.training_messages if said.speaker == material.author}
@@ -267,7 +267,7 @@ def _bits(
 ) -> BitsReport | None:
     loaded = [arm.loaded for arm in (double, base)]
     if loaded[0] is None or loaded[1] is None:
-        notes.append("Bits per character were not measured: the models' probabilities are not at hand.")
+        notes.append("Bits per character were not measured: the models' probabilities are not available.")
         return None
     if any(model.is_encoder_decoder for model in (loaded[0], loaded[1])):
         notes.append("Bits per character were not measured: that is done for decoder-only models.")

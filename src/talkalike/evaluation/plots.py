@@ -18,7 +18,7 @@ AUTHOR, DOUBLE, BASE, OTHERS = range(4)
 
 
 def shares_chart(style: StyleRecovery) -> DotChart:
-    """How many pools of each arm the classifier takes for the author's."""
+    """How many pools of each arm the classifier attributes to the author."""
     rows = [
         _dot("author", style.real.share, AUTHOR, percent=True),
         _dot("double", style.double.share, DOUBLE, percent=True),
@@ -27,10 +27,10 @@ def shares_chart(style: StyleRecovery) -> DotChart:
     if style.others is not None:
         rows.append(_dot("other people", style.others.share, OTHERS, percent=True))
     axis = Axis(low=0.0, high=1.0, form="{:.0%}".format)
-    return DotChart(label="Share of pools taken for the author, by arm", rows=rows, axis=axis)
+    return DotChart(label="Share of pools attributed to the author, by arm", rows=rows, axis=axis)
 
 
-def found_out_chart(two_sample: TwoSample) -> DotChart:
+def classifier_chart(two_sample: TwoSample) -> DotChart:
     """AUC of each arm on the line from guessing to certainty."""
     rows = [
         _dot("author", two_sample.author, AUTHOR),

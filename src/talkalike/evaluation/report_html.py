@@ -20,7 +20,7 @@ FIGURE = 400  # wide, between a phone and half a screen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figure:
-    """One or more charts with their words."""
+    """One or more charts with a title and a caption."""
 
     title: str
     caption: str
@@ -29,7 +29,7 @@ class _Figure:
 
     @property
     def drawn(self) -> Markup:
-        """One below the other."""
+        """The charts as SVG, one below the other."""
         return Markup().join(draw(chart, width=FIGURE) for chart in self.charts)
 
 
@@ -64,7 +64,7 @@ def _tiles(report: LikenessReport) -> Iterator[tuple[str, str]]:
         yield f"{auc:.0%}", "of the time a fresh classifier picks the real one of two replies (50% is guessing)"
     distance = report.habits.double.value
     if distance is not None:
-        yield f"{distance:.1f}×", f"as far in typing habits as {report.author} is from their earlier self"
+        yield f"{distance:.1f}×", f"the distance in typing habits between {report.author}'s later and earlier replies"
     copied, own = report.copying.double.from_anyone.value, report.copying.real.from_anyone.value
     if copied is not None and own is not None:
         yield (
@@ -76,22 +76,22 @@ def _tiles(report: LikenessReport) -> Iterator[tuple[str, str]]:
 def _figures(report: LikenessReport) -> Iterator[_Figure]:
     if report.style is not None and report.style.real.share.value is not None:
         yield _Figure(
-            title="Taken for the author",
+            title="Attributed to the author",
             caption=f"Share of pools of {report.style.pool_size} replies that the classifier attributes to the author. "
             "Other people of the same chats should stay near 0%.",
             charts=[plots.shares_chart(report.style)],
         )
     yield _Figure(
-        title="Found out",
+        title="Real or generated",
         caption="How often a classifier made for this picks the real reply of a real and a generated one. The author's "
         "own dot compares later replies with earlier ones: nobody writes the same forever.",
-        charts=[plots.found_out_chart(report.two_sample)],
+        charts=[plots.classifier_chart(report.two_sample)],
     )
     if report.bits is not None:
         yield _Figure(
-            title="Surprise",
+            title="Bits per character",
             caption=f"Over {report.bits.messages} real messages ({report.bits.characters:,} characters). The lifts say "
-            "whether the model knows who is speaking, and whether it listens.",
+            "whether the model knows who is speaking, and whether it uses the context.",
             charts=plots.bits_charts(report.bits),
         )
     if report.habits.habits:
@@ -110,7 +110,7 @@ def _figures(report: LikenessReport) -> Iterator[_Figure]:
 
 
 def _place(value: float | None) -> float:
-    """On a scale from 0 to 100."""
+    """The value's position on a scale from 0 to 100."""
     return 100 * min(max(value or 0.0, 0.0), 1.0)
 
 

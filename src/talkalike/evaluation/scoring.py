@@ -1,4 +1,4 @@
-"""A model's score: how alike it is to each of its speakers, kept beside it as a report, a page and a headline."""
+"""A model's likeness to each of its speakers: scored, and saved with the model as a report, a page and a headline."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from talkalike.workspace.naming import fingerprint, folder_name
 
 
 def reports_folder(catalog: Catalog, model: str) -> Path:
-    """Where a model's reports lie."""
+    """The folder of a model's reports."""
     return catalog.path(model) / "likeness"
 
 
 def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str) -> Arm:
-    """The model in memory, to be compared."""
+    """Loads the model, to be compared."""
     folder = catalog.path(model)
     loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
     return Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(folder))

@@ -1,8 +1,8 @@
 """Can a fresh classifier tell the model's replies from the author's real ones? (classifier two-sample test, C2ST)
 
-The strictest measure here: anything that gives the model away counts, not only manner. The area under the ROC curve is
+The strictest measure here: every difference counts, not only style. The area under the ROC curve is
 the probability that of one real and one generated reply the classifier picks the right one: 0.5 is indistinguishable,
-1.0 is always found out. Lopez-Paz & Oquab 2017, arXiv:1610.06545.
+1.0 is always recognised. Lopez-Paz & Oquab 2017, arXiv:1610.06545.
 """
 
 from __future__ import annotations

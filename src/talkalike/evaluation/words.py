@@ -30,15 +30,15 @@ def headline(report: LikenessReport) -> str:
     style = report.style
     if style is None or style.recovery.value is None:
         why = report.notes[0] if style is None and report.notes else ""
-        return f"How much of {report.author}'s manner the double has cannot be said. " + (
+        return f"How much of {report.author}'s style the double has cannot be said. " + (
             style.recovery.why if style is not None else why
         )
     recovered, low, high = style.recovery.value, style.recovery.low or 0.0, style.recovery.high or 0.0
-    verdict = f"In its manner of writing, the double has come part of the way from the base model to {report.author}"
+    verdict = f"In its style of writing, the double has come part of the way from the base model to {report.author}"
     if recovered <= 0.05:
         verdict = f"The double sounds no more like {report.author} than the base model does"
     elif recovered >= 0.95:
-        verdict = f"In pools of {style.pool_size} replies, the double can hardly be told from {report.author} by manner"
+        verdict = f"In pools of {style.pool_size} replies, the double can hardly be told from {report.author} by style"
     return f"{verdict} (style recovery {_percent(recovered)}, 95% interval {_percent(low)} to {_percent(high)})."
 
 
@@ -48,7 +48,7 @@ def summary_table(report: LikenessReport) -> list[SummaryRow]:
 
 
 def remarks(report: LikenessReport) -> list[str]:
-    """What must be said beside the lifts, so that nobody takes a small number for a finding."""
+    """Remarks to show beside the lifts, so that nobody takes a small number for a finding."""
     return [] if report.bits is None else [*_about_speaker_lift(report.bits), *_about_context_lift(report.bits)]
 
 
@@ -111,22 +111,22 @@ def _style_rows(report: LikenessReport) -> Iterator[SummaryRow]:
         percent=True,
         ideal="100%",
         meaning="How far the double has come from the base model (0%) to the author (100%), "
-        "counted in pools of replies taken for the author's.",
+        "counted in pools of replies that a classifier attributes to the author.",
     )
     yield _row(
         "style recovery, log-odds",
         *(style.recovery_log_odds, "0%", "100%"),
         percent=True,
         ideal="100%",
-        meaning="The same by how sure the classifier is, which goes on moving where the count is all or nothing. "
-        "Above 100%: laid on thicker than the author does.",
+        meaning="The same by how sure the classifier is, which still shows differences where the share is 0% or 100%. "
+        "Above 100%: more typical of the author than the author's own replies.",
     )
     yield _row(
-        "taken for the author",
+        "attributed to the author",
         *(style.double.share, style.base.share, style.real.share),
         percent=True,
         ideal="as the author",
-        meaning=f"Share of pools of {style.pool_size} replies that the classifier takes for the author's.{others}",
+        meaning=f"Share of pools of {style.pool_size} replies that the classifier attributes to the author.{others}",
     )
 
 
@@ -152,7 +152,7 @@ def _bits_rows(report: LikenessReport) -> Iterator[SummaryRow]:
     )
     by_context = (
         "Bits per character gained by the true context over as much of another session of the same chat: "
-        "how much the model listens."
+        "how much the model uses the context."
     )
     yield _row(
         "context lift",
@@ -180,7 +180,7 @@ def _about_zero(measure: str, found: Estimate) -> list[str]:
 def _reply_rows(report: LikenessReport) -> Iterator[SummaryRow]:
     told_apart, copying, rates = report.two_sample, report.copying, report.reactions
     yield _row(
-        "found out (AUC)",
+        "real or generated (AUC)",
         *(told_apart.double, told_apart.base, told_apart.author),
         ideal="0.5",
         meaning="How often a fresh classifier picks the real one of a real and a generated reply. "

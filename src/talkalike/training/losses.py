@@ -35,7 +35,7 @@ def negative_log_likelihood(logits_LV: Tensor, targets_L: Tensor) -> Tensor:
 
 
 class _LogLikelihood(torch.autograd.Function):
-    """Gradient of log p(target) by the logits: one-hot minus softmax, which backward computes anew from the logits."""
+    """Gradient of log p(target) by the logits: one-hot minus softmax, which backward computes again from the logits."""
 
     @staticmethod
     def forward(context: Any, logits_LV: Tensor, targets_L: Tensor) -> Tensor:
