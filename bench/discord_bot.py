@@ -188,15 +188,15 @@ async def scripted(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 lag.summary()
                 numbers = await flood(world, engine, first=asked.channels, count=asked.channels, rate=asked.warm_rate)
                 report["warm"] = numbers | {"event_loop_lag": lag.summary()}
-                report["sustained"] = await sustained(world, engine, asked, lag)
+                report["sustained"] = await sustain(world, engine, asked, lag)
                 first = 2 * asked.channels + int(asked.rate * asked.seconds)
                 report["everything_answered_up_to"] = await highest(world, engine, first, asked.rate)
                 watching.cancel()
     return report
 
 
-async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag: Lag) -> dict[str, Any]:
-    """The load for as long as was asked; memory is looked at a quarter of the way and at the end."""
+async def sustain(world: World, engine: Timed, asked: argparse.Namespace, lag: Lag) -> dict[str, Any]:
+    """The load for as long as was asked; memory is measured after a quarter of it and at the end."""
     own = psutil.Process()
     memory: list[float] = []
 
@@ -210,10 +210,10 @@ async def sustained(world: World, engine: Timed, asked: argparse.Namespace, lag:
     first = 2 * asked.channels
     count = int(asked.rate * asked.seconds)
     numbers = await flood(world, engine, first=first, count=count, rate=asked.rate, addressed=asked.addressed)
-    ended = own.cpu_times()
+    after = own.cpu_times()
     looking.cancel()
     numbers["memory_mb"] = {"at_25_percent": memory[len(memory) // 4], "at_the_end": memory[-1]}
-    numbers["cpu_seconds"] = ended.user + ended.system - began.user - began.system
+    numbers["cpu_seconds"] = after.user + after.system - began.user - began.system
     return numbers | {"event_loop_lag": lag.summary()}
 
 
@@ -261,7 +261,7 @@ async def together(world: World, *, at_once: bool, store: Store | None = None) -
         if store is None:
             await world.do("answered", count=len(channels), quiet=0.0, patience=300)
         else:
-            await ended(store, world, began_with + group[-1])
+            await wait_for_replies(store, world, began_with + group[-1])
     seconds = time.monotonic() - began
     asked = (await world.do("report"))["asked"]
     answered = sum(bool(one["replies"]) for one in asked)
@@ -274,7 +274,7 @@ def all_rows(world: World) -> list[ReplyRow]:
     return [row for _, channel in world.start["channels"] for row in replies.recent(channel, 50)]
 
 
-async def ended(store: Store, world: World, count: int) -> None:
+async def wait_for_replies(store: Store, world: World, count: int) -> None:
     """Waits for that many replies, none of them still being written."""
     while await store.run(replies.unfinished) or len(await store.run(all_rows, world)) < count:
         await asyncio.sleep(0.05)

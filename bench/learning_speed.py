@@ -39,7 +39,7 @@ BASE = "smollm2-135m-instruct"
 RANK = 16
 
 
-def prepared(export: Path, speaker: str, models: Path, folder: Path) -> ExampleSet:
+def prepare_examples(export: Path, speaker: str, models: Path, folder: Path) -> ExampleSet:
     """The speaker's examples at our defaults."""
     archive = Archive(folder / "chats")
     import_paths([export], archive=archive)
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        examples = prepared(options.export, options.speaker, options.models, Path(scratch))
+        examples = prepare_examples(options.export, options.speaker, options.models, Path(scratch))
         train = subset(examples.split("train"), options.replies, Path(scratch) / "subset")
         task = Task(
             base=Catalog(options.models).path(BASE),

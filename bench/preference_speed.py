@@ -63,7 +63,7 @@ def pairs(count: int, seed: int = 0) -> list[Pair]:
     return [(ids(40, 301), ids(5, 41), ids(5, 41)) for _ in range(count)]
 
 
-def encoded(given: list[Pair]) -> list[EncodedContext]:
+def encode(given: list[Pair]) -> list[EncodedContext]:
     """The pairs as judged contexts."""
     return [
         EncodedContext(
@@ -112,7 +112,7 @@ def our_reward(given: list[Pair]) -> float:
         adapter=AdapterSettings(rank=RANK),
     )
     model = RewardModel(our_roles(), form)
-    objective = RewardObjective(model, encoded(given), centring=0.01, row_tokens=LOOP.row_tokens)
+    objective = RewardObjective(model, encode(given), centring=0.01, row_tokens=LOOP.row_tokens)
     return len(given) / our_epoch(objective, list(model.parameters(0).values()))
 
 
@@ -123,7 +123,7 @@ def our_dpo(given: list[Pair], *, with_reference: bool) -> float:
     settings = LossSettings(loss="dpo", beta=0.1, gamma=0.0, weights=(1.0, 1.0), row_tokens=LOOP.row_tokens)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        objective = PreferenceObjective(roles, encoded(given), settings, ReferenceLogprobs(roles, Path(folder)))
+        objective = PreferenceObjective(roles, encode(given), settings, ReferenceLogprobs(roles, Path(folder)))
         before = time.perf_counter() - start if with_reference else 0.0
         return len(given) / (before + our_epoch(objective, list(roles.parameters(POLICY).values())))
 

@@ -293,7 +293,7 @@ def races(kind: str, seeds: int) -> dict[tuple[str, Numbers], list[Race]]:
     return run
 
 
-def compared(run: dict[tuple[str, Numbers], list[Race]], clock: str) -> dict[str, Any]:
+def compare(run: dict[tuple[str, Numbers], list[Race]], clock: str) -> dict[str, Any]:
     """Medians over the seeds of the reward gained per second by one clock, beside TRL's."""
     speeds = {key: statistics.median(race.gained / getattr(race, clock) for race in each) for key, each in run.items()}
     best = {name: max(NUMBERS, key=lambda numbers: speeds[name, numbers]) for name, _ in speeds}
@@ -317,7 +317,7 @@ def main() -> None:
     result: dict[str, Any] = {"goal": GOAL, "wanted": WANTED}
     for kind in LENGTHS:
         run = races(kind, asked.seeds)
-        result[kind] = {clock: compared(run, clock) for clock in ("wall", "processor")}
+        result[kind] = {clock: compare(run, clock) for clock in ("wall", "processor")}
     if asked.palm_steps:
         result["palm_rlhf_pytorch_gained_per_second"] = palm(asked.palm_steps)
     print(json.dumps(result))

@@ -183,10 +183,10 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(copy: Path) 
     done = loop(copy, *options)
     assert (done["state"], done["folder"]) == ("finished", stopped["folder"])
     # Cut off after the training of the reward model: it is used again, and so is all that came later.
-    this = read_rounds(copy / "runs")[0]
-    dataclasses.replace(this, state="running", ended="", checks={}, batch=None).save(copy / "runs")
+    first = read_rounds(copy / "runs")[0]
+    dataclasses.replace(first, state="running", ended="", checks={}, batch=None).save(copy / "runs")
     shutil.rmtree(copy / "models" / "first-aligned")
-    shutil.rmtree(copy / "runs" / f"{this.id}-candidate")
+    shutil.rmtree(copy / "runs" / f"{first.id}-candidate")
     before = (copy / "models" / "first-aligned-reward" / "heads.safetensors").stat().st_mtime_ns
     again = loop(copy, *options)
     assert (again["state"], again["model"], again["reward"]) == ("finished", done["model"], done["reward"])

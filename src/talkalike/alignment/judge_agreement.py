@@ -86,7 +86,7 @@ def cohen_kappa(one: Sequence[Choice], other: Sequence[Choice]) -> float | None:
 
 
 def why_refused(found: JudgeAgreement, *, least: float = LEAST_KAPPA) -> str:
-    """Why a judge's labels are not taken, in words; "" where they are."""
+    """Why a judge's labels are not used, in one clause; "" where they are."""
     if found.n < ENOUGH:
         return f"only {found.n} pairs judged by people to compare with, {ENOUGH} are needed"
     if found.kappa is None:

@@ -89,7 +89,7 @@ def report_name(folder: Path, author: str) -> str:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Names the exact weights, so that replies of a model trained anew are not mistaken for these."""
+    """Names the exact weights, so that replies of a model trained again are not mistaken for these."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:

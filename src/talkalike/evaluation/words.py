@@ -1,4 +1,4 @@
-"""The report in words and in rows: the headline, and one table for the terminal and the page alike."""
+"""The report as text: the headline, and one table for the terminal and the page alike."""
 
 from __future__ import annotations
 

@@ -109,16 +109,16 @@ def adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
-    """The folder of the base that an adapter stands on: by its card, else by PEFT's own field. UserError if missing."""
+    """The folder of an adapter's base: by its card, else by PEFT's own field. UserError if missing."""
     if card is not None:
         if catalog.exists(card.base):
             return catalog.path(card.base)
-        raise UserError(f"'{card.name}' stands on the base '{card.base}', which is gone.", hint="Fetch the base again.")
+        raise UserError(f"'{card.name}' needs the base '{card.base}', which is gone.", hint="Fetch the base again.")
     named = str(adapter_config(folder).get("base_model_name_or_path") or "")
     for candidate in (Path(named), catalog.root / Path(named).name, catalog.root / Path(named).name.lower()):
         if named and (candidate / "config.json").is_file():
             return candidate
-    raise UserError(f"The adapter {folder} stands on '{named}', which is not here.", hint="Fetch that base first.")
+    raise UserError(f"The adapter {folder} needs the base '{named}', which is not here.", hint="Fetch that base first.")
 
 
 def _apply_adapter(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, Tensor | None]:

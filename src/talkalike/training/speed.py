@@ -1,4 +1,4 @@
-"""How fast a base trains on this machine: a few real steps on made-up tokens, measured once and kept beside it."""
+"""How fast a base trains on this machine: a few real steps on random tokens, measured once and saved in its folder."""
 
 from __future__ import annotations
 
