@@ -58,7 +58,7 @@ def divide(contexts: Sequence[JudgedContext], *, heldout: float, seed: int) -> C
     Where all belong together (one long conversation, everybody says "hi"), only equal contexts are kept together.
     """
     wanted, by = round(heldout * len(contexts)), "conversation"
-    chosen = _chosen(contexts, _conversations(contexts), wanted, seed)
+    chosen = _chosen(contexts, conversations_of(contexts), wanted, seed)
     if 2 * len(chosen) < wanted:
         by, chosen = "context", _chosen(contexts, _equal(contexts), wanted, seed)
     return ContextSplit(
@@ -156,7 +156,7 @@ def only_replies(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
     )
 
 
-def _conversations(contexts: Sequence[JudgedContext]) -> list[list[int]]:
+def conversations_of(contexts: Sequence[JudgedContext]) -> list[list[int]]:
     """Places of contexts that share two messages in a row, or begin alike where one has no more than that."""
     leader = list(range(len(contexts)))
 

@@ -158,7 +158,7 @@ class RewardModel:
 
     def _ratings(self, samples: Sequence[ReplySample], row_tokens: int) -> list[Tensor]:
         """What each member says of each sample on each scale, (members, scales), in order."""
-        contexts, places = by_prompt([self._fitting(sample) for sample in samples])
+        contexts, places = by_prompt([fitting(sample, self.renderer, self.form.max_tokens) for sample in samples])
         ratings: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for row in reply_rows(
@@ -221,21 +221,20 @@ class RewardModel:
             by_scale=dict(zip(self.form.scales, means, strict=True)),
         )
 
-    def _fitting(self, sample: ReplySample) -> ReplySample:
-        """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
-        room, ids = self.form.max_tokens, sample.reply_ids
-        turns, prompt = sample.prompt_turns, sample.prompt_ids
-        if turns and tuple(self.renderer.prompt(turns, sample.speaker)) != prompt:
-            ids = prompt = ()
-        if not ids:
-            ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, self.renderer))
-        ids = ids[: room // 2]
-        if turns and (not prompt or len(prompt) + len(ids) > room):
-            prompt = tuple(
-                self.renderer.prompt(newest(turns, sample.speaker, self.renderer, room - len(ids)), sample.speaker)
-            )
-        prompt = prompt[-(room - len(ids)) :] or tuple(self.renderer.prompt((), sample.speaker))
-        return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)
+
+def fitting(sample: ReplySample, renderer: Renderer, max_tokens: int) -> ReplySample:
+    """The sample in this base's tokens, short enough; rendered anew if it has none, or those of another base."""
+    turns, prompt, ids = sample.prompt_turns, sample.prompt_ids, sample.reply_ids
+    if turns and tuple(renderer.prompt(turns, sample.speaker)) != prompt:
+        ids = prompt = ()
+    if not ids:
+        ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, renderer))
+    ids = ids[: max_tokens // 2]
+    rest = max_tokens - len(ids)
+    if turns and (not prompt or len(prompt) > rest):
+        prompt = tuple(renderer.prompt(newest(turns, sample.speaker, renderer, rest), sample.speaker))
+    prompt = prompt[-rest:] or tuple(renderer.prompt((), sample.speaker))
+    return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)
 
 
 def expected_ratings(logits: Tensor) -> Tensor:
