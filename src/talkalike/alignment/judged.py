@@ -255,6 +255,7 @@ class _Builder:
                 pairs.append((first, second) if lead > 0 else (second, first))
             else:
                 contradictory.add((first, second))
+        ties = (self.ties | contradictory) - {(min(pair), max(pair)) for pair in pairs}
         context = JudgedContext(
             turns=self.turns,
             speaker=self.speaker,
@@ -264,13 +265,7 @@ class _Builder:
             bad=tuple(sorted(self.bad)),
             corrections=self.corrections,
             soft={pair: soft[pair] for pair in pairs if pair in soft},
-            ties=tuple(
-                sorted(
-                    pair
-                    for pair in (self.ties | contradictory) - {(min(p), max(p)) for p in pairs}
-                    if pair[0] != pair[1]
-                )
-            ),
+            ties=tuple(sorted(two for two in ties if two[0] != two[1])),
         )
         return context, len(contradictory)
 

@@ -1,8 +1,8 @@
 """The recipe of a linear reward model: judgements become a model of what people like, in about a minute.
 
 Comparisons, corrections and ties are learned as they are. Ratings become comparisons between replies that were rated
-differently on the same scale. How good the model is, is measured by cross-validation, so every judgement is learned from
-and every comparison is measured on.
+differently on the same scale. How good the model is, is measured by cross-validation: every judgement is learned from,
+and every comparison is measured on by a fit that did not see its conversation.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LinearRewardConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedReplies:
-    """All judged replies, and what was said about them as comparisons; of these `preferred_C` were one choice of two."""
+    """All judged replies, and what was said about them as comparisons. `preferred_C`: those in which one was chosen."""
 
     samples: tuple[ReplySample, ...]
     comparisons: Comparisons
@@ -115,20 +115,16 @@ def compare_replies(gathered: Gathered, *, seed: int) -> ComparedReplies:
     for scale, replies in sorted(rated.items()):
         against = [*replies, *rated.get("", [])] if scale else []
         rows += _rated_apart(replies, against, random.Random(seed))
-    first, second, shares, weights, group_of, preferred = (
-        (list(column) for column in zip(*rows, strict=True)) if rows else ([],) * 6
+    table = np.asarray(rows, dtype=np.float64).reshape(len(rows), 6)
+    places = table[:, [0, 1, 4]].astype(np.int64)
+    comparisons = Comparisons(
+        first_C=places[:, 0],
+        second_C=places[:, 1],
+        shares_C=table[:, 2],
+        weights_C=table[:, 3],
+        groups_C=places[:, 2],
     )
-    return ComparedReplies(
-        samples=tuple(samples),
-        comparisons=Comparisons(
-            first_C=np.asarray(first, dtype=np.int64),
-            second_C=np.asarray(second, dtype=np.int64),
-            shares_C=np.asarray(shares, dtype=np.float64),
-            weights_C=np.asarray(weights, dtype=np.float64),
-            groups_C=np.asarray(group_of, dtype=np.int64),
-        ),
-        preferred_C=np.asarray(preferred, dtype=np.bool_),
-    )
+    return ComparedReplies(samples=tuple(samples), comparisons=comparisons, preferred_C=table[:, 5] > 0)
 
 
 def report_fit(model: LinearReward, fit: PreferenceFit, compared: ComparedReplies) -> RewardReport:
@@ -227,7 +223,7 @@ def _card(
     learned: dict[str, int | str],
     seconds: float,
 ) -> Card:
-    form = model.form
+    chosen = {"blocks": model.form.blocks, "strength": model.form.strength}
     return Card(
         name=config.name,
         kind="reward",
@@ -235,12 +231,7 @@ def _card(
         method="linear",
         parents=lineage(reference),
         speakers=reference.speakers,
-        settings={
-            **dataclasses.asdict(config),
-            "blocks": form.blocks,
-            "strength": form.strength,
-            "learned_from": learned,
-        },
+        settings={**dataclasses.asdict(config), **chosen, "learned_from": learned},
         seed=config.seed,
         scores={**report_scores(report), "training_seconds": round(seconds, 1)},
         fictional=reference.fictional,

@@ -1,8 +1,8 @@
 """Which of two replies is better, learned from few judgements: logistic regression on the difference of features.
 
-It is Bradley-Terry with a normal prior on the weights, so it has one best answer, found in well under a second. Features
-come in blocks; which blocks count and how strong the prior is, is chosen by cross-validation over conversations.
-Numbers only: no torch, no text. Axes: C comparisons, R replies, F features.
+It is Bradley-Terry with a normal prior on the weights, so it has one best answer, found in well under a second.
+Features come in blocks; which of them count and how wide the prior is, is chosen by cross-validation over
+conversations. Numbers only: no torch, no text. Axes: C comparisons, R replies, F features.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PreferenceFit:
 def fit_preferences(
     blocks: Mapping[str, Floats], comparisons: Comparisons, *, members: int, seed: int = 0
 ) -> PreferenceFit:
-    """Chooses blocks and prior, and fits `members` on resampled comparisons: how far apart they are tells how sure it is.
+    """Chooses blocks and prior, and fits `members` on resampled comparisons, to tell how sure they are.
 
     `blocks`: features of every reply, (R, F) each, of comparable size.
     """
@@ -119,7 +119,7 @@ def _choose(kernels: Mapping[str, Floats], comparisons: Comparisons) -> Choice:
 
 
 def _folds(groups_C: Ints) -> list[NDArray[np.bool_]]:
-    """Whole groups in turn, the largest first, each into the fold that holds least; single groups where there are few."""
+    """Whole groups, the largest first, each into the fold that holds least."""
     sizes = sorted(((int((groups_C == group).sum()), int(group)) for group in np.unique(groups_C)), reverse=True)
     if len(sizes) < 2:  # all of one conversation: nothing better can be done than to divide it
         return [np.arange(len(groups_C)) % FOLDS == fold for fold in range(min(FOLDS, len(groups_C)))]
