@@ -68,13 +68,38 @@ def train_linear_reward(
     start = time.monotonic()
     gathered = gather(judgements)
     compared = compare_replies(gathered, seed=config.seed)
-    if not len(compared.comparisons):
+    if not compared.preferred_C.any() and not gathered.ratings:
         raise nothing_to_learn(judgements, gathered)
     reference = catalog.card(config.reference)
     roles = Roles.open(catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype)
     run.describe({**_about(config, judgements), "state": "running"})
     yield _started(gathered, judgements, catalog, roles)
-    form = LinearForm(
+    model, fit = fit_linear_reward(
+        roles, compared.samples, compared.comparisons, _form(config, roles), seed=config.seed
+    )
+    report = report_fit(model, fit, compared)
+    seconds = time.monotonic() - start
+    card = _card(config, reference, model, report, learned_from(judgements, gathered), seconds)
+    write_json(run.path / "report.json", dataclasses.asdict(report))
+    model.save(catalog.path(config.name))
+    catalog.save_card(card)
+    run.describe({**_about(config, judgements), "state": "finished"})
+    yield RewardFinished(reason="finished", card=card, report=report, seconds=seconds)
+
+
+def fit_judgements(config: LinearRewardConfig, *, catalog: Catalog, judgements: Judgements) -> LinearReward:
+    """A reward model in memory, for sorting what waits. Raises UserError where there is nothing to learn from."""
+    gathered = gather(judgements)
+    compared = compare_replies(gathered, seed=config.seed)
+    if not compared.preferred_C.any():
+        raise nothing_to_learn(judgements, gathered)
+    roles = Roles.open(catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype)
+    return fit_linear_reward(roles, compared.samples, compared.comparisons, _form(config, roles), seed=config.seed)[0]
+
+
+def _form(config: LinearRewardConfig, roles: Roles) -> LinearForm:
+    """The form, with what the fit will find left open."""
+    return LinearForm(
         reference=config.reference,
         scale=config.scale,
         blocks=(),
@@ -84,15 +109,6 @@ def train_linear_reward(
         members=config.members,
         tokenizer_hash="",
     )
-    model, fit = fit_linear_reward(roles, compared.samples, compared.comparisons, form, seed=config.seed)
-    report = report_fit(model, fit, compared)
-    seconds = time.monotonic() - start
-    card = _card(config, reference, model, report, learned_from(judgements, gathered), seconds)
-    write_json(run.path / "report.json", dataclasses.asdict(report))
-    model.save(catalog.path(config.name))
-    catalog.save_card(card)
-    run.describe({**_about(config, judgements), "state": "finished"})
-    yield RewardFinished(reason="finished", card=card, report=report, seconds=seconds)
 
 
 def compare_replies(gathered: Gathered, *, seed: int) -> ComparedReplies:

@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from talkalike.alignment.preference_fit import Comparisons, Floats, PreferenceFit, fit_preferences, side_by_side
-from talkalike.alignment.reply_features import TEXT, FeatureReader, vocabulary_of
+from talkalike.alignment.reply_features import TEXT, FeatureReader
 from talkalike.alignment.reward_model import RewardScore
+from talkalike.alignment.text_features import scaled_as_a_whole, scaled_by_column, vocabulary_of
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
@@ -134,14 +135,14 @@ def fit_linear_reward(
     roles: Roles, samples: Sequence[ReplySample], comparisons: Comparisons, form: LinearForm, *, seed: int = 0
 ) -> tuple[LinearReward, PreferenceFit]:
     """A reward model on these replies' comparisons. `form`: with blocks, vocabulary and hash still to be found."""
-    form = dataclasses.replace(form, vocabulary=vocabulary_of(samples))
+    form = dataclasses.replace(form, vocabulary=vocabulary_of([sample.text for sample in samples]))
     reader = FeatureReader(roles, vocabulary=form.vocabulary, max_tokens=form.max_tokens)
     found = {name: features for name, features in reader.blocks(samples).items() if features.shape[1]}
     tensors: dict[str, Floats] = {}
     scaled = {}
     for name, features in found.items():
-        tensors[f"mean.{name}"] = features.mean(axis=0)
-        tensors[f"size.{name}"] = _size(name, features - features.mean(axis=0))
+        scale = scaled_by_column if name == TEXT else scaled_as_a_whole
+        tensors[f"mean.{name}"], tensors[f"size.{name}"] = scale(features)
         scaled[name] = (features - tensors[f"mean.{name}"]) / tensors[f"size.{name}"]
     fit = fit_preferences(scaled, comparisons, members=form.members, seed=seed)
     tensors["weights"] = fit.weights_MF
@@ -152,14 +153,3 @@ def fit_linear_reward(
         tokenizer_hash=tokenizer_hash(reader.renderer),
     )
     return LinearReward(roles, form, tensors), fit
-
-
-def _size(block: str, centred_RF: Floats) -> Floats:
-    """What a block is divided by, so that replies of every block have a length of about 1: each measure of the text by
-    itself, since they have units of their own; words and states as a whole.
-    """
-    if block == TEXT:
-        deviations_F = centred_RF.std(axis=0)
-        return np.where(deviations_F > 1e-9, deviations_F, np.inf) * math.sqrt(centred_RF.shape[1])
-    length = math.sqrt(float((centred_RF**2).sum(axis=1).mean()))
-    return np.full(centred_RF.shape[1], length or 1.0)

@@ -6,8 +6,6 @@ and on few judgements it knows much more than one that is trained (docs/lab-note
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -17,16 +15,14 @@ import torch.nn.functional as F
 from talkalike.alignment.feedback_loop import autocast, by_prompt, reply_rows
 from talkalike.alignment.preference_fit import Floats
 from talkalike.alignment.reward_model import fitting
-from talkalike.alignment.reward_report import FEATURES
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
+from talkalike.alignment.text_features import text_features, word_features
 from talkalike.alignment.values import ReplySample
 from talkalike.examples.render import Renderer
 from talkalike.models.roles import Roles
 
 TEXT, WORDS, STATES = "text", "words", "states"
 BLOCKS = (TEXT, WORDS, STATES)
-_FEWEST = 3  # replies in which a word has to stand
-_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class FeatureReader:
@@ -35,26 +31,18 @@ class FeatureReader:
     def __init__(self, roles: Roles, *, vocabulary: Sequence[str], max_tokens: int) -> None:
         self.roles, self.max_tokens = roles, max_tokens
         self.renderer = Renderer(roles.loaded.tokenizer)
-        self._places = {word: place for place, word in enumerate(vocabulary)}
+        self._vocabulary = vocabulary
 
     def blocks(self, samples: Sequence[ReplySample], wanted: Collection[str] = BLOCKS) -> dict[str, Floats]:
         """The wanted blocks of every reply, (replies, features) each, in order."""
-        readers = {TEXT: self._text, WORDS: self._words, STATES: self._states}
-        return {name: readers[name](samples) for name in BLOCKS if name in wanted}
-
-    def _text(self, samples: Sequence[ReplySample]) -> Floats:
-        rows = [
-            [*(measure(sample.text) for measure in FEATURES.values()), len(sample.text.split()), sample.text.count("?")]
-            for sample in samples
-        ]
-        return np.asarray(rows, dtype=np.float64)
-
-    def _words(self, samples: Sequence[ReplySample]) -> Floats:
-        """Whether each word stands in the reply, over the root of how many do, so that length is no virtue."""
-        table = np.zeros((len(samples), len(self._places)))
-        for row, sample in zip(table, samples, strict=True):
-            row[[self._places[word] for word in words_of(sample.text) if word in self._places]] = 1.0
-        return table / np.sqrt(table.sum(axis=1, keepdims=True) + 1)
+        found: dict[str, Floats] = {}
+        if TEXT in wanted:
+            found[TEXT] = text_features([sample.text for sample in samples])
+        if WORDS in wanted:
+            found[WORDS] = word_features([sample.text for sample in samples], self._vocabulary)
+        if STATES in wanted:
+            found[STATES] = self._states(samples)
+        return found
 
     def _states(self, samples: Sequence[ReplySample]) -> Floats:
         contexts, places = by_prompt([fitting(sample, self.renderer, self.max_tokens) for sample in samples])
@@ -72,14 +60,3 @@ class FeatureReader:
                     for reply in range(len(contexts[index].samples)):
                         found[index, reply] = means[start + reply]
         return np.stack([found[place] for place in places])
-
-
-def words_of(text: str) -> set[str]:
-    """The words and signs of a text, in small letters."""
-    return set(_WORD.findall(text.casefold()))
-
-
-def vocabulary_of(samples: Sequence[ReplySample]) -> tuple[str, ...]:
-    """The words of the replies that stand in more than a few of them, sorted."""
-    counts = Counter(word for sample in samples for word in words_of(sample.text))
-    return tuple(sorted(word for word, count in counts.items() if count >= _FEWEST))
