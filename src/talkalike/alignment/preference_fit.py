@@ -93,7 +93,7 @@ def fit_preferences(
     for _ in range(members):
         drawn_C = generator.exponential(size=len(comparisons))  # the Bayesian bootstrap (Rubin 1981)
         resampled = replace(comparisons, weights_C=comparisons.weights_C * drawn_C)
-        rows.append(differences_CF.T @ _dual(kernel, resampled, choice.strength))
+        rows.append(differences_CF.T @ fit_dual(kernel, resampled, choice.strength))
     return PreferenceFit(choice=choice, weights_MF=np.asarray(rows), unseen_C=unseen_C)
 
 
@@ -137,11 +137,11 @@ def _predict(kernel: Floats, comparisons: Comparisons, fold_C: NDArray[np.bool_]
     seen_C = ~fold_C
     if not seen_C.any():
         return np.zeros(int(fold_C.sum()))
-    dual = _dual(kernel[np.ix_(seen_C, seen_C)], comparisons.of(seen_C), strength)
+    dual = fit_dual(kernel[np.ix_(seen_C, seen_C)], comparisons.of(seen_C), strength)
     return kernel[np.ix_(fold_C, seen_C)] @ dual
 
 
-def _dual(kernel: Floats, comparisons: Comparisons, strength: float) -> Floats:
+def fit_dual(kernel: Floats, comparisons: Comparisons, strength: float) -> Floats:
     """The fit as weights of the comparisons' differences: Newton's method, with halved steps where one is too far."""
     shares_C, weights_C = comparisons.shares_C, comparisons.weights_C
     dual = np.zeros(len(comparisons))
