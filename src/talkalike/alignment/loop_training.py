@@ -92,7 +92,12 @@ class RoundTraining:
             samples=_SAMPLES,
             max_tokens=options.max_tokens,
             seed=options.seed,
-            shaping=RewardShaping(kl=options.kl, kl_target=options.kl_target or None, kl_horizon=_PROMPTS * _SAMPLES),
+            shaping=RewardShaping(
+                kl=options.kl,
+                kl_target=options.kl_target or None,
+                kl_least=options.kl,  # it begins at no distance at all: that is no reason to pay less
+                kl_horizon=_PROMPTS * _SAMPLES,
+            ),
             max_kl=_MAX_KL,
             update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),
         )
