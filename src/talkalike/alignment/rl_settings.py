@@ -17,7 +17,6 @@ class RewardShaping:
     kl: float = 0.05  # times nats to the reference, at every token; TRL's RLOO and PPO
     kl_target: float | None = None  # nats per reply to steer to; N-details: 6 with kl 0.15
     kl_least: float = 0.0  # the coefficient is not steered below this
-    kl_least: float = 0.0  # the coefficient is not steered below this
     kl_horizon: float = 10_000.0  # replies over which the steering acts; N-details
     missing_end: float = 1.0  # less for a reply that was cut off; TRL's PPO guide
     overlong: int = 0  # the last so many tokens cost up to 1; DAPO, off unless asked

@@ -40,7 +40,7 @@ def align_loop(  # signature: typer
     minutes: Annotated[float, typer.Option(min=0.0001, help="Of practice at most (rl).")] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
-    kl: Annotated[float, typer.Option(min=0, help="KL penalty coefficient at the beginning (rl).")] = 0.15,
+    kl: Annotated[float, typer.Option(min=0, help="KL penalty coefficient, at least (rl).")] = 0.4,
     kl_target: Annotated[
         float,
         typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0 leaves it as it is (rl)."),

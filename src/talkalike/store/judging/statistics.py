@@ -64,7 +64,7 @@ def chance_of_more_than_half(wins: int, losses: int) -> float:
     a Beta(wins + 1, losses + 1) above one half: exactly the chance of at most `wins` heads in so many tosses and one.
     """
     tosses = wins + losses + 1
-    return sum(math.comb(tosses, heads) for heads in range(wins + 1)) / 2**tosses
+    return float(sum(math.comb(tosses, heads) for heads in range(wins + 1)) / 2**tosses)
 
 
 def wilson(count: float, n: float) -> Share:
