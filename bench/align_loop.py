@@ -1,104 +1,80 @@
-"""The whole `align loop` on the bundled sample: does a judge's preference become a double that this judge prefers?
+"""The whole `align loop`: do judgements become a double that whoever gave them prefers, and does it every time?
 
-A scripted judge with a known preference compares pairs of the double's own replies through the store's real judging
-path (the queue of a batch, orders drawn, choices stored). `talkalike align loop` is trained on exactly that. Then the
-same judge compares the blind pairs: candidate and present double, on held-out prompts that nobody trained on or judged.
+A scripted judge with a known preference judges pairs of the double's own replies as the website's judges do: those of
+`talkalike judgements ask`, sorted anew by `judgements sort` after the first 40 and 100. `talkalike align loop` learns
+from exactly that. The same judge then looks at the blind pairs: candidate beside present double, to held-out prompts
+that nobody trained on or judged. Each seed trains a double of its own and draws its own pairs.
 
-    python bench/align_loop.py --workspace DIR [--judgements 200] [--double NAME] [-- --minutes 6 ...]
+    python bench/align_loop.py --workspace DIR [--seeds 0 1 2] [--judges personal questions wordy] [-- --steps 12 ...]
 
-Works on a copy of the workspace; makes the sample's double where it has none. What stands behind -- goes to the loop.
+Works on copies of the workspace, which needs a base. A row a run, then the median and the range over all of them. What
+stands behind -- goes to the loop.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.cli.demo import sample_folders
-from talkalike.cli.engines import reply_sources
 from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, open_workspace
-from talkalike.examples.heldout import load_replies
-from talkalike.examples.opening import examples_of
-from talkalike.store.judging import items, judges, pairs, serving, voting
-from talkalike.store.judging.judgement_values import Choice, JudgedReply, Side
+from talkalike.cli.workspace import open_workspace
+from talkalike.store.judging import judges, serving, voting
+from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.judging.statistics import wilson
 from talkalike.store.store import Store, open_store
-from talkalike.workspace.cards import Card
 
 SPEAKER = "Juno Marwick"
+SORT_AFTER = (40, 100)  # judgements
 PERSONAL = re.compile(r"\b(i|i'm|im|ill|ive|id|my|me|you|u|ur|your|youre)\b")
 Preference = Callable[[Sequence[str]], float]
 
 
 def personal(messages: Sequence[str]) -> float:
-    """Prefers replies by the share of their messages that speak of itself or to the other, instead of about things."""
+    """The share of the messages that speak of oneself or to the other, instead of about things."""
     return sum(bool(PERSONAL.search(text.casefold())) for text in messages) / max(1, len(messages))
 
 
+def questions(messages: Sequence[str]) -> float:
+    """The share of the messages that ask something."""
+    return sum("?" in text for text in messages) / max(1, len(messages))
+
+
 def wordy(messages: Sequence[str]) -> float:
-    """Prefers longer replies, up to twelve words: against the style of the sample's speaker, who is brief."""
+    """No bare "ok": from twelve words on it is all the same. The sample's speaker is briefer than that."""
     return min(12, len(" ".join(messages).split()))
 
 
-PREFERENCES: dict[str, Preference] = {"personal": personal, "wordy": wordy}
+JUDGES: dict[str, Preference] = {"personal": personal, "questions": questions, "wordy": wordy}
 
 
-def command(root: Path, *arguments: object) -> dict[str, Any]:
-    """Runs one of our commands and returns its JSON; its progress goes to the terminal."""
+def command(root: Path, *arguments: object, seed: int = 0) -> dict[str, Any]:
+    """What a command of ours tells as JSON; its progress goes to the terminal."""
     line = [sys.executable, "-m", "talkalike.cli.main", *map(str, arguments), "-w", str(root), "--json"]
-    found: dict[str, Any] = json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE).stdout)
+    environment = {**os.environ, "TALKALIKE_TRAIN_SEED": str(seed)}
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, env=environment)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def double_of(root: Path, wanted: str, minutes: float) -> Card:
-    """The double that is to be made better; trained on the bundled sample where there is none."""
-    opened = open_workspace(root)
-    if not wanted and opened.catalog().newest_double() is None:
-        command(root, "import", *sample_folders())
-        command(root, "prepare", "-s", SPEAKER, "--no-estimate")
-        command(root, "train", "--minutes", minutes)
-    card = opened.catalog().card(wanted) if wanted else opened.catalog().newest_double()
-    assert card is not None
-    return card
-
-
-def put_pairs(opened: Workspace, store: Store, card: Card, *, count: int, seed: int) -> tuple[int, int]:
-    """(a batch, its pairs): two different replies of the double to each of `count` prompts of the training part."""
-    train = load_replies(examples_of(opened.examples, card), "train")
-    prompts = choose_prompts(train, card.speakers[0], count, seed=seed)
-    arm = ModelArm(name="a", card=card)
-    sources = reply_sources(opened)
-    said = [asyncio.run(answer_prompts(sources, [arm], prompts, 1000 * (seed + n)))[0][1] for n in (1, 2)]
-
-    def put() -> tuple[int, int]:
-        batch, made = pairs.make_batch(f"two replies of {card.name}", seed=seed), 0
-        for prompt, one, other in zip(prompts, *said, strict=True):
-            if one and other and one != other:
-                context = tuple((turn.speaker, turn.text) for turn in prompt.context)
-                ids = [
-                    items.put_item(
-                        JudgedReply(context=context, speaker=prompt.speaker, messages=words, model=card.name, origin="")
-                    )
-                    for words in (one, other)
-                ]
-                pairs.make_pair(ids[0], ids[1], batch)
-                made += 1
-        return batch, made
-
-    return store.call(put)
+def train_double(root: Path, options: argparse.Namespace, seed: int) -> str:
+    """A double with this seed; its name."""
+    command(root, "import", *(options.chats or sample_folders()))
+    command(root, "prepare", "-s", options.speaker, "--no-estimate")
+    limit = ("--epochs", options.epochs) if options.epochs else ("--minutes", options.train_minutes)
+    return str(command(root, "train", *limit, seed=seed)["model"])
 
 
 def judge(store: Store, batch: int, preference: Preference, *, most: int | None = None) -> dict[str, int]:
@@ -117,72 +93,119 @@ def judge(store: Store, batch: int, preference: Preference, *, most: int | None 
     return given
 
 
-def blind(root: Path, store: Store, done: dict[str, Any], preference: Preference, draws: int) -> dict[str, Any]:
-    """How often the judge prefers the candidate: in the loop's own batch, and in further draws of the same prompts."""
+def judge_to_learn(root: Path, preference: Preference, *, count: int, seed: int) -> dict[str, int]:
+    """So many judgements of the double's own replies, the queue sorted anew on the way; how each was given."""
+    batch = command(root, "judgements", "ask", "--prompts", max(40, round(1.2 * count)), "--seed", seed)["id"]
+    given: dict[str, int] = {}
+    stages = [*(after for after in SORT_AFTER if after < count), count]
+    for before, after in zip([0, *stages], stages, strict=False):
+        if before:
+            command(root, "judgements", "sort")
+        with open_store(database_url(open_workspace(root))) as store:
+            for choice, times in judge(store, batch, preference, most=after - before).items():
+                given[choice] = given.get(choice, 0) + times
+    return given
+
+
+def compare_blindly(root: Path, done: dict[str, Any], preference: Preference, draws: int) -> dict[str, Any]:
+    """How the candidate did with this judge: in the loop's own batch, and with further draws of the same prompts."""
     batches = [done["batch"]]
     for seed in range(101, 100 + draws):  # another than the loop's
         options = ("--model", done["model"], "--against", done["present"], "--moments", 50, "--seed", seed)
         batches.append(command(root, "judgements", "pairs", *options)["id"])
     wins = losses = ties = 0
-    for batch in batches:
-        judge(store, batch, preference)
-        found = store.call(outcome, batch, done["model"])
-        wins, losses, ties = wins + found.wins, losses + found.losses, ties + found.ties
+    with open_store(database_url(open_workspace(root))) as store:
+        for batch in batches:
+            judge(store, batch, preference)
+            found = store.call(outcome, batch, done["model"])
+            wins, losses, ties = wins + found.wins, losses + found.losses, ties + found.ties
     share = wilson(wins, wins + losses)
     interval = [share.low and round(share.low, 3), share.high and round(share.high, 3)]
-    counts = {"wins": wins, "losses": losses, "ties": ties, "n": wins + losses}
-    return {**counts, "share": share.share and round(share.share, 3), "wilson_95": interval, "batches": len(batches)}
+    told = {"wins": wins, "losses": losses, "ties": ties, "n": wins + losses}
+    return {**told, "share": share.share and round(share.share, 3), "wilson_95": interval}
 
 
-def measure(root: Path, options: argparse.Namespace, loop_options: Sequence[str]) -> dict[str, Any]:
-    """Runs and measures the whole loop, in a workspace of its own."""
-    opened, preference = open_workspace(root), PREFERENCES[options.preference]
+def run_once(
+    root: Path, model: str, name: str, *, seed: int, options: argparse.Namespace, loop_options: Sequence[str]
+) -> dict[str, Any]:
+    """One double, one judge: judgements, the loop, the blind comparison."""
+    preference = JUDGES[name]
+    given = judge_to_learn(root, preference, count=options.judgements, seed=seed)
     start = time.perf_counter()
-    card = double_of(root, options.double, options.train_minutes)
-    trained = time.perf_counter() - start
-    with open_store(database_url(opened)) as store:
-        batch, made = put_pairs(opened, store, card, count=round(options.judgements * 1.2), seed=7)
-        given = judge(store, batch, preference, most=options.judgements)
-    start = time.perf_counter()
-    done = command(root, "align", "loop", "--model", card.name, "--pairs", 50, *loop_options)
-    loop_seconds = time.perf_counter() - start
-    with open_store(database_url(opened)) as store:
-        won = blind(root, store, done, preference, options.draws)
-    scores = done["scores"]
-    checks = scores["checks"]
-    both = {name: [checks[f"{name}_before"], checks[name]] for name in checks if f"{name}_before" in checks}
-    both |= {name: [scores[f"{name}_before"], scores[name]] for name in scores if f"{name}_before" in scores}
+    done = command(root, "align", "loop", "--model", model, "--pairs", 50, "--seed", seed, *loop_options)
+    minutes = (time.perf_counter() - start) / 60
+    won = compare_blindly(root, done, preference, options.draws)
+    scores, checks = done["scores"], done["scores"]["checks"]
+    both = {
+        key: [found[f"{key}_before"], found[key]]
+        for found in (scores, checks)
+        for key in found
+        if f"{key}_before" in found
+    }
     before, after = both.get("likeness", [None, None])
-    reward = opened.catalog().card(done["reward"]).scores if done["reward"] else {}
+    reward = open_workspace(root).catalog().card(done["reward"]).scores if done["reward"] else {}
     return {
-        "preference": options.preference,
-        "judged_pairs": made,
+        "judge": name,
+        "seed": seed,
         "judgements": given,
-        "double_seconds": round(trained, 1),
-        "loop_minutes": round(loop_seconds / 60, 2),
-        "minutes": {part: round(seconds / 60, 2) for part, seconds in done["took"].items()},
-        "reward_model": {name: reward.get(name) for name in ("accuracy", "heldout_pairs", "length_correlation")},
-        "ended": done["ended"],
-        "steps": scores.get("steps"),
         "blind": won,
         "likeness_kept": round(after / before, 3) if before else None,
+        "loop_minutes": round(minutes, 2),
+        "minutes": {part: round(seconds / 60, 2) for part, seconds in done["took"].items()},
+        "reward_model": {key: reward.get(key) for key in ("accuracy", "heldout_pairs", "calibration_error")},
+        "ended": done["ended"],
+        "steps": scores.get("steps"),
         "before_and_after": both,
     }
 
 
+def rows(options: argparse.Namespace, loop_options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each seed and judge."""
+    for seed in options.seeds:
+        with tempfile.TemporaryDirectory() as scratch:
+            start = time.perf_counter()
+            trained = Path(shutil.copytree(options.workspace, Path(scratch) / "trained"))
+            model = options.double or train_double(trained, options, seed)
+            seconds = time.perf_counter() - start
+            for name in options.judges:
+                root = Path(shutil.copytree(trained, Path(scratch) / name))
+                row = run_once(root, model, name, seed=seed, options=options, loop_options=loop_options)
+                yield {**row, "double_seconds": round(seconds, 1)}
+                shutil.rmtree(root)
+
+
+def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median and the range of what matters."""
+    told: dict[str, Any] = {"runs": len(found)}
+    shares = [row["blind"]["share"] for row in found if row["blind"]["share"] is not None]
+    told["below_half"] = sum((row["blind"]["wilson_95"][0] or 0) < 0.5 for row in found)
+    kept = [row["likeness_kept"] for row in found if row["likeness_kept"] is not None]
+    ties = [row["judgements"].get("tie", 0) / max(1, sum(row["judgements"].values())) for row in found]
+    measures = {"share": shares, "likeness_kept": kept, "ties": ties, "minutes": [row["loop_minutes"] for row in found]}
+    for name, values in measures.items():
+        told[name] = [round(pick(values), 3) for pick in (statistics.median, min, max)] if values else None
+    return told
+
+
 def main() -> None:
-    """Prints one JSON document."""
+    """Prints a JSON document for each run, then the summary."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True, help="with a base, and perhaps a double of the sample")
-    parser.add_argument("--double", default="", help="which; default: the newest")
+    parser.add_argument("--workspace", type=Path, required=True, help="with a base, and the double that is named")
+    parser.add_argument("--double", default="", help="take this one, instead of training one for each seed")
+    parser.add_argument("--chats", type=Path, nargs="*", default=[], help="what to import; default: the sample")
+    parser.add_argument("--speaker", default=SPEAKER)
     parser.add_argument("--judgements", type=int, default=200)
-    parser.add_argument("--preference", choices=PREFERENCES, default="personal")
-    parser.add_argument("--train-minutes", type=float, default=3.0, help="of the double, where there is none")
-    parser.add_argument("--draws", type=int, default=2, help="of replies in the held-out prompts of the comparison")
+    parser.add_argument("--judges", choices=JUDGES, nargs="+", default=["personal"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--train-minutes", type=float, default=3.0, help="of each double")
+    parser.add_argument("--epochs", type=float, default=0.0, help="of each double, instead of minutes")
+    parser.add_argument("--draws", type=int, default=2, help="of replies to the held-out prompts of the comparison")
     options, loop_options = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(shutil.copytree(options.workspace, Path(scratch) / "workspace"))
-        print(json.dumps(measure(root, options, [each for each in loop_options if each != "--"])))
+    found = []
+    for row in rows(options, [each for each in loop_options if each != "--"]):
+        print(json.dumps(row), flush=True)
+        found.append(row)
+    print(json.dumps({"summary": summary(found)}))
 
 
 if __name__ == "__main__":

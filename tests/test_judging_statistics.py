@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest
 
-from talkalike.store.judging.statistics import Z, bradley_terry, krippendorff_alpha, median, wilson
+from talkalike.store.judging.statistics import (
+    Z,
+    bradley_terry,
+    chance_of_more_than_half,
+    krippendorff_alpha,
+    median,
+    wilson,
+)
 
 
 # ---------------------------------------------------------------------------------------------------------- references
@@ -166,3 +173,9 @@ def test_wilson_is_the_set_of_shares_a_test_would_not_reject() -> None:
 def test_the_median() -> None:
     assert median([]) is None
     assert median([3.0, 1.0, 100.0]) == 3.0
+
+
+def test_the_chance_of_being_better_is_the_tail_of_a_beta_distribution() -> None:
+    for wins, losses in ((0, 0), (3, 1), (20, 20), (61, 19), (0, 12), (400, 300)):
+        told = chance_of_more_than_half(wins, losses)
+        assert told == pytest.approx(beta.sf(0.5, wins + 1, losses + 1), abs=1e-9)

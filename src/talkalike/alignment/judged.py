@@ -27,6 +27,7 @@ from talkalike.store.judging.judgement_values import (
 from talkalike.store.judging.lines import LineError, from_line
 
 OPINION = "opinion"  # a scale of its own: good or bad, from ratings, pairs or flags
+TIES = "ties"  # the reason for which a trained reward model leaves them out
 _LISTED = 20  # unreadable lines that are named; all are counted
 _JUDGE_MORE = "Collect judgements on Discord or on the website, then run `talkalike judgements export FILE`."
 KINDS = {"human": (Kind.HUMAN,), "ai": (Kind.AI,), "all": (Kind.HUMAN, Kind.AI)}
@@ -68,14 +69,19 @@ class JudgedContext:
     bad: tuple[int, ...] = ()
     corrections: int = 0  # how many of the pairs are somebody's own words against the double's
     soft: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    ties: tuple[tuple[int, int], ...] = ()  # two of which none was called better, or each by as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatheredJudgements:
-    """All contexts, in the order of the file, and how many judgements say nothing that can be learned, by reason."""
+    """All contexts, in the order of the file, and how many judgements say nothing that can be learned, by reason.
+
+    `tied`: contexts that hold ties and nothing else; only a linear reward model learns from these.
+    """
 
     contexts: tuple[JudgedContext, ...]
-    left_out: Mapping[str, int]
+    tied: tuple[JudgedContext, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pairs(self) -> int:
@@ -138,14 +144,16 @@ def gather(judgements: Judgements) -> GatheredJudgements:
         reason = builder.add(record)
         if reason:
             left_out[reason] += 1
-    made = []
+    made, tied = [], []
     for builder in contexts.values():
         context, contradictory = builder.build()
         left_out["two replies of which each was preferred equally often"] += contradictory
         if context.pairs or context.ratings or context.bad:
             made.append(context)
+        elif context.ties:
+            tied.append(context)
     return GatheredJudgements(
-        contexts=tuple(made), left_out={reason: count for reason, count in left_out.items() if count}
+        contexts=tuple(made), tied=tuple(tied), left_out={reason: count for reason, count in left_out.items() if count}
     )
 
 
@@ -186,6 +194,7 @@ class _Builder:
         self.shares: dict[tuple[int, int], list[float]] = {}  # what AI judges say of (first, second)
         self.ratings: list[tuple[int, str, int]] = []
         self.bad: set[int] = set()
+        self.ties: set[tuple[int, int]] = set()
         self.corrections = 0
 
     def add(self, record: AnyRecord) -> str:
@@ -213,9 +222,11 @@ class _Builder:
         a, b = self._place(record.a.messages), self._place(record.b.messages)
         if record.choice is Choice.BOTH_BAD:
             self.bad.update((a, b))
+            self.ties.add((min(a, b), max(a, b)))
             return "both called bad"
         if record.choice is Choice.TIE:
-            return "ties"
+            self.ties.add((min(a, b), max(a, b)))
+            return TIES
         if a == b:
             return "two replies with the same words"
         if record.probability is not None:
@@ -230,7 +241,7 @@ class _Builder:
 
         What people chose decides; soft labels count only where nobody chose, as their mean over judges (rules).
         """
-        pairs, contradictory = [], 0
+        pairs, contradictory = [], set[tuple[int, int]]()
         chosen = {(min(pair), max(pair)) for pair in self.votes}
         soft: dict[tuple[int, int], float] = {}
         for first, second in sorted(chosen | self.shares.keys()):
@@ -241,7 +252,8 @@ class _Builder:
             if lead:
                 pairs.append((first, second) if lead > 0 else (second, first))
             else:
-                contradictory += 1
+                contradictory.add((first, second))
+        ties = (self.ties | contradictory) - {(min(pair), max(pair)) for pair in pairs}
         context = JudgedContext(
             turns=self.turns,
             speaker=self.speaker,
@@ -251,8 +263,9 @@ class _Builder:
             bad=tuple(sorted(self.bad)),
             corrections=self.corrections,
             soft={pair: soft[pair] for pair in pairs if pair in soft},
+            ties=tuple(sorted(two for two in ties if two[0] != two[1])),
         )
-        return context, contradictory
+        return context, len(contradictory)
 
     def _place(self, messages: tuple[str, ...]) -> int:
         return self.replies.setdefault(messages, len(self.replies))

@@ -58,7 +58,7 @@ def split_contexts(contexts: Sequence[JudgedContext], *, heldout: float, seed: i
     Where all belong together (one long conversation, everybody says "hi"), only equal contexts are kept together.
     """
     wanted, by = round(heldout * len(contexts)), "conversation"
-    chosen = _choose_heldout(contexts, _group_by_conversation(contexts), wanted, seed)
+    chosen = _choose_heldout(contexts, group_by_conversation(contexts), wanted, seed)
     if 2 * len(chosen) < wanted:
         by, chosen = "context", _choose_heldout(contexts, _group_equal(contexts), wanted, seed)
     return ContextSplit(
@@ -156,7 +156,7 @@ def only_replies(context: JudgedContext, kept: Sequence[int]) -> JudgedContext:
     )
 
 
-def _group_by_conversation(contexts: Sequence[JudgedContext]) -> list[list[int]]:
+def group_by_conversation(contexts: Sequence[JudgedContext]) -> list[list[int]]:
     """Places of contexts that share two messages in a row, or begin alike where one has no more than that."""
     leader = list(range(len(contexts)))
 

@@ -29,6 +29,7 @@ _FORMERLY = {REWARD_RUN: "taste", CANDIDATE_RUN: "practice"}  # what the folders
 _DIGITS = 16  # of a judgement's hash
 
 Via = Literal["rl", "dpo"]
+RewardKind = Literal["linear", "adapter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,9 @@ class LoopConfig:
     minutes: float = 6.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
     max_tokens: int = 32  # of a reply in reinforcement learning
-    kl: float = 0.15  # coefficient of the KL penalty
+    kl: float = 0.4  # coefficient of the KL penalty, at least
+    kl_target: float = 0.5  # nats per reply that the coefficient steers to; 0: it stays as it is
+    reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method
     reward_lr: float = 1e-3  # learning rate of the reward model
     pairs: int = 20  # held-out prompts of the blind comparison

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from talkalike.alignment.feedback_values import FeedbackFinished, FeedbackSettings
 from talkalike.alignment.judged import Judgements
+from talkalike.alignment.linear_recipe import LinearRewardConfig, train_linear_reward
 from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopSources, Round, TrainingEvent
 from talkalike.alignment.preference_training import PreferenceSources, train_on_preferences
 from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent
@@ -37,6 +38,23 @@ class RoundTraining:
 
     def train_reward(self) -> Generator[TrainingEvent, None, str]:
         """A reward model on the present double."""
+        run = self._run(REWARD_RUN)
+        events = self._fit_reward(run) if self.current.options.reward_kind == "linear" else self._train_reward(run)
+        return (yield from _run_to_end(events, run))
+
+    def _fit_reward(self, run: RunFolder) -> Iterator[TrainingEvent]:
+        config = LinearRewardConfig(
+            name=self.current.reward,
+            reference=self.current.present,
+            max_tokens=_JUDGED_TOKENS,
+            seed=self.current.options.seed,
+            dtype=self.sources.dtype,
+            device=self.sources.device,
+        )
+        catalog = self.sources.replies.paths.catalog()
+        return train_linear_reward(config, catalog=catalog, judgements=self.judgements, run=run)
+
+    def _train_reward(self, run: RunFolder) -> Iterator[TrainingEvent]:
         options = self.current.options
         config = RewardConfig(
             name=self.current.reward,
@@ -48,8 +66,7 @@ class RoundTraining:
             dtype=self.sources.dtype,
             device=self.sources.device,
         )
-        run = self._run(REWARD_RUN)
-        events = train_reward(
+        return train_reward(
             config,
             catalog=self.sources.replies.paths.catalog(),
             judgements=self.judgements,
@@ -57,7 +74,6 @@ class RoundTraining:
             resume=bool(run.description()),
             should_stop=self.should_stop,
         )
-        return (yield from _run_to_end(events, run))
 
     def train_candidate(self) -> Generator[TrainingEvent, None, str]:
         """The candidate: by RL where the round has a reward model, else by DPO on the judgements."""
@@ -76,7 +92,12 @@ class RoundTraining:
             group_size=_GROUP_SIZE,
             max_tokens=options.max_tokens,
             seed=options.seed,
-            shaping=RewardShaping(kl=options.kl),
+            shaping=RewardShaping(
+                kl=options.kl,
+                kl_target=options.kl_target or None,
+                kl_least=options.kl,  # it begins at no distance at all: that is no reason to pay less
+                kl_horizon=_PROMPTS * _GROUP_SIZE,
+            ),
             max_kl=_MAX_KL,
             update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),
         )

@@ -158,7 +158,9 @@ class RewardModel:
 
     def _ratings(self, samples: Sequence[ReplySample], row_tokens: int) -> list[Tensor]:
         """What each member says of each sample on each scale, (members, scales), in order."""
-        contexts, places = group_by_prompt([self._fit_sample(sample) for sample in samples])
+        contexts, places = group_by_prompt(
+            [fit_sample(sample, self.renderer, self.form.max_tokens) for sample in samples]
+        )
         ratings: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for row in reply_rows(
@@ -221,23 +223,20 @@ class RewardModel:
             by_scale=dict(zip(self.form.scales, means, strict=True)),
         )
 
-    def _fit_sample(self, sample: ReplySample) -> ReplySample:
-        """The sample in this base's tokens, short enough; rendered again if it has none, or those of another base."""
-        token_budget, ids = self.form.max_tokens, sample.reply_ids
-        turns, prompt = sample.prompt_turns, sample.prompt_ids
-        if turns and tuple(self.renderer.prompt(turns, sample.speaker)) != prompt:
-            ids = prompt = ()
-        if not ids:
-            ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, self.renderer))
-        ids = ids[: token_budget // 2]
-        if turns and (not prompt or len(prompt) + len(ids) > token_budget):
-            prompt = tuple(
-                self.renderer.prompt(
-                    newest_turns(turns, sample.speaker, self.renderer, token_budget - len(ids)), sample.speaker
-                )
-            )
-        prompt = prompt[-(token_budget - len(ids)) :] or tuple(self.renderer.prompt((), sample.speaker))
-        return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)
+
+def fit_sample(sample: ReplySample, renderer: Renderer, max_tokens: int) -> ReplySample:
+    """The sample in this base's tokens, short enough; rendered again if it has none, or those of another base."""
+    turns, prompt, ids = sample.prompt_turns, sample.prompt_ids, sample.reply_ids
+    if turns and tuple(renderer.prompt(turns, sample.speaker)) != prompt:
+        ids = prompt = ()
+    if not ids:
+        ids = tuple(reply_ids(sample.text.split("\n"), sample.speaker, renderer))
+    ids = ids[: max_tokens // 2]
+    rest = max_tokens - len(ids)
+    if turns and (not prompt or len(prompt) > rest):
+        prompt = tuple(renderer.prompt(newest_turns(turns, sample.speaker, renderer, rest), sample.speaker))
+    prompt = prompt[-rest:] or tuple(renderer.prompt((), sample.speaker))
+    return dataclasses.replace(sample, prompt_ids=prompt, reply_ids=ids)
 
 
 def expected_ratings(logits: Tensor) -> Tensor:

@@ -142,6 +142,26 @@ def calibration_charts(bins: Sequence[CalibrationBin]) -> list[CurveChart]:
     return charts
 
 
+def report_scores(report: RewardReport) -> dict[str, Any]:
+    """The report as the scores of a card."""
+    scores: dict[str, Any] = {
+        "accuracy": report.accuracy.share,
+        "accuracy_low": report.accuracy.low,
+        "accuracy_high": report.accuracy.high,
+        "heldout_pairs": report.accuracy.n,
+        "accuracy_at_equal_length": report.length_matched.share,
+        "calibration_error": report.calibration_error,
+        "rating_error": report.rating_error,
+        "length_correlation": report.length_correlation,
+    }
+    scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
+    calibration: dict[str, list[tuple[float, float, int]]] = {}  # what it said, what was so, of how many
+    for each in report.calibration:
+        point = (round(each.predicted, 3), round(each.actual, 3), each.n)
+        calibration.setdefault(each.kind, []).append(point)
+    return {**scores, "calibration": calibration} if calibration else scores
+
+
 def likes(everything: Sequence[ScoredContext]) -> tuple[Liking, ...]:
     """Features by how strongly they go with the score; those that never vary are left out."""
     found = []

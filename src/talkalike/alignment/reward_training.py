@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from talkalike.alignment.feedback_loop import make_optimizer
 from talkalike.alignment.feedback_recipe import (
@@ -25,7 +24,7 @@ from talkalike.alignment.judged_parts import encode_parts
 from talkalike.alignment.lineage import lineage
 from talkalike.alignment.reward_model import RewardForm, RewardModel
 from talkalike.alignment.reward_objective import RewardObjective, score_contexts
-from talkalike.alignment.reward_report import RewardReport, reward_report
+from talkalike.alignment.reward_report import report_scores, reward_report
 from talkalike.alignment.reward_values import RewardConfig, RewardEvent, RewardFinished
 from talkalike.errors import UserError
 from talkalike.models.adapters import Trainable
@@ -148,7 +147,7 @@ def _finish(
         speakers=reference.speakers,
         settings={"learned_from": {**material.about, **about}},
         seed=config.loop.seed,
-        scores=_scores(report),
+        scores=report_scores(report),
         fictional=reference.fictional,
     )
     if training.writes:
@@ -158,22 +157,3 @@ def _finish(
             catalog.save_card(card)
     training.finish(reason)
     return RewardFinished(reason=reason, card=card, report=report, seconds=training.progress.seconds)
-
-
-def _scores(report: RewardReport) -> dict[str, Any]:
-    scores: dict[str, Any] = {
-        "accuracy": report.accuracy.share,
-        "accuracy_low": report.accuracy.low,
-        "accuracy_high": report.accuracy.high,
-        "heldout_pairs": report.accuracy.n,
-        "accuracy_at_equal_length": report.length_matched.share,
-        "calibration_error": report.calibration_error,
-        "rating_error": report.rating_error,
-        "length_correlation": report.length_correlation,
-    }
-    scores = {name: None if value is None else round(value, 4) for name, value in scores.items()}
-    calibration: dict[str, list[tuple[float, float, int]]] = {}  # predicted, actual, of how many judgements
-    for each in report.calibration:
-        point = (round(each.predicted, 3), round(each.actual, 3), each.n)
-        calibration.setdefault(each.kind, []).append(point)
-    return {**scores, "calibration": calibration} if calibration else scores

@@ -49,13 +49,20 @@ def open_reward(
         return read_rule_reward(Path(spec))
     names = [card.name for card in catalog.cards() if card.kind == "reward"]
     if spec in names or (_is_name(spec) and catalog.exists(spec)):
-        from talkalike.alignment.reward_model import RewardModel  # torch: other rewards do without
-
-        return RewardModel.load(catalog, spec, roles=roles, device=device, dtype=dtype)
+        return _reward_model(spec, catalog=catalog, roles=roles, device=device, dtype=dtype)
     if (Path(spec) / "config.json").is_file():  # a model of transformers
         return _classifier(spec, "", device)
     near = difflib.get_close_matches(spec, [SENTIMENT, *names], n=1)
     raise UserError(f"There is no reward '{spec}'.", hint=f"Did you mean '{near[0]}'? {KINDS}" if near else KINDS)
+
+
+def _reward_model(name: str, *, catalog: Catalog, roles: Roles | None, device: str, dtype: str) -> Reward:
+    # torch: other rewards do without
+    from talkalike.alignment.linear_reward import FORM_FILE, LinearReward
+    from talkalike.alignment.reward_model import RewardModel
+
+    kind = LinearReward if (catalog.path(name) / FORM_FILE).is_file() else RewardModel
+    return kind.load(catalog, name, roles=roles, device=device, dtype=dtype)
 
 
 class FunctionReward:

@@ -124,13 +124,14 @@ def _update_from(learner: Learner, progress: RLProgress, rollouts: list[Rollout]
         statistics = learner.update(plan, targets, _divisors(learner, batch, members), factor=factor)
     step = report_step(learner, progress, batch, statistics, distinct=distinct, factor=factor)
     if settings.shaping.kl_target is not None and not stop:
-        progress.kl_coefficient = next_kl_coefficient(
+        steered = next_kl_coefficient(
             progress.kl_coefficient,
             kl,
             target=settings.shaping.kl_target,
             replies=len(batch.scores_N),
             horizon=settings.shaping.kl_horizon,
         )
+        progress.kl_coefficient = max(steered, settings.shaping.kl_least)
     return dataclasses.replace(step, stop=stop)
 
 

@@ -18,6 +18,7 @@ class RewardShaping:
 
     kl: float = 0.05  # KL coefficient, at every token; TRL's RLOO and PPO
     kl_target: float | None = None  # KL per reply to steer to; N-details: 6 with kl 0.15
+    kl_least: float = 0.0  # the KL coefficient is not steered below this
     kl_horizon: float = 10_000.0  # of the controller of the KL coefficient, in replies; N-details
     missing_end: float = 1.0  # penalty of a reply that was cut off; TRL's PPO guide
     overlong: int = 0  # length penalty, up to 1, over so many last tokens; DAPO, off by default

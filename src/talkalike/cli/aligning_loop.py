@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from talkalike.alignment.loop_state import LoopConfig, LoopSources, RewardModelKnown, Round, TrainingEvent, Via
+from talkalike.alignment.loop_state import (
+    LoopConfig,
+    LoopSources,
+    RewardKind,
+    RewardModelKnown,
+    Round,
+    TrainingEvent,
+    Via,
+)
 from talkalike.alignment.reward_values import RewardFinished
 from talkalike.cli.aligning_rl import LINE_EVERY, tell_step
 from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback
@@ -32,7 +40,15 @@ def align_loop(  # signature: typer
     minutes: Annotated[float, typer.Option(min=0.0001, help="Of practice at most (rl).")] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
-    kl: Annotated[float, typer.Option(min=0, help="Price of a nat away from the double as it is (rl).")] = 0.15,
+    kl: Annotated[float, typer.Option(min=0, help="KL penalty coefficient, at least (rl).")] = 0.4,
+    kl_target: Annotated[
+        float,
+        typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0 leaves it as it is (rl)."),
+    ] = 0.5,
+    reward_kind: Annotated[
+        RewardKind,
+        typer.Option(help="The reward model: fitted on frozen features, or an adapter that is trained (rl)."),
+    ] = "linear",
     lr: Annotated[
         float | None, typer.Option(callback=above_zero, help="Learning rate of the candidate. Default: by method.")
     ] = None,
@@ -62,6 +78,8 @@ def align_loop(  # signature: typer
         epochs=epochs,
         max_tokens=max_tokens,
         kl=kl,
+        kl_target=kl_target,
+        reward_kind=reward_kind,
         lr=lr,
         reward_lr=reward_lr,
         pairs=pairs,

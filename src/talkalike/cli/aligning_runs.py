@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,6 +13,8 @@ import typer
 
 from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackFinished, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import KINDS, Judgements, read_judgements
+from talkalike.alignment.uncertain_pairs import Ensemble
+from talkalike.cli.engines import chosen_double
 from talkalike.cli.output import counted, number, percent, say
 from talkalike.cli.secrets import database_url
 from talkalike.cli.workspace import Workspace
@@ -55,6 +58,19 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
     for line, problem in judgements.skipped:
         say(f"line {line} left out: {problem}")
     return judgements
+
+
+def fit_present_judgements(opened: Workspace) -> Ensemble:
+    """A linear reward model, in memory, on the judgements there are, over the double that serves."""
+    from talkalike.alignment.linear_recipe import LinearRewardConfig, fit_judgements  # torch
+
+    settings, card = opened.settings.model, chosen_double(opened, None)
+    with tempfile.TemporaryDirectory() as folder:
+        judgements = open_judgements(
+            opened, RunFolder(Path(folder) / "sort"), source=None, judges="human", resume=False
+        )
+    config = LinearRewardConfig(name="", reference=card.name, dtype=settings.dtype, device=settings.device)
+    return fit_judgements(config, catalog=opened.catalog(), judgements=judgements)
 
 
 def _forget(run: RunFolder) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from talkalike.alignment.best_of import BestOfEngine
 from talkalike.alignment.heldout_prompts import ReplySources
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.uncertain_pairs import MOST, open_ensemble, sort_waiting
+from talkalike.alignment.uncertain_pairs import MOST, Ensemble, open_ensemble, sort_waiting
 from talkalike.alignment.values import Reward
 from talkalike.chat.engines import Health, Voice
 from talkalike.cli.models import ensure_base
@@ -198,10 +198,16 @@ def reply_sources(opened: Workspace, advance: Advance | None = None) -> ReplySou
 
 
 def ask_uncertain_first(
-    opened: Workspace, store: Store, reward: str, *, batch: int | None = None, most: int = MOST, quiet: bool
+    opened: Workspace, store: Store, reward: str | Ensemble, *, batch: int | None = None, most: int = MOST, quiet: bool
 ) -> int:
-    """Puts those waiting pairs first that the members of a reward model disagree on; how many it looked at."""
+    """Puts those waiting pairs first that a reward model (or the one of this name) says there is most to learn from;
+    how many it looked at.
+    """
     settings = opened.settings.model
-    model = open_ensemble(opened.catalog(), reward, device=settings.device, dtype=settings.dtype)
+    model = (
+        open_ensemble(opened.catalog(), reward, device=settings.device, dtype=settings.dtype)
+        if isinstance(reward, str)
+        else reward
+    )
     with progress("Weighing pairs", quiet=quiet, unit="pairs") as advance:
         return sort_waiting(store, model, batch=batch, most=most, on_progress=advance)

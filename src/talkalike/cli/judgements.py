@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from talkalike.alignment.pairing import make_pairs
+from talkalike.alignment.pairing import make_own_pairs, make_pairs
 from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
 from talkalike.cli.engines import ask_uncertain_first, chosen_double, reply_sources
 from talkalike.cli.numbers import LARGEST_SEED
@@ -122,6 +122,35 @@ def pairs(
     emit(as_json, {**dataclasses.asdict(made), "sorted_by": taste}, show)
 
 
+@app.command("ask")
+def ask(
+    model: Annotated[str | None, typer.Option(help="Which double. Default: the one that was trained last.")] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=5000, help="How many prompts the double replies to.")] = 240,
+    replies: Annotated[
+        int, typer.Option(min=2, max=32, help="Replies to each prompt; the two that differ most become a pair.")
+    ] = 4,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make pairs of a double's own replies, which people judge so that it can learn from them.
+
+    The prompts are of the chats it was trained on. Judge some forty pairs, run `talkalike judgements sort`, and go on:
+    those with most to learn come first then.
+    """
+    opened = open_workspace(workspace)
+    card = chosen_double(opened, model)
+    with open_store(database_url(opened)) as store, progress("Answering", quiet=as_json) as advance:
+        sources = reply_sources(opened, advance)
+        made = asyncio.run(make_own_pairs(sources, store, card, count=prompts, replies=replies, seed=seed))
+
+    def show(screen: Console) -> None:
+        screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where all were alike.")
+        screen.print("Judge them on the website: talkalike serve --web")
+
+    emit(as_json, dataclasses.asdict(made), show)
+
+
 @app.command("sort")
 def sort(
     reward: Annotated[
@@ -131,17 +160,19 @@ def sort(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask people first about the waiting pairs that a reward model's members disagree on."""
+    """Ask people first about the waiting pairs that there is most to learn from.
+
+    A reward model with several members says which. Where there is none, one is fitted to the judgements there are.
+    """
+    from talkalike.cli.aligning_runs import fit_present_judgements  # Django: the help does not wait for it
+
     opened = open_workspace(workspace)
     taste = reward or newest_ensemble(opened.catalog())
-    if taste is None:
-        raise UserError(
-            "There is no reward model with several members.",
-            hint="Train one first: talkalike align reward --members 3",
-        )
+    fitted = None if taste is not None else fit_present_judgements(opened)
     with open_store(database_url(opened)) as store:
-        count = ask_uncertain_first(opened, store, taste, most=most, quiet=as_json)
-    told = f"{counted(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
+        count = ask_uncertain_first(opened, store, fitted or taste or "", most=most, quiet=as_json)
+    by = "the judgements so far" if taste is None else f"'{taste}'"
+    told = f"{counted(count, 'waiting pair')} looked at: those with most to learn, by {by}, come first."
     emit(
         as_json,
         {"reward": taste, "pairs": count},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from talkalike.store.judging.judgement_values import Choice, Kind, Type
-from talkalike.store.judging.statistics import Share, wilson
+from talkalike.store.judging.statistics import Share, chance_of_more_than_half, wilson
 from talkalike.store.tables import judging_tables as tables
 
 MOST_SHOWN = 200  # pairs that one judge judged
@@ -31,6 +31,11 @@ class Outcome:
     def share(self) -> Share:
         """Of the comparisons with a winner, those that the model won."""
         return wilson(self.wins, self.wins + self.losses)
+
+    @property
+    def chance(self) -> float:
+        """How likely it is that the model is really the better one."""
+        return chance_of_more_than_half(self.wins, self.losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,20 @@ def told(found: Outcome | None) -> str:
     words += f", {_times(found.ties)} neither" if found.ties else ""
     if share.low is not None and share.high is not None:
         words += f" (95 % interval of the share: {100 * share.low:.1f} % to {100 * share.high:.1f} %)"
-    return f"Judged {_times(found.judged)}: {words}."
+    return f"Judged {_times(found.judged)}: {words}. {_chance(found.chance)}"
+
+
+def _chance(chance: float) -> str:
+    """In words that claim neither more nor less than the judgements do."""
+    percent = f"{100 * chance:.0f} %" if 0.005 <= chance < 0.995 else "over 99 %" if chance > 0.5 else "under 1 %"
+    sure = (
+        "it is better"
+        if chance >= 0.95
+        else "it is worse"
+        if chance <= 0.05
+        else "that is not settled: judge more pairs"
+    )
+    return f"The chance that it is really better is {percent}; {sure}."
 
 
 def _times(count: int) -> str:
