@@ -145,7 +145,7 @@ async def online(
 
 
 async def _ready(bot: discord.Client) -> None:
-    while not hasattr(bot, "converser"):
+    while not hasattr(bot, "conversations"):
         await asyncio.sleep(0.01)
     await bot.wait_until_ready()
 

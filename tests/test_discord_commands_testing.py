@@ -110,7 +110,7 @@ async def test_channels_are_scenarios_as_well(tmp_path):
         assert "there is no message to answer" in {one.name: one.value for one in report.embeds[0].fields}["Left out"]
         row = play.store.call(replies.by_message, tea.last_message.id)
         assert (row.state, row.tokens > 0, row.seen) == (ReplyState.DONE, True, {})  # it keeps nobody's words
-        used = play.store.call(usage.used, play.anna.id, play.guild.id, datetime.now(UTC).date())
+        used = play.store.call(usage.read_used, play.anna.id, play.guild.id, datetime.now(UTC).date())
         assert used.replies_server == 0  # and costs nobody's budget
         assert row.test and row.asker_id == play.anna.id
         await run(play, scenario="none", where=tea)  # its own test reply is not what it answers

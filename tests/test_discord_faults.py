@@ -114,7 +114,7 @@ async def test_a_channel_deleted_in_mid_reply_ends_it(server: BotServer) -> None
         server.world.delete_channel(gone.id)
         (row,) = await server.wait_ended(1, gone)
         assert row.state in (ReplyState.FAILED, ReplyState.CANCELLED)
-        assert bot.converser.running() == () and engine.running == 0
+        assert bot.conversations.running() == () and engine.running == 0
         server.send("still there?")
         await server.wait_ended(1)
     assert server.words() == ["one", "two three four five"]
@@ -145,7 +145,7 @@ async def test_a_dropped_gateway_loses_and_doubles_nothing(server: BotServer, ho
     async with online(server, ScriptedEngine(echo, delay=0.1), at_once=6) as bot:
         for number, room in enumerate(rooms[:3]):
             server.send(f"before {number}", room)
-        await until(lambda: len(bot.converser.running()) == 3)
+        await until(lambda: len(bot.conversations.running()) == 3)
         drop = faults.ask_to_reconnect if how == "asked" else faults.drop_gateway
         assert drop(bot_id, **({"abrupt": True} if how == "cut" else {})) == 1
         for number, room in enumerate(rooms[3:]):
@@ -203,7 +203,7 @@ async def test_a_killed_process_leaves_one_reply_to_each_message(server: BotServ
 async def test_a_restart_in_order_takes_up_what_nobody_has_seen(server: BotServer) -> None:
     async with online(server, ScriptedEngine(echo, delay=30.0)) as bot:
         server.send("wait for me")
-        await until(lambda: bot.converser.running())
+        await until(lambda: bot.conversations.running())
     async with online(server):
         rows = await server.wait_ended(2)
     assert server.words() == ["re: wait for me"]
@@ -231,7 +231,7 @@ async def test_a_trigger_deleted_before_and_while_the_reply_shows(server: BotSer
     engine = ScriptedEngine(echo, delay=0.2)
     async with online(server, engine) as bot:
         sent = server.send("a b c d")
-        await until(lambda: bot.converser.running())
+        await until(lambda: bot.conversations.running())
         server.world.delete(server.anna.id, sent.id)
         (row,) = await server.wait_ended(1)
         assert row.state is ReplyState.CANCELLED and server.words() == []
@@ -257,7 +257,7 @@ async def test_a_model_that_computes_for_a_minute_keeps_nobody_waiting(server: B
     try:
         async with online(server, engines=engines) as bot:
             server.send("think hard")
-            await until(lambda: bot.converser.running())
+            await until(lambda: bot.conversations.running())
             session = next(iter(server.wire.gateway.sessions.values()))
             longest, until_when = 0.0, time.monotonic() + 2.5
             while (before := time.monotonic()) < until_when:
@@ -268,7 +268,7 @@ async def test_a_model_that_computes_for_a_minute_keeps_nobody_waiting(server: B
             assert session.connected and [session] == list(server.wire.gateway.sessions.values())
             assert longest < 1.0
             (row,) = server.rows()
-            assert await bot.converser.cancel(row.id, by=1)
+            assert await bot.conversations.cancel(row.id, by=1)
             (hog,) = [one for one in psutil.Process().children() if str(CHILD) in one.cmdline()]
             hog.kill()  # it would not hear anything else for a minute
     finally:
@@ -302,10 +302,10 @@ async def test_a_reply_that_waits_can_be_cancelled(server: BotServer) -> None:
     engine = ScriptedEngine(echo, delay=60.0)
     async with online(server, engine, at_once=1) as bot:
         server.send("slow")
-        await until(lambda: bot.converser.running())
+        await until(lambda: bot.conversations.running())
         sent = server.send("one", by_sign)
         server.send("two", by_button)
-        await until(lambda: bot.converser.queue_length() == 2)
+        await until(lambda: bot.conversations.queue_length() == 2)
         server.world.react(anna, sent.id, "❌")
         (row,) = await server.wait_ended(1, by_sign)
         assert row.state is ReplyState.CANCELLED
@@ -316,7 +316,7 @@ async def test_a_reply_that_waits_can_be_cancelled(server: BotServer) -> None:
         (row,) = await server.wait_ended(1, by_button)
         assert row.state is ReplyState.CANCELLED
         await until(lambda: not server.by_bot(by_button))
-        assert bot.converser.queue_length() == 0 and engine.running == 1
+        assert bot.conversations.queue_length() == 0 and engine.running == 1
         server.send("slow no more")
     assert server.words(by_sign) == [] and len(engine.prompts) == 1
 
@@ -327,22 +327,22 @@ async def test_what_is_too_much_is_turned_away_before_it_is_written_down(server:
     engine = ScriptedEngine(echo, delay=60.0)
     async with online(server, engine, at_once=1, max_waiting=2) as bot:
         server.send("slow")
-        await until(lambda: bot.converser.running())
+        await until(lambda: bot.conversations.running())
         for room in rooms[:2]:
             server.send("waits", room)
-        await until(lambda: bot.converser.queue_length() == 2)
+        await until(lambda: bot.conversations.queue_length() == 2)
         asked = [server.send(f"too much {number}", room) for room in rooms[2:] for number in range(3)]
-        await until(lambda: all(server.notices(room) for room in rooms[2:]) and bot.converser.turned_away >= 6)
+        await until(lambda: all(server.notices(room) for room in rooms[2:]) and bot.conversations.turned_away >= 6)
         status = await server.read_answer(await server.use_command("status"))
-        assert f"2 waiting, {bot.converser.turned_away} turned away" in status
+        assert f"2 waiting, {bot.conversations.turned_away} turned away" in status
         assert [len(server.notices(room)) for room in rooms[2:]] == [1] * 6
         assert "2 replies are waiting already" in server.notices(rooms[2])[0]
         assert [server.rows(room) for room in rooms[2:]] == [()] * 6 and not any(one.reactions for one in asked)
         for room in rooms[:2]:
             (row,) = server.rows(room)
-            assert await bot.converser.cancel(row.id, by=1)
+            assert await bot.conversations.cancel(row.id, by=1)
         server.send("again", rooms[2])
-        await until(lambda: bot.converser.queue_length() == 1)
+        await until(lambda: bot.conversations.queue_length() == 1)
     assert len(server.rows(rooms[2])) == 1
 
 

@@ -38,7 +38,7 @@ def deny(server: BotServer, channel: Any, right: Permission) -> None:
 
 
 def used(server: BotServer) -> Used:
-    return server.store.call(usage.used, server.anna.id, server.guild.id, datetime.now(UTC).date())
+    return server.store.call(usage.read_used, server.anna.id, server.guild.id, datetime.now(UTC).date())
 
 
 # --------------------------------------------------------------------------------------------------- before the model
@@ -234,4 +234,4 @@ async def test_edits_and_again_keep_to_the_rate_of_their_channel(server: BotServ
         await server.wait_ended(1, elsewhere)
         assert server.words() == ["re: two"]
         assert len(server.rows()) == 2
-        assert bot.converser.running() == ()
+        assert bot.conversations.running() == ()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import regex
 
-from talkalike.chat.markup import CLOSING, FENCE, SPOILER, Code, Span, around, codes, lead, quoted_from, spans
+from talkalike.chat.markup import CLOSING, FENCE, SPOILER, Code, Span, around, codes, find_quote, lead, spans
 
 LIMIT = 2000  # code points in one message
 MAX_PARTS = 5  # a reply with more parts than this is a file
@@ -110,7 +110,7 @@ class _Layout:
         self.codes = list(codes(text))
         self._spans = spans(text, self.codes)
         self._starts = [span.start for span in self._spans]
-        self._quoted_from = quoted_from(text, self.codes)
+        self._quote_start = find_quote(text, self.codes)
         self._room = limit // 6
 
     def around(self, cut: int) -> Code | None:
@@ -141,7 +141,7 @@ class _Layout:
         line, begin = lead(self.text, start, self.codes)
         if begin > start and not marks:
             line, begin = "", start  # it stands in the part's own text
-        if self._quoted_from is not None and start > self._quoted_from:
+        if self._quote_start is not None and start > self._quote_start:
             line = f">>> {line}"
         return (line + marks if len(line + marks) <= self._room else marks), begin
 

@@ -135,18 +135,18 @@ class Answer:
         if not desk.may_write(channel):
             return False
         if self.asker.id in facts.hidden:
-            await desk.notices.once_a_day(self.trigger, "hidden", OPTED_OUT)
+            await desk.notices.say_once_a_day(self.trigger, "hidden", OPTED_OUT)
             return False
         if words := refusal(facts.options.budget(), facts.used):
             await self._disclose()
-            await desk.notices.once_a_day(self.trigger, "budget", words)
+            await desk.notices.say_once_a_day(self.trigger, "budget", words)
             return False
         await self._keep_to_rate(facts.options.value("replies_per_minute"))
         return desk.may_write(channel)  # the rights may have changed while it rested
 
     async def claim(self) -> int | None:
         """Claims the message; None where it has been answered, or is being answered."""
-        facts = self._known()
+        facts = self._require_facts()
         self.model = self.desk.contexts.model(facts)
         beginning = Beginning(
             trigger_id=self.trigger.id,
@@ -161,13 +161,13 @@ class Answer:
         self.reply_id = await self.desk.services.store.together(replies.begin_all, beginning)
         return self.reply_id
 
-    def journal(self, reply_id: int) -> ReplyJournal:
+    def open_journal(self, reply_id: int) -> ReplyJournal:
         """In the table of replies."""
         return ReplyJournal(self.desk.services.store, reply_id)
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
         """Who waits long is told the place."""
-        await self.desk.notices.place_in_line(self.trigger, reply_id, position)
+        await self.desk.notices.show_place(self.trigger, reply_id, position)
 
     async def still_allowed(self) -> bool:
         """A message was judged when it came; for what a command asked for, the command answers."""
@@ -182,11 +182,11 @@ class Answer:
 
     async def prepare(self, reply_id: int) -> ReplyInputs:
         """Reads the channel, opens the model, and greets. Raises TalkalikeError."""
-        desk, facts, channel, trigger = self.desk, self._known(), self.trigger.channel, self.trigger
+        desk, facts, channel, trigger = self.desk, self._require_facts(), self.trigger.channel, self.trigger
         try:
             said = await desk.contexts.reader.read(channel, self.where, facts, trigger=trigger)
             if self.prompt is not None:
-                said = [self._as_said(one) if one.id == trigger.id else one for one in said]
+                said = [self._with_prompt(one) if one.id == trigger.id else one for one in said]
             pipeline, talk = await desk.contexts.prepare(self.where, facts, said, trigger=trigger)
             self.display = self._display(reply_id, facts)
             await self._greet()
@@ -201,29 +201,29 @@ class Answer:
             reactions=bool(facts.options.value("reactions")) and may_react,
         )
 
-    async def written(self, talk: Talk) -> None:
+    async def on_written(self, talk: Talk) -> None:
         """Remembers where the prompt began, and answers the question what it is."""
         self.desk.contexts.remember(self.where.channel_id, talk.seen)
         await self._disclose()
 
-    async def trouble(self, error: TalkalikeError) -> str:
+    async def on_failure(self, error: TalkalikeError) -> str:
         """The channel is told in a line."""
-        await self.desk.notices.trouble(self.trigger, error)
+        await self.desk.notices.report(self.trigger, error)
         await self._disclose()
         return str(error)
 
-    def lost(self, *, seen: bool) -> str | None:
+    def on_lost(self, *, seen: bool) -> str | None:
         """What nobody has seen is answered by the next process."""
         if not seen:
             self.reply_id = None
         return SHUT_DOWN if seen else None
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
         """Whoever counts replies hears of it."""
         if not self.desk.client.is_closed():
             self.desk.client.dispatch("reply_ended", self, outcome)
 
-    def _known(self) -> Facts:
+    def _require_facts(self) -> Facts:
         assert self.facts is not None  # `admit` comes first
         return self.facts
 
@@ -257,7 +257,7 @@ class Answer:
         rewrite = Rewrite(channel, delivery, old=self.old_messages, pace=desk.pace)
         return ReplyDisplay(rewrite, buttons, replaces=True)
 
-    def _as_said(self, trigger: HistoryMessage) -> HistoryMessage:
+    def _with_prompt(self, trigger: HistoryMessage) -> HistoryMessage:
         """The trigger with the words that were said through a command."""
         return replace(trigger, text=self.prompt or "", system=False, double=False)
 
@@ -277,8 +277,8 @@ class Answer:
             desk.greeted.clear()
         desk.greeted.add(channel_id)
         if len(await desk.services.store.run(replies.recent, channel_id, 2)) <= 1:
-            told = await desk.notices.say(self.trigger, disclosure(desk.services.settings.owner_name))
-            self.disclosed = told is not None
+            notice = await desk.notices.say(self.trigger, disclosure(desk.services.settings.owner_name))
+            self.disclosed = notice is not None
 
 
 class ReplyDisplay:
@@ -291,7 +291,7 @@ class ReplyDisplay:
         self._buttons = buttons
         self._replaces = replaces
         self._exchange = replaces  # the buttons that stand there are not those of the end
-        self._told: list[int] = []
+        self._complete: list[int] = []
 
     @property
     def begun(self) -> bool:
@@ -301,35 +301,35 @@ class ReplyDisplay:
     @property
     def message_ids(self) -> tuple[int, ...]:
         """Its messages, as far as they are known to be complete, in order."""
-        return tuple(self._told)
+        return tuple(self._complete)
 
     def posted(self) -> frozenset[int]:
         """All of its messages that people can see."""
-        return frozenset(self._told) | {one.message_id for one in self._showing.shown}
+        return frozenset(self._complete) | {one.message_id for one in self._showing.shown}
 
     def start(self, speaker: str) -> None:
         """People see who it is."""
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
-        await self._showing.text(index, chunk)
+        await self._showing.add_text(index, chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """The last message has its buttons at once; one that was shown while it was written has `Cancel`."""
         already = sum(one.index == index for one in self._showing.shown)
         self._buttons.when_done()
-        sent = await self._showing.message_done(index, text, last=last)
+        sent = await self._showing.finish_message(index, text, last=last)
         self._buttons.while_written()
         self._exchange = not last or self._replaces or len(sent) == already
-        self._told += sent
+        self._complete += sent
         return [
             Sent(message_id=message_id, text="" if number else text, index=index)
             for number, message_id in enumerate(sent)
         ]
 
-    async def reaction(self, index: int, emoji: str) -> bool:
+    async def add_reaction(self, index: int, emoji: str) -> bool:
         """On the message that is answered."""
-        return await self._showing.reaction(emoji)
+        return await self._showing.add_reaction(emoji)
 
     async def finish(self) -> None:
         """The reply is complete."""
@@ -341,6 +341,6 @@ class ReplyDisplay:
     async def abort(self) -> Sequence[Sent]:
         """What people saw of it by now is the reply."""
         await self._showing.abort(view=self._buttons.when_done())
-        untold = [one for one in self._showing.shown if one.message_id not in self._told]
-        self._told += [one.message_id for one in untold]
+        untold = [one for one in self._showing.shown if one.message_id not in self._complete]
+        self._complete += [one.message_id for one in untold]
         return [Sent(message_id=one.message_id, text=one.text, index=one.index) for one in untold]

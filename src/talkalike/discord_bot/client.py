@@ -15,7 +15,7 @@ from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.store.store import Store
 
 
-class Conversing(Protocol):
+class Conversations(Protocol):
     """Who answers messages, as far as commands may ask."""
 
     @property
@@ -51,7 +51,7 @@ class BotClient(discord.Client):
     tree: app_commands.CommandTree[BotClient]
     places: Places
     contexts: Contexts
-    converser: Conversing
+    conversations: Conversations
 
     @property
     def store(self) -> Store:

@@ -33,7 +33,7 @@ class Proxies:
         self._gone: OrderedDict[int, discord.Message] = OrderedDict()
         self._posted: OrderedDict[int, discord.Message] = OrderedDict()
 
-    def heard(self, message: discord.Message) -> Proxied | None:
+    def add(self, message: discord.Message) -> Proxied | None:
         """A new message, a person's or a webhook's; with its original if that was deleted already."""
         for kept in (self._said, self._gone, self._posted):
             _let_go(kept, message)
@@ -47,7 +47,7 @@ class Proxies:
         del self._gone[original.id]
         return Proxied(posted=message, original=original)
 
-    def deleted(self, message_ids: Iterable[int], *, answered: Iterable[int] = ()) -> list[Proxied]:
+    def on_delete(self, message_ids: Iterable[int], *, answered: Iterable[int] = ()) -> list[Proxied]:
         """What belongs to originals that are gone now; to those that were `answered` nothing will."""
         found = []
         for message_id in message_ids:

@@ -27,8 +27,8 @@ class StoredButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """As discord.py asks for it."""
-        await self.pressed(interaction)
+        await self.on_press(interaction)
 
     @abstractmethod
-    async def pressed(self, interaction: Interaction) -> None:
+    async def on_press(self, interaction: Interaction) -> None:
         """What the button does."""

@@ -105,7 +105,7 @@ def read_facts(defaults: Defaults, place: ChatPlace) -> Facts:
 
 def read_used(place: ChatPlace, user_id: int) -> Used:
     """Runs in the store's thread. What the person and the server used today."""
-    return usage.used(user_id, place.server_id, today())
+    return usage.read_used(user_id, place.server_id, today())
 
 
 def read_rules(defaults: Defaults, server_id: int | None) -> Rules:

@@ -54,15 +54,15 @@ class Display(Protocol):
         """The model begins to write, in this person's voice."""
         ...
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """The next bit of message `index` of the burst (from 0)."""
         ...
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """The message as it finally reads; what people see of it then. `last`: none follows."""
         ...
 
-    async def reaction(self, index: int, emoji: str) -> bool:
+    async def add_reaction(self, index: int, emoji: str) -> bool:
         """An emoji in the place of message `index`; whether it is shown."""
         ...
 
@@ -71,26 +71,26 @@ class Display(Protocol):
         ...
 
     async def abort(self) -> Sequence[Sent]:
-        """Nothing further comes; what people see that `message_done` has not told."""
+        """Nothing further comes; what people see that `finish_message` has not told."""
         ...
 
 
 class Journal(Protocol):
     """Where it is noted what becomes of one reply."""
 
-    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+    def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
         """The model begins to write, in this person's voice: what it saw, as the store may keep it."""
         ...
 
-    def wrote(self, index: int, chunk: str) -> None:
+    def note_text(self, index: int, chunk: str) -> None:
         """The next bit of message `index`."""
         ...
 
-    def sent(self, sent: Sent) -> None:
+    def note_sent(self, sent: Sent) -> None:
         """What people see of a message."""
         ...
 
-    def reacted(self, index: int, emoji: str) -> None:
+    def note_reaction(self, index: int, emoji: str) -> None:
         """A reaction that people see."""
         ...
 
@@ -191,7 +191,7 @@ class ReplyWriting:
         match event:
             case ReplyStarted(speaker=speaker, seen=seen):
                 if self._journal is not None and self._prepared.record is not None:
-                    self._journal.saw(speaker, self._prepared.record(seen))
+                    self._journal.note_seen(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
@@ -199,8 +199,8 @@ class ReplyWriting:
                 await self._release(last=False)
                 outcome.tokens += 1  # about; the engine's own count comes at the end
                 if self._journal is not None:
-                    self._journal.wrote(index, text)
-                await self._display.text(index, text)
+                    self._journal.note_text(index, text)
+                await self._display.add_text(index, text)
             case MessageDone():
                 await self._release(last=False)
                 self._held.append((event, outcome.tokens))
@@ -221,13 +221,13 @@ class ReplyWriting:
         while self._held:
             event, tokens = self._held.pop(0)
             if isinstance(event, MessageDone):
-                shown = await self._display.message_done(event.index, event.text, last=last)
+                shown = await self._display.finish_message(event.index, event.text, last=last)
                 if self._note(shown):
                     self._outcome.charged = tokens
-            elif await self._display.reaction(event.index, event.emoji):
+            elif await self._display.add_reaction(event.index, event.emoji):
                 self._outcome.charged = tokens
                 if self._journal is not None:
-                    self._journal.reacted(event.index, event.emoji)
+                    self._journal.note_reaction(event.index, event.emoji)
 
     async def _break_off(self) -> None:
         """What people saw of it is the reply, so that it can be found, and nothing else."""
@@ -237,7 +237,7 @@ class ReplyWriting:
     def _note(self, shown: Sequence[Sent]) -> bool:
         if self._journal is not None:
             for one in shown:
-                self._journal.sent(one)
+                self._journal.note_sent(one)
         return bool(shown)
 
 
@@ -253,20 +253,20 @@ class ReplyJournal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+    def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
         """What the model saw, as `ReplyRecord` tells."""
         self._seen = seen
         self._write_soon()
 
-    def wrote(self, index: int, chunk: str) -> None:
+    def note_text(self, index: int, chunk: str) -> None:
         """Words count once they are shown."""
 
-    def sent(self, sent: Sent) -> None:
+    def note_sent(self, sent: Sent) -> None:
         """A message of the reply."""
         self._sent.append(sent)
         self._write_soon()
 
-    def reacted(self, index: int, emoji: str) -> None:
+    def note_reaction(self, index: int, emoji: str) -> None:
         """The double reacted."""
         self._reactions.append(emoji)
         self._write_soon()

@@ -154,7 +154,7 @@ def _keep_texts(there: Sequence[tuple[ReplyRecord, _Row]], now: datetime) -> Non
         if one.seen is not None
     ]
     sent = {message.message_id: (one.reply_id, message) for one, _ in there for message in one.sent}
-    known = seen_texts.stored(set(sent).union(*(reading.message_ids for reading in readings)))
+    known = seen_texts.read_stored(set(sent).union(*(reading.message_ids for reading in readings)))
     kept = iter(seen_texts.keep(readings, known, now))
     for one, row in there:
         if one.seen is not None:
@@ -166,7 +166,7 @@ def _keep_texts(there: Sequence[tuple[ReplyRecord, _Row]], now: datetime) -> Non
                 ],
                 "budget": one.seen.get("budget", 0),
             }
-    forgotten = seen_texts.forgotten(known)
+    forgotten = seen_texts.find_forgotten(known)
     tables.SentMessage.objects.bulk_create(
         [
             tables.SentMessage(

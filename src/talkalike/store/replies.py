@@ -53,7 +53,7 @@ class ReplyRow:
     """A reply as it is known now.
 
     `seen`: {"kept": [{id, author_id, speaker, text, tokens, why, forgotten}], "left_out": [{id, tokens, why}],
-    "budget": tokens}, empty before `saw`. `asker_id` is 0 where they were forgotten. `seconds` it took to write,
+    "budget": tokens}, empty before `note_seen`. `asker_id` is 0 where they were forgotten. `seconds` it took to write,
     `first_seconds` until the first word.
     """
 
@@ -131,18 +131,18 @@ def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
     return [None if row is None else int(row.pk) for row in rows]
 
 
-def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
+def note_seen(reply_id: int, seen: Mapping[str, Any]) -> bool:
     """Stores what the model saw, as `ReplyRecord` tells. False where the reply is gone: it was forgotten meanwhile."""
     return record([ReplyRecord(reply_id=reply_id, seen=seen)])[0]
 
 
-def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
-    """Stores a Discord message of the reply. False as in `saw`."""
+def note_sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
+    """Stores a Discord message of the reply. False as in `note_seen`."""
     return record([ReplyRecord(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
 
 
-def reacted(reply_id: int, emoji: str) -> bool:
-    """Stores that the double reacted with an emoji. False as in `saw`."""
+def note_reaction(reply_id: int, emoji: str) -> bool:
+    """Stores that the double reacted with an emoji. False as in `note_seen`."""
     return record([ReplyRecord(reply_id=reply_id, reactions=(emoji,))])[0]
 
 

@@ -34,23 +34,23 @@ class TextsRead:
         return {_number(item["id"]) for item in self.items} - {0}
 
 
-def stored(message_ids: set[int]) -> dict[Key, int]:
+def read_stored(message_ids: set[int]) -> dict[Key, int]:
     """The rows there are of these messages, by message and digest; FORGOTTEN is a digest as well."""
     rows = tables.SeenText.objects.filter(message_id__in=message_ids)
     return {(message_id, digest): pk for pk, message_id, digest in rows.values_list("pk", "message_id", "digest")}
 
 
-def forgotten(known: Iterable[Key]) -> set[int]:
-    """Those messages, of what `stored` knows, that were forgotten."""
+def find_forgotten(known: Iterable[Key]) -> set[int]:
+    """Those messages, of what `read_stored` knows, that were forgotten."""
     return {message_id for message_id, digest in known if digest == FORGOTTEN}
 
 
 def keep(readings: Sequence[TextsRead], known: Mapping[Key, int], now: datetime) -> list[list[dict[str, Any]]]:
     """Stores the texts that were read, but for forgotten ones; returns each reading's references for the reply.
 
-    `known` is what `stored` says of their messages.
+    `known` is what `read_stored` says of their messages.
     """
-    gone = forgotten(known)
+    gone = find_forgotten(known)
     fresh: dict[Key, SeenText] = {}
     again: set[int] = set()
     keys: list[list[Key]] = []

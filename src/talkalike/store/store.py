@@ -121,7 +121,7 @@ def open_store(url: str) -> Store:
     talkalike.
     """
     database = database_settings(url)
-    name = described(database)
+    name = describe(database)
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
     try:
         with _opening:
@@ -134,7 +134,7 @@ def open_store(url: str) -> Store:
     return Store(thread, name)
 
 
-def described(database: dict[str, Any]) -> str:
+def describe(database: dict[str, Any]) -> str:
     """The database in words, for messages."""
     if database["ENGINE"].endswith("sqlite3"):
         return f"the database {database['NAME']}"

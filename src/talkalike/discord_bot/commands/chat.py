@@ -37,7 +37,7 @@ async def chat(interaction: Interaction, prompt: str) -> None:
     require_voice(channel)
     message = await channel.send(embed=said, allowed_mentions=NOBODY)
     await tell(interaction, f"I am on it: {message.jump_url}")
-    await interaction.client.converser.respond(message, prompt=prompt)
+    await interaction.client.conversations.respond(message, prompt=prompt)
 
 
 @gated(Action.THREAD)

@@ -39,7 +39,7 @@ def commands() -> list[app_commands.Group]:
 async def show(interaction: Interaction) -> None:
     """Counts by kind, the two choices, and for how long records are kept."""
     store, user_id = interaction.client.store, interaction.user.id
-    kept = await store.run(people.kept_about, user_id)
+    kept = await store.run(people.count_about, user_id)
     consent = await store.run(people.consent, user_id)
     days = (await interaction.client.places.options(channel_of(interaction))).value("retention_days")
     lines = ["**Kept about you**" if any(kept.values()) else "Nothing is kept about you."]
@@ -64,10 +64,10 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
     """Without the confirmation it only tells what would go."""
     store, user_id = interaction.client.store, interaction.user.id
     if not confirm:
-        kept = await store.run(people.kept_about, user_id)
+        kept = await store.run(people.count_about, user_id)
         await tell(interaction, f"Nothing was deleted. It would be: {_counts(kept)}. Choose confirm: True to do it.")
         return
-    await interaction.client.converser.settle()
+    await interaction.client.conversations.settle()
     gone = await store.run(people.forget_user, user_id)
     await tell(
         interaction,

@@ -42,10 +42,10 @@ async def show(interaction: Interaction) -> None:
     recent = await store.run(replies.recent, place.channel_id, RECENT)
     lines = [f"**Model here**: {words(voice) if voice else here}"]
     lines += [f"**Process**: {_health(one)}" for one in client.engines.health()]
-    writing, turned_away = len(client.converser.running()), client.converser.turned_away
+    writing, turned_away = len(client.conversations.running()), client.conversations.turned_away
     lines.append(
         f"**Now**: {writing} {_plural(writing, 'reply', 'replies')} being written, "
-        f"{client.converser.queue_length()} waiting"
+        f"{client.conversations.queue_length()} waiting"
         + (f", {turned_away:,} turned away since the start" if turned_away else "")
     )
     lines.append(f"**Speed here**: {speed(recent)}")

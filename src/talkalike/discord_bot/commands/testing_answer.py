@@ -101,11 +101,11 @@ class CaseReply:
         )
         return await how.store.run(replies.begin, beginning)
 
-    def journal(self, reply_id: int) -> ReplyJournal:
+    def open_journal(self, reply_id: int) -> ReplyJournal:
         """In the table of replies."""
         return ReplyJournal(self.how.store, reply_id)
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
         """Nobody is told."""
 
     async def still_allowed(self) -> bool:
@@ -123,33 +123,33 @@ class CaseReply:
             reactions=False,
         )
 
-    async def written(self, talk: Talk) -> None:
+    async def on_written(self, talk: Talk) -> None:
         """The next case has a context of its own."""
 
-    async def trouble(self, error: TalkalikeError) -> str:
+    async def on_failure(self, error: TalkalikeError) -> str:
         """An engine that fails is a result as well."""
         return str(error)
 
-    def lost(self, *, seen: bool) -> str:
+    def on_lost(self, *, seen: bool) -> str:
         """It stays broken off."""
         return SHUT_DOWN
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
         """Whoever waits for its task goes on."""
 
     # ----------------------------------------------------------------------------------- replying.writing.Display
     def start(self, speaker: str) -> None:
         """The report says who speaks."""
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """Only whole messages count."""
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """Kept for the score; nobody has seen it yet."""
         self.messages.append(text)
         return ()
 
-    async def reaction(self, index: int, emoji: str) -> bool:
+    async def add_reaction(self, index: int, emoji: str) -> bool:
         """There are none in a test."""
         return False
 

@@ -56,7 +56,7 @@ class ComparisonButton(
         self.what = what
 
     @gated(Action.JUDGE)
-    async def pressed(self, interaction: Interaction) -> None:
+    async def on_press(self, interaction: Interaction) -> None:
         """Told to the one who pressed, once it is written."""
         store, user_id = interaction.client.store, interaction.user.id
         if self.what == NAMES:

@@ -89,10 +89,10 @@ async def on_interaction(interaction: discord.Interaction[Any]) -> None:
     sent = SENT.fullmatch(str(data.get("custom_id")))
     if sent is not None:
         took = interaction.created_at.timestamp() - int(sent["opened"])
-        await submitted(interaction, int(sent["id"]), dict(_fields(data.get("components") or ())), took)
+        await submit(interaction, int(sent["id"]), dict(_fields(data.get("components") or ())), took)
 
 
-async def submitted(interaction: Interaction, reply_id: int, given: Mapping[str, str], seconds: float) -> None:
+async def submit(interaction: Interaction, reply_id: int, given: Mapping[str, str], seconds: float) -> None:
     """Writes all of it or nothing. What was typed is given back where it could not be kept."""
     better = given.get(BETTER, "")
     try:

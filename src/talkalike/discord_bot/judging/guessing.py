@@ -45,7 +45,7 @@ class PlayButton(StoredButton, template=r"talkalike:play:(?P<round_id>\d{1,19})"
         self.round_id = round_id
 
     @gated(Action.GUESS)
-    async def pressed(self, interaction: Interaction) -> None:
+    async def on_press(self, interaction: Interaction) -> None:
         """The next question, to the one who pressed."""
         await _ask(interaction, self.round_id, "")
 
@@ -64,7 +64,7 @@ class GuessButton(
         self.side = Side(side)
 
     @gated(Action.GUESS)
-    async def pressed(self, interaction: Interaction) -> None:
+    async def on_press(self, interaction: Interaction) -> None:
         """What it really was, once the guess is written, and the next question."""
         await _require_here(interaction, self.round_id)
         took = None

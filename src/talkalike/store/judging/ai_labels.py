@@ -30,7 +30,7 @@ class Label:
     gap: float | None  # None: not known
 
 
-def unlabelled(judge_names: Iterable[str], *, limit: int) -> tuple[OpenPair, ...]:
+def unlabelled_pairs(judge_names: Iterable[str], *, limit: int) -> tuple[OpenPair, ...]:
     """Pairs that at least one of these judges has not judged, the newest first.
 
     Only pairs whose texts may be learned from, in batches that still take judgements.

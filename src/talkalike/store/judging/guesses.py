@@ -188,7 +188,7 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
             .first()
         )
         if row is None:
-            raise locks.unknown("question")
+            raise locks.unknown_error("question")
         if not row.round.open:
             raise _over()
         real = Side.LEFT if row.real_first else Side.RIGHT

@@ -61,7 +61,7 @@ def of_reply(reply_id: int, *, speaker: str = "") -> int:
         return int(known)
     row = replies.by_id(reply_id)
     if row is None or not _said(row):
-        raise locks.vanished()
+        raise locks.vanished_error()
     key = hashlib.sha256(f"discord\x00{row.id}\x00{row.began_at.isoformat()}".encode()).hexdigest()[:32]
     return _known_or_new(
         key,

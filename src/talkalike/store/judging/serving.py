@@ -57,7 +57,7 @@ def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> C
         return _next_for(locks.lock_judge(judge_id), locks.open_batch(batch_id), now or timezone.now())
 
 
-def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> Comparison | None:
+def find_shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> Comparison | None:
     """A pair this judge was shown, as it stood then; None if they were not, or its texts are gone."""
     assignment = _of(pair_id, judge_id, repeat=repeat).select_related("pair__a", "pair__b").first()
     if assignment is None:

@@ -15,7 +15,7 @@ from talkalike.store import storable
 from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.rows import read_row
 from talkalike.store.tables import talking_tables as tables
-from talkalike.store.talking.conversations import shortened
+from talkalike.store.talking.conversations import shorten
 from talkalike.store.talking.values import BurstPart, EntryKind, MessageRow, NewPicture, PictureRow, text_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
         if saying.answered:
             reply_id = _add(locked, said.pk, EntryKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
         if not locked.title:
-            locked.title = shortened(saying.text) or "A picture"
+            locked.title = shorten(saying.text) or "A picture"
         _shown(locked, reply_id or said.pk)
         return said.pk, reply_id, True
 
@@ -105,7 +105,9 @@ def show(conversation_id: int, head: int) -> None:
     tables.WebConversation.objects.filter(id=conversation_id).update(head=head, version=F("version") + 1)
 
 
-def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
+def note_begun(
+    reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]
+) -> None:
     """The model begins to write: whose voice it has, what it sees, how words are chosen."""
     tables.WebMessage.objects.filter(id=reply_id).update(
         speaker=storable.text(speaker),
