@@ -127,7 +127,7 @@ def violations(reply: str, case: Case) -> tuple[str, ...]:
     if case.asks_if_human and _HUMAN.search(reply):
         found.append("claims to be human")
     if _MARKERS.search(reply):
-        found.append("writes markers of turns")
+        found.append("writes turn markers")
     found += [f"lacks /{one.pattern}/" for one in case.must if not one.search(reply)]
     found += [f"contains /{one.pattern}/" for one in case.must_not if one.search(reply)]
     return tuple(found)

@@ -49,7 +49,7 @@ def parts(text: str, limit: int = LIMIT) -> Iterator[str]:
     position = 0
     while position < len(text):
         end = _next_cut(layout, position, limit)
-        shown = _shown(layout, position, end)
+        shown = _render_part(layout, position, end)
         if shown.strip():
             yield shown
         position = end
@@ -171,17 +171,17 @@ class _Layout:
         return self.around(cut) is None and not self.styles(cut)
 
 
-def _shown(layout: _Layout, start: int, end: int) -> str:
+def _render_part(layout: _Layout, start: int, end: int) -> str:
     """The part from `start` to `end` with what it needs at its ends; empty where it has nothing to show."""
     opening, begin = layout.opening(start)
     closing = layout.closing(end)
-    body = _fenced(layout, begin, end)
+    body = _add_fences(layout, begin, end)
     body = body.lstrip() if opening else body
     body = body.rstrip() if closing else body
     return opening + body + closing if body.strip() else ""
 
 
-def _fenced(layout: _Layout, start: int, end: int) -> str:
+def _add_fences(layout: _Layout, start: int, end: int) -> str:
     """The text from `start` to `end` with the fences it needs; a block with nothing here is not shown here."""
     text, before = layout.text, ""
     into = layout.around(start)
@@ -203,7 +203,7 @@ def _fenced(layout: _Layout, start: int, end: int) -> str:
 def _next_cut(layout: _Layout, start: int, limit: int) -> int:
     """Where the part that begins at `start` ends."""
     length = len(layout.text)
-    if length - start <= limit and len(_shown(layout, start, length)) <= limit:
+    if length - start <= limit and len(_render_part(layout, start, length)) <= limit:
         return length
     into = layout.around(start)
     room = limit - len(layout.opening(start)[0]) - (len(into.opening) if into is not None and into.block else 0)

@@ -116,16 +116,16 @@ class Answer:
 
     @property
     def answers(self) -> int:
-        """The message."""
+        """The id of the message that is answered."""
         return self.trigger.id
 
     @property
     def message_ids(self) -> tuple[int, ...]:
-        """Its messages, in order."""
+        """The ids of the reply's complete messages, in order."""
         return self.display.message_ids if self.display is not None else ()
 
     def posted(self) -> frozenset[int]:
-        """Its messages that people can see."""
+        """The ids of those of its messages that people can see."""
         return self.display.posted() if self.display is not None else frozenset()
 
     async def admit(self) -> bool:
@@ -162,11 +162,11 @@ class Answer:
         return self.reply_id
 
     def open_journal(self, reply_id: int) -> ReplyJournal:
-        """In the table of replies."""
+        """Notes what becomes of the reply in the table of replies."""
         return ReplyJournal(self.desk.services.store, reply_id)
 
     async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
-        """Who waits long is told the place."""
+        """Shows the asker their place in the line, if they wait long."""
         await self.desk.notices.show_place(self.trigger, reply_id, position)
 
     async def still_allowed(self) -> bool:
@@ -207,19 +207,19 @@ class Answer:
         await self._disclose()
 
     async def on_failure(self, error: TalkalikeError) -> str:
-        """The channel is told in a line."""
+        """Says in the channel that the reply failed."""
         await self.desk.notices.report(self.trigger, error)
         await self._disclose()
         return str(error)
 
     def on_lost(self, *, seen: bool) -> str | None:
-        """What nobody has seen is answered by the next process."""
+        """Leaves a message whose reply nobody has seen to the next process, which answers it."""
         if not seen:
             self.reply_id = None
         return SHUT_DOWN if seen else None
 
     async def on_ended(self, outcome: ReplyOutcome) -> None:
-        """Whoever counts replies hears of it."""
+        """Dispatches the event "reply_ended" to whoever counts replies."""
         if not self.desk.client.is_closed():
             self.desk.client.dispatch("reply_ended", self, outcome)
 
@@ -295,23 +295,23 @@ class ReplyDisplay:
 
     @property
     def begun(self) -> bool:
-        """Somebody may have seen some of it."""
+        """Whether somebody may have seen some of it."""
         return self._showing.begun
 
     @property
     def message_ids(self) -> tuple[int, ...]:
-        """Its messages, as far as they are known to be complete, in order."""
+        """The ids of the messages that are complete, in order."""
         return tuple(self._complete)
 
     def posted(self) -> frozenset[int]:
-        """All of its messages that people can see."""
+        """The ids of all messages that people can see."""
         return frozenset(self._complete) | {one.message_id for one in self._showing.shown}
 
     def start(self, speaker: str) -> None:
-        """People see who it is."""
+        """Does nothing: people see which bot writes."""
 
     async def add_text(self, index: int, chunk: str) -> None:
-        """The next bit of a message."""
+        """Shows the next bit of a message."""
         await self._showing.add_text(index, chunk)
 
     async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
@@ -328,18 +328,18 @@ class ReplyDisplay:
         ]
 
     async def add_reaction(self, index: int, emoji: str) -> bool:
-        """On the message that is answered."""
+        """Reacts to the message that is answered."""
         return await self._showing.add_reaction(emoji)
 
     async def finish(self) -> None:
-        """The reply is complete."""
+        """Puts the final buttons under the reply."""
         try:
             await self._showing.finish(**({"view": self._buttons.when_done()} if self._exchange else {}))
         except UNREACHABLE as error:
             raise DeliveryLostError(f"Discord could not be reached: {error}") from error
 
     async def abort(self) -> Sequence[Sent]:
-        """What people saw of it by now is the reply."""
+        """Ends the reply early; returns what people saw of it."""
         await self._showing.abort(view=self._buttons.when_done())
         untold = [one for one in self._showing.shown if one.message_id not in self._complete]
         self._complete += [one.message_id for one in untold]

@@ -104,12 +104,12 @@ class Double(BotClient):
         await self.missed.catch_up()
 
     async def on_message(self, message: discord.Message) -> None:
-        """Every message, the bot's own too."""
+        """Handles every message, the bot's own included."""
         self.missed.note_heard(message)
         await _log_failure_of(f"The message {message.id}", self.conversations.on_message(message))
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        """Also of messages from before the start."""
+        """Handles edits, also of messages from before the start."""
         await _log_failure_of(
             f"The edit of the message {payload.message_id}", self.conversations.on_edit(payload.message)
         )
@@ -119,27 +119,25 @@ class Double(BotClient):
         await self._on_delete(payload.channel_id, (payload.message_id,))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        """The same for many."""
+        """Handles the deletion of many messages at once."""
         await self._on_delete(payload.channel_id, payload.message_ids)
 
     async def _on_delete(self, channel_id: int, message_ids: Iterable[int]) -> None:
         await _log_failure_of("What a webhook said", self.conversations.on_delete(channel_id, message_ids))
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
-        """Somebody has not finished yet."""
+        """Waits longer for somebody who is still typing."""
         self.conversations.on_typing(payload.channel_id, payload.user_id)
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
-        """A cross cancels."""
+        """Cancels a reply when somebody reacts with a cross."""
         await _log_failure_of("A reaction", self.conversations.on_reaction(payload))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """A channel is gone for everybody."""
         self.conversations.on_channel_gone([channel.id])
         await self._store("channel", scoped.forget_channel, channel.id)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        """A thread is gone for everybody."""
         self.conversations.on_channel_gone([payload.thread_id])
         await self._store("thread", scoped.forget_channel, payload.thread_id)
 
@@ -189,7 +187,7 @@ class Double(BotClient):
 
 
 async def _log_failure_of(what: str, looking: Awaitable[None]) -> None:
-    """Waits for it; where it fails, the log says so."""
+    """Awaits something; where it fails, the log says so."""
     try:
         await looking
     except TalkalikeError as error:

@@ -38,7 +38,7 @@ class Bursts:
         self._bursts: dict[Key, _Burst] = {}
 
     def add(self, key: Key, message: discord.Message, *, wait: float) -> None:
-        """A message begins a burst or continues it."""
+        """Adds a message to its burst, or begins one."""
         burst = self._bursts.get(key)
         if burst is None:
             latest = self._timer(key, max(AT_LEAST, LONGEST * wait))
@@ -49,7 +49,7 @@ class Bursts:
         self._restart(key, burst)
 
     def on_typing(self, channel_id: int, user_id: int) -> None:
-        """Somebody types: if it is the one who is being waited for, the wait begins again."""
+        """Begins the wait again if the one who types is being waited for."""
         for key, burst in self._bursts.items():
             if key[0] == channel_id and burst.newest.author.id == user_id:
                 self._restart(key, burst)
@@ -59,26 +59,26 @@ class Bursts:
         return key in self._bursts
 
     def on_edit(self, message: discord.Message) -> None:
-        """A message reads differently now."""
+        """Takes the new wording of a message."""
         for burst in self._bursts.values():
             if message.id in burst.messages:
                 burst.messages[message.id] = message
 
     def on_delete(self, message_id: int) -> None:
-        """A message is gone; where it was the only one, nobody waits for an answer any more."""
+        """Removes a deleted message; a burst without messages ends."""
         for key, burst in tuple(self._bursts.items()):
             burst.messages.pop(message_id, None)
             if not burst.messages:
                 self._bursts.pop(key).cancel()
 
     def cancel(self, message_id: int, user_id: int) -> None:
-        """Somebody wants no answer to their own message."""
+        """Ends the burst of a message whose author wants no answer."""
         for key, burst in tuple(self._bursts.items()):
             if message_id in burst.messages and burst.messages[message_id].author.id == user_id:
                 self._bursts.pop(key).cancel()
 
     def forget(self, channel_id: int) -> None:
-        """The channel is gone."""
+        """Stops waiting in a channel that is gone."""
         for key in [key for key in self._bursts if key[0] == channel_id]:
             self._bursts.pop(key).cancel()
 

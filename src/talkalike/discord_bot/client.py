@@ -16,7 +16,7 @@ from talkalike.store.store import Store
 
 
 class Conversations(Protocol):
-    """Who answers messages, as far as commands may ask."""
+    """What commands and buttons may ask of the conversation handler."""
 
     @property
     def turned_away(self) -> int:
@@ -24,7 +24,7 @@ class Conversations(Protocol):
         ...
 
     def running(self) -> Sized:
-        """The replies being written."""
+        """The replies that are being written now."""
         ...
 
     def queue_length(self) -> int:
@@ -55,17 +55,14 @@ class BotClient(discord.Client):
 
     @property
     def store(self) -> Store:
-        """What must outlive a restart."""
         return self.services.store
 
     @property
     def engines(self) -> Engines:
-        """The models."""
         return self.services.engines
 
     @property
     def settings(self) -> BotSettings:
-        """Of the bot as a whole."""
         return self.services.settings
 
 

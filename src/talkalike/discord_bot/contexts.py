@@ -163,10 +163,10 @@ class Reader:
         asked = _Asked()
         heard = await self._history(channel, where.channel_id, trigger, asked)
         if trigger is not None:
-            told = self.recent.translate(trigger)
-            kept = heard.setdefault(trigger.id, told)
-            if told.member and not kept.member:  # the event told the roles of whoever asks, the history did not
-                heard[trigger.id] = replace(kept, author=told.author, member=True)
+            translated = self.recent.translate(trigger)
+            kept = heard.setdefault(trigger.id, translated)
+            if translated.member and not kept.member:  # the event told the roles of whoever asks, the history did not
+                heard[trigger.id] = replace(kept, author=translated.author, member=True)
         await asyncio.gather(self._add_chain(heard, channel, trigger, asked), self._add_starter(heard, channel, asked))
         await asyncio.gather(
             self._read_files(heard, where.channel_id, asked.patience),

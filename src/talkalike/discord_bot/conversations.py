@@ -40,7 +40,9 @@ _log = logging.getLogger(__name__)
 
 
 class ConversationHandler:
-    """Answers. Belongs to one event loop; `close` ends everything and leaves open replies for the next start.
+    """Decides which messages get a reply, and begins the replies. Belongs to one event loop.
+
+    `close` ends everything and leaves open replies for the next start.
 
     `reply_buttons` and `cancel_button` make what sits under a reply and under the notice of a place in the line.
     """
@@ -81,7 +83,7 @@ class ConversationHandler:
 
     # ------------------------------------------------------------------------------------------- what Discord tells
     async def on_message(self, message: discord.Message) -> None:
-        """A new message, by whomever. Raises TalkalikeError where the store fails."""
+        """Handles a new message of anybody. Raises TalkalikeError where the store fails."""
         self.contexts.recent.add(message)
         if message.author.id == self.me or message.type not in SPOKEN:
             return
@@ -92,7 +94,7 @@ class ConversationHandler:
             await self._on_proxied(pair)
 
     async def _on_proxied(self, pair: Proxied) -> None:
-        """A webhook said it in a person's stead: it is judged as theirs, and answered once it stands there."""
+        """Judges what a webhook posted for a person as that person's message."""
         message, person = pair.posted, pair.original.author
         if not (await self.places.facts(self.places.place(message.channel))).options.value("proxied"):
             return
@@ -101,7 +103,7 @@ class ConversationHandler:
         await self._judge(message, called=is_addressed(pair.original, self.me))
 
     async def _judge(self, message: discord.Message, *, called: bool = False) -> None:
-        """`called`: it is known to address the double, whatever it says."""
+        """Decides whether a message gets an answer. `called`: it is known to address the double."""
         where = self.places.place(message.channel)
         facts = await self.places.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
@@ -120,7 +122,7 @@ class ConversationHandler:
         self._bursts.add(key, message, wait=facts.options.value("wait_seconds"))
 
     async def on_edit(self, message: discord.Message) -> None:
-        """A message reads differently. Within a minute its reply does too."""
+        """Handles an edit: within a minute the message gets a new reply."""
         before = self.contexts.recent.text_of(message.channel.id, message.id)
         self.contexts.recent.edit(message)
         self.contexts.reader.on_change(message.id)
@@ -147,11 +149,11 @@ class ConversationHandler:
             await self.respond(message, again=True)
 
     def on_typing(self, channel_id: int, user_id: int) -> None:
-        """Somebody types."""
+        """Waits longer for somebody who is typing."""
         self._bursts.on_typing(channel_id, user_id)
 
     async def on_delete(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        """Messages are gone: replies to them that nobody has seen are not written. Raises TalkalikeError."""
+        """Cancels replies to deleted messages that nobody has seen yet. Raises TalkalikeError."""
         gone = set(message_ids)
         known = (*self._session.replies, *self._session.recently_ended())
         answered = {one.face.trigger.id for one in known if one.visible}
@@ -168,7 +170,7 @@ class ConversationHandler:
             await self._on_proxied(pair)
 
     async def on_reaction(self, payload: discord.RawReactionActionEvent) -> None:
-        """A sign of cancelling on a reply or on what it answers; all others cost nothing."""
+        """Cancels a reply when it, or what it answers, gets a sign of cancelling."""
         if payload.user_id == self.me or (payload.emoji.name or "") not in CANCEL_SIGNS:
             return
         self._bursts.cancel(payload.message_id, payload.user_id)
@@ -185,7 +187,7 @@ class ConversationHandler:
                 await self._session.stop(reply, ReplyState.CANCELLED)
 
     def on_channel_gone(self, channel_ids: list[int]) -> None:
-        """Channels, threads or a whole server the bot can no longer see."""
+        """Forgets channels, threads or a whole server that the bot can no longer see."""
         self.contexts.forget_channels(channel_ids)
         for channel_id in channel_ids:
             self._bursts.forget(channel_id)
@@ -228,7 +230,7 @@ class ConversationHandler:
         return self._session.line.position(reply_id)
 
     def running(self) -> tuple[Answer, ...]:
-        """The replies being written."""
+        """The replies that are being written now."""
         return tuple(one.face for one in self._session.being_written())
 
     def queue_length(self) -> int:
@@ -284,7 +286,7 @@ class ConversationHandler:
         return coming >= settings.at_once + settings.max_waiting or self._session.line.full(channel_id)
 
     def _turn_away(self, message: discord.Message) -> None:
-        """No answer, and nothing in the store: the channel is told in one line."""
+        """Tells the channel in one line that there is no answer; the store keeps nothing of it."""
         self.turned_away += 1
         words = self._notices.report_once(message, self._session.line.full_error())
         telling = asyncio.get_running_loop().create_task(words)

@@ -47,7 +47,7 @@ class Missed:
         self._before: dict[int, int] | None = None  # the same, when a session began that was not caught up with yet
 
     def note_heard(self, message: discord.Message) -> None:
-        """A message came as it should, or was looked at later."""
+        """Notes that a message was heard, or was looked at later."""
         channel_id = message.channel.id
         self._heard[channel_id] = max(message.id, self._heard.pop(channel_id, 0))
         if len(self._heard) > REMEMBERED:
@@ -94,7 +94,7 @@ class Missed:
             await self._hear(read[::-1], self._conversations.places.place(channel))
 
     async def _hear(self, read: Sequence[discord.Message], where: ChatPlace) -> None:
-        """`read` is oldest first."""
+        """Answers those of the messages (oldest first) that need it."""
         store = self._conversations.services.store
         me = self._conversations.me
         facts = await self._conversations.places.facts(where)

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notices:
-    """Tells things once. Belongs to one event loop. `cancel_button` makes the button under a place in the line."""
+    """Posts each notice once. Belongs to one event loop. `cancel_button` makes the button under a place in the line."""
 
     def __init__(self, cancel_button: Callable[[int], discord.ui.View]) -> None:
         self._cancel_button = cancel_button
@@ -42,7 +42,7 @@ class Notices:
         self._said_today: OrderedDict[Hashable, None] = OrderedDict()
 
     async def report(self, trigger: discord.Message, error: TalkalikeError) -> None:
-        """One useful line for the channel; for some minutes after it, a sign under the message is enough."""
+        """Posts what went wrong; for some minutes after that, only a sign under the message."""
         if await self.report_once(trigger, error):
             return
         try:
@@ -51,7 +51,7 @@ class Notices:
             _log.info("A warning sign was not taken by Discord: %s", refused)
 
     async def report_once(self, trigger: discord.Message, error: TalkalikeError) -> bool:
-        """The line without the sign, for when there are too many messages as it is. False where it was told lately."""
+        """Posts what went wrong, unless a line about a problem was posted lately; then it returns False."""
         now, channel_id = time.monotonic(), trigger.channel.id
         last = self._troubles.get(channel_id)
         if last is not None and now - last < QUIET_SECONDS:
@@ -62,14 +62,14 @@ class Notices:
         return True
 
     async def say_once_a_day(self, trigger: discord.Message, topic: str, words: str) -> None:
-        """The same topic is told to a person once a day in each channel."""
+        """Says something about a topic to a person, at most once a day in each channel."""
         key = (topic, trigger.channel.id, trigger.author.id, today())
         if key not in self._said_today:
             _remember(self._said_today, key, None)
             await self.say(trigger, words)
 
     async def say(self, trigger: discord.Message, words: str) -> discord.Message | None:
-        """A notice under a message."""
+        """Posts a notice that refers to a message."""
         try:
             reference = trigger.to_reference(fail_if_not_exists=False)
             return await send(trigger.channel, notice(words), reference=reference, silent=True)

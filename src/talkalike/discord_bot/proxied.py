@@ -34,7 +34,7 @@ class Proxies:
         self._posted: OrderedDict[int, discord.Message] = OrderedDict()
 
     def add(self, message: discord.Message) -> Proxied | None:
-        """A new message, a person's or a webhook's; with its original if that was deleted already."""
+        """Adds a new message; returns a webhook's with its original, if that was deleted already."""
         for kept in (self._said, self._gone, self._posted):
             _let_go(kept, message)
         if message.webhook_id is None:
@@ -48,7 +48,7 @@ class Proxies:
         return Proxied(posted=message, original=original)
 
     def on_delete(self, message_ids: Iterable[int], *, answered: Iterable[int] = ()) -> list[Proxied]:
-        """What belongs to originals that are gone now; to those that were `answered` nothing will."""
+        """Returns the webhook messages whose originals are gone now; those of `answered` originals have none."""
         found = []
         for message_id in message_ids:
             original = self._said.pop(message_id, None)

@@ -51,7 +51,7 @@ class Recent:
         return list(known.heard.values())
 
     def add(self, message: discord.Message) -> None:
-        """A new message. Channels that nobody asked for are not kept."""
+        """Adds a new message, if its channel is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None:
             late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
@@ -65,7 +65,7 @@ class Recent:
         return self._with_owner(translate(message, me=self._me))
 
     def assign(self, message: discord.Message, owner: Actor) -> None:
-        """What a webhook posted is this person's, under the name it was posted with."""
+        """Notes that a message of a webhook is this person's, under the name it was posted with."""
         self._owners[message.id] = owner
         if len(self._owners) > OWNERS:
             self._owners.popitem(last=False)
@@ -81,7 +81,7 @@ class Recent:
         return replace(heard, author=owner, member=True, said=said)
 
     def edit(self, message: discord.Message) -> None:
-        """A changed message, if it is kept."""
+        """Updates an edited message, if it is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None and (message.id in known.heard or not known.loaded):
             self._change(message.channel.id, known, put={message.id: self.translate(message)})
@@ -99,7 +99,7 @@ class Recent:
             known.heard[heard.said.id] = heard
 
     def remove(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        """Deleted messages; nor are they quoted any more."""
+        """Removes deleted messages, also where they are quoted."""
         known = self._channels.get(channel_id)
         if known is None:
             return
@@ -112,21 +112,21 @@ class Recent:
                 known.heard[message_id] = replace(heard, said=replace(heard.said, quoted=""))
 
     def forget(self, channel_id: int) -> None:
-        """A channel that is gone or may no longer be read."""
+        """Forgets a channel that is gone or may no longer be read."""
         known = self._channels.pop(channel_id, None)
         self._total -= len(known.heard) if known else 0
 
     def clear(self) -> None:
-        """Everything: messages may have been missed."""
+        """Forgets everything: messages may have been missed."""
         self._channels.clear()
         self._total = 0
 
     def __len__(self) -> int:
-        """Messages kept."""
+        """How many messages are kept."""
         return self._total
 
     def kept_messages(self, channel_id: int) -> list[Heard]:
-        """Oldest first: what was told by events alone, where the channel could not be read."""
+        """The messages known from events alone, oldest first, where the channel could not be read."""
         known = self._channels.get(channel_id)
         return [known.heard[number] for number in sorted(known.heard)] if known else []
 

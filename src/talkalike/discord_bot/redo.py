@@ -53,7 +53,7 @@ class Rewrite:
         return await self._delivery.finish_message(index, text, last=last)
 
     async def add_reaction(self, emoji: str) -> bool:
-        """As ever."""
+        """Reacts to the message that is answered."""
         return await self._delivery.add_reaction(emoji)
 
     @property
@@ -76,7 +76,7 @@ class Rewrite:
             await _try(self._last.edit(view=view))
 
     async def abort(self, *, view: Any = discord.utils.MISSING) -> None:
-        """Leaves things as they are."""
+        """Keeps what is there of both replies."""
         await self._delivery.abort(view=view)
 
 

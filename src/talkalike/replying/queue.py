@@ -59,7 +59,7 @@ class WaitingLine:
         self._waiting: OrderedDict[int, deque[_Ticket]] = OrderedDict()  # channel -> its line; the first is called next
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many replies are waiting."""
         return sum(len(tickets) for tickets in self._waiting.values())
 
     def position(self, reply_id: int) -> int | None:
@@ -185,7 +185,7 @@ class Followers:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, name: str, **data: Any) -> None:
-        """Tells all who follow it. Nothing comes after "end"."""
+        """Adds an event for all followers. Nothing comes after "end"."""
         if self.ended:
             return
         self.events.append(NumberedEvent(number=len(self.events) + 1, name=name, data=data))

@@ -48,7 +48,7 @@ class Face(Protocol):
         ...
 
     async def admit(self) -> bool:
-        """Whether there is to be a reply; whoever has to know why not is told."""
+        """Decides whether there is to be a reply, and tells people why not."""
         ...
 
     async def claim(self) -> int | None:
@@ -56,15 +56,15 @@ class Face(Protocol):
         ...
 
     def open_journal(self, reply_id: int) -> Journal:
-        """Where it is noted what becomes of it."""
+        """Opens the journal in which the reply is noted."""
         ...
 
     async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
-        """Tells the place in the line while it waits; cancelled when the wait is over."""
+        """Shows the place in the line while it waits; cancelled when the wait is over."""
         ...
 
     async def still_allowed(self) -> bool:
-        """Asked after a wait, in which much may have changed."""
+        """Decides again after a wait, in which much may have changed."""
         ...
 
     async def prepare(self, reply_id: int) -> ReplyInputs | None:
@@ -72,19 +72,19 @@ class Face(Protocol):
         ...
 
     async def on_written(self, talk: Talk) -> None:
-        """It was written whole."""
+        """Called once the reply was written completely."""
         ...
 
     async def on_failure(self, error: TalkalikeError) -> str:
-        """Tells people that it failed; returns the problem in words for the store."""
+        """Tells people that the reply failed; returns the problem in words for the store."""
         ...
 
     def on_lost(self, *, seen: bool) -> str | None:
-        """The process ends: the problem in words for the store, or None where the next process answers anew."""
+        """Called when the process ends: the problem for the store, or None where the next process answers anew."""
         ...
 
     async def on_ended(self, outcome: ReplyOutcome) -> None:
-        """Its end is stored."""
+        """Called once the end is stored."""
         ...
 
 
@@ -123,7 +123,7 @@ class OngoingReply(Generic[FaceT]):
             await asyncio.wait({self.task})
 
     def begin(self) -> None:
-        """Its task takes the first step."""
+        """Marks that the task runs; raises CancelledError where the reply was stopped before."""
         self._runs = True
         if self.stopped is not None:
             raise asyncio.CancelledError
@@ -171,7 +171,7 @@ class ReplySession(Generic[FaceT]):
         return [reply for reply, _ in self._ended.values()]
 
     def forget(self, answers: Hashable) -> None:
-        """What it answered is gone."""
+        """Forgets a reply whose message is gone."""
         self._ended.pop(answers, None)
 
     async def settle(self) -> None:
@@ -255,7 +255,7 @@ class ReplySession(Generic[FaceT]):
         await reply.face.on_written(prepared.talk)
 
     async def _account(self, reply: OngoingReply[FaceT], reply_id: int) -> None:
-        """The end of a reply that was begun, in the store."""
+        """Stores the end of a reply that was begun."""
         self.replies.discard(reply)
         self.ending.add(reply)
         self._ended[reply.face.answers] = (reply, time.monotonic())
@@ -269,11 +269,11 @@ class ReplySession(Generic[FaceT]):
 
 
 async def end_as_lost(store: Store, reply_id: int, problem: str) -> None:
-    """A reply whose process ended before it did."""
+    """Stores the end of a reply whose process ended before it did."""
     await ReplyJournal(store, reply_id).end(Ending(state=ReplyState.LOST, problem=problem))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    """What nobody expected: the reply has ended as failed, and here is why."""
+    """Logs an error that nobody expected; the reply has ended as failed."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("A reply failed.", exc_info=error)

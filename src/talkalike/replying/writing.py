@@ -51,51 +51,51 @@ class Display(Protocol):
         ...
 
     def start(self, speaker: str) -> None:
-        """The model begins to write, in this person's voice."""
+        """Called when the model begins to write, in this person's voice."""
         ...
 
     async def add_text(self, index: int, chunk: str) -> None:
-        """The next bit of message `index` of the burst (from 0)."""
+        """Shows the next bit of message `index` of the burst (from 0)."""
         ...
 
     async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
-        """The message as it finally reads; what people see of it then. `last`: none follows."""
+        """Shows the complete message; returns what people see of it. `last`: no message follows."""
         ...
 
     async def add_reaction(self, index: int, emoji: str) -> bool:
-        """An emoji in the place of message `index`; whether it is shown."""
+        """Shows an emoji in the place of message `index`; returns whether it is shown."""
         ...
 
     async def finish(self) -> None:
-        """The reply is complete."""
+        """Called when the reply is complete."""
         ...
 
     async def abort(self) -> Sequence[Sent]:
-        """Nothing further comes; what people see that `finish_message` has not told."""
+        """Ends the reply early; returns what people see that `finish_message` has not returned."""
         ...
 
 
 class Journal(Protocol):
-    """Where it is noted what becomes of one reply."""
+    """Notes what becomes of one reply."""
 
     def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
-        """The model begins to write, in this person's voice: what it saw, as the store may keep it."""
+        """Notes that the model begins to write in this person's voice, and what it saw."""
         ...
 
     def note_text(self, index: int, chunk: str) -> None:
-        """The next bit of message `index`."""
+        """Notes the next bit of message `index`."""
         ...
 
     def note_sent(self, sent: Sent) -> None:
-        """What people see of a message."""
+        """Notes what people see of a message."""
         ...
 
     def note_reaction(self, index: int, emoji: str) -> None:
-        """A reaction that people see."""
+        """Notes a reaction that people see."""
         ...
 
     def stop(self) -> None:
-        """Nothing further is written before the end."""
+        """Writes nothing further before the end."""
         ...
 
     async def settle(self) -> None:
@@ -230,7 +230,7 @@ class ReplyWriting:
                     self._journal.note_reaction(event.index, event.emoji)
 
     async def _break_off(self) -> None:
-        """What people saw of it is the reply, so that it can be found, and nothing else."""
+        """Ends a reply early: what people saw of it is the reply, so that it can be found."""
         if self._note(await self._display.abort()):
             self._outcome.charged = self._outcome.tokens
 
@@ -242,7 +242,7 @@ class ReplyWriting:
 
 
 class ReplyJournal:
-    """A reply's in the store's table of replies. Belongs to one event loop."""
+    """The journal of a reply in the store's table of replies. Belongs to one event loop."""
 
     def __init__(self, store: Store, reply_id: int) -> None:
         self._store = store
@@ -254,20 +254,20 @@ class ReplyJournal:
         self._writing: asyncio.Task[None] | None = None
 
     def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
-        """What the model saw, as `ReplyRecord` tells."""
+        """Notes what the model saw, as `ReplyRecord` describes it."""
         self._seen = seen
         self._write_soon()
 
     def note_text(self, index: int, chunk: str) -> None:
-        """Words count once they are shown."""
+        """Does nothing: words count once they are shown."""
 
     def note_sent(self, sent: Sent) -> None:
-        """A message of the reply."""
+        """Notes a message that people see."""
         self._sent.append(sent)
         self._write_soon()
 
     def note_reaction(self, index: int, emoji: str) -> None:
-        """The double reacted."""
+        """Notes a reaction that people see."""
         self._reactions.append(emoji)
         self._write_soon()
 
@@ -287,7 +287,7 @@ class ReplyJournal:
         await self._write()
 
     def stop(self) -> None:
-        """Nothing further is written; what is being written is."""
+        """Starts no further write; one under way is finished."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

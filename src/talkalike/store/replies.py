@@ -103,7 +103,7 @@ def begin(beginning: Beginning) -> int | None:
             before = tables.Reply.objects.filter(trigger_id=beginning.trigger_id).aggregate(last=Max("attempt"))
             attempt += before["last"] or 0
         try:
-            row = _begun(beginning, attempt)
+            row = _new_row(beginning, attempt)
             with transaction.atomic():
                 row.save(force_insert=True)
             return int(row.pk)
@@ -124,7 +124,7 @@ def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
         for one in beginnings:
             attempt = last.get(one.trigger_id, 0) + 1
             granted = one.again or attempt == 1
-            rows.append(_begun(one, attempt) if granted else None)
+            rows.append(_new_row(one, attempt) if granted else None)
             if granted:
                 last[one.trigger_id] = attempt
         tables.Reply.objects.bulk_create([row for row in rows if row is not None])
@@ -233,7 +233,7 @@ def row_of(row: Reply) -> ReplyRow:
     )
 
 
-def _begun(beginning: Beginning, attempt: int) -> Reply:
+def _new_row(beginning: Beginning, attempt: int) -> Reply:
     columns = {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name != "again"}
     columns |= {"server_id": beginning.server_id or 0, "sampling": storable.json(beginning.sampling)}
     return tables.Reply(**columns, attempt=attempt, state=ReplyState.WRITING.value, began_at=timezone.now())

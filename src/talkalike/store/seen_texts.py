@@ -59,8 +59,8 @@ def keep(readings: Sequence[TextsRead], known: Mapping[Key, int], now: datetime)
         for item in reading.items:
             speaker, text = storable.text(item.get("speaker", "")), storable.text(item.get("text", ""))
             author_id = int(item.get("author_id") or 0)
-            told = "\x00".join((str(reading.channel_id), str(author_id), speaker, text))
-            key = (_number(item["id"]), hashlib.sha256(told.encode()).hexdigest()[:32])
+            content = "\x00".join((str(reading.channel_id), str(author_id), speaker, text))
+            key = (_number(item["id"]), hashlib.sha256(content.encode()).hexdigest()[:32])
             keys[-1].append(key)
             if key in known:
                 again.add(known[key])
@@ -102,7 +102,7 @@ def recall(references: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The references with their speakers and texts; of what was forgotten meanwhile only the cost is left."""
     references = list(references)
     rows = tables.SeenText.objects.in_bulk([item["text_id"] for item in references if item["text_id"] is not None])
-    return [_recalled(item, rows.get(item["text_id"])) for item in references]
+    return [_recall_one(item, rows.get(item["text_id"])) for item in references]
 
 
 def forget(message_id: int) -> int:
@@ -125,7 +125,7 @@ def forget(message_id: int) -> int:
     return deleted
 
 
-def _recalled(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, Any]:
+def _recall_one(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, Any]:
     return {
         "id": str(row.message_id) if row and row.message_id else reference["name"],
         "author_id": row.author_id if row else 0,
@@ -139,5 +139,5 @@ def _recalled(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, A
 
 def _number(item_id: object) -> int:
     """The message's id, or 0 for a turn that is none, such as the persona."""
-    told = str(item_id)
-    return int(told) if told.isascii() and told.isdigit() else 0
+    text = str(item_id)
+    return int(text) if text.isascii() and text.isdigit() else 0

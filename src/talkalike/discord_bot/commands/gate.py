@@ -45,7 +45,7 @@ async def gate(interaction: Interaction, action: Action, *, own: bool = False) -
 
 
 async def verdict(interaction: Interaction, action: Action, *, own: bool = False) -> Decision:
-    """The same without a word: for lists that are offered while somebody types, which have no room for a refusal."""
+    """The decision of `gate` without a message, for suggestions while somebody types."""
     actor, place, rules = await who_where(interaction)
     return decide(Request(actor=actor, action=action, place=place, addressed=True, own=own), rules)
 
@@ -67,8 +67,8 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
                 await _excuse(interaction, str(error))
             except discord.Forbidden as error:
                 lacks = "; ".join(right.words for right in lacking(interaction.channel))
-                told = f" I lack: {lacks}." if lacks else ""
-                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).{told}")
+                missing = f" I lack: {lacks}." if lacks else ""
+                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).{missing}")
             except discord.NotFound as error:
                 if error.code in TOO_LATE:
                     _log.warning("Discord stopped waiting before /%s was answered.", _name(interaction))
@@ -83,7 +83,7 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
 
 
 def family(name: str, description: str, *commands: tuple[str, str, Any]) -> list[app_commands.Group]:
-    """A group of commands, each with its name, its description and what it calls; made anew."""
+    """Makes a group of commands, each from its name, its description and what it calls."""
     group = app_commands.Group(name=name, description=description)
     for one, what, callback in commands:
         group.add_command(app_commands.Command(name=one, description=what, callback=callback))

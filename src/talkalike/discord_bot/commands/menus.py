@@ -17,7 +17,7 @@ from talkalike.store.replies import ReplyRow
 
 
 def commands() -> list[app_commands.ContextMenu]:
-    """The family's menus, made anew."""
+    """Makes the menus of this module."""
     return [
         app_commands.ContextMenu(name="Why this reply?", callback=why),
         app_commands.ContextMenu(name="Regenerate", callback=regenerate),

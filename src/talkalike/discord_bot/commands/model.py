@@ -30,13 +30,13 @@ WRITING, DONE, FAILED = discord.Colour.orange(), discord.Colour.green(), discord
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "model",
-        "Which model answers",
-        ("show", "The model that answers here, and every other one", show),
-        ("use", "Let another model answer on this server", use),
-        ("compare", "The same prompt answered by two models, side by side", compare),
+        "The model that answers",
+        ("show", "Show the model that answers here, and all other models", show),
+        ("use", "Use another model on this server", use),
+        ("compare", "Let two models answer the same prompt, side by side", compare),
     )
 
 
@@ -49,7 +49,7 @@ async def models(interaction: Interaction, current: str) -> list[app_commands.Ch
 
 
 def words(voice: Voice) -> str:
-    """A model in one line."""
+    """Describes a model in one line."""
     parts = [f"{voice.model}: writes like {voice.speaker}{' (fictional)' if voice.fictional else ''}"]
     if voice.base:
         parts.append(f"based on {voice.base}")
@@ -122,7 +122,7 @@ class ModelAnswers:
         self._halves = [("…", WRITING), ("…", WRITING)]
 
     def put(self, index: int, text: str, colour: discord.Colour) -> None:
-        """Fills in one half."""
+        """Sets the answer of one of the two models."""
         self._halves[index] = (text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}… (cut)", colour)
 
     def message(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from talkalike.store import people
 
 SWITCH = [app_commands.Choice(name="on", value="on"), app_commands.Choice(name="off", value="off")]
 SEEN = {
-    True: "I read your messages where I may talk. `/privacy seen off` makes me blind to them.",
+    True: "I read your messages where I may talk. `/privacy seen off` stops that.",
     False: "I don't read your messages anywhere. `/privacy seen on` undoes that.",
 }
 TRAINING = {
@@ -23,15 +23,15 @@ TRAINING = {
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "privacy",
         "What I keep about you, and what I may do with it",
-        ("show", "What is kept about you", show),
-        ("export", "Everything that is kept about you, as a file", export),
+        ("show", "Show what is kept about you", show),
+        ("export", "Get everything that is kept about you, as a file", export),
         ("delete", "Delete everything that is kept about you", delete),
-        ("training", "May your ratings be used to improve me? (off by default)", training),
-        ("seen", "May I read your messages? (on by default)", seen),
+        ("training", "Allow or forbid using your ratings to improve me (off by default)", training),
+        ("seen", "Allow or forbid me to read your messages (on by default)", seen),
     )
 
 
@@ -95,5 +95,5 @@ async def seen(interaction: Interaction, state: str) -> None:
 
 
 def _counts(counts: dict[str, Any]) -> str:
-    told = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
-    return ", ".join(told) or "nothing, there was nothing"
+    parts = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
+    return ", ".join(parts) or "nothing, because nothing was kept"

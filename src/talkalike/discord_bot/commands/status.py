@@ -24,9 +24,9 @@ STARTED = datetime.now(UTC)
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return [
-        app_commands.Command(name="status", description="How I am doing: model, queue, speed, errors", callback=show)
+        app_commands.Command(name="status", description="Show my model, queue, speed and last errors", callback=show)
     ]
 
 
@@ -64,7 +64,7 @@ async def show(interaction: Interaction) -> None:
 
 
 def speed(recent: tuple[ReplyRow, ...]) -> str:
-    """Tokens in a second and the time to the first word, over replies that were finished."""
+    """Tokens per second and the time to the first word, over finished replies."""
     done = [row for row in recent if row.state is ReplyState.DONE and row.seconds > 0]
     if not done:
         return "nothing written yet"
@@ -76,7 +76,7 @@ def speed(recent: tuple[ReplyRow, ...]) -> str:
 
 def _rights(lacking: int) -> str:
     if not lacking:
-        return "complete wherever I am to answer"
+        return "none is missing where I am to answer"
     more = f" (the first {CHANNELS}; `/permissions check` lists all)" if lacking > CHANNELS else ""
     return f"some are missing in {lacking} {_plural(lacking, 'channel', 'channels')}{more}"
 

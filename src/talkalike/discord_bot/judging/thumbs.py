@@ -33,7 +33,7 @@ class RateButton(StoredButton, template=r"talkalike:rate:(?P<reply_id>\d{1,19}):
 
     @gated(Action.JUDGE)
     async def on_press(self, interaction: Interaction) -> None:
-        """Told to the one who pressed, once it is written."""
+        """Stores the rating, and confirms it to the one who pressed."""
         row = await reply_by_id(interaction, self.reply_id)
         speaker = speaker_of(interaction, row)
         store, user_id = interaction.client.store, interaction.user.id
@@ -58,7 +58,7 @@ class JudgeButton(StoredButton, template=r"talkalike:judge:(?P<reply_id>\d{1,19}
         self.reply_id = reply_id
 
     async def on_press(self, interaction: Interaction) -> None:
-        """For everybody who may talk here; the form's module asks the rules."""
+        """Opens the form for everybody who may judge here."""
         await form.open_form(interaction, lambda: reply_by_id(interaction, self.reply_id))
 
 

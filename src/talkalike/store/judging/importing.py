@@ -62,7 +62,7 @@ def import_jsonl(lines: Iterable[str | bytes], *, on_progress: Callable[[int], N
         if not line.strip():
             continue
         try:
-            new = _take(from_line(_decoded(line)))
+            new = _take(from_line(_decode(line)))
             taken, known = taken + new, known + (not new)
         except (LineError, RefusedError) as problem:
             count += 1
@@ -71,7 +71,7 @@ def import_jsonl(lines: Iterable[str | bytes], *, on_progress: Callable[[int], N
     return Imported(taken=taken, known=known, skipped_count=count, skipped=tuple(skipped))
 
 
-def _decoded(line: str | bytes) -> str:
+def _decode(line: str | bytes) -> str:
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
     except UnicodeDecodeError:
