@@ -206,7 +206,7 @@ def test_cuts_are_between_words(budget) -> None:
 
 
 def test_budget_without_room_for_a_header_is_an_error() -> None:
-    with pytest.raises(UserError, match="no room for a single message"):
+    with pytest.raises(UserError, match="too small for a single message"):
         select(items_of("hello"), budget=2, count_tokens=words)
 
 

@@ -84,8 +84,8 @@ class HistoryMessage:
         """Who speaks, as `speaker_names` tells people apart: each alias by itself, and younger than every account."""
         if not self.alias:
             return self.author_id
-        told = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
-        return (1 << 64) + int.from_bytes(told[:8])
+        digest = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
+        return (1 << 64) + int.from_bytes(digest[:8])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
     parts = split(neutralise(text))
 
 Discord counts a message's length in code points, as `len` does (a developer of Discord in discord-api-docs issue 1315).
-What markup a text has is told by `talkalike.chat.markup`.
+`talkalike.chat.markup` finds the markup of a text.
 """
 
 from __future__ import annotations

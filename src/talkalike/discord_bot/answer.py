@@ -1,4 +1,4 @@
-"""What Discord does for one reply (`replying.session.Face`): who is told what, what is read, and how it is shown."""
+"""What Discord does for one reply (`replying.session.Face`): notices, reading the channel, showing the reply."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Desk:
     rate: Rate = field(default_factory=Rate)
     resting: int = 0  # replies that wait for their channel's rate
     silenced: dict[int, Right | None] = field(default_factory=dict)  # by channel: the right noted as lacking in the log
-    greeted: set[int] = field(default_factory=set)  # direct messages that were told what answers there
+    greeted: set[int] = field(default_factory=set)  # direct messages in which the disclosure was posted
 
     def may_write(self, channel: Any) -> bool:
         """Whether Discord lets the bot write there; if not, the log says so, once."""
@@ -129,7 +129,7 @@ class Answer:
         return self.display.posted() if self.display is not None else frozenset()
 
     async def admit(self) -> bool:
-        """False where there is to be no reply, which is told once a day. Waits where the channel has had many."""
+        """Whether there is to be a reply; says why not, once a day. Waits where the channel has had many replies."""
         desk, channel = self.desk, self.trigger.channel
         facts = await self._read_facts()
         if not desk.may_write(channel):
@@ -269,7 +269,7 @@ class Answer:
             await self.desk.notices.say(self.trigger, disclosure(self.desk.services.settings.owner_name))
 
     async def _greet(self) -> None:
-        """Who writes directly for the first time is told first what answers them."""
+        """Posts the disclosure before the first reply to a direct message."""
         desk, channel_id = self.desk, self.where.channel_id
         if self.where.server_id is not None or channel_id in desk.greeted:
             return

@@ -23,7 +23,7 @@ from talkalike.errors import TalkalikeError
 from talkalike.store import people, replies, scoped, servers
 from talkalike.store.replies import ReplyRow
 
-SERVERS_TOLD = 20  # whose rules and rights are told in the log at the start
+SERVERS_LOGGED = 20  # whose rules and rights are written to the log at the start
 ABOUT_LENGTH = 400  # Discord's limit for the profile's text
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Double(BotClient):
         await super().close()
 
     async def on_connect(self) -> None:
-        """A new session begins: told before anything that happens in it."""
+        """Notes that a new session begins, before any event of it."""
         self.missed.new_session()
 
     async def on_ready(self) -> None:
@@ -160,7 +160,7 @@ class Double(BotClient):
         place, rules = self.places.place, self.places.rules
         try:
             lines = [silence.in_direct_messages(await rules(None))]
-            for guild in self.guilds[:SERVERS_TOLD]:
+            for guild in self.guilds[:SERVERS_LOGGED]:
                 places = [(one, place(one)) for one in silence.channels(guild)]
                 lines += silence.at_start(guild.name, places, await rules(guild.id))
         except TalkalikeError as error:

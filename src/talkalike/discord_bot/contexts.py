@@ -165,7 +165,7 @@ class Reader:
         if trigger is not None:
             translated = self.recent.translate(trigger)
             kept = heard.setdefault(trigger.id, translated)
-            if translated.member and not kept.member:  # the event told the roles of whoever asks, the history did not
+            if translated.member and not kept.member:  # the event has the roles of whoever asks, the history has not
                 heard[trigger.id] = replace(kept, author=translated.author, member=True)
         await asyncio.gather(self._add_chain(heard, channel, trigger, asked), self._add_starter(heard, channel, asked))
         await asyncio.gather(

@@ -26,7 +26,7 @@ QUIET_SECONDS = 300.0  # one line about a problem per channel in that time; then
 # Other errors may name files and addresses, which are nobody's business in a channel.
 FOR_EVERYBODY = (LineFullError, EngineBusyError, ContextTooLongError)
 SIGN = "⚠️"
-PATIENCE = 2.0  # seconds in the line before the place is told
+PATIENCE = 2.0  # seconds in the line before the place is shown
 PLACE_SECONDS = 4.0  # between two looks at the place
 REMEMBERED = 5_000
 
@@ -102,7 +102,7 @@ class Notices:
             view = self._cancel_button(reply_id)
             return await send(trigger.channel, notice(words), reference=None, view=view, silent=True)
         except UNREACHABLE as error:
-            _log.info("The place in the line was not told: %s", error)
+            _log.info("The place in the line could not be shown: %s", error)
             return shown
 
 

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotShownError(TalkalikeError):
-    """The face could not show the reply, so there is nobody to be told of it."""
+    """The face could not show the reply, so the failure cannot be shown either."""
 
 
 class Display(Protocol):

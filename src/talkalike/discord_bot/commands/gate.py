@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 async def gate(interaction: Interaction, action: Action, *, own: bool = False) -> Decision:
-    """Whether the caller may do this here. A refusal is told to them, with the rule it comes from."""
+    """Whether the caller may do this here. Shows them a refusal, with the rule it comes from."""
     await defer(interaction)
     decision = await verdict(interaction, action, own=own)
     if not decision.allowed:
@@ -162,11 +162,11 @@ def _resolved(callback: Callable[..., Any]) -> inspect.Signature:
 
 
 async def _excuse(interaction: Interaction, text: str) -> None:
-    """Tells what went wrong, if Discord still lets it be told."""
+    """Shows the caller what went wrong, if Discord still allows it."""
     try:
         await tell(interaction, text)
     except discord.HTTPException as lost:
-        _log.warning("/%s: '%s' could not be told: %s", _name(interaction), text, lost)
+        _log.warning("/%s: '%s' could not be shown: %s", _name(interaction), text, lost)
 
 
 def _beginning(text: str) -> str:

@@ -30,7 +30,7 @@ def commands() -> list[app_commands.Command[Any, Any, Any]]:
 
 @gated(Action.HELP)
 async def show(interaction: Interaction) -> None:
-    """Told to the caller alone, so that it can be asked for anywhere."""
+    """Shows the help to the caller alone, so that it can be asked for anywhere."""
     services = interaction.client.services
     side_talk = str(services.settings.options.get("side_talk", "!"))
     text = (disclosure(services.settings.owner_name), HOW.format(side_talk=side_talk), _list(interaction.client.tree))

@@ -74,8 +74,8 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
 async def set_channel(interaction: Interaction, first: str, second: str, every: Every = 5) -> None:
     """Switches comparisons on for this channel or thread."""
     one, other = two_voices(interaction.client, (first, second))
-    await _put(interaction, "compare_models", f"{one.model}|{other.model}")
-    await _put(interaction, "compare_every", every)
+    await _set_option(interaction, "compare_models", f"{one.model}|{other.model}")
+    await _set_option(interaction, "compare_every", every)
     await tell(
         interaction,
         f"Done: after every {every:,} of my replies here, {one.model} and {other.model} answer the same words, and "
@@ -87,7 +87,7 @@ async def set_channel(interaction: Interaction, first: str, second: str, every: 
 @gated(Action.SET_MODEL)
 async def end_channel(interaction: Interaction) -> None:
     """Switches comparisons off; pairs that were offered can still be judged."""
-    await _put(interaction, "compare_models", "")
+    await _set_option(interaction, "compare_models", "")
     await tell(interaction, "Done: no more comparisons here. Those that were offered can still be judged.")
 
 
@@ -107,7 +107,7 @@ async def show_channel(interaction: Interaction) -> None:
     await tell(interaction, text)
 
 
-async def _put(interaction: Interaction, key: str, value: str | int) -> None:
+async def _set_option(interaction: Interaction, key: str, value: str | int) -> None:
     channel = channel_of(interaction)
     scope = "thread" if isinstance(channel, discord.Thread) else "channel"
     store, by = interaction.client.store, interaction.user.id

@@ -121,7 +121,7 @@ class ModelAnswers:
         self._asked = quote(prompt)
         self._halves = [("…", WRITING), ("…", WRITING)]
 
-    def put(self, index: int, text: str, colour: discord.Colour) -> None:
+    def set_answer(self, index: int, text: str, colour: discord.Colour) -> None:
         """Sets the answer of one of the two models."""
         self._halves[index] = (text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}… (cut)", colour)
 
@@ -144,8 +144,8 @@ async def _fill(
     try:
         reply = await answer(client, answers.voices[index], (*opening, turn), options.sampling())
         said = "\n".join(text for text in reply.messages if text.strip())
-        answers.put(index, neutralise(said) or "(silence)", DONE)
+        answers.set_answer(index, neutralise(said) or "(silence)", DONE)
     except TalkalikeError as error:
-        answers.put(index, str(error), FAILED)
+        answers.set_answer(index, str(error), FAILED)
     # With the bot's own rights: a command's token dies after 15 minutes, a slow model may need longer.
     await message.edit(**answers.message())

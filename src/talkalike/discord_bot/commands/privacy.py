@@ -30,8 +30,8 @@ def commands() -> list[app_commands.Group]:
         ("show", "Show what is kept about you", show),
         ("export", "Get everything that is kept about you, as a file", export),
         ("delete", "Delete everything that is kept about you", delete),
-        ("training", "Allow or forbid using your ratings to improve me (off by default)", training),
-        ("seen", "Allow or forbid me to read your messages (on by default)", seen),
+        ("training", "Allow or forbid using your ratings to improve me (off by default)", set_training),
+        ("seen", "Allow or forbid me to read your messages (on by default)", set_seen),
     )
 
 
@@ -78,7 +78,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
 
 @gated(Action.PRIVACY)
 @app_commands.choices(state=SWITCH)
-async def training(interaction: Interaction, state: str) -> None:
+async def set_training(interaction: Interaction, state: str) -> None:
     """Opting in or out of being learned from."""
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, training=on)
@@ -87,7 +87,7 @@ async def training(interaction: Interaction, state: str) -> None:
 
 @gated(Action.PRIVACY)
 @app_commands.choices(state=SWITCH)
-async def seen(interaction: Interaction, state: str) -> None:
+async def set_seen(interaction: Interaction, state: str) -> None:
     """Opting in or out of being read, on every server and in direct messages."""
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, seen=on)

@@ -117,7 +117,7 @@ async def unset(interaction: Interaction, key: str, scope: str | None = None) ->
 
 
 async def _scope(interaction: Interaction, key: str, chosen: str | None) -> tuple[str, int]:
-    """The scope and its id, if the caller may write there; ("", 0) once they were told that they may not."""
+    """The scope and its id, if the caller may write there; ("", 0) after a refusal was shown."""
     channel = channel_of(interaction)
     thread = isinstance(channel, discord.Thread)
     scopes = option(key).scopes

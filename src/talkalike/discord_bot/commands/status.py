@@ -32,7 +32,7 @@ def commands() -> list[app_commands.Command[Any, Any, Any]]:
 
 @gated(Action.STATUS)
 async def show(interaction: Interaction) -> None:
-    """Everybody sees the figures; what went wrong is told by server, to the bot's owner from everywhere."""
+    """Shows everybody the figures and this server's errors; the bot's owner sees those of every server."""
     client, store = interaction.client, interaction.client.store
     actor, place, rules = await who_where(interaction)
     owner = level_of(actor, place, rules)[0] is Level.OWNER

@@ -1,4 +1,4 @@
-"""Which reply is meant, and what everybody who judges is told."""
+"""Finds the reply that is to be judged; the explanation for those who judge for the first time."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
 
 
 async def open_form(interaction: Interaction, find: Callable[[], Awaitable[ReplyRow]]) -> None:
-    """Asks the rules and opens the form; every other way out is told."""
+    """Asks the rules and opens the form, or says why it cannot be opened."""
     store, user_id = interaction.client.store, interaction.user.id
     try:
         async with asyncio.timeout(PATIENCE):

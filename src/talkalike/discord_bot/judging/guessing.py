@@ -103,7 +103,7 @@ async def _ask(interaction: Interaction, round_id: int, before: str) -> None:
     try:
         await _require_here(interaction, round_id)
         question = await store.run(_next, round_id, interaction.user.id)
-    except TalkalikeError as error:  # what was guessed by then is kept, and told
+    except TalkalikeError as error:  # what was guessed by then is kept, and shown
         await tell(interaction, f"{before}\n{error}".strip())
         return
     if question is None:

@@ -103,7 +103,7 @@ def by_id(judge_id: int) -> JudgeRow | None:
 
 
 def is_new(judge: JudgeRow) -> bool:
-    """Whether they have judged nothing yet, and agreed to nothing: then they are told what is kept."""
+    """Whether they have judged nothing yet, and agreed to nothing: then it is explained to them what is kept."""
     return not judge.consent and not tables.Judgement.objects.filter(judge_id=judge.id).exists()
 
 

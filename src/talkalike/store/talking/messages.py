@@ -148,7 +148,7 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
 
 
 def picture_row(row: models.WebPicture) -> PictureRow:
-    """What is told of a picture, without its bytes."""
+    """A picture without its bytes."""
     return read_row(PictureRow, row)
 
 
