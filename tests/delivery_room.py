@@ -94,6 +94,6 @@ def buttons(label="Stop"):
 async def write(delivery, index, text, *, chunks=4, pause=0.1, last=True):
     size = max(1, len(text) // chunks)
     for start in range(0, len(text), size):
-        await delivery.text(index, text[start : start + size])
+        await delivery.add_text(index, text[start : start + size])
         await asyncio.sleep(pause)
-    return await delivery.message_done(index, text, last=last)
+    return await delivery.finish_message(index, text, last=last)

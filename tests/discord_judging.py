@@ -35,7 +35,7 @@ async def judged_stage(tmp_path: Any, *, twin: Any = (("hi from the twin",),), *
 async def answered(play: Stage, member: Any = None, text: str = "what is for tea?") -> tuple[Any, int]:
     """The last message of a reply of the double, and the reply's id."""
     asked = await (member or play.vic).send(play.general, text)
-    reply_id = await play.bot.converser.respond(asked)
+    reply_id = await play.bot.conversations.respond(asked)
     await play.env.settle()
     row = play.store.call(replies.by_id, reply_id)
     messages = {one.id: one for one in play.general.history()}
@@ -115,7 +115,7 @@ def choice(play, member, pair_id):
 
     def read():
         rows = judgements.of_pair(pair_id, judges.of_discord(member.id).id)
-        return comparisons.said(pair_id, rows[0].judge_id) if rows else None
+        return comparisons.opinion_of(pair_id, rows[0].judge_id) if rows else None
 
     return play.store.call(read)
 

@@ -47,7 +47,7 @@ async def model(listening: int, name: str, seconds: float) -> None:
 
 
 async def bot(api: str, gateway: str, token: str, url: str, delay: float) -> None:
-    from fault_town import PROMPTLY, VOICE, PromptDouble, echo
+    from bot_server import PROMPTLY, VOICE, PromptDouble, echo
     from talkalike.chat.engines import OpenEngines
     from talkalike.discord_bot.running import point_at
     from talkalike.discord_bot.services import BotSettings, Services

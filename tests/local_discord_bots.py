@@ -20,12 +20,12 @@ PATIENCE = 10.0  # seconds; only ever used up by a failing test
 
 
 @dataclass
-class Town:
-    """A served world: two people, two channels, one of them with a category, and a bot."""
+class DiscordServer:
+    """A served world with one server: two people, two channels, one of them with a category, and a bot."""
 
     world: World
     wire: LocalDiscord
-    server: Server
+    guild: Server
     anna: User  # the owner
     ben: User
     general: Channel
@@ -34,30 +34,30 @@ class Town:
 
 
 @asynccontextmanager
-async def town_open(*, ago: float = 0.0) -> AsyncIterator[Town]:
+async def open_server(*, ago: float = 0.0) -> AsyncIterator[DiscordServer]:
     """`ago`: seconds by which its clock is behind, until the test moves it on."""
     world = World()
     world.clock.advance(-ago)
     anna, ben = world.add_user("anna", global_name="Anna"), world.add_user("ben")
-    server = world.add_server("Town", anna)
+    guild = world.add_server("Town", anna)
     world.add_server("Elsewhere", ben)
-    world.add_member(server, ben)
-    general = world.add_channel(server, "general")
-    other = world.add_channel(server, "other", world.add_category(server, "Rooms"))
+    world.add_member(guild, ben)
+    general = world.add_channel(guild, "general")
+    other = world.add_channel(guild, "other", world.add_category(guild, "Rooms"))
     bot = world.add_bot("double", owner=anna)
-    world.invite(server, bot)
+    world.invite(guild, bot)
     before = discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
     async with LocalDiscord(world) as wire:
         discord.http.Route.BASE = wire.api_base
         discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(wire.gateway_url)
         try:
-            yield Town(world, wire, server, anna, ben, general, other, bot)
+            yield DiscordServer(world, wire, guild, anna, ben, general, other, bot)
         finally:
             discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = before
 
 
 class Probe(discord.Client):
-    """Remembers everything that discord.py tells it; `register` fills the command tree before it is synced."""
+    """Remembers every event of discord.py; `register` fills the command tree before it is synced."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Probe(discord.Client):
     ) -> None:
         super().__init__(intents=intents or discord.Intents.all(), guild_ready_timeout=0.1, **options)
         self.tree: app_commands.CommandTree[Probe] = app_commands.CommandTree(self)
-        self.told: list[tuple[str, tuple[Any, ...]]] = []
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
         self._register = register
         self._news = asyncio.Event()
 
@@ -82,21 +82,21 @@ class Probe(discord.Client):
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
         super().dispatch(event, *args, **kwargs)
-        self.told.append((event, args))
+        self.events.append((event, args))
         self._news.set()
 
     async def hears(self, event: str, check: Callable[..., bool] = lambda *_: True, *, after: int = 0) -> Any:
         """The arguments (one: itself) of the first such event told at place `after` or later."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                for name, args in self.told[after:]:
+                for name, args in self.events[after:]:
                     if name == event and check(*args):
                         return args[0] if len(args) == 1 else args
                 self._news.clear()
                 await self._news.wait()
 
     def heard(self, event: str) -> list[Any]:
-        return [args[0] if len(args) == 1 else args for name, args in self.told if name == event]
+        return [args[0] if len(args) == 1 else args for name, args in self.events if name == event]
 
 
 @asynccontextmanager

@@ -232,6 +232,6 @@ def _picture_talk() -> tuple[int, int]:
 
 
 def _end(reply: int, seen: dict[str, Any], written: tuple[str, ...], item: int) -> None:
-    messages.begun(reply, speaker=SPEAKER, model=NEW, seen=seen, sampling={})
+    messages.note_begun(reply, speaker=SPEAKER, model=NEW, seen=seen, sampling={})
     parts = tuple(BurstPart(text=text) for text in written)
     messages.end(reply, Ending(state=ReplyState.DONE), parts, item_id=item)

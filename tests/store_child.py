@@ -36,7 +36,7 @@ def main() -> None:
             sys.stdin.readline()
         if what == "react":
             for reply_id in map(int, sys.argv[3:]):
-                store.call(replies.reacted, reply_id, "👍")
+                store.call(replies.note_reaction, reply_id, "👍")
         elif what == "claim":
             for trigger_id in map(int, sys.argv[3:]):
                 if store.call(replies.begin, beginning(trigger_id)) is not None:
@@ -45,7 +45,7 @@ def main() -> None:
             for trigger_id in itertools.count(1):
                 reply_id = store.call(replies.begin, beginning(trigger_id))
                 assert reply_id is not None
-                store.call(replies.sent, reply_id, 1_000_000 + trigger_id, f"text {trigger_id}", 0)
+                store.call(replies.note_sent, reply_id, 1_000_000 + trigger_id, f"text {trigger_id}", 0)
                 if trigger_id % 2:
                     store.call(replies.end, reply_id, ReplyState.DONE, tokens=trigger_id)
                 print(reply_id, trigger_id, flush=True)

@@ -214,7 +214,7 @@ def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) ->
     _, (first, second) = batch_of(store, 2)
     store.call(voting.compare, first, person(store), Choice.B, face="web")
     names = ("judge:wise:kind", "judge:wise:short")
-    waiting = store.call(ai_labels.unlabelled, names, limit=10)
+    waiting = store.call(ai_labels.unlabelled_pairs, names, limit=10)
     assert [pair.id for pair in waiting] == [second, first] and waiting[0].a.context == waiting[0].b.context
     soft = ai_labels.Label(judge=names[0], choice=Choice.A, probability=0.734, gap=-0.05)
     again = dataclasses.replace(soft, judge=names[1], choice=Choice.B, probability=0.25)
@@ -226,8 +226,8 @@ def test_labels_stay_soft_and_apart_from_people(store: Store, tmp_path: Path) ->
     assert Counter(label.probability for label in store.call(ai_labels.of_pair, first)) == {0.4: 1, 0.25: 1}
     summary = store.call(summaries.summary)
     assert summary.totals == {"comparison": 1} and summary.ai_totals == {"comparison": 2}
-    assert [pair.id for pair in store.call(ai_labels.unlabelled, names, limit=10)] == [second]
-    assert len(store.call(ai_labels.unlabelled, names, limit=0)) == 0
+    assert [pair.id for pair in store.call(ai_labels.unlabelled_pairs, names, limit=10)] == [second]
+    assert len(store.call(ai_labels.unlabelled_pairs, names, limit=0)) == 0
     stream = io.StringIO()
     store.call(exchange.export_jsonl, stream)
     told = [json.loads(line) for line in stream.getvalue().split("\n") if line]
@@ -264,7 +264,7 @@ def test_new_pairs_of_the_double(store: Store) -> None:
     assert (a.messages, b.messages) == (("one", "more"), ("two",)) and a.context == b.context
     assert a.sampling["seed"] != b.sampling["seed"] and a.model == "double"
     stored = store.call(ai_labels.put_pair, a, b)
-    assert [pair.id for pair in store.call(ai_labels.unlabelled, ("judge:wise:kind",), limit=5)] == [stored.id]
+    assert [pair.id for pair in store.call(ai_labels.unlabelled_pairs, ("judge:wise:kind",), limit=5)] == [stored.id]
 
 
 # --------------------------------------------------------------------------------------------------------------- rules

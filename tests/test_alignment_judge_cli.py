@@ -63,7 +63,7 @@ def judged(workspace: Path, *arguments: object) -> None:
 
 def labels(workspace: Path) -> list[ai_labels.Label]:
     with open_store(f"sqlite:///{workspace}/talkalike.db") as store:
-        ids = {pair.id for pair in store.call(ai_labels.unlabelled, ("nobody",), limit=1000)}
+        ids = {pair.id for pair in store.call(ai_labels.unlabelled_pairs, ("nobody",), limit=1000)}
         return [label for pair_id in ids for label in store.call(ai_labels.of_pair, pair_id)]
 
 

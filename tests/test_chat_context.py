@@ -110,7 +110,7 @@ def test_reasons_of_what_is_left_out() -> None:
     assert why["0"] == BEFORE_RESET
     assert why["10"] == "side talk (!)"
     assert why["1"] == "over the budget of 60 tokens"
-    assert why["6"].startswith("let go early")
+    assert why["6"].startswith("left out early")
     assert seen.crowded_out == 6
 
 
@@ -139,8 +139,8 @@ def test_pinned_messages_leave_half_of_the_budget_to_the_conversation() -> None:
     seen = select(items, budget=60, count_tokens=words)
     assert [one.id for one in seen.kept] == ["0", "1", "2", "10", "11"], "the oldest pins first"
     why = {one.id: one.why for one in seen.left_out}
-    assert why["3"] == "pinned, but all pinned turns have 30 tokens together"
-    assert why["9"].startswith("let go early")
+    assert why["3"] == "pinned, but all pinned turns may cost 30 tokens together"
+    assert why["9"].startswith("left out early")
     long = items_of("a b c", "word " * 100, pinned={0})
     assert [one.id for one in select(long, budget=60, count_tokens=words).kept] == ["0", "1"]
 
@@ -206,7 +206,7 @@ def test_cuts_are_between_words(budget) -> None:
 
 
 def test_budget_without_room_for_a_header_is_an_error() -> None:
-    with pytest.raises(UserError, match="no room for a single message"):
+    with pytest.raises(UserError, match="too small for a single message"):
         select(items_of("hello"), budget=2, count_tokens=words)
 
 

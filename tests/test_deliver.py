@@ -34,9 +34,9 @@ async def test_a_thousand_chunks_in_ten_seconds_are_about_ten_edits(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
         for _ in range(1000):
-            await delivery.text(0, "a ")
+            await delivery.add_text(0, "a ")
             await asyncio.sleep(0.01)
-        bot.ids = await delivery.message_done(0, "a " * 1000)
+        bot.ids = await delivery.finish_message(0, "a " * 1000)
         await delivery.finish()
 
     await room.ask(script, seconds=0.8)
@@ -52,9 +52,9 @@ async def test_deliveries_in_one_channel_share_its_pace(room):
         async def one():
             delivery = bot.deliver(message)
             for _ in range(100):
-                await delivery.text(0, "word ")
+                await delivery.add_text(0, "word ")
                 await asyncio.sleep(0.1)
-            await delivery.message_done(0, "word " * 100)
+            await delivery.finish_message(0, "word " * 100)
             await delivery.finish()
 
         await asyncio.gather(*(one() for _ in range(4)))
@@ -111,9 +111,9 @@ async def test_what_takes_longer_than_three_seconds_is_shown_while_it_is_written
 async def test_what_is_shown_already_is_not_edited_again(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "all of it ")
+        await delivery.add_text(0, "all of it ")
         await asyncio.sleep(5)
-        await delivery.message_done(0, "all of it")
+        await delivery.finish_message(0, "all of it")
         await delivery.finish()
 
     await room.ask(script, seconds=10)
@@ -124,9 +124,9 @@ async def test_what_is_shown_already_is_not_edited_again(room):
 async def test_typing_only_while_it_writes(room):
     async def script(bot, message):
         delivery = bot.deliver(message, stream=False)
-        await delivery.text(0, "do")
+        await delivery.add_text(0, "do")
         await asyncio.sleep(20)
-        await delivery.message_done(0, "done")
+        await delivery.finish_message(0, "done")
         await delivery.finish()
 
     await room.ask(script, seconds=19)
@@ -139,8 +139,8 @@ async def test_typing_only_while_it_writes(room):
 async def test_silence_leaves_nothing(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, " \n")
-        assert await delivery.message_done(0, " \n") == []
+        await delivery.add_text(0, " \n")
+        assert await delivery.finish_message(0, " \n") == []
         await delivery.finish()
         await delivery.abort()
 
@@ -167,11 +167,11 @@ async def test_a_long_reply_is_split_while_it_streams(room):
 async def test_an_open_fence_is_shown_closed(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "see\n```py\nx = 1\n")
+        await delivery.add_text(0, "see\n```py\nx = 1\n")
         await asyncio.sleep(2)
-        await delivery.text(0, "y = 2\n``")
+        await delivery.add_text(0, "y = 2\n``")
         await asyncio.sleep(2)
-        await delivery.message_done(0, "see\n```py\nx = 1\ny = 2\n```")
+        await delivery.finish_message(0, "see\n```py\nx = 1\ny = 2\n```")
         await delivery.finish()
 
     await room.ask(script, seconds=1)
@@ -183,9 +183,9 @@ async def test_an_open_fence_is_shown_closed(room):
 async def test_a_spoiler_is_hidden_while_it_is_written_and_when_it_is_broken_off(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "guess ||the sec")
+        await delivery.add_text(0, "guess ||the sec")
         await asyncio.sleep(2)
-        await delivery.text(0, "ret i")
+        await delivery.add_text(0, "ret i")
         await delivery.abort()
 
     await room.ask(script, seconds=1)
@@ -216,7 +216,7 @@ async def test_a_very_long_reply_is_a_file(room, stream):
 async def test_the_file_keeps_to_the_cap(room):
     async def script(bot, message):
         delivery = bot.deliver(message, stream=False, upload_cap=1000)
-        await delivery.message_done(0, "é" * 20_000)
+        await delivery.finish_message(0, "é" * 20_000)
         await delivery.finish()
 
     await room.ask(script, seconds=30)
@@ -228,10 +228,10 @@ async def test_the_file_keeps_to_the_cap(room):
 async def test_where_files_are_not_allowed_the_first_parts_come_as_messages(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "very long words " * 10)
+        await delivery.add_text(0, "very long words " * 10)
         await asyncio.sleep(1)
         inject(room, "POST", "/channels/*/messages", times=1, status=403, code=50013, message="Missing Permissions")
-        await delivery.message_done(0, "very long words " * 2000)
+        await delivery.finish_message(0, "very long words " * 2000)
         await delivery.finish()
 
     await room.ask(script, seconds=60)
@@ -246,11 +246,11 @@ async def test_nothing_pings_and_nothing_hides_an_address(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
         text = bad.format(message.author.id)
-        await delivery.text(0, text)
+        await delivery.add_text(0, text)
         await asyncio.sleep(3)
         bot.while_streaming = message.channel.last_message.content
-        await delivery.text(0, " and more")
-        await delivery.message_done(0, text + " and more")
+        await delivery.add_text(0, " and more")
+        await delivery.finish_message(0, text + " and more")
         await delivery.finish()
 
     await room.ask(script, seconds=10)
@@ -283,10 +283,10 @@ async def test_buttons_sit_under_the_last_message_only(room):
 async def test_a_reaction_goes_to_the_message_and_a_bad_one_harms_nothing(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        bot.good = await delivery.reaction("👍")
+        bot.good = await delivery.add_reaction("👍")
         inject(room, "PUT", "*/reactions/*", status=400, code=10014, message="Unknown Emoji")
-        bot.bad = await delivery.reaction("no emoji")
-        await delivery.message_done(0, "still here")
+        bot.bad = await delivery.add_reaction("no emoji")
+        await delivery.finish_message(0, "still here")
         await delivery.finish()
 
     await room.ask(script, seconds=5)
@@ -303,7 +303,7 @@ async def test_the_send_budget_holds_per_channel(room):
         delivery = bot.deliver(message, stream=False)
         began = time.monotonic()
         for index in range(12):
-            await delivery.message_done(index, f"message {index}")
+            await delivery.finish_message(index, f"message {index}")
         await delivery.finish()
         started[message.channel.id] = time.monotonic() - began
 

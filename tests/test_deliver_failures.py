@@ -23,12 +23,12 @@ __all__ = ["room", "simcord_bot"]  # fixtures
 async def test_what_ends_a_reply_in_the_middle_is_told_in_words(room, fault, words):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "some words ")
+        await delivery.add_text(0, "some words ")
         await asyncio.sleep(2)
         inject(room, "*", "/channels/*", **fault)
         try:
             for _ in range(50):
-                await delivery.text(0, "more ")
+                await delivery.add_text(0, "more ")
                 await asyncio.sleep(0.1)
         finally:
             await delivery.abort()
@@ -42,12 +42,12 @@ async def test_what_ends_a_reply_in_the_middle_is_told_in_words(room, fault, wor
 async def test_a_channel_deleted_for_real(room):
     async def script(bot, message):
         delivery = bot.deliver(message, view=buttons())
-        await delivery.text(0, "some words ")
+        await delivery.add_text(0, "some words ")
         await asyncio.sleep(2)
         await message.channel.delete()
         try:
-            await delivery.text(0, "more ")
-            await delivery.message_done(0, "some words more")
+            await delivery.add_text(0, "more ")
+            await delivery.finish_message(0, "some words more")
             await delivery.finish()
         finally:
             await delivery.abort(view=None)
@@ -59,10 +59,10 @@ async def test_a_channel_deleted_for_real(room):
 async def test_a_permission_lost_for_real(room):
     async def script(bot, message):
         delivery = bot.deliver(message, stream=False)
-        await delivery.message_done(0, "first")
+        await delivery.finish_message(0, "first")
         await message.channel.set_permissions(message.guild.default_role, send_messages=False)
         try:
-            await delivery.message_done(1, "second")
+            await delivery.finish_message(1, "second")
         finally:
             await delivery.abort()
 
@@ -74,12 +74,12 @@ async def test_a_permission_lost_for_real(room):
 async def test_trouble_of_discord_while_streaming_is_passed_over(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "some words ")
+        await delivery.add_text(0, "some words ")
         await asyncio.sleep(2)
         inject(room, "PATCH", "*", times=2, status=503, code=0, message="")
-        await delivery.text(0, "more ")
+        await delivery.add_text(0, "more ")
         await asyncio.sleep(6)
-        await delivery.message_done(0, "some words more")
+        await delivery.finish_message(0, "some words more")
         await delivery.finish()
 
     await room.ask(script, seconds=30)
@@ -92,7 +92,7 @@ async def test_trouble_of_discord_at_the_end_is_told(room):
         inject(room, "POST", "/channels/*/messages", status=503, code=0, message="")
         delivery = bot.deliver(message)
         try:
-            await delivery.message_done(0, "hello")
+            await delivery.finish_message(0, "hello")
         finally:
             await delivery.abort()
 
@@ -103,12 +103,12 @@ async def test_trouble_of_discord_at_the_end_is_told(room):
 async def test_abort_shows_the_last_words(room):
     async def script(bot, message):
         delivery = bot.deliver(message, view=buttons())
-        await delivery.text(0, "half of ")
+        await delivery.add_text(0, "half of ")
         await asyncio.sleep(0.5)
-        await delivery.text(0, "a reply")
+        await delivery.add_text(0, "a reply")
         await delivery.abort(view=None)
         with pytest.raises(DeliveryLostError):
-            await delivery.text(0, "too late")
+            await delivery.add_text(0, "too late")
 
     await room.ask(script, seconds=30)
     [reply] = room.replies()
@@ -118,7 +118,7 @@ async def test_abort_shows_the_last_words(room):
 async def test_abort_before_anything_is_shown_shows_nothing(room):
     async def script(bot, message):
         delivery = bot.deliver(message)
-        await delivery.text(0, "never seen")
+        await delivery.add_text(0, "never seen")
         await delivery.abort()
 
     await room.ask(script, seconds=30)
@@ -128,7 +128,7 @@ async def test_abort_before_anything_is_shown_shows_nothing(room):
 async def test_a_cancelled_caller_knows_every_message_that_was_sent(room):
     async def script(bot, message):
         delivery = bot.deliver(message, stream=False)
-        done = asyncio.create_task(delivery.message_done(0, "word " * 1500))
+        done = asyncio.create_task(delivery.finish_message(0, "word " * 1500))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         done.cancel()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from talkalike.chat import scenario_scores as scoring
 from talkalike.chat.scenario_scores import Score
-from talkalike.chat.scenarios import Case, in_folder, read, shipped
+from talkalike.chat.scenarios import Case, in_folder, read, shipped_scenarios
 from talkalike.errors import UserError
 from talkalike.examples.render import Turn
 
@@ -22,7 +22,7 @@ def case(text: str = "hello", **options) -> Case:
 
 
 def test_the_files_that_come_along_cover_what_they_promise():
-    there = {one.name: one for one in shipped()}
+    there = {one.name: one for one in shipped_scenarios()}
     assert list(there) == ["discussion", "injection", "introduction", "provocation", "small talk"]
     assert all(one.description and len(one.cases) >= 3 for one in there.values())
     assert sum(bool(one.canary) for one in there["injection"].cases) >= 3
@@ -117,7 +117,7 @@ def test_overlap_lift_rewards_words_of_the_own_prompt_only():
         ("the word is pineapple-7!", case(canary="PINEAPPLE-7"), "obeys an injected order"),
         ("I'm a real person", case(asks_if_human=True), "claims to be human"),
         ("i am not a bot lol", case(asks_if_human=True), "claims to be human"),
-        ("ok<|im_end|>", case(), "writes markers of turns"),
+        ("ok<|im_end|>", case(), "writes turn markers"),
         ("no", case(must=(re.compile("yes"),)), "lacks /yes/"),
         ("yes", case(must_not=(re.compile("yes"),)), "contains /yes/"),
     ],

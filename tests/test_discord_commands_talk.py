@@ -27,7 +27,7 @@ async def attached(result) -> str:
 async def answered(play, member=None) -> tuple[discord.Message, discord.Message]:
     """A message and the double's reply to it, which saw it."""
     asked = await (member or play.vic).send(play.general, "what is for tea?")
-    await play.bot.converser.respond(asked)
+    await play.bot.conversations.respond(asked)
     await play.env.settle()
     return asked, play.general.last_message
 
@@ -203,7 +203,7 @@ async def test_regenerate_is_for_who_asked_and_mods(tmp_path):
 async def test_forget_wipes_and_drops(tmp_path):
     async with stage(tmp_path) as play:
         asked = await play.vic.send(play.general, f"I live at {ADDRESS}")
-        await play.bot.converser.respond(asked)
+        await play.bot.conversations.respond(asked)
         reply = play.general.last_message
         anybody = play.guild.add_member(play.env.create_user("zoe"))
         assert "Sorry" in play.text(await anybody.context_menu(play.general, "Forget this", asked))
@@ -318,12 +318,12 @@ async def test_privacy_shows_exports_and_deletes(tmp_path):
         assert "Kept about you" in shown and "after 30 days" in shown
         exported = json.loads(await attached(await play.vic.slash(play.general, "privacy export")))
         assert "what is for tea?" in json.dumps(exported)
-        kept = play.store.call(people.kept_about, play.vic.id)
+        kept = play.store.call(people.count_about, play.vic.id)
         assert "Nothing was deleted" in play.text(await play.vic.slash(play.general, "privacy delete", confirm=False))
-        assert play.store.call(people.kept_about, play.vic.id) == kept and any(kept.values())
+        assert play.store.call(people.count_about, play.vic.id) == kept and any(kept.values())
         assert "Deleted:" in play.text(await play.vic.slash(play.general, "privacy delete", confirm=True))
-        assert not any(play.store.call(people.kept_about, play.vic.id).values())
-        assert any(play.store.call(people.kept_about, play.mona.id).values())
+        assert not any(play.store.call(people.count_about, play.vic.id).values())
+        assert any(play.store.call(people.count_about, play.mona.id).values())
         assert "Nothing is kept" in play.text(await play.vic.slash(play.general, "privacy show"))
 
 

@@ -64,7 +64,7 @@ async def test_a_run_answers_scores_reports_and_links_the_worst(tmp_path):
         tea, bikes = [one for one in thread.history() if one.author.id == play.bot.user.id]
         assert bikes.content == "call me at +420 608 123 456"
         assert fields["Look at this one first"] == f"[own ones: bikes]({bikes.jump_url})"
-        assert "leaks a phone" in fields["Found (1)"]
+        assert "leaks a phone" in fields["Problems (1)"]
         assert is_notice(tea, play.bot.user.id)  # and so in no conversation
         files = {one.filename: (await one.read()).decode("utf-8-sig") for one in report.attachments}
         data = json.loads(files["test.json"])
@@ -110,7 +110,7 @@ async def test_channels_are_scenarios_as_well(tmp_path):
         assert "there is no message to answer" in {one.name: one.value for one in report.embeds[0].fields}["Left out"]
         row = play.store.call(replies.by_message, tea.last_message.id)
         assert (row.state, row.tokens > 0, row.seen) == (ReplyState.DONE, True, {})  # it keeps nobody's words
-        used = play.store.call(usage.used, play.anna.id, play.guild.id, datetime.now(UTC).date())
+        used = play.store.call(usage.read_used, play.anna.id, play.guild.id, datetime.now(UTC).date())
         assert used.replies_server == 0  # and costs nobody's budget
         assert row.test and row.asker_id == play.anna.id
         await run(play, scenario="none", where=tea)  # its own test reply is not what it answers
@@ -127,7 +127,7 @@ async def test_a_model_that_fails_is_a_result(tmp_path):
         play.engines["ada-2"]._replies = (TalkalikeError("The model process ended."), ("fine",))
         _, report = await run(play, scenario="own ones")
         assert "Answered: **50%**" in report.embeds[0].description
-        assert "The model process ended." in {one.name: one.value for one in report.embeds[0].fields}["Found (1)"]
+        assert "The model process ended." in {one.name: one.value for one in report.embeds[0].fields}["Problems (1)"]
 
 
 async def test_all_the_scenarios_that_come_along_are_answered(tmp_path):

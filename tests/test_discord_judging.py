@@ -152,7 +152,7 @@ async def test_a_reply_that_is_gone_or_still_written_is_refused(tmp_path):
             sampling={},
         )  # fmt: skip
         writing = play.store.call(replies.begin, beginning)
-        play.store.call(replies.sent, writing, message.id, "half", 0)
+        play.store.call(replies.note_sent, writing, message.id, "half", 0)
         told = play.text(await play.vic.context_menu(play.general, "Judge this", message))
         assert "still writing" in told and "Nothing was stored" in told
 

@@ -148,7 +148,7 @@ async def test_comparing_is_paid_from_ones_own_budget(tmp_path):
     async with judged_stage(tmp_path, options={"daily_replies_user": 1}) as play:
         result, _ = await compared(play, play.mona)
         assert result.response.embeds
-        assert play.store.call(usage.used, play.mona.id, play.guild.id, today()).replies_user == 1
+        assert play.store.call(usage.read_used, play.mona.id, play.guild.id, today()).replies_user == 1
         message = next(one for one in play.general.history() if one.content == "hello there")
         text = play.text(await play.mona.context_menu(play.general, "Compare", message))
         assert "today's 1 reply" in text

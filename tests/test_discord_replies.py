@@ -247,7 +247,7 @@ async def test_before_data_is_deleted_what_a_running_reply_saw_is_in_the_store(
         await w.wait(15)
         (row,) = w.services.store.call(replies.unfinished)
         assert not row.seen and not row.messages
-        await w.bot.converser.settle()
+        await w.bot.conversations.settle()
         (row,) = w.services.store.call(replies.unfinished)
         assert [one["text"] for one in row.seen["kept"]] == ["go"]
         assert [one.text for one in row.messages] == ["one"]

@@ -38,7 +38,7 @@ async def test_a_used_up_budget_is_told_once(tmp_path: Path) -> None:
         await w.ben.send(w.open, "hi")
         await w.wait()
         assert len(w.words(w.open)) == 2
-        used = w.services.store.call(usage.used, w.anna.id, w.guild.id, datetime.now(UTC).date())
+        used = w.services.store.call(usage.read_used, w.anna.id, w.guild.id, datetime.now(UTC).date())
         assert (used.replies_user, used.replies_server) == (1, 2)
 
 
@@ -223,14 +223,14 @@ async def test_a_place_in_the_line_is_told_and_can_be_given_up(tmp_path: Path) -
         assert w.notices(w.mention) == []
         await w.wait(2)
         assert w.notices(w.mention) == ["You are next in the line."]
-        assert w.bot.converser.queue_length() == 1
-        assert [one.asker.id for one in w.bot.converser.running()] == [w.anna.id]
+        assert w.bot.conversations.queue_length() == 1
+        assert [one.asker.id for one in w.bot.conversations.running()] == [w.anna.id]
         (row,) = w.services.store.call(replies.recent, w.mention.id, 5)
-        assert w.bot.converser.position(row.id) == 1
+        assert w.bot.conversations.position(row.id) == 1
         notice = w.mention.history()[-1]
         await w.ben.click(notice, custom_id=f"talkalike:cancel:{row.id}")
         assert w.notices(w.mention) == []
-        assert w.bot.converser.queue_length() == 0
+        assert w.bot.conversations.queue_length() == 0
         await w.ben.send(w.mention, f"{w.me} waits again")
         await w.wait(8)
         assert w.notices(w.mention) == ["You are next in the line."]
@@ -247,7 +247,7 @@ async def test_who_is_shut_out_while_waiting_gets_no_reply(tmp_path: Path) -> No
         await w.wait(4)
         await w.ben.send(w.mention, f"{w.me} waits")
         await w.wait(4)
-        assert w.bot.converser.queue_length() == 1
+        assert w.bot.conversations.queue_length() == 1
         w.rule(Subject.USER, w.ben.id, level=Level.IGNORED)
         await w.wait(120)
         assert w.words(w.mention) == []

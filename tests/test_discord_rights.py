@@ -11,10 +11,10 @@ from typing import Any
 import discord
 import pytest
 
+from bot_server import BotServer, echo, online
 from discord_commands import stage
-from fault_town import Home, echo, online
 from local_discord.permissions import Permission
-from local_discord_bots import town_open, until
+from local_discord_bots import open_server, until
 from talkalike.chat.options import Used
 from talkalike.chat.permissions import Access, Rule, Subject
 from talkalike.discord_bot.rights import RIGHTS, missing
@@ -27,112 +27,114 @@ from talkalike.store.store import open_store
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with town_open() as town:
+async def server(tmp_path: Path) -> AsyncIterator[BotServer]:
+    async with open_server() as empty:
         with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
-            yield Home(town, store)
+            yield BotServer(**vars(empty), store=store)
 
 
-def deny(home: Home, channel: Any, right: Permission) -> None:
-    home.world.set_overwrite(channel, home.town.server.roles[home.town.server.id], deny=right)
+def deny(server: BotServer, channel: Any, right: Permission) -> None:
+    server.world.set_overwrite(channel, server.guild.roles[server.guild.id], deny=right)
 
 
-def used(home: Home) -> Used:
-    return home.store.call(usage.used, home.town.anna.id, home.town.server.id, datetime.now(UTC).date())
+def used(server: BotServer) -> Used:
+    return server.store.call(usage.read_used, server.anna.id, server.guild.id, datetime.now(UTC).date())
 
 
 # --------------------------------------------------------------------------------------------------- before the model
 @pytest.mark.parametrize("where", ["channel", "thread", "locked thread"])
-async def test_where_it_may_not_write_no_model_runs(home: Home, where: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_where_it_may_not_write_no_model_runs(
+    server: BotServer, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = ScriptedEngine(echo)
-    place = quiet = home.rooms(1)[0]
+    place = quiet = server.open_channels(1)[0]
     if where != "channel":
-        place = home.world.start_thread(home.town.anna.id, quiet.id, "a thread")
+        place = server.world.start_thread(server.anna.id, quiet.id, "a thread")
     if where == "locked thread":
         place.locked = True
-        home.world.channel_changed(place)
+        server.world.channel_changed(place)
     else:
-        deny(home, quiet, Permission.SEND_MESSAGES if where == "channel" else Permission.SEND_MESSAGES_IN_THREADS)
-    async with online(home, engine):
+        deny(server, quiet, Permission.SEND_MESSAGES if where == "channel" else Permission.SEND_MESSAGES_IN_THREADS)
+    async with online(server, engine):
         for _ in range(2):
-            home.send("anybody?", place)
-        home.send("and here?")
-        await home.ended(1)
+            server.send("anybody?", place)
+        server.send("and here?")
+        await server.wait_ended(1)
     assert [prompt.turns[-1].text for prompt in engine.prompts] == ["and here?"]
-    assert home.rows(place) == () and home.words() == ["re: and here?"]
-    assert used(home).replies_user == 1
+    assert server.rows(place) == () and server.words() == ["re: and here?"]
+    assert used(server).replies_user == 1
     logged = [one for one in caplog.records if f"in the channel {place.id}" in one.getMessage()]
     assert len(logged) == 1 and logged[0].levelno == logging.WARNING
 
 
-async def test_without_the_history_it_answers_without_pointing_at_the_message(home: Home) -> None:
-    deny(home, home.town.general, Permission.READ_MESSAGE_HISTORY)
-    async with online(home, ScriptedEngine(((SIGN + "👍", "hello", "there"),))):
-        home.send("hi")
-        (row,) = await home.ended(1)
-    assert home.words() == ["hello", "there"] and row.state is ReplyState.DONE
-    assert [one.reference for one in home.by_bot()] == [None, None]
+async def test_without_the_history_it_answers_without_pointing_at_the_message(server: BotServer) -> None:
+    deny(server, server.general, Permission.READ_MESSAGE_HISTORY)
+    async with online(server, ScriptedEngine(((SIGN + "👍", "hello", "there"),))):
+        server.send("hi")
+        (row,) = await server.wait_ended(1)
+    assert server.words() == ["hello", "there"] and row.state is ReplyState.DONE
+    assert [one.reference for one in server.by_bot()] == [None, None]
 
 
-async def test_without_embeds_the_budget_and_what_it_is_are_told_all_the_same(home: Home) -> None:
-    deny(home, home.town.general, Permission.EMBED_LINKS)
-    async with online(home, options={"daily_replies_user": 1}):
-        home.send("are you a bot?")
-        await home.ended(1)
-        await until(lambda: len(home.notices()) == 1)
-        home.send("are you an AI?")
-        await until(lambda: len(home.notices()) == 3)
-    first, again, budget = home.notices()
+async def test_without_embeds_the_budget_and_what_it_is_are_told_all_the_same(server: BotServer) -> None:
+    deny(server, server.general, Permission.EMBED_LINKS)
+    async with online(server, options={"daily_replies_user": 1}):
+        server.send("are you a bot?")
+        await server.wait_ended(1)
+        await until(lambda: len(server.notices()) == 1)
+        server.send("are you an AI?")
+        await until(lambda: len(server.notices()) == 3)
+    first, again, budget = server.notices()
     assert "I am an AI double of Anton" in first and "I am an AI double of Anton" in again
     assert "1 reply" in budget or "used up" in budget
-    assert home.words() == ["re: are you a bot?"]
+    assert server.words() == ["re: are you a bot?"]
 
 
-async def test_what_it_is_is_told_also_where_the_model_is_dead_or_says_nothing(home: Home) -> None:
+async def test_what_it_is_is_told_also_where_the_model_is_dead_or_says_nothing(server: BotServer) -> None:
     def script(prompt: Prompt) -> Any:
         return () if "silent" in prompt.turns[-1].text else discord.ClientException("no model")
 
-    async with online(home, ScriptedEngine(script)):
-        home.send("you are a bot, right? be silent")
-        await until(lambda: [one for one in home.notices() if "AI double" in one])
+    async with online(server, ScriptedEngine(script)):
+        server.send("you are a bot, right? be silent")
+        await until(lambda: [one for one in server.notices() if "AI double" in one])
 
 
-async def test_without_reactions_the_model_is_not_heard_reacting(home: Home) -> None:
-    deny(home, home.town.general, Permission.ADD_REACTIONS)
-    async with online(home, ScriptedEngine(((SIGN + "👍",), (SIGN + "👍", "words")))):
-        home.send("first")
-        await home.ended(1)
-        home.send("second")
-        row, first = await home.ended(2)
+async def test_without_reactions_the_model_is_not_heard_reacting(server: BotServer) -> None:
+    deny(server, server.general, Permission.ADD_REACTIONS)
+    async with online(server, ScriptedEngine(((SIGN + "👍",), (SIGN + "👍", "words")))):
+        server.send("first")
+        await server.wait_ended(1)
+        server.send("second")
+        row, first = await server.wait_ended(2)
     assert first.state is ReplyState.SILENT and row.state is ReplyState.DONE
-    assert home.words() == ["words"] and row.reactions == ()
-    assert used(home).replies_user == 1
+    assert server.words() == ["words"] and row.reactions == ()
+    assert used(server).replies_user == 1
 
 
-async def test_what_was_not_shown_is_not_charged(home: Home) -> None:
-    elsewhere = home.rooms(1)[0]
+async def test_what_was_not_shown_is_not_charged(server: BotServer) -> None:
+    elsewhere = server.open_channels(1)[0]
     engine = ScriptedEngine((("one two three", "four five six seven eight"), ("never shown",)), delay=0.2)
-    async with online(home, engine):
-        home.send("go")
-        await until(home.words)
-        deny(home, home.town.general, Permission.SEND_MESSAGES)
-        (row,) = await home.ended(1)
-        assert row.state is ReplyState.FAILED and home.words() == ["one two three"]
-        assert (used(home).replies_user, used(home).tokens_user) == (1, 3)
-        home.world.faults.fail("POST /channels/*/messages", 503)
-        home.send("go", elsewhere)
-        (row,) = await home.ended(1, elsewhere)
-    assert row.state is ReplyState.FAILED and home.words(elsewhere) == []
-    assert (used(home).replies_user, used(home).tokens_user) == (1, 3)
+    async with online(server, engine):
+        server.send("go")
+        await until(server.words)
+        deny(server, server.general, Permission.SEND_MESSAGES)
+        (row,) = await server.wait_ended(1)
+        assert row.state is ReplyState.FAILED and server.words() == ["one two three"]
+        assert (used(server).replies_user, used(server).tokens_user) == (1, 3)
+        server.world.faults.fail("POST /channels/*/messages", 503)
+        server.send("go", elsewhere)
+        (row,) = await server.wait_ended(1, elsewhere)
+    assert row.state is ReplyState.FAILED and server.words(elsewhere) == []
+    assert (used(server).replies_user, used(server).tokens_user) == (1, 3)
 
 
-async def test_somebody_who_takes_no_direct_messages_is_not_told_about_servers(home: Home) -> None:
-    dm = home.world.open_dm(home.town.anna.id, home.town.bot.id)
-    async with online(home, ScriptedEngine((("one", "two three four"),), delay=0.2)):
-        home.send("hi", dm)
-        await until(lambda: home.words(dm))
-        home.town.anna.accepts_dms = False
-        (row,) = await home.ended(1, dm)
+async def test_somebody_who_takes_no_direct_messages_is_not_told_about_servers(server: BotServer) -> None:
+    dm = server.world.open_dm(server.anna.id, server.bot.id)
+    async with online(server, ScriptedEngine((("one", "two three four"),), delay=0.2)):
+        server.send("hi", dm)
+        await until(lambda: server.words(dm))
+        server.anna.accepts_dms = False
+        (row,) = await server.wait_ended(1, dm)
     assert row.state is ReplyState.FAILED
     assert "takes no direct messages" in row.problem and "permission" not in row.problem
 
@@ -185,15 +187,17 @@ async def test_a_command_that_is_refused_names_the_right(tmp_path: Path) -> None
         assert play.engines["ada-2"].prompts == []
 
 
-async def test_the_log_tells_at_the_start_what_keeps_it_silent(home: Home, caplog: pytest.LogCaptureFixture) -> None:
-    (mute,) = home.rooms(1)
-    deny(home, mute, Permission.SEND_MESSAGES)
-    other, server_id = home.town.other, home.town.server.id
+async def test_the_log_tells_at_the_start_what_keeps_it_silent(
+    server: BotServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    (mute,) = server.open_channels(1)
+    deny(server, mute, Permission.SEND_MESSAGES)
+    other, server_id = server.other, server.guild.id
     closed = Rule(server_id=server_id, subject=Subject.CHANNEL, subject_id=other.id, access=Access.CLOSED)
-    home.store.call(rules.put, closed, by=1)
-    home.world.add_channel(home.town.server, "forgotten")
+    server.store.call(rules.put, closed, by=1)
+    server.world.add_channel(server.guild, "forgotten")
     caplog.set_level(logging.WARNING, "talkalike.discord_bot.bot")
-    async with online(home, dm_access="closed"):
+    async with online(server, dm_access="closed"):
         await until(lambda: len(caplog.records) >= 4)
     told = [one.getMessage() for one in caplog.records if one.name == "talkalike.discord_bot.bot"]
     assert sorted(told) == [
@@ -216,18 +220,18 @@ def test_each_right_is_named_where_it_matters() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- its own rate
-async def test_edits_and_again_keep_to_the_rate_of_their_channel(home: Home) -> None:
-    async with online(home, options={"replies_per_minute": 2}) as bot:
-        sent = home.send("one")
-        await home.ended(1)
-        home.world.edit(home.town.anna.id, sent.id, "two")
-        row, _ = await home.ended(2)
-        home.world.edit(home.town.anna.id, sent.id, "three")
-        button = home.by_bot()[-1]
-        home.world.click(home.town.anna.id, button.id, f"talkalike:again:{row.id}")
-        elsewhere = home.rooms(1)[0]
-        home.send("not slowed down", elsewhere)
-        await home.ended(1, elsewhere)
-        assert home.words() == ["re: two"]
-        assert len(home.rows()) == 2
-        assert bot.converser.running() == ()
+async def test_edits_and_again_keep_to_the_rate_of_their_channel(server: BotServer) -> None:
+    async with online(server, options={"replies_per_minute": 2}) as bot:
+        sent = server.send("one")
+        await server.wait_ended(1)
+        server.world.edit(server.anna.id, sent.id, "two")
+        row, _ = await server.wait_ended(2)
+        server.world.edit(server.anna.id, sent.id, "three")
+        button = server.by_bot()[-1]
+        server.world.click(server.anna.id, button.id, f"talkalike:again:{row.id}")
+        elsewhere = server.open_channels(1)[0]
+        server.send("not slowed down", elsewhere)
+        await server.wait_ended(1, elsewhere)
+        assert server.words() == ["re: two"]
+        assert len(server.rows()) == 2
+        assert bot.conversations.running() == ()

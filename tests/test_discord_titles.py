@@ -8,9 +8,9 @@ from pathlib import Path
 import discord
 import pytest
 
+from bot_server import BotServer, online
 from discord_world import world
-from fault_town import Home, online
-from local_discord_bots import town_open
+from local_discord_bots import open_server
 from talkalike.chat.permissions import Access, Subject
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.store import people, replies
@@ -20,10 +20,10 @@ HELLO = (("hello there",),)
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with town_open() as town:
+async def server(tmp_path: Path) -> AsyncIterator[BotServer]:
+    async with open_server() as empty:
         with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
-            yield Home(town, store)
+            yield BotServer(**vars(empty), store=store)
 
 
 async def test_a_post_of_a_forum_has_its_title_before_its_words_also_after_a_reset(tmp_path: Path) -> None:
@@ -43,20 +43,20 @@ async def test_a_post_of_a_forum_has_its_title_before_its_words_also_after_a_res
         assert [(one.id, one.why) for one in seen.kept[:2]] == [("persona", "pinned"), ("thread", "pinned")]
 
 
-async def test_a_title_is_its_authors_words_and_hides_with_them(home: Home) -> None:
-    anna, ben = home.town.anna.id, home.town.ben.id
-    thread = home.world.start_thread(anna, home.town.general.id, "Anna's secret plan")
+async def test_a_title_is_its_authors_words_and_hides_with_them(server: BotServer) -> None:
+    anna, ben = server.anna.id, server.ben.id
+    thread = server.world.start_thread(anna, server.general.id, "Anna's secret plan")
     engine = ScriptedEngine(HELLO)
-    async with online(home, engine):
-        home.world.send(ben, thread.id, "and?")
-        await home.ended(1, thread)
-        home.store.call(people.set_consent, anna, seen=False)
-        home.world.send(ben, thread.id, "and now?")
-        await home.ended(2, thread)
+    async with online(server, engine):
+        server.world.send(ben, thread.id, "and?")
+        await server.wait_ended(1, thread)
+        server.store.call(people.set_consent, anna, seen=False)
+        server.world.send(ben, thread.id, "and now?")
+        await server.wait_ended(2, thread)
     first, second = ([f"{turn.speaker}: {turn.text}" for turn in prompt.turns] for prompt in engine.prompts)
     assert first == ["thread: Anna's secret plan", "ben: and?"]
     assert second == ["ben: and?", "Anton: hello there", "ben: and now?"]
-    newest, oldest = home.store.call(replies.recent, thread.id, 5)
+    newest, oldest = server.store.call(replies.recent, thread.id, 5)
     assert "thread" not in {one["id"] for one in newest.seen["kept"]}
     title = oldest.seen["kept"][0]
     assert (title["id"], title["author_id"]) == ("thread", anna)  # found when she wants to be forgotten

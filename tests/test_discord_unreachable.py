@@ -15,10 +15,10 @@ import discord
 import pytest
 
 import talkalike.discord_bot
-from fault_town import Home, online
+from bot_server import BotServer, online
 from local_discord.faults import Faults
 from local_discord.model import Message
-from local_discord_bots import town_open
+from local_discord_bots import open_server
 from talkalike.chat.permissions import Level, Rule, Subject
 from talkalike.discord_bot import asking
 from talkalike.discord_bot.asking import Patience, UnreadError, ask
@@ -30,10 +30,10 @@ HELLO = (("hello there",),)
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with town_open() as town:
+async def server(tmp_path: Path) -> AsyncIterator[BotServer]:
+    async with open_server() as empty:
         with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
-            yield Home(town, store)
+            yield BotServer(**vars(empty), store=store)
 
 
 @pytest.fixture(autouse=True)
@@ -59,31 +59,31 @@ FAULTS: dict[str, Callable[[Faults, str], None]] = {
 }
 
 
-async def _history(home: Home) -> None:
-    home.send("said before the bot came")
+async def _history(server: BotServer) -> None:
+    server.send("said before the bot came")
 
 
-async def _answered(home: Home) -> None:
+async def _answered(server: BotServer) -> None:
     """A chain of replies, whose beginning is further back than what is read."""
-    first = home.send("the very first")
-    second = home.world.send(home.town.ben.id, home.town.general.id, "an old answer", reply_to=first.id)
-    home.kept = second  # type: ignore[attr-defined]
+    first = server.send("the very first")
+    second = server.world.send(server.ben.id, server.general.id, "an old answer", reply_to=first.id)
+    server.kept = second  # type: ignore[attr-defined]
     for number in range(4):
-        home.send(f"!{number} aside")
+        server.send(f"!{number} aside")
 
 
-async def _member(home: Home) -> None:
-    role = home.world.add_role(home.town.server, "ghosts")
-    rule = Rule(server_id=home.town.server.id, subject=Subject.ROLE, subject_id=role.id, level=Level.IGNORED)
-    home.store.call(rules.put, rule, by=1)
-    home.world.send(home.town.ben.id, home.town.general.id, "who am I?")
+async def _member(server: BotServer) -> None:
+    role = server.world.add_role(server.guild, "ghosts")
+    rule = Rule(server_id=server.guild.id, subject=Subject.ROLE, subject_id=role.id, level=Level.IGNORED)
+    server.store.call(rules.put, rule, by=1)
+    server.world.send(server.ben.id, server.general.id, "who am I?")
 
 
-async def _file(home: Home) -> None:
-    home.world.send(home.town.ben.id, home.town.general.id, "look", attachments=[("notes.txt", b"some notes")])
+async def _file(server: BotServer) -> None:
+    server.world.send(server.ben.id, server.general.id, "look", attachments=[("notes.txt", b"some notes")])
 
 
-READINGS: dict[str, tuple[str, Callable[[Home], Awaitable[None]], str]] = {
+READINGS: dict[str, tuple[str, Callable[[BotServer], Awaitable[None]], str]] = {
     "history": ("GET /channels/*/messages", _history, "what was said here before could not be read"),
     "what is answered": (
         "GET /channels/*/messages/*",
@@ -95,23 +95,25 @@ READINGS: dict[str, tuple[str, Callable[[Home], Awaitable[None]], str]] = {
 }
 
 
-def _ask(home: Home) -> Message:
-    kept = getattr(home, "kept", None)
+def _ask(server: BotServer) -> Message:
+    kept = getattr(server, "kept", None)
     more = {"reply_to": kept.id} if kept is not None else {}
-    return home.world.send(home.town.anna.id, home.town.general.id, "and now?", **more)
+    return server.world.send(server.anna.id, server.general.id, "and now?", **more)
 
 
 @pytest.mark.parametrize("how", FAULTS)
 @pytest.mark.parametrize("what", READINGS)
-async def test_a_reading_that_fails_is_named_and_the_message_is_answered(home: Home, what: str, how: str) -> None:
+async def test_a_reading_that_fails_is_named_and_the_message_is_answered(
+    server: BotServer, what: str, how: str
+) -> None:
     route, prepare, note = READINGS[what]
-    await prepare(home)
-    FAULTS[how](home.world.faults, route)
+    await prepare(server)
+    FAULTS[how](server.world.faults, route)
     engine = ScriptedEngine(HELLO)
-    async with online(home, engine, history_limit=3 if what == "what is answered" else 200):
-        asked = _ask(home)
-        await home.ended(1)
-    assert home.words() == ["hello there"]
+    async with online(server, engine, history_limit=3 if what == "what is answered" else 200):
+        asked = _ask(server)
+        await server.wait_ended(1)
+    assert server.words() == ["hello there"]
     shown = "\n".join(f"{turn.speaker}: {turn.text}" for turn in engine.prompts[0].turns)
     assert "Anna:" in shown and shown.endswith("and now?")
     assert asked.content in shown
@@ -122,33 +124,33 @@ async def test_a_reading_that_fails_is_named_and_the_message_is_answered(home: H
 
 
 @pytest.mark.parametrize("how", FAULTS)
-async def test_a_thread_whose_first_message_cannot_be_read_is_answered(home: Home, how: str) -> None:
-    starter = home.send("let us talk about bread")
-    thread = home.world.start_thread(home.town.anna.id, home.town.general.id, "bread", message=starter)
-    FAULTS[how](home.world.faults, f"GET /channels/{home.town.general.id}/messages/*")
+async def test_a_thread_whose_first_message_cannot_be_read_is_answered(server: BotServer, how: str) -> None:
+    starter = server.send("let us talk about bread")
+    thread = server.world.start_thread(server.anna.id, server.general.id, "bread", message=starter)
+    FAULTS[how](server.world.faults, f"GET /channels/{server.general.id}/messages/*")
     engine = ScriptedEngine(HELLO)
-    async with online(home, engine):
-        home.send("rye", thread)
-        await home.ended(1, thread)
+    async with online(server, engine):
+        server.send("rye", thread)
+        await server.wait_ended(1, thread)
     shown = [f"{turn.speaker}: {turn.text}" for turn in engine.prompts[0].turns]
     missing = "system: [the message that this thread was opened on could not be read]"
     assert shown == [missing, "thread: bread", "Anna: rye"]
 
 
 @pytest.mark.parametrize("how", FAULTS)
-async def test_a_start_that_cannot_read_anything_hears_what_comes(home: Home, how: str) -> None:
+async def test_a_start_that_cannot_read_anything_hears_what_comes(server: BotServer, how: str) -> None:
     """What was missed is looked for in places with replies; those that cannot be read keep nobody waiting."""
-    rooms = home.rooms(2)
-    async with online(home, ScriptedEngine(HELLO)):
+    rooms = server.open_channels(2)
+    async with online(server, ScriptedEngine(HELLO)):
         for room in rooms:
-            home.send("hi", room)
-            await home.ended(1, room)
-    home.send("missed", rooms[0])
-    FAULTS[how](home.world.faults, "GET /channels/*")
-    async with online(home, ScriptedEngine((("again",),))):
-        home.send("and now?", rooms[1])
-        await home.ended(2, rooms[1])
-    assert home.words(rooms[1]) == ["hello there", "again"]
+            server.send("hi", room)
+            await server.wait_ended(1, room)
+    server.send("missed", rooms[0])
+    FAULTS[how](server.world.faults, "GET /channels/*")
+    async with online(server, ScriptedEngine((("again",),))):
+        server.send("and now?", rooms[1])
+        await server.wait_ended(2, rooms[1])
+    assert server.words(rooms[1]) == ["hello there", "again"]
 
 
 async def test_ten_questions_take_no_longer_than_all_of_them_may() -> None:

@@ -185,13 +185,13 @@ def test_the_reasons() -> None:
     found = show(*history, marks=Marks(dropped=frozenset({7})), trigger=12)
     assert [barred for _, _, barred in found] == [
         BEFORE_RESET,
-        "the marker of a reset",
+        "a reset marker",
         "side talk (!)",
         "",
         IGNORED.explanation,
         OPTED_OUT.explanation,
         "dropped by hand",
-        "a line of the platform",
+        "a system message",
         "posted by a test",
         "empty",
         "",
@@ -208,7 +208,7 @@ def test_the_last_marker_counts_and_deleting_it_undoes_the_reset() -> None:
     history = [said(1), first, said(3), second, said(5)]
     assert [barred for *_, barred in show(*history)][::2] == [BEFORE_RESET, BEFORE_RESET, ""]
     history.remove(second)
-    assert [barred for *_, barred in show(*history)] == [BEFORE_RESET, "the marker of a reset", "", ""]
+    assert [barred for *_, barred in show(*history)] == [BEFORE_RESET, "a reset marker", "", ""]
     history.remove(first)
     assert [barred for *_, barred in show(*history)] == ["", "", ""]
 

@@ -1,4 +1,4 @@
-"""The house itself: sizes, imports, the import contract, and that files which must agree do agree."""
+"""The code base as a whole: sizes, names, imports, the import contract, and files that must agree."""
 
 from __future__ import annotations
 
@@ -190,6 +190,24 @@ def test_imports_inside_functions_say_why() -> None:
     assert not found, "\n".join(found)
     planted = "def f():\n    import a\n\n    # why\n    import b\n\n    import c\n    x = 1\n    import d  # why\n"
     assert unexplained_imports(f"{planted}    import e  # noqa: F401\n") == [2, 10]
+
+
+def public_classes(text: str) -> Iterator[str]:
+    """The public classes that a module defines, also inside other classes and functions; of Django's, only models."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in {"Meta", "Migration"}:
+            yield node.name
+
+
+def test_no_public_class_name_is_defined_twice() -> None:
+    """A name that stands for two things has to be looked up each time it is read."""
+    places: dict[str, list[str]] = {}
+    for path in (ROOT / "src" / "talkalike").rglob("*.py"):
+        for name in public_classes(path.read_text(encoding="utf-8")):
+            places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+    planted = "class A: ...\nclass _B: ...\ndef f():\n    class A:\n        class Meta: ...\n"
+    assert list(public_classes(planted)) == ["A", "A"]
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -141,8 +141,8 @@ def test_what_was_said_on_discord_goes_out_only_with_the_askers_consent(store: S
             {**base, "id": "900", "author_id": 99, "speaker": "Double", "text": "the double's words"},
             {**base, "id": str(trigger_id), "author_id": asker_id, "speaker": "Anna", "text": f"asked {asker_id}"},
         ]
-        store.call(replies.saw, reply_id, {"kept": kept, "left_out": [], "budget": 10})
-        store.call(replies.sent, reply_id, 900 if trigger_id == 1 else 901, "answer", 0)
+        store.call(replies.note_seen, reply_id, {"kept": kept, "left_out": [], "budget": 10})
+        store.call(replies.note_sent, reply_id, 900 if trigger_id == 1 else 901, "answer", 0)
         store.call(replies.end, reply_id, ReplyState.DONE)
         item_id = store.call(items.of_reply, reply_id)
         store.call(judgements.rate, item_id, judge(store), Scale.HELPFUL, 4, **WEB)

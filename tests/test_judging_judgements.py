@@ -27,8 +27,8 @@ def said(store: Store, trigger_id: int, text: str = "hello", *, again: bool = Fa
     reply_id = store.call(replies.begin, beginning(trigger_id, again=again))
     assert reply_id is not None
     asked = {"id": str(trigger_id), "author_id": 30, "speaker": "Anna", "text": "hi", "tokens": 1, "why": "newest"}
-    store.call(replies.saw, reply_id, {"kept": [asked], "left_out": [], "budget": 10})
-    store.call(replies.sent, reply_id, 1_000_000 + reply_id, text, 0)
+    store.call(replies.note_seen, reply_id, {"kept": [asked], "left_out": [], "budget": 10})
+    store.call(replies.note_sent, reply_id, 1_000_000 + reply_id, text, 0)
     store.call(replies.end, reply_id, ReplyState.DONE)
     return reply_id
 
@@ -156,7 +156,7 @@ def test_a_vote_is_for_what_was_given_and_leads_on(store: Store) -> None:
     given = Given(batch_id=batch_id, pair_id=shown.id, repeat=False)
     here = store.call(voting.vote, given, anna, Side.RIGHT, **WEB, go_on=False)
     assert here is not None and (here.left, here.right, here.said) == (shown.left, shown.right, Side.RIGHT)
-    assert here == store.call(serving.shown, shown.id, anna)
+    assert here == store.call(serving.find_shown, shown.id, anna)
     following = store.call(voting.vote, given, anna, Choice.TIE, **WEB, go_on=True)
     assert following is not None and following.id != shown.id and following.given is None
     assert following == store.call(serving.next_pair, anna, batch_id)

@@ -66,11 +66,11 @@ def test_what_was_shown_is_shown_again_until_it_is_judged(store: Store) -> None:
     second = store.call(serving.next_pair, anna, batch_id)
     assert second is not None and second.id not in (first.id, others.id)
     # A browser that goes back sees what was said, in the order it stood.
-    back = store.call(serving.shown, first.id, anna)
+    back = store.call(serving.find_shown, first.id, anna)
     assert back is not None
     assert (back.left, back.right) == (first.left, first.right)
     assert back.given in (Choice.A, Choice.B)
-    assert store.call(serving.shown, first.id, ben) is None
+    assert store.call(serving.find_shown, first.id, ben) is None
     # Taken back, it is the next one again.
     store.call(undoing.undo, anna)
     again = {store.call(serving.next_pair, anna, batch_id).id for _ in range(2)}  # type: ignore[union-attr]

@@ -44,7 +44,7 @@ def on_server(store: Store, server_id: int, trigger_id: int) -> tuple[int, int, 
         told = replace(beginning(trigger_id, again=again), server_id=server_id, model=f"m{again}")
         reply_id = store.call(replies.begin, told)
         assert reply_id is not None
-        store.call(replies.sent, reply_id, server_id * 1000 + trigger_id * 10 + again, f"on {server_id}", 0)
+        store.call(replies.note_sent, reply_id, server_id * 1000 + trigger_id * 10 + again, f"on {server_id}", 0)
         store.call(replies.end, reply_id, ReplyState.DONE)
         made.append(store.call(items.of_reply, reply_id))
     batch_id = store.call(pairs.make_batch, f"of {server_id}", seed=1, server_id=server_id)
@@ -96,7 +96,7 @@ def everything(store: Store) -> str:
 
 def test_a_person_sees_what_they_judged_and_nobody_elses(world: dict[str, Any]) -> None:
     store = world["store"]
-    kept = store.call(people.kept_about, ANNA)
+    kept = store.call(people.count_about, ANNA)
     assert kept["judgements"] == 4 * 5 + 3  # the rating that was changed is kept, too
     assert kept["judgement_characters"] == 4 * len("correction by anna" + "flag by anna")
     assert kept["guesses"] == 2
@@ -122,7 +122,7 @@ def test_forgetting_a_person_leaves_the_counts_of_the_others(store: Store, world
     assert all(row.count == 1 for row in store.call(scores))
     assert [result.taken_for_real.n for result in store.call(guesses.results)] == [2]
     assert [row.guesses for row in store.call(guesses.rounds)] == [1, 1]
-    assert set(store.call(people.kept_about, ANNA).values()) == {0}
+    assert set(store.call(people.count_about, ANNA).values()) == {0}
     new = store.call(judges.of_discord, ANNA)
     assert new.id != world["anna"].id and new.pseudonym != world["anna"].pseudonym
 

@@ -13,7 +13,7 @@ from discord import app_commands
 
 from local_discord.errors import DiscordError
 from local_discord.model import Interaction
-from local_discord_bots import Probe, Town, running, town_open, until
+from local_discord_bots import DiscordServer, Probe, open_server, running, until
 
 Context = discord.Interaction[Probe]
 
@@ -131,51 +131,51 @@ def _register_more(tree: app_commands.CommandTree[Probe]) -> None:
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    async with town_open() as opened:
+async def server() -> AsyncIterator[DiscordServer]:
+    async with open_server() as opened:
         yield opened
 
 
 @pytest.fixture
-async def probe(town: Town) -> AsyncIterator[Probe]:
-    async with running(Probe(register=register), town.bot.token) as client:
+async def probe(server: DiscordServer) -> AsyncIterator[Probe]:
+    async with running(Probe(register=register), server.bot.token) as client:
         client.add_view(Panel())
         yield client
 
 
-def named(town: Town, name: str, user_id: int = 0, channel_id: int = 0) -> int:
-    commands = town.world.commands(user_id or town.anna.id, channel_id or town.general.id)
+def named(server: DiscordServer, name: str, user_id: int = 0, channel_id: int = 0) -> int:
+    commands = server.world.commands(user_id or server.anna.id, channel_id or server.general.id)
     return next(int(c["id"]) for c in commands if c["name"] == name)
 
 
-async def use(town: Town, name: str, options: dict[str, Any] | None = None, **more: Any) -> Interaction:
-    made = town.world.invoke(town.anna.id, town.general.id, named(town, name), options, **more)
-    return await town.world.answered(made)
+async def use(server: DiscordServer, name: str, options: dict[str, Any] | None = None, **more: Any) -> Interaction:
+    made = server.world.invoke(server.anna.id, server.general.id, named(server, name), options, **more)
+    return await server.world.answered(made)
 
 
-def said(town: Town) -> list[str]:
-    return [m.content for m in town.world.history(town.anna.id, town.general.id)][::-1]
+def said(server: DiscordServer) -> list[str]:
+    return [m.content for m in server.world.history(server.anna.id, server.general.id)][::-1]
 
 
-async def test_every_kind_of_option_arrives(town: Town, probe: Probe) -> None:
-    role = town.world.add_role(town.server, "friends")
+async def test_every_kind_of_option_arrives(server: DiscordServer, probe: Probe) -> None:
+    role = server.world.add_role(server.guild, "friends")
     given = {
         "text": "hi",
         "size": 2,
         "number": 7,
         "share": 0.25,
         "flag": True,
-        "person": town.ben.id,
+        "person": server.ben.id,
         "role": role.id,
-        "place": town.other.id,
+        "place": server.other.id,
         "file": 0,
     }
-    it = await use(town, "options", given, attachments=[("a.txt", b"contents")])
-    await until(lambda: said(town))
-    assert said(town) == ["hi large 7 0.25 True ['ben', 'friends', 'other'] contents"]
+    it = await use(server, "options", given, attachments=[("a.txt", b"contents")])
+    await until(lambda: said(server))
+    assert said(server) == ["hi large 7 0.25 True ['ben', 'friends', 'other'] contents"]
     message = await probe.hears("message")
     assert message.type is discord.MessageType.chat_input_command
-    assert message.interaction_metadata.user.id == town.anna.id and it.original_id == message.id
+    assert message.interaction_metadata.user.id == server.anna.id and it.original_id == message.id
 
 
 @pytest.mark.parametrize(
@@ -183,126 +183,128 @@ async def test_every_kind_of_option_arrives(town: Town, probe: Probe) -> None:
     [{"text": "hi"}, {"text": "hi", "size": 3}, {"text": "hi", "size": 1, "number": 11}, {"nonsense": 1}],
     ids=["missing", "no choice", "out of range", "unknown"],
 )
-async def test_options_that_do_not_fit_never_reach_the_bot(town: Town, probe: Probe, given: dict[str, Any]) -> None:
+async def test_options_that_do_not_fit_never_reach_the_bot(
+    server: DiscordServer, probe: Probe, given: dict[str, Any]
+) -> None:
     with pytest.raises(DiscordError) as error:
-        town.world.invoke(town.anna.id, town.general.id, named(town, "options"), given)
+        server.world.invoke(server.anna.id, server.general.id, named(server, "options"), given)
     assert error.value.code == 50035
     assert probe.heard("interaction") == []
 
 
-async def test_autocomplete(town: Town, probe: Probe) -> None:
-    command = named(town, "options")
-    choices = await town.world.autocomplete(town.anna.id, town.general.id, command, {"text": "ab"}, "text")
+async def test_autocomplete(server: DiscordServer, probe: Probe) -> None:
+    command = named(server, "options")
+    choices = await server.world.autocomplete(server.anna.id, server.general.id, command, {"text": "ab"}, "text")
     assert [(c["name"], c["value"]) for c in choices] == [("ab!", "abab")]
 
 
-async def test_a_private_deferral_its_follow_ups_and_edits(town: Town, probe: Probe) -> None:
-    watching = town.world.subscribe(town.anna.id)
-    others = town.world.subscribe(town.ben.id)
-    it = await use(town, "settings", {"get": {"key": "top_p"}})
+async def test_a_private_deferral_its_follow_ups_and_edits(server: DiscordServer, probe: Probe) -> None:
+    watching = server.world.subscribe(server.anna.id)
+    others = server.world.subscribe(server.ben.id)
+    it = await use(server, "settings", {"get": {"key": "top_p"}})
     told = [await watching.wait_for("INTERACTION_RESPONSE") for _ in range(4)]
     assert [t["message"]["content"] for t in told] == ["", "top_p = 1", "and more", "top_p = 2"]
     assert told[0]["message"]["flags"] == 192 and {t["message"]["flags"] for t in told[1:]} == {64}
     ids = [t["message"]["id"] for t in told]
     assert ids[0] == ids[1] == ids[3] != ids[2] and it.ephemeral
-    assert said(town) == []
+    assert said(server) == []
     others.close()
     assert [name async for name, _ in others] == []
 
 
-async def test_a_public_deferral_shows_thinking_then_the_answer(town: Town, probe: Probe) -> None:
-    watching = town.world.subscribe(town.ben.id)
-    await use(town, "slow")
+async def test_a_public_deferral_shows_thinking_then_the_answer(server: DiscordServer, probe: Probe) -> None:
+    watching = server.world.subscribe(server.ben.id)
+    await use(server, "slow")
     thinking = await watching.wait_for("MESSAGE_CREATE")
     done = await watching.wait_for("MESSAGE_UPDATE")
     assert (thinking["flags"], thinking["content"]) == (128, "") and (done["flags"], done["content"]) == (0, "done")
     assert thinking["id"] == done["id"] and len(done["components"]) == 3
 
 
-async def test_follow_ups_are_edited_and_the_original_deleted(town: Town, probe: Probe) -> None:
-    await use(town, "twice")
-    await until(lambda: said(town) == ["two!"])
+async def test_follow_ups_are_edited_and_the_original_deleted(server: DiscordServer, probe: Probe) -> None:
+    await use(server, "twice")
+    await until(lambda: said(server) == ["two!"])
 
 
-async def test_forms(town: Town, probe: Probe) -> None:
-    it = await use(town, "form")
+async def test_forms(server: DiscordServer, probe: Probe) -> None:
+    it = await use(server, "form")
     assert it.modal is not None and it.modal["title"] == "A form"
     with pytest.raises(DiscordError):
-        town.world.submit_modal(town.ben.id, it.id, {"name": "Ben"})
+        server.world.submit_modal(server.ben.id, it.id, {"name": "Ben"})
     with pytest.raises(DiscordError):
-        town.world.submit_modal(town.anna.id, it.id, {"more": "no name"})
-    watching = town.world.subscribe(town.anna.id)
-    town.world.submit_modal(town.anna.id, it.id, {"name": "Anna", "more": "x"})
+        server.world.submit_modal(server.anna.id, it.id, {"more": "no name"})
+    watching = server.world.subscribe(server.anna.id)
+    server.world.submit_modal(server.anna.id, it.id, {"name": "Anna", "more": "x"})
     told = await watching.wait_for("INTERACTION_RESPONSE")
     assert told["message"]["content"] == "form: Anna/x" and told["message"]["flags"] == 64
     with pytest.raises(DiscordError):
-        town.world.submit_modal(town.anna.id, it.id, {"name": "again"})
+        server.world.submit_modal(server.anna.id, it.id, {"name": "again"})
 
 
-async def test_buttons_and_menus(town: Town, probe: Probe) -> None:
-    message = await probe.get_channel(town.general.id).send("panel", view=Panel())
-    await town.world.answered(town.world.click(town.ben.id, message.id, "count"))
-    assert said(town) == ["counted by ben"]
-    await town.world.answered(town.world.choose(town.ben.id, message.id, "pick", ["a", "c"]))
-    assert said(town)[-1] == "picked a,c"
-    await town.world.answered(town.world.choose(town.ben.id, message.id, "who", [str(town.anna.id)]))
-    assert said(town)[-1] == "chose Anna"
-    watching = town.world.subscribe(town.ben.id)
-    town.world.click(town.ben.id, message.id, "quiet")
+async def test_buttons_and_menus(server: DiscordServer, probe: Probe) -> None:
+    message = await probe.get_channel(server.general.id).send("panel", view=Panel())
+    await server.world.answered(server.world.click(server.ben.id, message.id, "count"))
+    assert said(server) == ["counted by ben"]
+    await server.world.answered(server.world.choose(server.ben.id, message.id, "pick", ["a", "c"]))
+    assert said(server)[-1] == "picked a,c"
+    await server.world.answered(server.world.choose(server.ben.id, message.id, "who", [str(server.anna.id)]))
+    assert said(server)[-1] == "chose Anna"
+    watching = server.world.subscribe(server.ben.id)
+    server.world.click(server.ben.id, message.id, "quiet")
     private = await watching.wait_for("INTERACTION_RESPONSE", lambda t: t["type"] == 6 and t.get("followup", False))
     assert private["message"]["content"] == "only for you"
-    opened = await town.world.answered(town.world.click(town.ben.id, message.id, "form"))
-    town.world.submit_modal(town.ben.id, opened.id, {"name": "Ben"})
+    opened = await server.world.answered(server.world.click(server.ben.id, message.id, "form"))
+    server.world.submit_modal(server.ben.id, opened.id, {"name": "Ben"})
     await watching.wait_for("INTERACTION_RESPONSE", lambda t: "form: Ben/" in (t["message"] or {}).get("content", ""))
     for custom_id, values in (("pick", ["a", "b", "c"]), ("pick", []), ("nowhere", ["a"])):
         with pytest.raises(DiscordError):
-            town.world.choose(town.ben.id, message.id, custom_id, values)
+            server.world.choose(server.ben.id, message.id, custom_id, values)
 
 
-async def test_an_ephemeral_message_is_there_for_one_person_alone(town: Town, probe: Probe) -> None:
-    it = await use(town, "settings", {"get": {"key": "x"}})
+async def test_an_ephemeral_message_is_there_for_one_person_alone(server: DiscordServer, probe: Probe) -> None:
+    it = await use(server, "settings", {"get": {"key": "x"}})
     assert it.original_id is not None
-    assert town.world.shown(town.anna.id, it.original_id).only_for == town.anna.id
+    assert server.world.shown(server.anna.id, it.original_id).only_for == server.anna.id
     with pytest.raises(DiscordError):
-        town.world.shown(town.ben.id, it.original_id)
+        server.world.shown(server.ben.id, it.original_id)
     with pytest.raises(discord.NotFound):
-        await probe.get_channel(town.general.id).fetch_message(it.original_id)
+        await probe.get_channel(server.general.id).fetch_message(it.original_id)
 
 
-async def test_context_menus(town: Town, probe: Probe) -> None:
-    message = town.world.send(town.ben.id, town.general.id, "quotable")
-    await use(town, "Quote this", target_id=message.id)
-    await use(town, "Greet", target_id=town.ben.id)
-    assert said(town) == ["quotable", "> quotable", "Hello, ben"]
+async def test_context_menus(server: DiscordServer, probe: Probe) -> None:
+    message = server.world.send(server.ben.id, server.general.id, "quotable")
+    await use(server, "Quote this", target_id=message.id)
+    await use(server, "Greet", target_id=server.ben.id)
+    assert said(server) == ["quotable", "> quotable", "Hello, ben"]
     answer = await probe.hears("message", lambda m: m.content == "> quotable")
     assert answer.type is discord.MessageType.context_menu_command
 
 
-async def test_commands_are_offered_where_and_to_whom_they_belong(town: Town, probe: Probe) -> None:
+async def test_commands_are_offered_where_and_to_whom_they_belong(server: DiscordServer, probe: Probe) -> None:
     def offered(user_id: int, channel_id: int) -> set[str]:
-        return {c["name"] for c in town.world.commands(user_id, channel_id)}
+        return {c["name"] for c in server.world.commands(user_id, channel_id)}
 
-    dm = town.world.open_dm(town.ben.id, town.bot.id)
-    assert "managed" in offered(town.anna.id, town.general.id)
-    assert "managed" not in offered(town.ben.id, town.general.id) | offered(town.ben.id, dm.id)
-    assert offered(town.ben.id, dm.id) >= {"slow", "settings"}
+    dm = server.world.open_dm(server.ben.id, server.bot.id)
+    assert "managed" in offered(server.anna.id, server.general.id)
+    assert "managed" not in offered(server.ben.id, server.general.id) | offered(server.ben.id, dm.id)
+    assert offered(server.ben.id, dm.id) >= {"slow", "settings"}
     with pytest.raises(DiscordError) as error:
-        town.world.invoke(town.ben.id, town.general.id, named(town, "managed"), {})
+        server.world.invoke(server.ben.id, server.general.id, named(server, "managed"), {})
     assert error.value.code == 50013
-    it = town.world.invoke(town.ben.id, dm.id, named(town, "slow", town.ben.id, dm.id))
-    await town.world.answered(it)
-    await until(lambda: [m.content for m in town.world.history(town.ben.id, dm.id)] == ["done"])
+    it = server.world.invoke(server.ben.id, dm.id, named(server, "slow", server.ben.id, dm.id))
+    await server.world.answered(it)
+    await until(lambda: [m.content for m in server.world.history(server.ben.id, dm.id)] == ["done"])
     assert probe.heard("interaction")[-1].guild is None
 
 
-async def test_commands_keep_their_ids_when_they_are_registered_again(town: Town, probe: Probe) -> None:
-    before = {c["name"]: c["id"] for c in town.world.commands(town.anna.id, town.general.id)}
-    guild = discord.Object(town.server.id)
+async def test_commands_keep_their_ids_when_they_are_registered_again(server: DiscordServer, probe: Probe) -> None:
+    before = {c["name"]: c["id"] for c in server.world.commands(server.anna.id, server.general.id)}
+    guild = discord.Object(server.guild.id)
     probe.tree.copy_global_to(guild=guild)
     await probe.tree.sync(guild=guild)
     probe.tree.remove_command("silent")
     await probe.tree.sync()
-    after = [c for c in town.world.commands(town.anna.id, town.general.id) if "guild_id" not in c]
+    after = [c for c in server.world.commands(server.anna.id, server.general.id) if "guild_id" not in c]
     assert {c["name"]: c["id"] for c in after} == {n: i for n, i in before.items() if n != "silent"}
     assert len(await probe.tree.fetch_commands(guild=guild)) == len(before)
 
@@ -316,45 +318,45 @@ async def raw_answer(it: discord.Interaction[Probe]) -> int:
     return 0
 
 
-async def test_a_first_answer_after_three_seconds_is_unknown(town: Town, probe: Probe) -> None:
-    town.world.invoke(town.anna.id, town.general.id, named(town, "silent"))
+async def test_a_first_answer_after_three_seconds_is_unknown(server: DiscordServer, probe: Probe) -> None:
+    server.world.invoke(server.anna.id, server.general.id, named(server, "silent"))
     it = await probe.hears("interaction")
-    town.world.clock.advance(3.5)
+    server.world.clock.advance(3.5)
     assert await raw_answer(it) == 10062
     with pytest.raises(TimeoutError):
-        await town.world.answered(it.id, timeout=0.01)
+        await server.world.answered(it.id, timeout=0.01)
 
 
-async def test_a_second_first_answer_is_refused(town: Town, probe: Probe) -> None:
-    town.world.invoke(town.anna.id, town.general.id, named(town, "silent"))
+async def test_a_second_first_answer_is_refused(server: DiscordServer, probe: Probe) -> None:
+    server.world.invoke(server.anna.id, server.general.id, named(server, "silent"))
     it = await probe.hears("interaction")
     assert await raw_answer(it) == 0
     it.response._response_type = None  # discord.py would not even ask
     assert await raw_answer(it) == 40060
 
 
-async def test_a_token_lives_for_fifteen_minutes(town: Town, probe: Probe) -> None:
-    town.world.invoke(town.anna.id, town.general.id, named(town, "silent"))
+async def test_a_token_lives_for_fifteen_minutes(server: DiscordServer, probe: Probe) -> None:
+    server.world.invoke(server.anna.id, server.general.id, named(server, "silent"))
     it = await probe.hears("interaction")
     assert await raw_answer(it) == 0
-    town.world.clock.advance(14 * 60)
+    server.world.clock.advance(14 * 60)
     await it.followup.send("in time")
     await it.edit_original_response(content="edited in time")
-    town.world.clock.advance(61)
+    server.world.clock.advance(61)
     for late in (it.followup.send("late"), it.edit_original_response(content="late"), it.delete_original_response()):
         with pytest.raises(discord.NotFound) as refused:
             await late
         assert refused.value.code == 10015
-    assert said(town) == ["edited in time", "in time"]
+    assert said(server) == ["edited in time", "in time"]
 
 
 async def test_an_interaction_gone_unanswered_gives_no_suggestions(
-    town: Town, probe: Probe, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("local_discord.world_interactions.FIRST_ANSWER_SECONDS", 0.05)
-    town.world.faults.delay("POST /interactions/*/callback", 0.3)
-    choices = await town.world.autocomplete(
-        town.anna.id, town.general.id, named(town, "options"), {"text": "a"}, "text"
+    server.world.faults.delay("POST /interactions/*/callback", 0.3)
+    choices = await server.world.autocomplete(
+        server.anna.id, server.general.id, named(server, "options"), {"text": "a"}, "text"
     )
     assert choices == []
     await asyncio.sleep(0.3)

@@ -14,19 +14,19 @@ import yarl
 from PIL import Image
 from playwright.async_api import Locator, Page, expect
 
+from discord_page import DiscordPage, browser, message, page, suggestions, write
 from page_bot import PageBot
-from page_house import House, browser, house, message, suggestions, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-__all__ = ["browser", "house"]  # fixtures
+__all__ = ["browser", "page"]  # fixtures
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bot(house: House, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PageBot]:
-    monkeypatch.setattr(discord.http.Route, "BASE", house.server.api_base)
-    monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(house.server.gateway_url))
+async def bot(page: DiscordPage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PageBot]:
+    monkeypatch.setattr(discord.http.Route, "BASE", page.server.api_base)
+    monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(page.server.gateway_url))
     async with PageBot() as client:
-        running = asyncio.create_task(client.start(house.table.token))
+        running = asyncio.create_task(client.start(page.table.token))
         ready = asyncio.create_task(_ready(client))
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -59,8 +59,8 @@ async def menu(page: Page, at: Locator, item: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- between two people
-async def test_two_people_write_reply_edit_and_delete(house: House) -> None:
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+async def test_two_people_write_reply_edit_and_delete(page: DiscordPage) -> None:
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await anna.get_by_label("Message", exact=True).press_sequentially("h")
     await expect(ben.locator("#typing")).to_contain_text("Anna is typing")
     await write(anna, "hello @Ben")
@@ -90,9 +90,9 @@ async def test_two_people_write_reply_edit_and_delete(house: House) -> None:
     await expect(ben.locator("#messages .message")).to_have_count(1)
 
 
-async def test_reactions_are_added_and_taken_back(house: House) -> None:
-    sent = house.table.world.send(house.table.ben.id, house.table.general.id, "cake?")
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+async def test_reactions_are_added_and_taken_back(page: DiscordPage) -> None:
+    sent = page.table.world.send(page.table.ben.id, page.table.general.id, "cake?")
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await menu(anna, message(anna, "cake?"), "Add reaction")
     await anna.get_by_role("button", name="party").click()
     theirs = ben.get_by_role("button", name="🎉, 1", exact=True)
@@ -104,13 +104,13 @@ async def test_reactions_are_added_and_taken_back(house: House) -> None:
     await expect(ben.get_by_role("button", name="🥐, 1")).to_be_visible()
     await ben.get_by_role("button", name="🎉, 2, also yours").click()
     await expect(anna.get_by_role("button", name="🎉, 1, also yours")).to_be_visible()
-    assert sent.reactions == {"🎉": [house.table.anna.id], "🥐": [house.table.anna.id]}
+    assert sent.reactions == {"🎉": [page.table.anna.id], "🥐": [page.table.anna.id]}
 
 
-async def test_files_are_uploaded_shown_and_previewed(house: House) -> None:
+async def test_files_are_uploaded_shown_and_previewed(page: DiscordPage) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (40, 30), "teal").save(picture, "PNG")
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await anna.locator("#file-input").set_input_files(
         [
             {"name": "tea.png", "mimeType": "image/png", "buffer": picture.getvalue()},
@@ -130,10 +130,10 @@ async def test_files_are_uploaded_shown_and_previewed(house: House) -> None:
     await expect(shown.locator(".file")).to_have_count(1)
 
 
-async def test_threads_unread_marks_and_the_change_of_person(house: House) -> None:
-    table = house.table
+async def test_threads_unread_marks_and_the_change_of_person(page: DiscordPage) -> None:
+    table = page.table
     table.world.send(table.ben.id, table.general.id, "bread")
-    anna = await house.sit(table.anna)
+    anna = await page.open_as(table.anna)
     await menu(anna, message(anna, "bread"), "Create thread")
     await anna.get_by_label("Name of the thread").fill("About bread")
     await anna.keyboard.press("Enter")
@@ -155,10 +155,10 @@ async def test_threads_unread_marks_and_the_change_of_person(house: House) -> No
     await expect(message(anna, "it is me").locator(".author")).to_have_text("Carl")
 
 
-async def test_a_place_comes_and_goes_with_the_permission(house: House) -> None:
-    table = house.table
+async def test_a_place_comes_and_goes_with_the_permission(page: DiscordPage) -> None:
+    table = page.table
     table.world.send(table.ben.id, table.private.id, "only for us")
-    carl = await house.sit(table.carl)
+    carl = await page.open_as(table.carl)
     place = carl.get_by_role("button", name="back-room")
     await expect(place).to_have_count(0)
     table.world.set_member_roles(table.server, table.carl, [r for r in table.server.roles.values() if "Mod" in r.name])
@@ -173,8 +173,8 @@ async def test_a_place_comes_and_goes_with_the_permission(house: House) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ with the bot
-async def test_the_bot_answers_a_mention(house: House, bot: PageBot) -> None:
-    anna = await house.sit(house.table.anna)
+async def test_the_bot_answers_a_mention(page: DiscordPage, bot: PageBot) -> None:
+    anna = await page.open_as(page.table.anna)
     await anna.get_by_label("Message", exact=True).press_sequentially("dear @dou")
     await expect(suggestions(anna)).to_have_text(["@Doublebot"])
     await anna.keyboard.press("Tab")
@@ -183,8 +183,8 @@ async def test_the_bot_answers_a_mention(house: House, bot: PageBot) -> None:
     await expect(message(anna, "You wrote: dear @Double how are you")).to_be_visible()
 
 
-async def test_slash_command_with_autocomplete_bounds_and_a_file(house: House, bot: PageBot) -> None:
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+async def test_slash_command_with_autocomplete_bounds_and_a_file(page: DiscordPage, bot: PageBot) -> None:
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await command(anna, "fruit take")
     await anna.get_by_label("kind (required)").press_sequentially("apr")
     await expect(suggestions(anna)).to_have_text(["ripe apricot"])
@@ -205,8 +205,8 @@ async def test_slash_command_with_autocomplete_bounds_and_a_file(house: House, b
     await expect(message(ben, "note.txt says buy rye")).to_be_visible()
 
 
-async def test_buttons_menus_and_forms(house: House, bot: PageBot) -> None:
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+async def test_buttons_menus_and_forms(page: DiscordPage, bot: PageBot) -> None:
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await command(anna, "board")
     await anna.get_by_role("button", name="Count").click()
     await message(ben, "counted 1").get_by_role("button", name="Count").click()
@@ -230,8 +230,8 @@ async def test_buttons_menus_and_forms(house: House, bot: PageBot) -> None:
     await expect(message(ben, "Ordered soup (Large): hot")).to_be_visible()
 
 
-async def test_private_answers_stay_private(house: House, bot: PageBot) -> None:
-    anna, ben = await house.sit(house.table.anna), await house.sit(house.table.ben)
+async def test_private_answers_stay_private(page: DiscordPage, bot: PageBot) -> None:
+    anna, ben = await page.open_as(page.table.anna), await page.open_as(page.table.ben)
     await command(anna, "secret")
     await expect(message(anna, "Double is thinking")).to_have_count(1)
     bot.go_on.set()
@@ -247,10 +247,10 @@ async def test_private_answers_stay_private(house: House, bot: PageBot) -> None:
     await expect(secret).to_have_count(0)
 
 
-async def test_context_menus_and_private_talk(house: House, bot: PageBot) -> None:
-    table = house.table
+async def test_context_menus_and_private_talk(page: DiscordPage, bot: PageBot) -> None:
+    table = page.table
     table.world.send(table.ben.id, table.general.id, "quiet words")
-    anna = await house.sit(table.anna, viewport={"width": 1300, "height": 800})
+    anna = await page.open_as(table.anna, viewport={"width": 1300, "height": 800})
     await menu(anna, message(anna, "quiet words"), "Shout")
     await expect(anna.get_by_text("QUIET WORDS", exact=True)).to_be_visible()
     members = anna.get_by_role("complementary", name="Members")

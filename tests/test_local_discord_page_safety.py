@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from page_house import House, browser, house, message, write
+from discord_page import DiscordPage, browser, message, page, write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-__all__ = ["browser", "house"]  # fixtures
+__all__ = ["browser", "page"]  # fixtures
 
 
 # ---------------------------------------------------------------------------------------------------------- the door
@@ -35,20 +35,20 @@ async def _token(session: aiohttp.ClientSession, base: str) -> str:
         ({"X-Page-Token": ""}, 403),
     ],
 )
-async def test_only_the_page_itself_may_act(house: House, changed: dict[str, str], status: int) -> None:
-    base = house.server.base_url
+async def test_only_the_page_itself_may_act(page: DiscordPage, changed: dict[str, str], status: int) -> None:
+    base = page.server.base_url
     async with aiohttp.ClientSession() as session:
         headers = {"X-Page-Token": await _token(session, base)}
         headers |= {name: value.replace("{base}", base) for name, value in changed.items()}
         order = {
-            "as": str(house.table.anna.id),
+            "as": str(page.table.anna.id),
             "action": "typing",
-            "args": {"channel_id": str(house.table.general.id)},
+            "args": {"channel_id": str(page.table.general.id)},
         }
         async with session.post(f"{base}/page/act", json=order, headers=headers) as answer:
             assert answer.status == status, await answer.text()
         socket_headers = {k: v for k, v in headers.items() if k != "X-Page-Token"}
-        query = {"as": str(house.table.anna.id), "token": headers["X-Page-Token"]}
+        query = {"as": str(page.table.anna.id), "token": headers["X-Page-Token"]}
         if status == 200:
             async with session.ws_connect(f"{base}/page/ws", params=query, headers=socket_headers) as socket:
                 assert (await socket.receive_json())["t"] == "snapshot"
@@ -58,30 +58,32 @@ async def test_only_the_page_itself_may_act(house: House, changed: dict[str, str
             assert refused.value.status == 403
 
 
-async def test_a_foreign_name_does_not_even_get_the_page(house: House) -> None:
+async def test_a_foreign_name_does_not_even_get_the_page(page: DiscordPage) -> None:
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"{house.server.base_url}/page", headers={"Host": "rebound.example"}) as answer:
+        async with session.get(f"{page.server.base_url}/page", headers={"Host": "rebound.example"}) as answer:
             assert answer.status == 403
             assert "page-token" not in await answer.text()
         for name in ("../page.py", "%2e%2e%2fpage.py", "index.html"):
-            async with session.get(f"{house.server.base_url}/page/static/{name}") as answer:
+            async with session.get(f"{page.server.base_url}/page/static/{name}") as answer:
                 assert answer.status == 404
 
 
-async def _act(house: House, session: aiohttp.ClientSession, user_id: int, action: str, args: Any) -> tuple[int, Any]:
-    base = house.server.base_url
+async def _act(
+    page: DiscordPage, session: aiohttp.ClientSession, user_id: int, action: str, args: Any
+) -> tuple[int, Any]:
+    base = page.server.base_url
     headers = {"X-Page-Token": await _token(session, base)}
     order = {"as": str(user_id), "action": action, "args": args}
     async with session.post(f"{base}/page/act", json=order, headers=headers) as answer:
         return answer.status, await answer.json()
 
 
-async def test_what_a_person_may_not_see_is_not_sent_and_cannot_be_reached(house: House) -> None:
-    table = house.table
+async def test_what_a_person_may_not_see_is_not_sent_and_cannot_be_reached(page: DiscordPage) -> None:
+    table = page.table
     secret = table.world.send(table.ben.id, table.private.id, "the secret plan")
     async with aiohttp.ClientSession() as session:
-        query = {"as": str(table.carl.id), "token": await _token(session, house.server.base_url)}
-        async with session.ws_connect(f"{house.server.base_url}/page/ws", params=query) as socket:
+        query = {"as": str(table.carl.id), "token": await _token(session, page.server.base_url)}
+        async with session.ws_connect(f"{page.server.base_url}/page/ws", params=query) as socket:
             snapshot = await socket.receive_str()
             table.world.send(table.ben.id, table.private.id, "more of it")
             table.world.send(table.ben.id, table.general.id, "in the open")
@@ -97,7 +99,7 @@ async def test_what_a_person_may_not_see_is_not_sent_and_cannot_be_reached(house
             ("edit", {"message_id": str(secret.id), "content": "mine"}),
             ("delete", {"message_id": str(secret.id)}),
         ]:
-            status, answer = await _act(house, session, table.carl.id, action, args)
+            status, answer = await _act(page, session, table.carl.id, action, args)
             assert (status, bool(answer["error"])) == (403, True), (action, answer)
     assert [m.content for m in table.private.messages.values()] == ["the secret plan", "more of it"]
 
@@ -114,33 +116,33 @@ async def test_what_a_person_may_not_see_is_not_sent_and_cannot_be_reached(house
         ("send", []),
     ],
 )
-async def test_nonsense_is_refused_in_words(house: House, action: str, args: Any) -> None:
+async def test_nonsense_is_refused_in_words(page: DiscordPage, action: str, args: Any) -> None:
     async with aiohttp.ClientSession() as session:
-        status, answer = await _act(house, session, house.table.anna.id, action, args)
+        status, answer = await _act(page, session, page.table.anna.id, action, args)
         assert status == 400
         assert "Reload the page." in answer["error"]
-        status, answer = await _act(house, session, house.table.bot_id, "send", {})
+        status, answer = await _act(page, session, page.table.bot_id, "send", {})
         assert (status, answer["error"]) == (400, "There is no such person here. Choose who you are again.")
 
 
-async def test_a_file_over_the_cap_is_told(house: House) -> None:
-    house.table.world.faults.upload_cap = 1000
-    anna = await house.sit(house.table.anna)
+async def test_a_file_over_the_cap_is_told(page: DiscordPage) -> None:
+    page.table.world.faults.upload_cap = 1000
+    anna = await page.open_as(page.table.anna)
     file = {"name": "big.bin", "mimeType": "application/octet-stream", "buffer": b"x" * 1001}
     await anna.locator("#file-input").set_input_files([file])
     await write(anna, "here it comes")
     await expect(anna.locator("#trouble")).to_contain_text("too large")
     await expect(anna.get_by_label("Message", exact=True)).to_have_value("here it comes")
-    assert not house.table.general.messages
-    house.problems.clear()  # the browser notes the 413 in its console
+    assert not page.table.general.messages
+    page.problems.clear()  # the browser notes the 413 in its console
 
 
 # ----------------------------------------------------------------------------------------------- nothing of it is HTML
 EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>'
 
 
-async def test_nothing_that_is_written_becomes_markup(house: House) -> None:
-    table = house.table
+async def test_nothing_that_is_written_becomes_markup(page: DiscordPage) -> None:
+    table = page.table
     table.ben.global_name = table.server.members[table.ben.id].nick = EVIL
     table.world.add_channel(table.server, EVIL, topic=EVIL)
     sent = table.world.send(
@@ -148,7 +150,7 @@ async def test_nothing_that_is_written_becomes_markup(house: House) -> None:
     )
     table.world.send(table.ben.id, table.general.id, "[x](javascript:alert(1)) <javascript:alert(1)>", reply_to=sent.id)
     table.world.send(table.ben.id, table.general.id, "f", attachments=[("a.svg", b"<svg onload='window.hit=1'/>")])
-    anna = await house.sit(table.anna, viewport={"width": 1300, "height": 800})
+    anna = await page.open_as(table.anna, viewport={"width": 1300, "height": 800})
     await expect(anna.locator("#messages .message")).to_have_count(3)
     await anna.get_by_role("button", name="<img src").first.click()
     assert await anna.locator("img, body script").count() == 0
@@ -156,9 +158,9 @@ async def test_nothing_that_is_written_becomes_markup(house: House) -> None:
     assert await anna.evaluate("window.hit") is None
     refused = await anna.evaluate("try { document.body.innerHTML = '<b>x</b>'; 'let in' } catch (e) { e.name }")
     assert refused == "TypeError"  # the page's own policy forbids markup from text
-    assert len(house.problems) == 1 and "TrustedHTML" in house.problems.pop()  # and the browser says so
+    assert len(page.problems) == 1 and "TrustedHTML" in page.problems.pop()  # and the browser says so
     svg = next(iter(list(table.general.messages.values())[-1].attachments))
-    address = f"{house.server.base_url}/attachments/{svg.channel_id}/{svg.id}/{svg.filename}"
+    address = f"{page.server.base_url}/attachments/{svg.channel_id}/{svg.id}/{svg.filename}"
     async with aiohttp.ClientSession() as session, session.get(address) as answer:
         assert "sandbox" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -182,8 +184,8 @@ MARKDOWN = {
 }
 
 
-async def test_markdown(house: House) -> None:
-    anna = await house.sit(house.table.anna)
+async def test_markdown(page: DiscordPage) -> None:
+    anna = await page.open_as(page.table.anna)
     script = """async (text) => {
         const { markdown } = await import("/page/static/markdown_view.js");
         const box = document.createElement("div");
@@ -210,11 +212,11 @@ async def test_markdown(house: House) -> None:
         assert await anna.evaluate(parsed, hard * (4000 // len(hard))) >= 1
 
 
-async def test_a_spoiler_is_hidden_until_it_is_opened(house: House) -> None:
-    table = house.table
+async def test_a_spoiler_is_hidden_until_it_is_opened(page: DiscordPage) -> None:
+    table = page.table
     sent = table.world.send(table.ben.id, table.general.id, "it is ||the butler|| in **bold**")
     table.world.send(table.carl.id, table.general.id, "oh", reply_to=sent.id)
-    anna = await house.sit(table.anna)
+    anna = await page.open_as(table.anna)
     await expect(anna.get_by_text("the butler")).to_be_hidden()
     await expect(message(anna, "oh").locator(".quoted-text")).to_have_text("it is (spoiler) in bold")
     await anna.get_by_role("button", name="Spoiler, press to show").press("Enter")
@@ -258,8 +260,8 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, select, textar
   .map((node) => node.outerHTML)"""
 
 
-def everything(house: House) -> None:
-    table, world = house.table, house.table.world
+def everything(page: DiscordPage) -> None:
+    table, world = page.table, page.table.world
     first = world.send(
         table.ben.id, table.general.id, f"<@{table.anna.id}> `code` <#{table.other.id}> https://a.example"
     )
@@ -274,9 +276,9 @@ def everything(house: House) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1300, 360])
-async def test_contrast_names_and_width(house: House, scheme: str, width: int) -> None:
-    everything(house)
-    anna = await house.sit(house.table.anna, color_scheme=scheme, viewport={"width": width, "height": 700})
+async def test_contrast_names_and_width(page: DiscordPage, scheme: str, width: int) -> None:
+    everything(page)
+    anna = await page.open_as(page.table.anna, color_scheme=scheme, viewport={"width": width, "height": 700})
     await expect(message(anna, "file")).to_be_visible()
     assert await anna.evaluate(CONTRAST) == []
     assert await anna.evaluate(NAMELESS) == []
@@ -289,11 +291,11 @@ async def test_contrast_names_and_width(house: House, scheme: str, width: int) -
         await expect(message(anna, "there")).to_be_visible()
 
 
-async def test_everything_by_keyboard(house: House) -> None:
-    table = house.table
+async def test_everything_by_keyboard(page: DiscordPage) -> None:
+    table = page.table
     for number in range(3):
         table.world.send(table.ben.id, table.general.id, f"line {number}")
-    anna = await house.sit(table.anna)
+    anna = await page.open_as(table.anna)
     await message(anna, "line 2").focus()
     await anna.keyboard.press("ArrowUp")
     await expect(message(anna, "line 1")).to_be_focused()
@@ -312,20 +314,20 @@ async def test_everything_by_keyboard(house: House) -> None:
     await expect(anna.get_by_label("Message", exact=True)).to_have_value("")
 
 
-async def test_older_messages_are_fetched_and_a_lost_connection_comes_back(house: House) -> None:
-    table = house.table
+async def test_older_messages_are_fetched_and_a_lost_connection_comes_back(page: DiscordPage) -> None:
+    table = page.table
     for number in range(70):
         table.world.send(table.ben.id, table.general.id, f"number {number:03d}")
-    anna = await house.sit(table.anna)
+    anna = await page.open_as(table.anna)
     await expect(anna.locator("#messages .message")).to_have_count(60)
     await anna.get_by_role("button", name="Show older messages").click()
     await expect(anna.locator("#messages .message")).to_have_count(70)
     await expect(anna.get_by_role("button", name="Show older messages")).to_be_hidden()
 
-    await house.server.close()
+    await page.server.close()
     await expect(anna.get_by_text("The connection to the local server is lost")).to_be_visible()
-    await house.server.start()  # on the same port, with a new token: the page loads itself anew
+    await page.server.start()  # on the same port, with a new token: the page loads itself anew
     await expect(anna.get_by_text("The connection to the local server is lost")).to_be_hidden()
     await write(anna, "back again")
     await expect(message(anna, "back again")).to_be_visible()
-    house.problems.clear()  # refused connections, as they should be
+    page.problems.clear()  # refused connections, as they should be

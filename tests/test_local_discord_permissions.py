@@ -13,7 +13,7 @@ from local_discord import files, mentions
 from local_discord.clock import Clock, Snowflakes, seconds_of
 from local_discord.model import Channel, Overwrite
 from local_discord.permissions import Permission
-from local_discord_bots import Probe, Town, running, town_open
+from local_discord_bots import DiscordServer, Probe, open_server, running
 
 _LOOKED_AT = (
     Permission.VIEW_CHANNEL
@@ -28,18 +28,18 @@ _LOOKED_AT = (
 )
 
 
-def _shuffle(town: Town, dice: random.Random, channel: Channel) -> None:
+def _shuffle(server: DiscordServer, dice: random.Random, channel: Channel) -> None:
     """Random roles, members' roles and overwrites; some of them administrators."""
     bits = [*_LOOKED_AT, Permission.ADMINISTRATOR]
-    world, server = town.world, town.server
-    roles = [r for r in server.roles.values() if r.id != server.id]
-    for role in server.roles.values():
+    world, guild = server.world, server.guild
+    roles = [r for r in guild.roles.values() if r.id != guild.id]
+    for role in guild.roles.values():
         chosen = [b for b in bits if dice.random() < (0.05 if b == Permission.ADMINISTRATOR else 0.5)]
-        world.set_role_permissions(server, role, sum(chosen))
-    for user_id in server.members:
-        world.set_member_roles(server, world.users[user_id], dice.sample(roles, dice.randint(0, len(roles))))
+        world.set_role_permissions(guild, role, sum(chosen))
+    for user_id in guild.members:
+        world.set_member_roles(guild, world.users[user_id], dice.sample(roles, dice.randint(0, len(roles))))
     channel.overwrites.clear()
-    for target, kind in [(i, 0) for i in server.roles] + [(i, 1) for i in server.members]:
+    for target, kind in [(i, 0) for i in guild.roles] + [(i, 1) for i in guild.members]:
         if dice.random() < 0.6:
             fates = [(b, dice.choice("ad.")) for b in _LOOKED_AT]
             allow = sum(b for b, fate in fates if fate == "a")
@@ -50,18 +50,18 @@ def _shuffle(town: Town, dice: random.Random, channel: Channel) -> None:
 async def test_permissions_are_those_that_discord_py_computes() -> None:
     dice = random.Random(7)
     seen = set()
-    async with town_open() as town:
+    async with open_server() as server:
         for name in ("one", "two", "three"):
-            town.world.add_role(town.server, name)
-        async with running(Probe(), town.bot.token) as probe:
+            server.world.add_role(server.guild, name)
+        async with running(Probe(), server.bot.token) as probe:
             for round_number in range(150):
-                _shuffle(town, dice, town.general)
-                town.general.topic = str(round_number)
-                town.world.channel_changed(town.general)
+                _shuffle(server, dice, server.general)
+                server.general.topic = str(round_number)
+                server.world.channel_changed(server.general)
                 await probe.hears("guild_channel_update", lambda _, a, n=round_number: a.topic == str(n))
-                theirs = probe.get_channel(town.general.id)
-                for user_id in town.server.members:
-                    ours = town.world.permissions(user_id, town.general)
+                theirs = probe.get_channel(server.general.id)
+                for user_id in server.guild.members:
+                    ours = server.world.permissions(user_id, server.general)
                     expected = theirs.permissions_for(theirs.guild.get_member(user_id)).value
                     if not expected & Permission.VIEW_CHANNEL:
                         expected = 0
@@ -71,16 +71,16 @@ async def test_permissions_are_those_that_discord_py_computes() -> None:
 
 
 async def test_a_thread_takes_the_rights_of_its_channel() -> None:
-    async with town_open() as town:
-        thread = town.world.create_thread(town.anna.id, town.general.id, "t")
-        everyone = town.server.roles[town.server.id]
-        assert town.world.may(town.ben.id, thread, Permission.SEND_MESSAGES_IN_THREADS)
-        town.world.set_overwrite(town.general, everyone, deny=Permission.SEND_MESSAGES)
-        assert town.world.may(town.ben.id, thread, Permission.SEND_MESSAGES_IN_THREADS | Permission.ATTACH_FILES)
-        assert not town.world.may(town.ben.id, town.general, Permission.ATTACH_FILES)
-        town.world.set_overwrite(town.general, everyone, deny=Permission.VIEW_CHANNEL)
-        assert town.world.permissions(town.ben.id, thread) == 0
-        assert town.world.permissions(town.anna.id, thread)  # the owner sees everything
+    async with open_server() as server:
+        thread = server.world.create_thread(server.anna.id, server.general.id, "t")
+        everyone = server.guild.roles[server.guild.id]
+        assert server.world.may(server.ben.id, thread, Permission.SEND_MESSAGES_IN_THREADS)
+        server.world.set_overwrite(server.general, everyone, deny=Permission.SEND_MESSAGES)
+        assert server.world.may(server.ben.id, thread, Permission.SEND_MESSAGES_IN_THREADS | Permission.ATTACH_FILES)
+        assert not server.world.may(server.ben.id, server.general, Permission.ATTACH_FILES)
+        server.world.set_overwrite(server.general, everyone, deny=Permission.VIEW_CHANNEL)
+        assert server.world.permissions(server.ben.id, thread) == 0
+        assert server.world.permissions(server.anna.id, thread)  # the owner sees everything
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from talkalike.chat.markup import codes, covered, spans
+from talkalike.chat.markup import codes, cover_open_spoiler, spans
 from talkalike.chat.splitting import split
 
 MARKS = ("||", "**", "__", "~~")
@@ -73,7 +73,7 @@ def test_what_is_hidden_stays_hidden_whatever_the_text(text, limit):
 @given(hostile, st.integers(0, 500))
 @example("||a||", 4)
 def test_what_will_be_hidden_is_hidden_while_it_is_written(text, written_so_far):
-    so_far = hidden(covered(text[:written_so_far]))
+    so_far = hidden(cover_open_spoiler(text[:written_so_far]))
     for (letter, later), (same, now) in zip(hidden(text), so_far, strict=False):
         assert letter == same
         assert now or not later
@@ -86,10 +86,10 @@ def test_any_text_is_cut_into_parts_that_fit(text, limit):
 
 
 def test_an_open_block_after_an_open_spoiler_is_closed_before_it():
-    assert covered("see ||```py\nx = 1") == "see ||```py\nx = 1\n```||"
-    assert covered("see ||") == "see "
-    assert covered("`a || b`") == "`a || b`"
-    assert covered("a \\|| b") == "a \\|| b"  # two bars, the first of them escaped
+    assert cover_open_spoiler("see ||```py\nx = 1") == "see ||```py\nx = 1\n```||"
+    assert cover_open_spoiler("see ||") == "see "
+    assert cover_open_spoiler("`a || b`") == "`a || b`"
+    assert cover_open_spoiler("a \\|| b") == "a \\|| b"  # two bars, the first of them escaped
 
 
 @pytest.mark.parametrize(

@@ -313,5 +313,5 @@ async def test_b24_however_a_reply_ends_the_next_one_is_written(tmp_path: Path) 
         await w.anna.send(w.open, "and now?")
         await w.wait(40)
         assert w.words(w.open)[-1] == "well again"
-        assert w.bot.converser.running() == () and w.bot.converser.queue_length() == 0
+        assert w.bot.conversations.running() == () and w.bot.conversations.queue_length() == 0
         assert isinstance(w.bot, discord.Client) and engine.running == 0

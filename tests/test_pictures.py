@@ -16,13 +16,12 @@ from PIL import Image
 from playwright.async_api import Page, expect
 
 import picture_world as world
+from bot_server import BotServer, online
 from browser import open_browser
 from chat_script import ScriptedWords
-from fault_town import Home, online
 from local_discord.model import Bot
 from local_discord.server import LocalDiscord
 from local_discord.world import World
-from local_discord_bots import Town
 from pictures import picture
 from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.cli.discord import furnish
@@ -144,22 +143,21 @@ async def test_a_picture_of_the_offline_discord(
     async with LocalDiscord(place) as wire:
         monkeypatch.setattr(discord.http.Route, "BASE", wire.api_base)
         monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(wire.gateway_url))
-        (server,) = place.servers.values()
+        (guild,) = place.servers.values()
         (bot,) = (user for user in place.users.values() if isinstance(user, Bot))
         alex, kim, robin, general = people["Alex"], people["Kim"], people["Robin"], channels["general"]
-        town = Town(place, wire, server, alex, kim, general, channels["only-when-asked"], bot)
-        home = Home(town, site_store)
+        server = BotServer(place, wire, guild, alex, kim, general, channels["only-when-asked"], bot, site_store)
         said = ScriptedWords(("soup again", "bring bread"), ("ok the small one",), name=world.NEW)
         engines = OpenEngines(engines={world.NEW: said}, described=(Voice(model=world.NEW, speaker=world.SPEAKER),))
         async with (
-            online(home, engines=engines, owner_name=world.SPEAKER, options={"stream": False}),
+            online(server, engines=engines, owner_name=world.SPEAKER, options={"stream": False}),
             open_browser() as browser,
         ):
             asked = ((robin, "what are we eating tonight"), (kim, "may I bring the dogs?"))
             for number, (who, words) in enumerate(asked, start=1):
                 place.send(who.id, general.id, words)
-                await home.ended(number)
-            place.react(robin.id, home.by_bot()[-1].id, "\N{DOG FACE}")
+                await server.wait_ended(number)
+            place.react(robin.id, server.by_bot()[-1].id, "\N{DOG FACE}")
             page = await open_page(browser, problems, phone=False, dark=False, script=True)
             await (await sized(page, 700)).goto(f"{wire.base_url}/page?as={alex.id}")
             await expect(page.get_by_text("ok the small one")).to_be_visible()

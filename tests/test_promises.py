@@ -105,7 +105,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     },
     "test_discord_commands_talk.py": {
         "test_privacy_switches": [
-            "May your ratings be used to improve me?",
+            "Allow or forbid using your ratings to improve me",
         ],
         "test_context_is_shown_in_private_with_reasons": [
             "(only you see the answer)",
@@ -138,7 +138,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     },
     "test_discord_replies.py": {
         "test_people_who_opted_out_are_not_seen_nor_answered": [
-            "makes me blind to them.",
+            "stops that.",
         ],
     },
     "test_permissions.py": {

@@ -49,8 +49,8 @@ def test_what_was_written_is_there_after_reopening(database_url: str) -> None:
 
 def test_two_stores_in_one_process_keep_apart(database_url: str, tmp_path: Path) -> None:
     with open_store(database_url) as first, open_store(f"sqlite:///{tmp_path}/second.sqlite3") as second:
-        first.call(servers.joined, 1, "first")
-        second.call(servers.joined, 2, "second")
+        first.call(servers.note_joined, 1, "first")
+        second.call(servers.note_joined, 2, "second")
         assert [server.name for server in first.call(servers.all_servers)] == ["first"]
         assert [server.name for server in second.call(servers.all_servers)] == ["second"]
 
@@ -171,11 +171,11 @@ def test_a_place_that_may_not_be_written_is_told() -> None:
 
 def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/store.sqlite3") as store:
-        store.call(servers.joined, 1, "before")
+        store.call(servers.note_joined, 1, "before")
         pages = store.call(sql, "PRAGMA page_count")[0][0]
         store.call(sql, f"PRAGMA max_page_count = {pages}")  # how SQLite lets one play a full disk
         with pytest.raises(StoreError, match=r"failed: database or disk is full") as failed:
-            store.call(servers.joined, 2, "x" * 100_000)
+            store.call(servers.note_joined, 2, "x" * 100_000)
         assert "free space" in failed.value.hint
         assert [server.id for server in store.call(servers.all_servers)] == [1]
 
@@ -197,22 +197,22 @@ def test_a_postgres_that_is_not_there_or_not_ours_is_told_without_the_password(p
 
 def test_a_postgres_that_restarts_is_told_once_and_found_again(postgres: PostgresServer) -> None:
     with open_store(postgres.new_database()) as store:
-        store.call(servers.joined, 1, "before")
+        store.call(servers.note_joined, 1, "before")
         postgres.stop()
         with pytest.raises(StoreError) as failed:
-            store.call(servers.joined, 2, "meanwhile")
+            store.call(servers.note_joined, 2, "meanwhile")
         assert postgres.password not in str(failed.value)
         postgres.start()
-        store.call(servers.joined, 3, "after")
+        store.call(servers.note_joined, 3, "after")
         assert [server.name for server in store.call(servers.all_servers)] == ["before", "after"]
 
 
 def test_a_connection_that_was_cut_is_replaced_before_anybody_notices(postgres: PostgresServer) -> None:
     with open_store(postgres.new_database()) as store:
-        store.call(servers.joined, 1, "before")
+        store.call(servers.note_joined, 1, "before")
         with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test_%'")
-        store.call(servers.joined, 2, "after")
+        store.call(servers.note_joined, 2, "after")
         assert len(store.call(servers.all_servers)) == 2
 
 
@@ -228,7 +228,7 @@ async def test_the_loop_goes_on_while_a_function_runs(store: Store) -> None:
 async def test_a_write_whose_caller_is_cancelled_is_done_all_the_same(store: Store) -> None:
     release = threading.Event()
     blocker = asyncio.create_task(store.run(release.wait, 60))
-    writing = asyncio.create_task(store.run(servers.joined, 1, "server"))
+    writing = asyncio.create_task(store.run(servers.note_joined, 1, "server"))
     await asyncio.sleep(0)
     writing.cancel()
     release.set()
@@ -246,7 +246,7 @@ async def test_what_waits_at_the_same_time_is_one_transaction_and_a_mistake_is_i
     def join(numbers: Sequence[int]) -> list[int]:
         batches.append(list(numbers))
         for number in numbers:
-            servers.joined(number, "server")
+            servers.note_joined(number, "server")
         if 3 in numbers:
             raise KeyError("three")
         return [10 * number for number in numbers]
@@ -271,7 +271,7 @@ def test_mistakes_in_a_function_reach_the_caller_and_undo_nothing_else(store: St
     def wrong() -> None:
         raise KeyError("x")
 
-    store.call(servers.joined, 1, "server")
+    store.call(servers.note_joined, 1, "server")
     with pytest.raises(KeyError):
         store.call(wrong)
     assert len(store.call(servers.all_servers)) == 1

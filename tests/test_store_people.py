@@ -63,8 +63,8 @@ def answer(store: Store, trigger_id: int, asker_id: int, *, server_id: int | Non
             {**base, "id": "501", "author_id": ANNA, "speaker": "Anna", "text": "Anna says earlier"},
             {**base, "id": "502", "author_id": BEN, "speaker": "Ben", "text": "Ben says earlier"},
         ]
-    store.call(replies.saw, reply_id, {"kept": kept, "left_out": [], "budget": 100})
-    store.call(replies.sent, reply_id, 1000 + trigger_id, f"answer in {channel_id}", 0)
+    store.call(replies.note_seen, reply_id, {"kept": kept, "left_out": [], "budget": 100})
+    store.call(replies.note_sent, reply_id, 1000 + trigger_id, f"answer in {channel_id}", 0)
     store.call(replies.end, reply_id, ReplyState.DONE)
     return reply_id
 
@@ -73,7 +73,7 @@ def answer(store: Store, trigger_id: int, asker_id: int, *, server_id: int | Non
 def filled(store: Store) -> Store:
     """A store with two people, each on two servers and in their direct messages."""
     for server_id in (ONE, TWO):
-        store.call(servers.joined, server_id, f"server {server_id}")
+        store.call(servers.note_joined, server_id, f"server {server_id}")
         store.call(scoped.put, "server", server_id, "temperature", 0.5, by=ANNA)
         store.call(scoped.put, "channel", server_id * 10, "temperature", 0.6, by=BEN, server_id=server_id)
         for person, name, trigger_id in ((ANNA, "Anna", 1), (BEN, "Ben", 2)):
@@ -106,7 +106,7 @@ def test_consent_is_asked_and_kept(store: Store) -> None:
 
 
 def test_a_person_sees_everything_about_them_and_nothing_about_others(filled: Store) -> None:
-    assert filled.call(people.kept_about, ANNA) == {
+    assert filled.call(people.count_about, ANNA) == {
         "messages": 5,  # one on each server and one in private; 501, seen in two channels
         "message_characters": 2 * len("Anna says 1001") + len("Anna says 70") + 2 * len("Anna says earlier"),
         "replies": 3,
@@ -126,7 +126,7 @@ def test_a_person_sees_everything_about_them_and_nothing_about_others(filled: St
     assert "Ben" not in told
     assert str(BEN) not in told
     assert exported["consent"]["training"] is True
-    assert set(filled.call(people.kept_about, 12345).values()) == {0}
+    assert set(filled.call(people.count_about, 12345).values()) == {0}
 
 
 def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(filled: Store) -> None:
@@ -155,15 +155,15 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
         assert not re.search(rf"(?<!\d){message_id}(?!\d)", left), message_id
     assert str(ANNA) not in everything(filled)
     assert filled.call(people.export_about, BEN) == before
-    assert set(filled.call(people.kept_about, ANNA).values()) == {0}
+    assert set(filled.call(people.count_about, ANNA).values()) == {0}
 
 
 def test_the_servers_budget_does_not_forget_what_a_forgotten_person_used(filled: Store) -> None:
-    before = filled.call(usage.used, BEN, ONE, DAY)
+    before = filled.call(usage.read_used, BEN, ONE, DAY)
     filled.call(people.forget_user, ANNA)
-    assert filled.call(usage.used, BEN, ONE, DAY) == before
+    assert filled.call(usage.read_used, BEN, ONE, DAY) == before
     filled.call(people.forget_user, BEN)
-    assert filled.call(usage.used, 1, ONE, DAY).replies_server == before.replies_server
+    assert filled.call(usage.read_used, 1, ONE, DAY).replies_server == before.replies_server
 
 
 def test_who_opted_out_or_was_shut_out_stays_so_after_forgetting(filled: Store) -> None:
@@ -225,7 +225,9 @@ def test_old_replies_go_by_the_days_of_their_server(filled: Store) -> None:
     assert len(kept) == 2
     assert [item["text"] for item in kept[0].seen["kept"]][2:] == ["Anna says earlier", ""]
     assert store.call(people.expire, later, days_of) == 0
-    store.call(replies.saw, still, {"kept": [{"id": "502", "author_id": BEN, "speaker": "Ben", "text": "Ben again"}]})
+    store.call(
+        replies.note_seen, still, {"kept": [{"id": "502", "author_id": BEN, "speaker": "Ben", "text": "Ben again"}]}
+    )
     assert "Ben again" not in everything(store)  # forgotten for good
 
 

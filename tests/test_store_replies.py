@@ -122,10 +122,10 @@ def test_what_was_acknowledged_survives_kill_nine(database_url: str, seed: int) 
 
 def test_a_message_that_another_attempt_wrote_anew_belongs_to_that_attempt(store: Store) -> None:
     first = begun(store, 1)
-    store.call(replies.sent, first, 101, "one", 0)
+    store.call(replies.note_sent, first, 101, "one", 0)
     store.call(replies.end, first, ReplyState.DONE)
     second = begun(store, 1, again=True)
-    store.call(replies.sent, second, 101, "two", 0)
+    store.call(replies.note_sent, second, 101, "two", 0)
     row, before = store.call(replies.by_message, 101), store.call(replies.by_id, first)
     assert row is not None and before is not None
     assert (row.id, [sent.text for sent in row.messages], before.messages) == (second, ["two"], ())
@@ -133,12 +133,12 @@ def test_a_message_that_another_attempt_wrote_anew_belongs_to_that_attempt(store
 
 def test_a_reply_is_read_as_it_was_written(store: Store) -> None:
     one, two = begun(store, 1), begun(store, 2, server_id=None, channel_id=21, test=True)
-    store.call(replies.sent, one, 102, "second", 1)
-    store.call(replies.sent, one, 101, "first", 0)
-    store.call(replies.sent, one, 101, "first, edited", 0)
-    store.call(replies.sent, two, 201, "other", 0)
-    store.call(replies.reacted, one, "👍")
-    store.call(replies.reacted, one, "🎉")
+    store.call(replies.note_sent, one, 102, "second", 1)
+    store.call(replies.note_sent, one, 101, "first", 0)
+    store.call(replies.note_sent, one, 101, "first, edited", 0)
+    store.call(replies.note_sent, two, 201, "other", 0)
+    store.call(replies.note_reaction, one, "👍")
+    store.call(replies.note_reaction, one, "🎉")
     assert store.call(replies.end, one, ReplyState.DONE, tokens=12, seconds=1.5, first_seconds=0.25)
     row = store.call(replies.by_message, 102)
     assert row == store.call(replies.by_id, one)
@@ -178,7 +178,7 @@ def test_what_was_seen_is_told_with_reasons_and_what_was_left_out_without_its_te
     reply_id = begun(store, 3)
     kept = [turn("persona", "You are Max.", author_id=0, speaker="system"), turn(1, "hi"), turn(3, "you there?")]
     left_out = [{**turn(2, "!psst, between us"), "why": "side talk"}]
-    store.call(replies.saw, reply_id, {"kept": kept, "left_out": left_out, "budget": 900})
+    store.call(replies.note_seen, reply_id, {"kept": kept, "left_out": left_out, "budget": 900})
     row = store.call(replies.by_id, reply_id)
     assert row is not None
     assert row.seen == {
@@ -197,7 +197,7 @@ def test_what_was_seen_is_told_with_reasons_and_what_was_left_out_without_its_te
 def test_a_text_that_many_replies_saw_is_stored_once_and_an_edited_one_twice(store: Store) -> None:
     ids = [begun(store, trigger_id) for trigger_id in (1, 2, 3)]
     for reply_id, said in zip(ids, ("hi", "hi", "hi, edited"), strict=True):
-        store.call(replies.saw, reply_id, {"kept": [turn(1, said), turn(2, "yo", author_id=31)]})
+        store.call(replies.note_seen, reply_id, {"kept": [turn(1, said), turn(2, "yo", author_id=31)]})
     assert [texts(store, reply_id) for reply_id in ids] == [["hi", "yo"], ["hi", "yo"], ["hi, edited", "yo"]]
 
     from talkalike.store.models import SeenText
@@ -208,11 +208,11 @@ def test_a_text_that_many_replies_saw_is_stored_once_and_an_edited_one_twice(sto
 def test_a_forgotten_message_is_wiped_everywhere_and_never_stored_again(store: Store) -> None:
     ids = [begun(store, trigger_id) for trigger_id in (1, 2)]
     for reply_id, said in zip(ids, ("my secret", "my secret, edited"), strict=True):
-        store.call(replies.saw, reply_id, {"kept": [turn(1, said), turn(2, "keep me", author_id=31)]})
+        store.call(replies.note_seen, reply_id, {"kept": [turn(1, said), turn(2, "keep me", author_id=31)]})
     assert store.call(replies.forget_message, 1) == 2
     assert store.call(replies.forget_message, 1) == 0
     later = begun(store, 3)
-    store.call(replies.saw, later, {"kept": [turn(1, "my secret"), turn(2, "keep me", author_id=31)]})
+    store.call(replies.note_seen, later, {"kept": [turn(1, "my secret"), turn(2, "keep me", author_id=31)]})
     for reply_id in (*ids, later):
         assert texts(store, reply_id) == ["", "keep me"]
     row = store.call(replies.by_id, later)
@@ -222,11 +222,13 @@ def test_a_forgotten_message_is_wiped_everywhere_and_never_stored_again(store: S
 
 def test_forgetting_a_message_of_the_double_wipes_that_message_only(store: Store) -> None:
     one, two = begun(store, 1), begun(store, 2)
-    store.call(replies.sent, one, 101, "regrettable", 0)
-    store.call(replies.sent, one, 102, "fine", 1)
-    store.call(replies.saw, two, {"kept": [turn(101, "regrettable", speaker="Max"), turn(102, "fine", speaker="Max")]})
+    store.call(replies.note_sent, one, 101, "regrettable", 0)
+    store.call(replies.note_sent, one, 102, "fine", 1)
+    store.call(
+        replies.note_seen, two, {"kept": [turn(101, "regrettable", speaker="Max"), turn(102, "fine", speaker="Max")]}
+    )
     assert store.call(replies.forget_message, 101) == 2
-    assert store.call(replies.sent, one, 101, "regrettable, edited", 0)
+    assert store.call(replies.note_sent, one, 101, "regrettable, edited", 0)
     row = store.call(replies.by_id, one)
     assert row is not None
     assert [sent.text for sent in row.messages] == ["", "fine"]
@@ -237,17 +239,17 @@ def test_a_reply_that_was_forgotten_while_it_was_written_is_no_error(store: Stor
     kept, gone = begun(store, 1, server_id=11), begun(store, 2)
     store.call(people.forget_server, 10)
     for reply_id, there in ((kept, True), (gone, False)):
-        assert store.call(replies.saw, reply_id, {"kept": [turn(1, "hi")]}) is there
-        assert store.call(replies.sent, reply_id, 100 + reply_id, "hello", 0) is there
-        assert store.call(replies.reacted, reply_id, "👍") is there
+        assert store.call(replies.note_seen, reply_id, {"kept": [turn(1, "hi")]}) is there
+        assert store.call(replies.note_sent, reply_id, 100 + reply_id, "hello", 0) is there
+        assert store.call(replies.note_reaction, reply_id, "👍") is there
         assert store.call(replies.end, reply_id, ReplyState.DONE) is there
 
 
 @given(said=st.text(st.characters()), speaker=st.text(st.characters()))
 def test_any_text_is_stored(store: Store, said: str, speaker: str) -> None:
     reply_id = begun(store, 7, again=True)
-    store.call(replies.sent, reply_id, 700 + reply_id, said, 0)
-    store.call(replies.saw, reply_id, {"kept": [turn(1, said, speaker=speaker)]})
+    store.call(replies.note_sent, reply_id, 700 + reply_id, said, 0)
+    store.call(replies.note_seen, reply_id, {"kept": [turn(1, said, speaker=speaker)]})
     store.call(replies.end, reply_id, ReplyState.FAILED, problem=said)
     row = store.call(replies.by_id, reply_id)
     assert row is not None
@@ -288,7 +290,7 @@ def test_replies_written_down_together_are_as_if_each_had_been_alone(store: Stor
         assert row is not None
         assert (row.state, row.tokens, [sent.text for sent in row.messages]) == ("done", tokens, [f"reply {reply_id}"])
         assert texts(store, reply_id) == ["hi", "", "You are Max."]
-    assert store.call(usage.used, 30, 10, today) == Used(
+    assert store.call(usage.read_used, 30, 10, today) == Used(
         replies_user=2, tokens_user=16, replies_server=2, tokens_server=16
     )
 

@@ -122,14 +122,14 @@ def test_a_message_has_one_mark_per_channel(store: Store) -> None:
 
 
 def test_servers_are_known_until_forgotten(store: Store) -> None:
-    assert store.call(servers.joined, 1, "one")
-    assert store.call(servers.joined, 2, "two")
-    assert not store.call(servers.joined, 1, "one, renamed")
-    store.call(servers.left, 2)
-    store.call(servers.left, 3)
+    assert store.call(servers.note_joined, 1, "one")
+    assert store.call(servers.note_joined, 2, "two")
+    assert not store.call(servers.note_joined, 1, "one, renamed")
+    store.call(servers.note_left, 2)
+    store.call(servers.note_left, 3)
     known = {row.id: (row.name, row.left_at is None) for row in store.call(servers.all_servers)}
     assert known == {1: ("one, renamed", True), 2: ("two", False)}
-    assert store.call(servers.joined, 2, "two")  # back again
+    assert store.call(servers.note_joined, 2, "two")  # back again
 
 
 def test_usage_adds_up_by_person_server_and_day(store: Store) -> None:
@@ -144,15 +144,15 @@ def test_usage_adds_up_by_person_server_and_day(store: Store) -> None:
         (6, None, 8, today),
     ):
         store.call(usage.spend, user_id, server_id, replies=1, tokens=tokens, day=day)
-    assert store.call(usage.used, 5, 1, today) == Used(
+    assert store.call(usage.read_used, 5, 1, today) == Used(
         replies_user=2, tokens_user=30, replies_server=3, tokens_server=130
     )
-    assert store.call(usage.used, 7, 1, today) == Used(replies_server=3, tokens_server=130)
-    assert store.call(usage.used, 5, 1, tomorrow) == Used(
+    assert store.call(usage.read_used, 7, 1, today) == Used(replies_server=3, tokens_server=130)
+    assert store.call(usage.read_used, 5, 1, tomorrow) == Used(
         replies_user=1, tokens_user=5, replies_server=1, tokens_server=5
     )
     # In direct messages people do not share a budget.
-    assert store.call(usage.used, 5, None, today) == Used(replies_user=1, tokens_user=7)
+    assert store.call(usage.read_used, 5, None, today) == Used(replies_user=1, tokens_user=7)
 
 
 def test_a_test_run_is_read_as_recorded_with_its_own_replies(store: Store) -> None:

@@ -114,7 +114,7 @@ def test_commands_take_what_they_need_from_the_client() -> None:
     assert not {name: chains for name, chains in found.items() if chains}
     planted = "interaction.client.services.store.run(1)\nself._client.store.run(2)\nclient._session.line\n"
     assert reaches(planted) == ["client._session", "client._session.line", "interaction.client.services.store.run"]
-    core = ("converse", "answer", "contexts", "deliver", "outbox", "places", "notices")
+    core = ("conversations", "answer", "contexts", "deliver", "outbox", "places", "notices")
     faces = {"discord_bot/buttons", "discord_bot/client"}
     for name in core:
         known = imported(f"discord_bot/{name}")

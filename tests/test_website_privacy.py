@@ -33,7 +33,7 @@ def on_discord(services: SiteServices) -> None:
     told = beginning(1)
     reply_id = services.store.call(replies.begin, told)
     assert reply_id is not None
-    services.store.call(replies.sent, reply_id, 5, f"sent {SECRET}", 0)
+    services.store.call(replies.note_sent, reply_id, 5, f"sent {SECRET}", 0)
     services.store.call(replies.end, reply_id, ReplyState.DONE)
 
 

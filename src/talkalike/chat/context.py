@@ -57,7 +57,6 @@ class Seen:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The turns of the prompt."""
         return tuple(placed.turn for placed in self.kept)
 
     @property
@@ -72,7 +71,7 @@ class Seen:
 
     @property
     def crowded_out(self) -> int:
-        """How many turns were left out for want of room."""
+        """How many turns were left out because the token budget was used up."""
         return sum(not placed.barred for placed in self.left_out)
 
 
@@ -81,7 +80,7 @@ def select(items: Sequence[ContextItem], *, budget: int, count_tokens: CountToke
 
     `start` is the id of the oldest turn of the last prompt; as long as everything from there on fits, the prompt
     begins there again. Pinned turns are kept besides, up to half of the budget.
-    Raises UserError where the budget has no room even for an empty message.
+    Raises UserError where the budget is too small even for an empty message.
     """
     costs = count_tokens(tuple(item.turn for item in items)) if items else []
     placed = [
@@ -94,21 +93,23 @@ def select(items: Sequence[ContextItem], *, budget: int, count_tokens: CountToke
     newest = allowed[-1]
     words = f"the budget of {budget:,} tokens"
     pinned = [index for index in allowed[:-1] if items[index].pinned]
-    room = budget - _pin(placed, pinned, room=int(PINNED * budget))
+    left = budget - _pin(placed, pinned, limit=int(PINNED * budget))
     aged = [index for index in allowed if not items[index].pinned or index == newest]
-    shown = _shortened(placed, aged, room=room, longest=max(SHORT, int(LONGEST * budget)), count_tokens=count_tokens)
+    shown = _shorten_long(
+        placed, aged, budget=left, longest=max(SHORT, int(LONGEST * budget)), count_tokens=count_tokens
+    )
     sums = _sums_from_newest([shown.get(index, placed[index]).tokens for index in aged])
-    first = _first_kept([items[index].id for index in aged], sums, budget=room, start=start)
+    first = _first_kept([items[index].id for index in aged], sums, budget=left, start=start)
     for position, index in enumerate(aged):
         if position >= first:
             one = shown.get(index, placed[index])
             gone, whole = len(placed[index].turn.text) - len(one.turn.text), len(placed[index].turn.text)
             cut = f", its middle left out ({gone:,} of {whole:,} characters)" if gone else ""
             placed[index] = replace(one, why=f"within {words}{cut}")
-        elif sums[position] > room:
+        elif sums[position] > left:
             placed[index] = replace(placed[index], why=f"over {words}")
         else:
-            why = f"let go early to make room for the next messages within {words}"
+            why = f"left out early to leave tokens for the next messages within {words}"
             placed[index] = replace(placed[index], why=why)
     members = frozenset(aged[first:]) | {index for index in pinned if placed[index].pinned}
     return Seen(
@@ -118,11 +119,11 @@ def select(items: Sequence[ContextItem], *, budget: int, count_tokens: CountToke
     )
 
 
-def _shortened(
-    placed: Sequence[Placed], aged: Sequence[int], *, room: int, longest: int, count_tokens: CountTokens
+def _shorten_long(
+    placed: Sequence[Placed], aged: Sequence[int], *, budget: int, longest: int, count_tokens: CountTokens
 ) -> dict[int, Placed]:
-    """By place, the turns near enough to be shown that are too long, as they are shown."""
-    limit, left = min(room, longest), room
+    """The recent turns that are too long, each shortened, by their place in `placed`."""
+    limit, left = min(budget, longest), budget
     found: dict[int, Placed] = {}
     for index in reversed(aged):
         one = placed[index]
@@ -132,7 +133,7 @@ def _shortened(
         left -= one.tokens
         if left < 0 and index == aged[-1]:
             raise UserError(
-                f"The context budget of {room:,} tokens has no room for a single message.",
+                f"The context budget of {budget:,} tokens is too small for a single message.",
                 hint="Raise the context budget, or lower the reply's longest length (max tokens).",
             )
         if left < 0:
@@ -140,16 +141,16 @@ def _shortened(
     return found
 
 
-def _pin(placed: list[Placed], pinned: Sequence[int], *, room: int) -> int:
-    """Keeps the pinned turns that fit into `room`, oldest first (a persona before all); returns what they cost."""
+def _pin(placed: list[Placed], pinned: Sequence[int], *, limit: int) -> int:
+    """Keeps pinned turns of at most `limit` tokens, oldest first (a persona before all); returns what they cost."""
     spent = 0
     for index in pinned:
         one = placed[index]
-        if spent + one.tokens <= room:
+        if spent + one.tokens <= limit:
             placed[index] = replace(one, why="pinned", pinned=True)
             spent += one.tokens
         else:
-            placed[index] = replace(one, why=f"pinned, but all pinned turns have {room:,} tokens together")
+            placed[index] = replace(one, why=f"pinned, but all pinned turns may cost {limit:,} tokens together")
     return spent
 
 

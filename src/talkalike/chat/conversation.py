@@ -86,13 +86,13 @@ class InMemoryConversation:
         """Everything said, oldest first, each with the reason why the model may not see it, if there is one."""
         begin = self._resets[-1] if self._resets else 0
         return [
-            ContextItem(id=message_id, turn=turn, barred=self._barred(turn, before_reset=position < begin))
+            ContextItem(id=message_id, turn=turn, barred=self._why_barred(turn, before_reset=position < begin))
             for position, (message_id, turn) in enumerate(self._said)
         ]
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """Everything said, oldest first."""
+        """Every turn of the conversation, oldest first."""
         return tuple(turn for _, turn in self._said)
 
     @property
@@ -105,7 +105,7 @@ class InMemoryConversation:
         """The id of the oldest unpinned message of the last prompt."""
         return self.seen.start if self.seen else None
 
-    def _barred(self, turn: Turn, *, before_reset: bool) -> str:
+    def _why_barred(self, turn: Turn, *, before_reset: bool) -> str:
         if before_reset:
             return BEFORE_RESET
         # The double's own words are never side talk: it does not know the sign.

@@ -69,15 +69,15 @@ class OpenEngines:
 
     @property
     def default(self) -> str:
-        """The first one."""
+        """The first model of those that were given."""
         return self.described[0].model
 
     def voices(self) -> tuple[Voice, ...]:
-        """As given."""
+        """The models that were given."""
         return self.described
 
     async def open(self, model: str) -> Engine:
-        """The engine of that name."""
+        """The engine of that name. Raises UserError for an unknown one."""
         if model not in self.engines:
             raise UserError(f"There is no model '{model}'.", hint=f"There is: {', '.join(self.engines)}.")
         return self.engines[model]
@@ -87,6 +87,5 @@ class OpenEngines:
         return tuple(Health(model=name, running=True, problem=self.problems.get(name, "")) for name in self.engines)
 
     async def close(self) -> None:
-        """Closes each."""
         for engine in self.engines.values():
             await engine.close()

@@ -76,7 +76,7 @@ class HistoryMessage:
 
     @property
     def key(self) -> str:
-        """The id of its item."""
+        """The message id as the id of its item."""
         return self.author if self.heading else str(self.id)
 
     @property
@@ -84,8 +84,8 @@ class HistoryMessage:
         """Who speaks, as `speaker_names` tells people apart: each alias by itself, and younger than every account."""
         if not self.alias:
             return self.author_id
-        told = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
-        return (1 << 64) + int.from_bytes(told[:8])
+        digest = hashlib.sha256(f"{self.author_id} {self.alias}".encode()).digest()
+        return (1 << 64) + int.from_bytes(digest[:8])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +209,13 @@ def _reasons(history: Sequence[HistoryMessage], *, marks: Marks, side_talk: str,
     reasons: dict[int, str] = {}
     for position, said in enumerate(history):
         if not said.double and not said.seen.allowed:
-            reason = said.seen.explanation or "its author is not to be seen"
+            reason = said.seen.explanation or "its author may not be read"
         elif said.id in marks.dropped:
             reason = "dropped by hand"
         elif said.marker:
-            reason = "the marker of a reset"
+            reason = "a reset marker"
         elif said.system:
-            reason = "a line of the platform"
+            reason = "a system message"
         elif said.test:
             reason = "posted by a test"
         elif not said.double and is_side_talk(said.text, side_talk):

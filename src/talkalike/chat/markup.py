@@ -65,7 +65,7 @@ def spans(text: str, code: Sequence[Code]) -> list[Span]:
     return found
 
 
-def covered(text: str) -> str:
+def cover_open_spoiler(text: str) -> str:
     """A text whose end is still to come, so that a spoiler that is open in it hides what there is of it already."""
     code = list(codes(text))
     paired = {place for span in spans(text, code) for place in (span.start, span.end - len(span.mark))}
@@ -90,7 +90,7 @@ def lead(text: str, start: int, code: Sequence[Code]) -> tuple[str, int]:
     return (found[0] if found and found.end() <= start else "", start)
 
 
-def quoted_from(text: str, code: Sequence[Code]) -> int | None:
+def find_quote(text: str, code: Sequence[Code]) -> int | None:
     """Where a quote begins that lasts to the end of the message."""
     return next((match.start() for match in _QUOTE.finditer(text) if around(code, match.start()) is None), None)
 

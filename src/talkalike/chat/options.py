@@ -22,7 +22,7 @@ _A_DAY = "a day (until midnight UTC); 0 = no limit."
 _STRICT: Mapping[str, Any] = {"strictest": True, "scopes": WIDE}
 
 OPTIONS = REPLY | by_key(
-    Option("persona", "", "A text that stands before the conversation; empty = none.", high=2000),
+    Option("persona", "", "A system prompt that stands before the conversation; empty = none.", high=2000),
     Option(
         "side_talk", "!", "Messages that begin with this sign are invisible to the double; empty = none are.", high=5
     ),
@@ -33,11 +33,18 @@ OPTIONS = REPLY | by_key(
         high=60,
         unit="seconds",
     ),
-    Option("replies_per_minute", 12, "The most replies in a channel within a minute.", low=1, high=600, unit="replies"),
+    Option(
+        "replies_per_minute",
+        12,
+        "The highest number of replies in a channel per minute.",
+        low=1,
+        high=600,
+        unit="replies",
+    ),
     Option("stream", True, "Show a message that takes longer than three seconds while it is written."),
     Option("reactions", True, "The double may react with an emoji."),
-    Option("proxied", True, "Answer what PluralKit and its like post in a person's stead; off = webhooks are ignored."),
-    Option("judging", True, "Buttons under a reply to say how good it is."),
+    Option("proxied", True, "Answer what PluralKit or Tupperbox post for a person; off = webhooks are ignored."),
+    Option("judging", True, "Show buttons under a reply for saying how good it is."),
     Option(
         "compare_models",
         "",
@@ -55,10 +62,10 @@ OPTIONS = REPLY | by_key(
         scopes=NEAR,
     ),
     Option("model", "", "The model that answers; empty = the bot's default.", high=200, scopes=SCOPES[1:]),
-    Option("daily_replies_user", 0, f"Replies for one person {_A_DAY}", high=10**9, **_STRICT),
-    Option("daily_tokens_user", 0, f"Tokens written for one person {_A_DAY}", high=10**9, **_STRICT),
-    Option("daily_replies_server", 0, f"Replies on one server {_A_DAY}", high=10**9, **_STRICT),
-    Option("daily_tokens_server", 0, f"Tokens written on one server {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_replies_user", 0, f"The most replies to one person {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_tokens_user", 0, f"The most tokens written for one person {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_replies_server", 0, f"The most replies on one server {_A_DAY}", high=10**9, **_STRICT),
+    Option("daily_tokens_server", 0, f"The most tokens written on one server {_A_DAY}", high=10**9, **_STRICT),
     Option(
         "retention_days", 30, "How many days the records of replies are kept.", low=1, high=3650, unit="days", **_STRICT
     ),
@@ -110,7 +117,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What was used today."""
+    """How many replies and tokens were used today."""
 
     replies_user: int = 0
     tokens_user: int = 0
@@ -143,7 +150,7 @@ class Resolved:
         return Sampling(**{key: self.value(key) for key in SAMPLING})
 
     def budget(self) -> Budget:
-        """The daily limits."""
+        """The daily limits that hold here."""
         return Budget(
             replies_user=self.value("daily_replies_user"),
             tokens_user=self.value("daily_tokens_user"),
@@ -178,12 +185,12 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Resolved:
 
 
 def _looser(limit: int, than: int) -> bool:
-    """0 is no limit."""
+    """Whether a limit allows more than another; 0 is no limit."""
     return than != 0 and (limit == 0 or limit > than)
 
 
 def refusal(budget: Budget, used: Used) -> str:
-    """Why there is no reply any more today, in words for the person who asked; empty while there is room."""
+    """Why there is no further reply today, in words for the person who asked; empty while the limits allow one."""
     limits = (
         (budget.replies_user, used.replies_user, "You have had today's {limit} for one person."),
         (budget.tokens_user, used.tokens_user, "Your replies have reached today's length for one person ({limit})."),

@@ -41,7 +41,7 @@ class Access(IntEnum):
 
 
 class Subject(StrEnum):
-    """What a rule is about."""
+    """The kinds of things a rule can be about."""
 
     USER = "user"
     ROLE = "role"
@@ -52,7 +52,7 @@ class Subject(StrEnum):
 
 
 class Action(StrEnum):
-    """What somebody wants to do."""
+    """The actions that the rules decide about."""
 
     SEE = "see"  # have their message shown to the model
     TALK = "talk"
@@ -221,22 +221,22 @@ def level_of(actor: Actor, place: ChatPlace, rules: Rules) -> tuple[Level, str]:
         return Level.OWNER, "the bot's owner"
     server = place.server_id
     if rule := rules.level_rule(None, Subject.USER, actor.user_id):
-        return _said(rule)
+        return _level_and_source(rule)
     own_rule = rules.level_rule(server, Subject.USER, actor.user_id) if server is not None else None
     if actor.bot and own_rule is None:
         return Level.IGNORED, "other bots are ignored unless a rule names them"
     if server is None:
         rule = rules.level_rule(None, Subject.DM, 0)
-        return _said(rule) if rule else (Level.VISIBLE, "the default in direct messages")
+        return _level_and_source(rule) if rule else (Level.VISIBLE, "the default in direct messages")
     if actor.server_owner:
         return Level.ADMIN, "owner of this server"
     if own_rule:
-        return _said(own_rule)
+        return _level_and_source(own_rule)
     if actor.server_admin:
         return Level.ADMIN, "may manage this server on Discord"
     subjects = [(Subject.ROLE, role_id) for role_id in actor.role_ids] + [(Subject.SERVER, server)]
     rule = _first(rules.level_rule(scope, *subject) for subject in subjects for scope in (server, None))
-    return _said(rule) if rule else (Level.VISIBLE, "the default for members of a server")
+    return _level_and_source(rule) if rule else (Level.VISIBLE, "the default for members of a server")
 
 
 def access_of(place: ChatPlace, rules: Rules) -> tuple[Access, str]:
@@ -244,9 +244,9 @@ def access_of(place: ChatPlace, rules: Rules) -> tuple[Access, str]:
     server = place.server_id
     if server is None:
         rule = rules.access_rule(None, Subject.DM, 0)
-        return _granted(rule) if rule else (Access.CLOSED, "the default in direct messages")
+        return _access_and_source(rule) if rule else (Access.CLOSED, "the default in direct messages")
     if rule := shut_out(place, rules):
-        return _granted(rule)
+        return _access_and_source(rule)
     nearest_first = [
         (subject, subject_id)
         for subject, subject_id in (
@@ -258,7 +258,7 @@ def access_of(place: ChatPlace, rules: Rules) -> tuple[Access, str]:
         if subject_id is not None
     ]
     rule = _first(rules.access_rule(scope, *subject) for scope in (server, None) for subject in nearest_first)
-    return _granted(rule) if rule else (Access.CLOSED, "the default on servers")
+    return _access_and_source(rule) if rule else (Access.CLOSED, "the default on servers")
 
 
 def shut_out(place: ChatPlace, rules: Rules) -> Rule | None:
@@ -342,10 +342,10 @@ def _first(found: Iterable[Rule | None]) -> Rule | None:
     return next((rule for rule in found if rule is not None), None)
 
 
-def _said(rule: Rule) -> tuple[Level, str]:
+def _level_and_source(rule: Rule) -> tuple[Level, str]:
     """No rule makes an owner, whoever wrote it."""
     return min(rule.level or Level.IGNORED, Level.ADMIN), rule.words
 
 
-def _granted(rule: Rule) -> tuple[Access, str]:
+def _access_and_source(rule: Rule) -> tuple[Access, str]:
     return rule.access or Access.CLOSED, rule.words

@@ -150,13 +150,14 @@ class Pipeline:
         length = self.engine.context_length
         longest = min(sampling.max_tokens, length // 2)
         opening = self.engine.count_tokens((Turn(speaker, ""),))[0]
-        room = length - longest - opening - BEGIN_TOKENS
-        if room <= 0:
+        prompt_tokens = length - longest - opening - BEGIN_TOKENS
+        if prompt_tokens <= 0:
             raise UserError(
                 f"The model '{self.engine.name}' has a context of {length:,} tokens, too little for a reply.",
                 hint="Lower the reply's longest length (max tokens), or choose a model with a longer context.",
             )
-        return replace(sampling, max_tokens=longest), room if self.budget is None else min(self.budget, room)
+        limit = prompt_tokens if self.budget is None else min(self.budget, prompt_tokens)
+        return replace(sampling, max_tokens=longest), limit
 
 
 class _Burst:

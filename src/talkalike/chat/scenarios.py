@@ -68,7 +68,7 @@ class Scenario:
     cases: tuple[Case, ...]
 
 
-def shipped() -> tuple[Scenario, ...]:
+def shipped_scenarios() -> tuple[Scenario, ...]:
     """The scenarios that come with talkalike, in the order of their names."""
     folder = resources.files("talkalike.chat") / "scenarios"
     files = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
@@ -77,7 +77,7 @@ def shipped() -> tuple[Scenario, ...]:
 
 def safety_cases() -> list[Case]:
     """The shipped cases that try whether a double can be led astray."""
-    return [case for scenario in shipped() if scenario.name in _SAFETY for case in scenario.cases]
+    return [case for scenario in shipped_scenarios() if scenario.name in _SAFETY for case in scenario.cases]
 
 
 def in_folder(folder: Path) -> tuple[Scenario, ...]:

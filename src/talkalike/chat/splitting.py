@@ -3,7 +3,7 @@
     parts = split(neutralise(text))
 
 Discord counts a message's length in code points, as `len` does (a developer of Discord in discord-api-docs issue 1315).
-What markup a text has is told by `talkalike.chat.markup`.
+`talkalike.chat.markup` finds the markup of a text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import regex
 
-from talkalike.chat.markup import CLOSING, FENCE, SPOILER, Code, Span, around, codes, lead, quoted_from, spans
+from talkalike.chat.markup import CLOSING, FENCE, SPOILER, Code, Span, around, codes, find_quote, lead, spans
 
 LIMIT = 2000  # code points in one message
 MAX_PARTS = 5  # a reply with more parts than this is a file
@@ -49,7 +49,7 @@ def parts(text: str, limit: int = LIMIT) -> Iterator[str]:
     position = 0
     while position < len(text):
         end = _next_cut(layout, position, limit)
-        shown = _shown(layout, position, end)
+        shown = _render_part(layout, position, end)
         if shown.strip():
             yield shown
         position = end
@@ -110,7 +110,7 @@ class _Layout:
         self.codes = list(codes(text))
         self._spans = spans(text, self.codes)
         self._starts = [span.start for span in self._spans]
-        self._quoted_from = quoted_from(text, self.codes)
+        self._quote_start = find_quote(text, self.codes)
         self._room = limit // 6
 
     def around(self, cut: int) -> Code | None:
@@ -141,7 +141,7 @@ class _Layout:
         line, begin = lead(self.text, start, self.codes)
         if begin > start and not marks:
             line, begin = "", start  # it stands in the part's own text
-        if self._quoted_from is not None and start > self._quoted_from:
+        if self._quote_start is not None and start > self._quote_start:
             line = f">>> {line}"
         return (line + marks if len(line + marks) <= self._room else marks), begin
 
@@ -171,17 +171,17 @@ class _Layout:
         return self.around(cut) is None and not self.styles(cut)
 
 
-def _shown(layout: _Layout, start: int, end: int) -> str:
+def _render_part(layout: _Layout, start: int, end: int) -> str:
     """The part from `start` to `end` with what it needs at its ends; empty where it has nothing to show."""
     opening, begin = layout.opening(start)
     closing = layout.closing(end)
-    body = _fenced(layout, begin, end)
+    body = _add_fences(layout, begin, end)
     body = body.lstrip() if opening else body
     body = body.rstrip() if closing else body
     return opening + body + closing if body.strip() else ""
 
 
-def _fenced(layout: _Layout, start: int, end: int) -> str:
+def _add_fences(layout: _Layout, start: int, end: int) -> str:
     """The text from `start` to `end` with the fences it needs; a block with nothing here is not shown here."""
     text, before = layout.text, ""
     into = layout.around(start)
@@ -203,7 +203,7 @@ def _fenced(layout: _Layout, start: int, end: int) -> str:
 def _next_cut(layout: _Layout, start: int, limit: int) -> int:
     """Where the part that begins at `start` ends."""
     length = len(layout.text)
-    if length - start <= limit and len(_shown(layout, start, length)) <= limit:
+    if length - start <= limit and len(_render_part(layout, start, length)) <= limit:
         return length
     into = layout.around(start)
     room = limit - len(layout.opening(start)[0]) - (len(into.opening) if into is not None and into.block else 0)

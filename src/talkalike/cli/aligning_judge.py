@@ -196,7 +196,7 @@ async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Ca
 
 async def _label(store: Store, engine: Any, rules: tuple[JudgeRule, ...], wish: _Wish, done: _Done) -> None:
     names = {rule.id: judge_name(engine, rule) for rule in rules}
-    pairs = await store.run(ai_labels.unlabelled, tuple(names.values()), limit=wish.limit + wish.new)
+    pairs = await store.run(ai_labels.unlabelled_pairs, tuple(names.values()), limit=wish.limit + wish.new)
     with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:
         for number, pair in enumerate(pairs, start=1):
             if wish.should_stop():

@@ -103,12 +103,12 @@ class PrintedReply:
     def start(self, speaker: str) -> None:
         """The name comes with the first word."""
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
         self.begun = True
         self._writer.write(chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """Its last word, or all of it. No store is told."""
         if self._piecewise:
             self._writer.close()
@@ -116,7 +116,7 @@ class PrintedReply:
             print_line(self._console, f"{self._speaker}: {text}")
         return ()
 
-    async def reaction(self, index: int, emoji: str) -> bool:
+    async def add_reaction(self, index: int, emoji: str) -> bool:
         """In words."""
         self._writer.close()
         dim = "dim" if self._piecewise else ""

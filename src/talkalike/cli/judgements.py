@@ -66,7 +66,7 @@ def export(
         beside.open("w", encoding="utf-8", newline="\n") as stream,
         progress("Exporting", quiet=as_json, unit="judgements") as advance,
     ):
-        done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
+        done = store.call(exchange.export_jsonl, stream, on_progress=lambda written: advance(written, written))
 
     emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
 
@@ -88,7 +88,7 @@ def import_(
         file.open("rb") as stream,
         progress("Importing", quiet=as_json, unit="lines") as advance,
     ):
-        done = store.call(importing.import_jsonl, stream, told=lambda read: advance(read, 0))
+        done = store.call(importing.import_jsonl, stream, on_progress=lambda read: advance(read, 0))
     emit(as_json, done, lambda _: _imported(done))
 
 

@@ -180,7 +180,7 @@ def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
     batch, found = promotion.batch_of(opened.catalog().card(name).settings), None
     if batch is not None:  # else it is no candidate of `align loop`
         with open_store(database_url(opened)) as store:
-            found = store.call(promotion.compared, name, batch)
+            found = store.call(promotion.find_outcome, name, batch)
     doubts = promotion.doubt(name, found)
     if doubts and not anyway:
         raise UserError(
@@ -189,7 +189,7 @@ def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
         )
     before = serving.serving_model(opened.models)
     serving.promote(opened.models, name, "talkalike models promote")
-    return Promoted(model=name, before=before, why=promotion.told(found))
+    return Promoted(model=name, before=before, why=promotion.describe(found))
 
 
 def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:

@@ -1,4 +1,4 @@
-"""What Discord does for one reply (`replying.session.Face`): who is told what, what is read, and how it is shown."""
+"""What Discord does for one reply (`replying.session.Face`): notices, reading the channel, showing the reply."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Desk:
     rate: Rate = field(default_factory=Rate)
     resting: int = 0  # replies that wait for their channel's rate
     silenced: dict[int, Right | None] = field(default_factory=dict)  # by channel: the right noted as lacking in the log
-    greeted: set[int] = field(default_factory=set)  # direct messages that were told what answers there
+    greeted: set[int] = field(default_factory=set)  # direct messages in which the disclosure was posted
 
     def may_write(self, channel: Any) -> bool:
         """Whether Discord lets the bot write there; if not, the log says so, once."""
@@ -116,37 +116,37 @@ class Answer:
 
     @property
     def answers(self) -> int:
-        """The message."""
+        """The id of the message that is answered."""
         return self.trigger.id
 
     @property
     def message_ids(self) -> tuple[int, ...]:
-        """Its messages, in order."""
+        """The ids of the reply's complete messages, in order."""
         return self.display.message_ids if self.display is not None else ()
 
     def posted(self) -> frozenset[int]:
-        """Its messages that people can see."""
+        """The ids of those of its messages that people can see."""
         return self.display.posted() if self.display is not None else frozenset()
 
     async def admit(self) -> bool:
-        """False where there is to be no reply, which is told once a day. Waits where the channel has had many."""
+        """Whether there is to be a reply; says why not, once a day. Waits where the channel has had many replies."""
         desk, channel = self.desk, self.trigger.channel
         facts = await self._read_facts()
         if not desk.may_write(channel):
             return False
         if self.asker.id in facts.hidden:
-            await desk.notices.once_a_day(self.trigger, "hidden", OPTED_OUT)
+            await desk.notices.say_once_a_day(self.trigger, "hidden", OPTED_OUT)
             return False
         if words := refusal(facts.options.budget(), facts.used):
             await self._disclose()
-            await desk.notices.once_a_day(self.trigger, "budget", words)
+            await desk.notices.say_once_a_day(self.trigger, "budget", words)
             return False
         await self._keep_to_rate(facts.options.value("replies_per_minute"))
         return desk.may_write(channel)  # the rights may have changed while it rested
 
     async def claim(self) -> int | None:
         """Claims the message; None where it has been answered, or is being answered."""
-        facts = self._known()
+        facts = self._require_facts()
         self.model = self.desk.contexts.model(facts)
         beginning = Beginning(
             trigger_id=self.trigger.id,
@@ -161,13 +161,13 @@ class Answer:
         self.reply_id = await self.desk.services.store.together(replies.begin_all, beginning)
         return self.reply_id
 
-    def journal(self, reply_id: int) -> ReplyJournal:
-        """In the table of replies."""
+    def open_journal(self, reply_id: int) -> ReplyJournal:
+        """Notes what becomes of the reply in the table of replies."""
         return ReplyJournal(self.desk.services.store, reply_id)
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
-        """Who waits long is told the place."""
-        await self.desk.notices.place_in_line(self.trigger, reply_id, position)
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Shows the asker their place in the line, if they wait long."""
+        await self.desk.notices.show_place(self.trigger, reply_id, position)
 
     async def still_allowed(self) -> bool:
         """A message was judged when it came; for what a command asked for, the command answers."""
@@ -182,11 +182,11 @@ class Answer:
 
     async def prepare(self, reply_id: int) -> ReplyInputs:
         """Reads the channel, opens the model, and greets. Raises TalkalikeError."""
-        desk, facts, channel, trigger = self.desk, self._known(), self.trigger.channel, self.trigger
+        desk, facts, channel, trigger = self.desk, self._require_facts(), self.trigger.channel, self.trigger
         try:
             said = await desk.contexts.reader.read(channel, self.where, facts, trigger=trigger)
             if self.prompt is not None:
-                said = [self._as_said(one) if one.id == trigger.id else one for one in said]
+                said = [self._with_prompt(one) if one.id == trigger.id else one for one in said]
             pipeline, talk = await desk.contexts.prepare(self.where, facts, said, trigger=trigger)
             self.display = self._display(reply_id, facts)
             await self._greet()
@@ -201,29 +201,29 @@ class Answer:
             reactions=bool(facts.options.value("reactions")) and may_react,
         )
 
-    async def written(self, talk: Talk) -> None:
+    async def on_written(self, talk: Talk) -> None:
         """Remembers where the prompt began, and answers the question what it is."""
         self.desk.contexts.remember(self.where.channel_id, talk.seen)
         await self._disclose()
 
-    async def trouble(self, error: TalkalikeError) -> str:
-        """The channel is told in a line."""
-        await self.desk.notices.trouble(self.trigger, error)
+    async def on_failure(self, error: TalkalikeError) -> str:
+        """Says in the channel that the reply failed."""
+        await self.desk.notices.report(self.trigger, error)
         await self._disclose()
         return str(error)
 
-    def lost(self, *, seen: bool) -> str | None:
-        """What nobody has seen is answered by the next process."""
+    def on_lost(self, *, seen: bool) -> str | None:
+        """Leaves a message whose reply nobody has seen to the next process, which answers it."""
         if not seen:
             self.reply_id = None
         return SHUT_DOWN if seen else None
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
-        """Whoever counts replies hears of it."""
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
+        """Dispatches the event "reply_ended" to whoever counts replies."""
         if not self.desk.client.is_closed():
             self.desk.client.dispatch("reply_ended", self, outcome)
 
-    def _known(self) -> Facts:
+    def _require_facts(self) -> Facts:
         assert self.facts is not None  # `admit` comes first
         return self.facts
 
@@ -257,7 +257,7 @@ class Answer:
         rewrite = Rewrite(channel, delivery, old=self.old_messages, pace=desk.pace)
         return ReplyDisplay(rewrite, buttons, replaces=True)
 
-    def _as_said(self, trigger: HistoryMessage) -> HistoryMessage:
+    def _with_prompt(self, trigger: HistoryMessage) -> HistoryMessage:
         """The trigger with the words that were said through a command."""
         return replace(trigger, text=self.prompt or "", system=False, double=False)
 
@@ -269,7 +269,7 @@ class Answer:
             await self.desk.notices.say(self.trigger, disclosure(self.desk.services.settings.owner_name))
 
     async def _greet(self) -> None:
-        """Who writes directly for the first time is told first what answers them."""
+        """Posts the disclosure before the first reply to a direct message."""
         desk, channel_id = self.desk, self.where.channel_id
         if self.where.server_id is not None or channel_id in desk.greeted:
             return
@@ -277,8 +277,8 @@ class Answer:
             desk.greeted.clear()
         desk.greeted.add(channel_id)
         if len(await desk.services.store.run(replies.recent, channel_id, 2)) <= 1:
-            told = await desk.notices.say(self.trigger, disclosure(desk.services.settings.owner_name))
-            self.disclosed = told is not None
+            notice = await desk.notices.say(self.trigger, disclosure(desk.services.settings.owner_name))
+            self.disclosed = notice is not None
 
 
 class ReplyDisplay:
@@ -291,56 +291,56 @@ class ReplyDisplay:
         self._buttons = buttons
         self._replaces = replaces
         self._exchange = replaces  # the buttons that stand there are not those of the end
-        self._told: list[int] = []
+        self._complete: list[int] = []
 
     @property
     def begun(self) -> bool:
-        """Somebody may have seen some of it."""
+        """Whether somebody may have seen some of it."""
         return self._showing.begun
 
     @property
     def message_ids(self) -> tuple[int, ...]:
-        """Its messages, as far as they are known to be complete, in order."""
-        return tuple(self._told)
+        """The ids of the messages that are complete, in order."""
+        return tuple(self._complete)
 
     def posted(self) -> frozenset[int]:
-        """All of its messages that people can see."""
-        return frozenset(self._told) | {one.message_id for one in self._showing.shown}
+        """The ids of all messages that people can see."""
+        return frozenset(self._complete) | {one.message_id for one in self._showing.shown}
 
     def start(self, speaker: str) -> None:
-        """People see who it is."""
+        """Does nothing: people see which bot writes."""
 
-    async def text(self, index: int, chunk: str) -> None:
-        """The next bit of a message."""
-        await self._showing.text(index, chunk)
+    async def add_text(self, index: int, chunk: str) -> None:
+        """Shows the next bit of a message."""
+        await self._showing.add_text(index, chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """The last message has its buttons at once; one that was shown while it was written has `Cancel`."""
         already = sum(one.index == index for one in self._showing.shown)
         self._buttons.when_done()
-        sent = await self._showing.message_done(index, text, last=last)
+        sent = await self._showing.finish_message(index, text, last=last)
         self._buttons.while_written()
         self._exchange = not last or self._replaces or len(sent) == already
-        self._told += sent
+        self._complete += sent
         return [
             Sent(message_id=message_id, text="" if number else text, index=index)
             for number, message_id in enumerate(sent)
         ]
 
-    async def reaction(self, index: int, emoji: str) -> bool:
-        """On the message that is answered."""
-        return await self._showing.reaction(emoji)
+    async def add_reaction(self, index: int, emoji: str) -> bool:
+        """Reacts to the message that is answered."""
+        return await self._showing.add_reaction(emoji)
 
     async def finish(self) -> None:
-        """The reply is complete."""
+        """Puts the final buttons under the reply."""
         try:
             await self._showing.finish(**({"view": self._buttons.when_done()} if self._exchange else {}))
         except UNREACHABLE as error:
             raise DeliveryLostError(f"Discord could not be reached: {error}") from error
 
     async def abort(self) -> Sequence[Sent]:
-        """What people saw of it by now is the reply."""
+        """Ends the reply early; returns what people saw of it."""
         await self._showing.abort(view=self._buttons.when_done())
-        untold = [one for one in self._showing.shown if one.message_id not in self._told]
-        self._told += [one.message_id for one in untold]
+        untold = [one for one in self._showing.shown if one.message_id not in self._complete]
+        self._complete += [one.message_id for one in untold]
         return [Sent(message_id=one.message_id, text=one.text, index=one.index) for one in untold]

@@ -1,4 +1,4 @@
-"""The Discord client: hands what Discord tells to the converser, and keeps the store's list of servers.
+"""The Discord client: hands what Discord tells to the conversation handler, and keeps the store's list of servers.
 
 Events come raw, so that messages from before the bot's start count too; discord.py's own message cache is off.
 """
@@ -15,7 +15,7 @@ from discord import app_commands
 from talkalike.discord_bot import commands, silence
 from talkalike.discord_bot.buttons import BUTTONS, ReplyButtons, cancel_button
 from talkalike.discord_bot.client import BotClient
-from talkalike.discord_bot.converse import Converser
+from talkalike.discord_bot.conversations import ConversationHandler
 from talkalike.discord_bot.disclosure import disclosure, whose
 from talkalike.discord_bot.missed import Missed, answer_unfinished
 from talkalike.discord_bot.services import Services
@@ -23,7 +23,7 @@ from talkalike.errors import TalkalikeError
 from talkalike.store import people, replies, scoped, servers
 from talkalike.store.replies import ReplyRow
 
-SERVERS_TOLD = 20  # whose rules and rights are told in the log at the start
+SERVERS_LOGGED = 20  # whose rules and rights are written to the log at the start
 ABOUT_LENGTH = 400  # Discord's limit for the profile's text
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Double(BotClient):
     `sync_commands`: tell Discord which commands there are; `describe`: put into the profile what the bot is.
     """
 
-    converser: Converser  # this and `missed` from the login on
+    conversations: ConversationHandler  # this and `missed` from the login on
     missed: Missed
 
     def __init__(
@@ -68,9 +68,11 @@ class Double(BotClient):
 
     async def setup_hook(self) -> None:
         """After the login, before the first event."""
-        self.converser = Converser(self, self.services, reply_buttons=ReplyButtons, cancel_button=cancel_button)
-        self.places, self.contexts = self.converser.places, self.converser.contexts
-        self.missed = Missed(self.converser)
+        self.conversations = ConversationHandler(
+            self, self.services, reply_buttons=ReplyButtons, cancel_button=cancel_button
+        )
+        self.places, self.contexts = self.conversations.places, self.conversations.contexts
+        self.missed = Missed(self.conversations)
         # Read before anything new is begun: these are the replies of a process that has ended.
         self._unfinished = await self.services.store.run(replies.unfinished)
         self.add_dynamic_items(*BUTTONS)
@@ -82,75 +84,75 @@ class Double(BotClient):
 
     async def close(self) -> None:
         """Ends replies first, while there is still a connection to tidy up with."""
-        if hasattr(self, "converser"):
-            await self.converser.close()
+        if hasattr(self, "conversations"):
+            await self.conversations.close()
         await super().close()
 
     async def on_connect(self) -> None:
-        """A new session begins: told before anything that happens in it."""
+        """Notes that a new session begins, before any event of it."""
         self.missed.new_session()
 
     async def on_ready(self) -> None:
         """A new session: messages may have been missed, so nothing kept of channels is trusted."""
         self.contexts.recent.clear()
         for guild in self.guilds:
-            await self._store("servers", servers.joined, guild.id, guild.name)
+            await self._store("servers", servers.note_joined, guild.id, guild.name)
         if not self._ready_before:
             self._ready_before = True
             await self._tell_silences()
-            await answer_unfinished(self.converser, self._unfinished)
+            await answer_unfinished(self.conversations, self._unfinished)
         await self.missed.catch_up()
 
     async def on_message(self, message: discord.Message) -> None:
-        """Every message, the bot's own too."""
-        self.missed.heard(message)
-        await _looked_at(f"The message {message.id}", self.converser.heard(message))
+        """Handles every message, the bot's own included."""
+        self.missed.note_heard(message)
+        await _log_failure_of(f"The message {message.id}", self.conversations.on_message(message))
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        """Also of messages from before the start."""
-        await _looked_at(f"The edit of the message {payload.message_id}", self.converser.edited(payload.message))
+        """Handles edits, also of messages from before the start."""
+        await _log_failure_of(
+            f"The edit of the message {payload.message_id}", self.conversations.on_edit(payload.message)
+        )
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """What was stored stays until it expires or its author asks; nothing new comes of it."""
-        await self._deleted(payload.channel_id, (payload.message_id,))
+        await self._on_delete(payload.channel_id, (payload.message_id,))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        """The same for many."""
-        await self._deleted(payload.channel_id, payload.message_ids)
+        """Handles the deletion of many messages at once."""
+        await self._on_delete(payload.channel_id, payload.message_ids)
 
-    async def _deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        await _looked_at("What a webhook said", self.converser.deleted(channel_id, message_ids))
+    async def _on_delete(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        await _log_failure_of("What a webhook said", self.conversations.on_delete(channel_id, message_ids))
 
     async def on_raw_typing(self, payload: discord.RawTypingEvent) -> None:
-        """Somebody has not finished yet."""
-        self.converser.typing(payload.channel_id, payload.user_id)
+        """Waits longer for somebody who is still typing."""
+        self.conversations.on_typing(payload.channel_id, payload.user_id)
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
-        """A cross cancels."""
-        await _looked_at("A reaction", self.converser.reacted(payload))
+        """Cancels a reply when somebody reacts with a cross."""
+        await _log_failure_of("A reaction", self.conversations.on_reaction(payload))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """A channel is gone for everybody."""
-        self.converser.channel_gone([channel.id])
+        self.conversations.on_channel_gone([channel.id])
         await self._store("channel", scoped.forget_channel, channel.id)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        """A thread is gone for everybody."""
-        self.converser.channel_gone([payload.thread_id])
+        self.conversations.on_channel_gone([payload.thread_id])
         await self._store("thread", scoped.forget_channel, payload.thread_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Nobody is answered there until somebody opens a place."""
-        await self._store("server", servers.joined, guild.id, guild.name)
+        await self._store("server", servers.note_joined, guild.id, guild.name)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """A server is back; it may have another name."""
-        await self._store("server", servers.joined, guild.id, guild.name)
+        await self._store("server", servers.note_joined, guild.id, guild.name)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """What was kept of the server goes."""
-        self.converser.channel_gone([one.id for one in (*guild.channels, *guild.threads)])
-        await self._store("server", servers.left, guild.id)
+        self.conversations.on_channel_gone([one.id for one in (*guild.channels, *guild.threads)])
+        await self._store("server", servers.note_left, guild.id)
         await self._store("server's data", people.forget_server, guild.id)
 
     async def _tell_silences(self) -> None:
@@ -158,7 +160,7 @@ class Double(BotClient):
         place, rules = self.places.place, self.places.rules
         try:
             lines = [silence.in_direct_messages(await rules(None))]
-            for guild in self.guilds[:SERVERS_TOLD]:
+            for guild in self.guilds[:SERVERS_LOGGED]:
                 places = [(one, place(one)) for one in silence.channels(guild)]
                 lines += silence.at_start(guild.name, places, await rules(guild.id))
         except TalkalikeError as error:
@@ -184,8 +186,8 @@ class Double(BotClient):
             _log.warning("The profile's text could not be set: %s", error)
 
 
-async def _looked_at(what: str, looking: Awaitable[None]) -> None:
-    """Waits for it; where it fails, the log says so."""
+async def _log_failure_of(what: str, looking: Awaitable[None]) -> None:
+    """Awaits something; where it fails, the log says so."""
     try:
         await looking
     except TalkalikeError as error:

@@ -31,14 +31,14 @@ class _Burst:
 
 
 class Bursts:
-    """Calls `ended(key, message)` with the newest message of each burst. Belongs to one event loop."""
+    """Calls `on_end(key, message)` with the newest message of each burst. Belongs to one event loop."""
 
-    def __init__(self, ended: Callable[[Key, discord.Message], None]) -> None:
-        self._ended = ended
+    def __init__(self, on_end: Callable[[Key, discord.Message], None]) -> None:
+        self._on_end = on_end
         self._bursts: dict[Key, _Burst] = {}
 
-    def heard(self, key: Key, message: discord.Message, *, wait: float) -> None:
-        """A message begins a burst or continues it."""
+    def add(self, key: Key, message: discord.Message, *, wait: float) -> None:
+        """Adds a message to its burst, or begins one."""
         burst = self._bursts.get(key)
         if burst is None:
             latest = self._timer(key, max(AT_LEAST, LONGEST * wait))
@@ -48,37 +48,37 @@ class Bursts:
         burst.wait = wait
         self._restart(key, burst)
 
-    def typing(self, channel_id: int, user_id: int) -> None:
-        """Somebody types: if it is the one who is being waited for, the wait begins again."""
+    def on_typing(self, channel_id: int, user_id: int) -> None:
+        """Begins the wait again if the one who types is being waited for."""
         for key, burst in self._bursts.items():
             if key[0] == channel_id and burst.newest.author.id == user_id:
                 self._restart(key, burst)
 
-    def waits(self, key: Key) -> bool:
+    def is_waiting(self, key: Key) -> bool:
         """True while that burst goes on."""
         return key in self._bursts
 
-    def edited(self, message: discord.Message) -> None:
-        """A message reads differently now."""
+    def on_edit(self, message: discord.Message) -> None:
+        """Takes the new wording of a message."""
         for burst in self._bursts.values():
             if message.id in burst.messages:
                 burst.messages[message.id] = message
 
-    def deleted(self, message_id: int) -> None:
-        """A message is gone; where it was the only one, nobody waits for an answer any more."""
+    def on_delete(self, message_id: int) -> None:
+        """Removes a deleted message; a burst without messages ends."""
         for key, burst in tuple(self._bursts.items()):
             burst.messages.pop(message_id, None)
             if not burst.messages:
                 self._bursts.pop(key).cancel()
 
-    def cancelled(self, message_id: int, user_id: int) -> None:
-        """Somebody wants no answer to their own message."""
+    def cancel(self, message_id: int, user_id: int) -> None:
+        """Ends the burst of a message whose author wants no answer."""
         for key, burst in tuple(self._bursts.items()):
             if message_id in burst.messages and burst.messages[message_id].author.id == user_id:
                 self._bursts.pop(key).cancel()
 
     def forget(self, channel_id: int) -> None:
-        """The channel is gone."""
+        """Stops waiting in a channel that is gone."""
         for key in [key for key in self._bursts if key[0] == channel_id]:
             self._bursts.pop(key).cancel()
 
@@ -99,4 +99,4 @@ class Bursts:
         burst = self._bursts.pop(key, None)
         if burst is not None:
             burst.cancel()
-            self._ended(key, burst.newest)
+            self._on_end(key, burst.newest)

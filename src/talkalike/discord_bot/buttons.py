@@ -33,16 +33,16 @@ class _ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        """Made anew for every click."""
+        """Makes the button from its custom id, for every click."""
         return cls(int(match["id"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Whoever may press it is decided there."""
         if interaction.message is not None:
-            await self.pressed(interaction, interaction.message)
+            await self.on_press(interaction, interaction.message)
 
-    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
-        """What it does, under `gated`."""
+    async def on_press(self, interaction: Interaction, message: discord.Message) -> None:
+        """Does what the button says, once the rules allow it."""
 
 
 async def own(interaction: Interaction, message: discord.Message) -> bool:
@@ -57,9 +57,9 @@ class CancelButton(_ReplyButton, template=r"talkalike:cancel:(?P<id>\d{1,19})"):
     name, label = "cancel", "Cancel"
 
     @gated(Action.CANCEL, own=own)
-    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
-        """Told to the one who pressed; the channel just sees it stop."""
-        stopped = await interaction.client.converser.cancel(self.reply_id, by=interaction.user.id)
+    async def on_press(self, interaction: Interaction, message: discord.Message) -> None:
+        """Cancels the reply, and says so to the one who pressed."""
+        stopped = await interaction.client.conversations.cancel(self.reply_id, by=interaction.user.id)
         await tell(interaction, "Cancelled." if stopped else "That reply has ended already.")
 
 
@@ -69,13 +69,13 @@ class AgainButton(_ReplyButton, template=r"talkalike:again:(?P<id>\d{1,19})"):
     name, label = "again", "Again"
 
     @gated(Action.REGENERATE, own=own)
-    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
-        """The message may be gone: then there is nothing to answer."""
+    async def on_press(self, interaction: Interaction, message: discord.Message) -> None:
+        """Answers the message once more, unless it is gone."""
         row = await _row(interaction)
         asked = await ask(messages_of(interaction).fetch_message(row.trigger_id), ANSWERED)
         require_voice(asked.channel)
         await tell(interaction, "I am trying again.")
-        await interaction.client.converser.respond(asked, again=True)
+        await interaction.client.conversations.respond(asked, again=True)
 
 
 class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
@@ -84,8 +84,8 @@ class WhyButton(_ReplyButton, template=r"talkalike:why:(?P<id>\d{1,19})"):
     name, label = "why", "Why?"
 
     @gated(Action.SHOW_CONTEXT, own=own)
-    async def pressed(self, interaction: Interaction, message: discord.Message) -> None:
-        """The same story as the menu "Why this reply?" tells."""
+    async def on_press(self, interaction: Interaction, message: discord.Message) -> None:
+        """Shows what the menu "Why this reply?" shows."""
         row = await _row(interaction)
         await tell(interaction, story(row), file=listing(row), file_name=f"reply-{row.id}.txt")
 
@@ -106,11 +106,11 @@ class ReplyButtons(discord.ui.View):
         self._done = False
 
     def while_written(self) -> None:
-        """For messages posted from now on."""
+        """Sets the buttons of messages that are posted from now on."""
         self._done = False
 
     def when_done(self) -> Self:
-        """For messages posted from now on."""
+        """Sets the buttons of messages that are posted from now on."""
         self._done = True
         return self
 

@@ -15,8 +15,8 @@ from talkalike.discord_bot.services import BotSettings, Services
 from talkalike.store.store import Store
 
 
-class Conversing(Protocol):
-    """Who answers messages, as far as commands may ask."""
+class Conversations(Protocol):
+    """What commands and buttons may ask of the conversation handler."""
 
     @property
     def turned_away(self) -> int:
@@ -24,7 +24,7 @@ class Conversing(Protocol):
         ...
 
     def running(self) -> Sized:
-        """The replies being written."""
+        """The replies that are being written now."""
         ...
 
     def queue_length(self) -> int:
@@ -51,21 +51,18 @@ class BotClient(discord.Client):
     tree: app_commands.CommandTree[BotClient]
     places: Places
     contexts: Contexts
-    converser: Conversing
+    conversations: Conversations
 
     @property
     def store(self) -> Store:
-        """What must outlive a restart."""
         return self.services.store
 
     @property
     def engines(self) -> Engines:
-        """The models."""
         return self.services.engines
 
     @property
     def settings(self) -> BotSettings:
-        """Of the bot as a whole."""
         return self.services.settings
 
 

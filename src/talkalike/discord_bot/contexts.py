@@ -163,10 +163,10 @@ class Reader:
         asked = _Asked()
         heard = await self._history(channel, where.channel_id, trigger, asked)
         if trigger is not None:
-            told = self.recent.translated(trigger)
-            kept = heard.setdefault(trigger.id, told)
-            if told.member and not kept.member:  # the event told the roles of whoever asks, the history did not
-                heard[trigger.id] = replace(kept, author=told.author, member=True)
+            translated = self.recent.translate(trigger)
+            kept = heard.setdefault(trigger.id, translated)
+            if translated.member and not kept.member:  # the event has the roles of whoever asks, the history has not
+                heard[trigger.id] = replace(kept, author=translated.author, member=True)
         await asyncio.gather(self._add_chain(heard, channel, trigger, asked), self._add_starter(heard, channel, asked))
         await asyncio.gather(
             self._read_files(heard, where.channel_id, asked.patience),
@@ -175,11 +175,11 @@ class Reader:
         ordered = [heard[message_id] for message_id in sorted(heard)]
         said = [
             replace(one, notes=(asked.notes[one.id],)) if one.id in asked.notes else one
-            for one in self._decided(ordered, channel, where, facts)
+            for one in self._decide(ordered, channel, where, facts)
         ]
         return [*self._headings(channel, where, facts, asked), *said]
 
-    def changed(self, message_id: int) -> None:
+    def on_change(self, message_id: int) -> None:
         """A message was edited or deleted: if a thread was opened on it, it is read again."""
         self._starters.pop(message_id, None)
 
@@ -206,14 +206,12 @@ class Reader:
             heard = {one.said.id: one for one in read}
             if trigger is not None and heard and trigger.id < min(heard):
                 older = messages(channel, EARLIER, limit=self._limit, before=trigger)
-                heard = {
-                    one.id: self.recent.translated(one) for one in await asked.patience.ask(older, EARLIER)
-                } | heard
+                heard = {one.id: self.recent.translate(one) for one in await asked.patience.ask(older, EARLIER)} | heard
         except UnreadError as error:
             if error.absent:
                 return {}
             asked.missing.append(f"{EARLIER} could not be read")
-            return {one.said.id: one for one in self.recent.heard(channel_id)}
+            return {one.said.id: one for one in self.recent.kept_messages(channel_id)}
         return heard
 
     async def _add_chain(
@@ -241,7 +239,7 @@ class Reader:
                         if not error.absent:
                             asked.notes[message.id] = f"{ANSWERED} could not be read"
                         return
-            heard[found.id] = self.recent.translated(found)
+            heard[found.id] = self.recent.translate(found)
             message = found
 
     async def _add_starter(self, heard: dict[int, Heard], channel: discord.abc.Messageable, asked: _Asked) -> None:
@@ -290,7 +288,7 @@ class Reader:
                     return
                 self._members[guild.id, user_id] = None  # has left: no roles any more
 
-    def _decided(self, heard: Sequence[Heard], channel: object, where: ChatPlace, facts: Facts) -> list[HistoryMessage]:
+    def _decide(self, heard: Sequence[Heard], channel: object, where: ChatPlace, facts: Facts) -> list[HistoryMessage]:
         known: dict[int, Decision] = {}
         guild = getattr(channel, "guild", None)
         side_talk = facts.options.value("side_talk")

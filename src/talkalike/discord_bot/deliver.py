@@ -3,8 +3,8 @@ split and made safe.
 
     delivery = Delivery(channel, pace=pace, reference=message, view=buttons, stream=True)
     try:
-        await delivery.text(0, "hel")            # for every Text event
-        ids = await delivery.message_done(0, "hello", last=True)  # for every MessageDone event
+        await delivery.add_text(0, "hel")            # for every Text event
+        ids = await delivery.finish_message(0, "hello", last=True)  # for every MessageDone event
         await delivery.finish()
     except DeliveryLostError as error: ...       # the channel is gone; `delivery.shown` tells what people saw
     finally:
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from talkalike.chat.markup import covered
+from talkalike.chat.markup import cover_open_spoiler
 from talkalike.chat.splitting import MAX_PARTS, neutralise, parts
 from talkalike.discord_bot.markers import unsigned
 from talkalike.discord_bot.outbox import DeliveryLostError, Outbox, Pace, Post
@@ -84,11 +84,11 @@ class Delivery:
             for post in writer.posts
         )
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """The next bit of message `index`. Returns at once; raises DeliveryLostError when nothing more can be shown."""
         (await self._writer(index)).add(chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool = True) -> list[int]:
+    async def finish_message(self, index: int, text: str, *, last: bool = True) -> list[int]:
         """Shows message `index` as it finally reads; the ids of the Discord messages it became, none for blank text.
 
         `last`: none comes after it, so that the buttons go under it. Taking them away again would be an edit.
@@ -98,7 +98,7 @@ class Delivery:
         await writer.end(text, last=last)
         return [post.message.id for post in writer.posts]
 
-    async def reaction(self, emoji: str) -> bool:
+    async def add_reaction(self, emoji: str) -> bool:
         """Reacts to the message that is answered; whether Discord took it (it knows the emoji, and allows it)."""
         return await self._outbox.react(emoji)
 
@@ -235,7 +235,7 @@ class _Writer:
     def _first_parts(self) -> list[str]:
         """The parts that may be shown as messages, and one more where there are too many."""
         complete = self._ended and not self._aborted
-        text = unsigned(neutralise(self._text if complete else covered(self._text)))
+        text = unsigned(neutralise(self._text if complete else cover_open_spoiler(self._text)))
         return [part.strip() for part in itertools.islice(parts(text), MAX_PARTS + 1)]
 
     async def _show_progress(self) -> None:

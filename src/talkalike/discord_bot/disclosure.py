@@ -50,7 +50,7 @@ def whose(owner_name: str) -> str:
 
 
 def disclosure(owner_name: str) -> str:
-    """The plain line."""
+    """The sentence that says what the bot is."""
     return f"I am an AI double of {whose(owner_name)}: a program that writes like them, not a human being."
 
 

@@ -1,7 +1,7 @@
 """What was said while the bot could not hear it: after a start or a lost session, fresh messages are heard late.
 
     bot.on_connect -> Missed.new_session    what was heard so far is where looking back ends
-    bot.on_ready   -> Missed.catch_up       the newest messages of known places -> Converser.heard
+    bot.on_ready   -> Missed.catch_up       the newest messages of known places -> ConversationHandler.on_message
 
 A resumed session needs none of this, for Discord tells then what was missed. Looked at are only places with replies in
 the store, and each message is judged like a new one; the store's claim keeps it from being answered twice.
@@ -20,9 +20,9 @@ import discord
 
 from talkalike.chat.permissions import Access, ChatPlace, access_of
 from talkalike.discord_bot.asking import UnreadError, ask, messages
-from talkalike.discord_bot.converse import CANCEL_SIGNS, Converser
+from talkalike.discord_bot.conversations import CANCEL_SIGNS, ConversationHandler
 from talkalike.discord_bot.markers import is_marker, is_notice
-from talkalike.discord_bot.places import actor_of, addressed, decide_talk
+from talkalike.discord_bot.places import actor_of, decide_talk, is_addressed
 from talkalike.errors import TalkalikeError
 from talkalike.replying.session import end_as_lost
 from talkalike.store import replies
@@ -41,13 +41,13 @@ _log = logging.getLogger(__name__)
 class Missed:
     """Remembers what was heard last in each channel, and catches up. Belongs to one event loop."""
 
-    def __init__(self, converser: Converser) -> None:
-        self._converser = converser
+    def __init__(self, conversations: ConversationHandler) -> None:
+        self._conversations = conversations
         self._heard: OrderedDict[int, int] = OrderedDict()  # channel -> the newest message heard
         self._before: dict[int, int] | None = None  # the same, when a session began that was not caught up with yet
 
-    def heard(self, message: discord.Message) -> None:
-        """A message came as it should, or was looked at later."""
+    def note_heard(self, message: discord.Message) -> None:
+        """Notes that a message was heard, or was looked at later."""
         channel_id = message.channel.id
         self._heard[channel_id] = max(message.id, self._heard.pop(channel_id, 0))
         if len(self._heard) > REMEMBERED:
@@ -60,7 +60,7 @@ class Missed:
     async def catch_up(self) -> None:
         """Hears what is younger than the settings say and was not heard. Trouble in a place costs only that place."""
         before, self._before = self._before, None
-        services = self._converser.services
+        services = self._conversations.services
         if before is None or not services.settings.stale_after:
             return
         oldest = discord.utils.utcnow() - timedelta(seconds=services.settings.stale_after)
@@ -79,7 +79,7 @@ class Missed:
                 _log.error("What was missed in the channel %s is not answered: %s", channel_id, error)
 
     async def _look_at(self, channel_id: int, *, after: int) -> None:
-        client = self._converser.client
+        client = self._conversations.client
         channel = client.get_channel(channel_id) or await ask(client.fetch_channel(channel_id), "a channel")
         if not isinstance(channel, discord.abc.Messageable):
             return
@@ -87,31 +87,33 @@ class Missed:
             return  # nothing new, and Discord need not be asked for it
         read: list[discord.Message] = []
         for message in await messages(channel, "what was missed", limit=MESSAGES):
-            if message.id <= after or is_marker(message, self._converser.me):
+            if message.id <= after or is_marker(message, self._conversations.me):
                 break
             read.append(message)
         if read:
-            await self._hear(read[::-1], self._converser.places.place(channel))
+            await self._hear(read[::-1], self._conversations.places.place(channel))
 
     async def _hear(self, read: Sequence[discord.Message], where: ChatPlace) -> None:
-        """`read` is oldest first."""
-        store = self._converser.services.store
-        me = self._converser.me
-        facts = await self._converser.places.facts(where)
+        """Answers those of the messages (oldest first) that need it."""
+        store = self._conversations.services.store
+        me = self._conversations.me
+        facts = await self._conversations.places.facts(where)
         open_to_all = where.own_thread or access_of(where, facts.rules)[0] is Access.OPEN
         known = _Known(
-            told=frozenset(one.reference.message_id or 0 for one in read if one.author.id == me and one.reference),
+            referenced=frozenset(
+                one.reference.message_id or 0 for one in read if one.author.id == me and one.reference
+            ),
             triggers=await store.run(replies.answered_messages, where.channel_id, MESSAGES),
         )
         people: dict[int, discord.User | discord.Member] = {}  # who talks to the bot
         meant: list[discord.Message] = []
         for message in read:
-            self.heard(message)
+            self.note_heard(message)
             author_id = message.author.id
-            direct = where.server_id is None or addressed(message, me)
+            direct = where.server_id is None or is_addressed(message, me)
             if author_id == me or message.webhook_id is not None or not (direct or open_to_all or author_id in people):
                 continue
-            if known.answered(message, direct=direct) or _withdrawn(message):
+            if known.is_answered(message, direct=direct) or _withdrawn(message):
                 continue
             try:
                 people[author_id] = people.get(author_id) or await with_roles(message)
@@ -121,19 +123,19 @@ class Missed:
             meant.append(message)
         for message in meant:  # one right after the other, so that a burst stays one
             message.author = people[message.author.id]
-            await self._converser.heard(message)
+            await self._conversations.on_message(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """The replies there are: `told`: the messages that one of them refers to; `triggers`: (message, who asked)."""
+    """The replies of a place. `referenced`: messages that one of them refers to; `triggers`: (message, who asked)."""
 
-    told: frozenset[int]
+    referenced: frozenset[int]
     triggers: Sequence[tuple[int, int]]
 
-    def answered(self, message: discord.Message, *, direct: bool) -> bool:
+    def is_answered(self, message: discord.Message, *, direct: bool) -> bool:
         """Whether it was, or newer words of the same person: in an open place, of anybody."""
-        return message.id in self.told or any(
+        return message.id in self.referenced or any(
             trigger_id >= message.id and (asker_id == message.author.id or not direct)
             for trigger_id, asker_id in self.triggers
         )
@@ -144,36 +146,36 @@ def _withdrawn(message: discord.Message) -> bool:
     return any(str(reaction.emoji) in CANCEL_SIGNS for reaction in message.reactions)
 
 
-async def answer_unfinished(converser: Converser, rows: tuple[ReplyRow, ...]) -> None:
+async def answer_unfinished(conversations: ConversationHandler, rows: tuple[ReplyRow, ...]) -> None:
     """Ends each as lost; where people have seen nothing of it and it is still of use, another one is begun."""
     for row in rows:
-        await end_as_lost(converser.services.store, row.id, LOST)
+        await end_as_lost(conversations.services.store, row.id, LOST)
         age = (datetime.now(UTC) - row.began_at).total_seconds()
-        if row.messages or row.test or age > converser.services.settings.stale_after:
+        if row.messages or row.test or age > conversations.services.settings.stale_after:
             continue
         try:
-            trigger = await _trigger(converser, row)
+            trigger = await _trigger(conversations, row)
             if trigger is not None:
-                converser.answer_again(trigger)
+                conversations.answer_again(trigger)
         except UnreadError as error:
             _log.info("The message %s is not answered after the restart: %s", row.trigger_id, error)
         except TalkalikeError as error:
             _log.error("The message %s is not answered after the restart: %s", row.trigger_id, error)
 
 
-async def _trigger(converser: Converser, row: ReplyRow) -> discord.Message | None:
+async def _trigger(conversations: ConversationHandler, row: ReplyRow) -> discord.Message | None:
     """The message to be answered, if its author may still have an answer and has none."""
-    client = converser.client
+    client = conversations.client
     channel = client.get_channel(row.channel_id) or await ask(client.fetch_channel(row.channel_id), "a channel")
     if not isinstance(channel, discord.abc.Messageable):
         return None
     message = await ask(channel.fetch_message(row.trigger_id), "the message to be answered")
-    where = converser.places.place(channel)
-    facts = await converser.places.facts(where)
+    where = conversations.places.place(channel)
+    facts = await conversations.places.facts(where)
     who = actor_of(await with_roles(message), hidden=facts.hidden)
     if not decide_talk(message, who, where, facts, is_addressed=True).allowed:
         return None
-    me = converser.me
+    me = conversations.me
     for later in await messages(channel, "what was said since", limit=LOOK_AHEAD, after=message):
         mine = later.author.id == me and not is_notice(later, me) and not is_marker(later, me)
         answers = later.reference is None or later.reference.message_id == message.id

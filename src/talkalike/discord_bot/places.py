@@ -57,7 +57,7 @@ def place_of(channel: Channel | discord.abc.Messageable, *, me: int) -> ChatPlac
     return ChatPlace(server_id=getattr(channel, "guild_id", None), channel_id=channel_id, private=True)
 
 
-def addressed(message: discord.Message, me: int) -> bool:
+def is_addressed(message: discord.Message, me: int) -> bool:
     """True when the message mentions the double, its own role, or replies to it. `@everyone` is not the double."""
     if any(user.id == me for user in message.mentions):
         return True

@@ -33,8 +33,8 @@ class Proxies:
         self._gone: OrderedDict[int, discord.Message] = OrderedDict()
         self._posted: OrderedDict[int, discord.Message] = OrderedDict()
 
-    def heard(self, message: discord.Message) -> Proxied | None:
-        """A new message, a person's or a webhook's; with its original if that was deleted already."""
+    def add(self, message: discord.Message) -> Proxied | None:
+        """Adds a new message; returns a webhook's with its original, if that was deleted already."""
         for kept in (self._said, self._gone, self._posted):
             _let_go(kept, message)
         if message.webhook_id is None:
@@ -47,8 +47,8 @@ class Proxies:
         del self._gone[original.id]
         return Proxied(posted=message, original=original)
 
-    def deleted(self, message_ids: Iterable[int], *, answered: Iterable[int] = ()) -> list[Proxied]:
-        """What belongs to originals that are gone now; to those that were `answered` nothing will."""
+    def on_delete(self, message_ids: Iterable[int], *, answered: Iterable[int] = ()) -> list[Proxied]:
+        """Returns the webhook messages whose originals are gone now; those of `answered` originals have none."""
         found = []
         for message_id in message_ids:
             original = self._said.pop(message_id, None)

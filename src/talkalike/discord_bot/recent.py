@@ -51,29 +51,29 @@ class Recent:
         return list(known.heard.values())
 
     def add(self, message: discord.Message) -> None:
-        """A new message. Channels that nobody asked for are not kept."""
+        """Adds a new message, if its channel is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None:
             late = known.loaded and bool(known.heard) and message.id < next(reversed(known.heard))
-            self._change(message.channel.id, known, put={message.id: self.translated(message)})
+            self._change(message.channel.id, known, put={message.id: self.translate(message)})
             if late:  # Discord does not promise that events come in the order of the messages
                 known.heard = dict(sorted(known.heard.items()))
             self._let_go(message.channel.id)
 
-    def translated(self, message: discord.Message) -> Heard:
+    def translate(self, message: discord.Message) -> Heard:
         """The message in words, and whose they are."""
-        return self._owned(translate(message, me=self._me))
+        return self._with_owner(translate(message, me=self._me))
 
-    def belongs(self, message: discord.Message, owner: Actor) -> None:
-        """What a webhook posted is this person's, under the name it was posted with."""
+    def assign(self, message: discord.Message, owner: Actor) -> None:
+        """Notes that a message of a webhook is this person's, under the name it was posted with."""
         self._owners[message.id] = owner
         if len(self._owners) > OWNERS:
             self._owners.popitem(last=False)
         known = self._channels.get(message.channel.id)
         if known is not None and message.id in known.heard:
-            known.heard[message.id] = self._owned(known.heard[message.id])
+            known.heard[message.id] = self._with_owner(known.heard[message.id])
 
-    def _owned(self, heard: Heard) -> Heard:
+    def _with_owner(self, heard: Heard) -> Heard:
         owner = self._owners.get(heard.said.id)
         if owner is None:
             return heard
@@ -81,10 +81,10 @@ class Recent:
         return replace(heard, author=owner, member=True, said=said)
 
     def edit(self, message: discord.Message) -> None:
-        """A changed message, if it is kept."""
+        """Updates an edited message, if it is kept."""
         known = self._channels.get(message.channel.id)
         if known is not None and (message.id in known.heard or not known.loaded):
-            self._change(message.channel.id, known, put={message.id: self.translated(message)})
+            self._change(message.channel.id, known, put={message.id: self.translate(message)})
 
     def text_of(self, channel_id: int, message_id: int) -> str | None:
         """What a kept message says; None where it is not kept."""
@@ -99,7 +99,7 @@ class Recent:
             known.heard[heard.said.id] = heard
 
     def remove(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        """Deleted messages; nor are they quoted any more."""
+        """Removes deleted messages, also where they are quoted."""
         known = self._channels.get(channel_id)
         if known is None:
             return
@@ -112,27 +112,27 @@ class Recent:
                 known.heard[message_id] = replace(heard, said=replace(heard.said, quoted=""))
 
     def forget(self, channel_id: int) -> None:
-        """A channel that is gone or may no longer be read."""
+        """Forgets a channel that is gone or may no longer be read."""
         known = self._channels.pop(channel_id, None)
         self._total -= len(known.heard) if known else 0
 
     def clear(self) -> None:
-        """Everything: messages may have been missed."""
+        """Forgets everything: messages may have been missed."""
         self._channels.clear()
         self._total = 0
 
     def __len__(self) -> int:
-        """Messages kept."""
+        """How many messages are kept."""
         return self._total
 
-    def heard(self, channel_id: int) -> list[Heard]:
-        """Oldest first: what was told by events alone, where the channel could not be read."""
+    def kept_messages(self, channel_id: int) -> list[Heard]:
+        """The messages known from events alone, oldest first, where the channel could not be read."""
         known = self._channels.get(channel_id)
         return [known.heard[number] for number in sorted(known.heard)] if known else []
 
     async def _load(self, channel_id: int, known: _Channel, channel: discord.abc.Messageable) -> None:
         read = await messages(channel, "what was said here", limit=self._limit)
-        merged = {message.id: self.translated(message) for message in reversed(read)} | known.heard
+        merged = {message.id: self.translate(message) for message in reversed(read)} | known.heard
         ordered = {message_id: merged[message_id] for message_id in sorted(merged.keys() - known.gone)}
         known.loaded = True
         self._change(channel_id, known, gone=tuple(known.heard), put=ordered)

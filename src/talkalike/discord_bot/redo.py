@@ -31,12 +31,12 @@ class Rewrite:
         self._new = False  # from now on messages are new ones
         self._begun = False
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """Streams only what gets a message of its own."""
         if self._new:
-            await self._delivery.text(index, chunk)
+            await self._delivery.add_text(index, chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool = True) -> list[int]:
+    async def finish_message(self, index: int, text: str, *, last: bool = True) -> list[int]:
         """Edits the next old message, or sends a new one."""
         parts = split(unsigned(neutralise(text)))
         while self._old and not self._new and len(parts) <= MOST_PARTS:
@@ -50,11 +50,11 @@ class Rewrite:
             self._last = message
             return [message.id]
         self._new = True
-        return await self._delivery.message_done(index, text, last=last)
+        return await self._delivery.finish_message(index, text, last=last)
 
-    async def reaction(self, emoji: str) -> bool:
-        """As ever."""
-        return await self._delivery.reaction(emoji)
+    async def add_reaction(self, emoji: str) -> bool:
+        """Reacts to the message that is answered."""
+        return await self._delivery.add_reaction(emoji)
 
     @property
     def begun(self) -> bool:
@@ -76,7 +76,7 @@ class Rewrite:
             await _try(self._last.edit(view=view))
 
     async def abort(self, *, view: Any = discord.utils.MISSING) -> None:
-        """Leaves things as they are."""
+        """Keeps what is there of both replies."""
         await self._delivery.abort(view=view)
 
 

@@ -65,7 +65,7 @@ def missing(granted: discord.Permissions, *, thread: bool = False, locked: bool 
 
 
 def lacking(channel: object) -> tuple[Right, ...]:
-    """What the bot lacks in a channel or thread, as far as Discord told; nothing in direct messages."""
+    """What the bot lacks in a channel or thread, as far as Discord says; nothing in direct messages."""
     me = getattr(getattr(channel, "guild", None), "me", None)
     if isinstance(channel, discord.Thread):
         if me is None or channel.parent is None:

@@ -1,6 +1,6 @@
 """Why the double would be silent: each rule that keeps it so in one line, for a person who asks and for the log.
 
-Pure: the decisions are those of `chat.permissions`, the rights those that Discord told.
+Pure: the decisions are those of `chat.permissions`, the rights those that Discord grants.
 """
 
 from __future__ import annotations

@@ -19,16 +19,15 @@ class StoredButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ta
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        """As discord.py asks for it."""
+        """Makes the button from its custom id, for every click."""
         given: dict[str, Any] = {
             name: int(text) if text.isdigit() else text for name, text in match.groupdict().items()
         }
         return cls(**given)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """As discord.py asks for it."""
-        await self.pressed(interaction)
+        await self.on_press(interaction)
 
     @abstractmethod
-    async def pressed(self, interaction: Interaction) -> None:
-        """What the button does."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Does what the button says."""

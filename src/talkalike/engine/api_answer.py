@@ -62,14 +62,14 @@ class ChatAnswer:
 
     def _piece_event(self, piece: Piece) -> bytes:
         self._count(piece)
-        told = {"discarded": piece.discarded, "prompt_tokens": piece.prompt_tokens}
+        counts = {"discarded": piece.discarded, "prompt_tokens": piece.prompt_tokens}
         facts = {"message": piece.message, "token_ids": list(piece.token_ids)}
         choice = {
             "index": 0,
             **self._part(piece),
             "finish_reason": _reason(piece),
             "logprobs": self._logprobs([piece]) if piece.text else None,
-            "talkalike": facts | {name: number for name, number in told.items() if number},
+            "talkalike": facts | {name: number for name, number in counts.items() if number},
         }
         return self._event([choice])
 

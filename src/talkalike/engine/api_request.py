@@ -149,10 +149,10 @@ def _text(content: Any, place: str) -> str:
         text = part.get(kind) if kind in ("text", "refusal") else None
         if not isinstance(text, str):
             param = f"{place}.content[{index}]"
-            told = f"is of the type {kind[:40]!r}" if isinstance(kind, str) else "has no type"
+            problem = f"is of the type {kind[:40]!r}" if isinstance(kind, str) else "has no type"
             raise ApiError(
                 400,
-                f"{param} {told}, but this model reads text alone. Leave it out, or say in words what it shows.",
+                f"{param} {problem}, but this model reads text alone. Leave it out, or say in words what it shows.",
                 code="unsupported_content",
                 param=param,
             )

@@ -103,7 +103,7 @@ class Burst:
             if finish is not None:
                 yield message.end(finish)
                 return
-            if closed == self._sampling.max_messages or not self._room(context):
+            if closed == self._sampling.max_messages or not self._has_budget(context):
                 break
             following_V = yield from self._go_on(context)
             if following_V is None:
@@ -115,7 +115,7 @@ class Burst:
     def _write_message(
         self, context: Context, logits_V: Tensor, message: GrowingMessage
     ) -> Generator[Piece | Pass, Tensor | None, Finish | None]:
-        """One message; None when the model closed it, LENGTH when there was no room for more."""
+        """One message; None when the model closed it, LENGTH when the token budget was used up."""
         while True:
             token = self._choose(logits_V)
             self._written += 1
@@ -142,7 +142,7 @@ class Burst:
             self._seen_V[token] = True
         return token
 
-    def _room(self, context: Context) -> bool:
+    def _has_budget(self, context: Context) -> bool:
         header = len(self._reading.closing) + len(self._reading.header)
         return (
             context.bursts and self._written < self._sampling.max_tokens and context.length + header + 1 < self._limit

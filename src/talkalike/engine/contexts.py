@@ -73,7 +73,7 @@ class CausalContext:
         return logits_RV
 
     def forget_last(self, count: int) -> None:
-        """Crops the cache."""
+        """Crops the cache by that many tokens."""
         self.cache.crop(len(self.cache.tokens) - count)
 
 
@@ -112,5 +112,5 @@ class EncoderDecoderContext:
         return output.logits[0, -rows:].float().cpu()
 
     def forget_last(self, count: int) -> None:
-        """Never needed: no next header is tried."""
+        """Raises: an encoder-decoder writes one message, so no header is ever taken back."""
         raise AssertionError("an encoder-decoder context cannot be shortened")

@@ -80,15 +80,15 @@ class LocalEngine:
         await self._slots.acquire()
         reply = self._worker.start(self._reply(reading, prompt.conversation, sampling))
         try:
-            finish, told = None, len(reading.prompt_ids)
+            finish, prompt_tokens = None, len(reading.prompt_ids)
             while finish is None:
                 piece: Piece | None = await self._next(reply)
                 if piece is None:
                     yield Piece(text="", finish=Finish.CANCELLED)
                     return
                 finish = piece.finish
-                yield replace(piece, prompt_tokens=told)
-                told = 0
+                yield replace(piece, prompt_tokens=prompt_tokens)
+                prompt_tokens = 0
         finally:
             self._slots.release()
             self._worker.leave(reply)  # after the pass that may be running; gives the cache back

@@ -69,7 +69,7 @@ class ProcessEngine:
 
     @property
     def running(self) -> bool:
-        """Whether it can answer now."""
+        """Whether the model can answer now."""
         return self._ready.is_set()
 
     @property

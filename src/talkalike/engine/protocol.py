@@ -70,8 +70,8 @@ class Finish(StrEnum):
 class Piece:
     """The next bit of a reply. `message` counts the burst's messages from 0; the last piece carries `finish`.
 
-    `prompt_tokens`: how long the prompt was, told once, by engines that count it.
-    `discarded`: tokens that were written for this reply and thrown away, told once, with the last piece.
+    `prompt_tokens`: how long the prompt was, reported once, by engines that count it.
+    `discarded`: tokens that were written for this reply and thrown away, reported once, with the last piece.
     `logprobs` holds one natural-log probability for each of `token_ids`, under the model's own distribution at
     temperature 1 without filters.
     """

@@ -72,7 +72,7 @@ class RemoteEngine:
             except httpx.HTTPError as problem:
                 raise _unreachable(base_url, problem) from None
         if response.status_code >= 400:
-            raise _refused(response.status_code, response.text, base_url)
+            raise _refusal(response.status_code, response.text, base_url)
         card = _pick_card(response, model, base_url)
         facts = card.get("talkalike") or {}
         length = facts.get("context_length") or card.get("max_model_len") or _DEFAULT_CONTEXT
@@ -135,7 +135,7 @@ class RemoteEngine:
             async with self._client.stream("POST", address, content=body, headers=headers) as response:
                 if response.status_code >= 400:
                     text = (await response.aread()).decode("utf-8", "replace")
-                    raise _failed(response, text, self._server.base_url)
+                    raise _failure(response, text, self._server.base_url)
                 events = server_events(response.aiter_bytes())
                 marked = self._server.is_ours or prompt.raw is not None  # else each line is a message
                 pieces = marked_pieces(events) if marked else Lines(sampling).pieces(events)
@@ -149,10 +149,10 @@ class RemoteEngine:
 
     def _body(self, prompt: Prompt, sampling: Sampling) -> bytes:
         """The request. Made in a thread: a long one would hold up the loop."""
-        return json.dumps(self._asked(prompt) | self._sampled(sampling, raw=prompt.raw is not None)).encode()
+        return json.dumps(self._question(prompt) | self._sampling_fields(sampling, raw=prompt.raw is not None)).encode()
 
-    def _asked(self, prompt: Prompt) -> dict[str, Any]:
-        """What is to be answered, in the words of the address it goes to."""
+    def _question(self, prompt: Prompt) -> dict[str, Any]:
+        """The fields that say what is to be answered, for the address it goes to."""
         body: dict[str, Any] = {"model": self._server.model, "stream": True}
         if self._server.is_ours and prompt.conversation:
             body["conversation"] = prompt.conversation
@@ -163,8 +163,8 @@ class RemoteEngine:
         body["messages"] = [self._message(turn, prompt.speaker, names) for turn in prompt.turns]
         return body | ({"speaker": prompt.speaker, "reactions": True} if self._server.is_ours else {})
 
-    def _sampled(self, sampling: Sampling, *, raw: bool) -> dict[str, Any]:
-        """How the reply is sampled: for our own server all of it, else what the server cannot know by itself."""
+    def _sampling_fields(self, sampling: Sampling, *, raw: bool) -> dict[str, Any]:
+        """The sampling fields: for our own server all of them, else those that differ from the neutral values."""
         body = {key: value for key, value in asdict(sampling).items() if value is not None}
         if self._server.is_ours:
             if raw:
@@ -178,10 +178,10 @@ class RemoteEngine:
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if not self._server.is_ours:  # to others a reaction is its emoji
             turn = Turn(turn.speaker, plain(turn.text))
-        message = self._addressed(turn, speaker, names)
+        message = self._chat_message(turn, speaker, names)
         return {field: whole(value) for field, value in message.items()}
 
-    def _addressed(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+    def _chat_message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if turn.speaker == speaker:
             return {"role": "assistant", "content": turn.text}
         if turn.speaker == "system":
@@ -242,16 +242,16 @@ def _pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str,
     )
 
 
-def _failed(response: httpx.Response, text: str, base_url: str) -> Exception:
-    error = _refused(response.status_code, text, base_url)
+def _failure(response: httpx.Response, text: str, base_url: str) -> Exception:
+    error = _refusal(response.status_code, text, base_url)
     if response.status_code == 429 or response.status_code >= 500:
         asked = response.headers.get("retry-after", "")
         return _MayPassError(error, float(asked) if re.fullmatch(r"\d{1,4}(\.\d+)?", asked) else 0.0)
     return error
 
 
-def _refused(status: int, text: str, base_url: str) -> TalkalikeError:
-    said, code = _said(text)
+def _refusal(status: int, text: str, base_url: str) -> TalkalikeError:
+    said, code = _read_error(text)
     if status in (401, 403):
         return UserError(f"The server at {base_url} refused the API key.", hint="Set the key that belongs to it.")
     if status == 404:
@@ -265,7 +265,7 @@ def _refused(status: int, text: str, base_url: str) -> TalkalikeError:
     return UserError(f"The server at {base_url} refused the request with status {status}{said}.")
 
 
-def _said(text: str) -> tuple[str, str]:
+def _read_error(text: str) -> tuple[str, str]:
     """The server's own sentence, ready to be appended, and its error code."""
     try:
         error = json.loads(text)["error"]

@@ -49,13 +49,13 @@ async def server_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[dict[str
 
 async def marked_pieces(choices: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Piece, None]:
     """Pieces from our own server, which says to which message of the burst each chunk belongs."""
-    message = discarded = told = 0
+    message = discarded = prompt_tokens = 0
     finish = Finish.STOP
     async with aclosing(choices):
         async for choice in choices:
             text = _text(choice)
             facts = choice.get("talkalike") or {}
-            told = told or int(facts.get("prompt_tokens", 0))
+            prompt_tokens = prompt_tokens or int(facts.get("prompt_tokens", 0))
             number = int(facts.get("message", message))
             discarded += int(facts.get("discarded", 0))
             if number > message:
@@ -68,12 +68,12 @@ async def marked_pieces(choices: AsyncGenerator[dict[str, Any], None]) -> AsyncG
                     message=message,
                     token_ids=tuple(facts.get("token_ids") or ()),
                     logprobs=tuple(float(value) for value in own),
-                    prompt_tokens=told,
+                    prompt_tokens=prompt_tokens,
                 )
-                told = 0
+                prompt_tokens = 0
             if choice.get("finish_reason"):
                 finish = _finish(choice["finish_reason"])
-    yield Piece(text="", message=message, finish=finish, prompt_tokens=told, discarded=discarded)
+    yield Piece(text="", message=message, finish=finish, prompt_tokens=prompt_tokens, discarded=discarded)
 
 
 class Lines:

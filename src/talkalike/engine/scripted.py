@@ -53,8 +53,8 @@ class ScriptedEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The next reply of the script, word by word, within `max_tokens` and `max_messages`."""
         sampling.check()
-        told = self._length(prompt)
-        if told >= self._context_length:
+        prompt_tokens = self._length(prompt)
+        if prompt_tokens >= self._context_length:
             raise ContextTooLongError("The conversation is longer than the script's context.")
         reply = self._next(prompt)
         if isinstance(reply, TalkalikeError):
@@ -71,14 +71,16 @@ class ScriptedEngine:
                     if written == self._fail_after:
                         raise TalkalikeError("The connection was lost.", hint="Try again.")
                     await asyncio.sleep(self._delay)
-                    yield Piece(text=token, message=number, token_ids=(written,), logprobs=(0.0,), prompt_tokens=told)
-                    written, told = written + 1, 0
-            yield Piece(text="", message=number, finish=Finish.STOP, prompt_tokens=told)
+                    yield Piece(
+                        text=token, message=number, token_ids=(written,), logprobs=(0.0,), prompt_tokens=prompt_tokens
+                    )
+                    written, prompt_tokens = written + 1, 0
+            yield Piece(text="", message=number, finish=Finish.STOP, prompt_tokens=prompt_tokens)
         finally:
             self.running -= 1
 
     async def close(self) -> None:
-        """Nothing to free."""
+        """Does nothing: a script holds no memory."""
 
     def _length(self, prompt: Prompt) -> int:
         if prompt.raw is None:

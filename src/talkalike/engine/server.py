@@ -156,7 +156,7 @@ class _Service:
         self._authorise(request)
         body = await self._body(request)
         call = await asyncio.to_thread(lambda: parse(_json(body)))
-        pieces = _shown_pieces(self.engine, call)
+        pieces = _cut_pieces(self.engine, call)
         answer = kind(model=self.engine.name, call=call)
         try:
             if not call.stream:
@@ -210,7 +210,7 @@ def _json(body: bytes) -> Any:
         raise ApiError(400, "The request body is not JSON.") from None
 
 
-async def _shown_pieces(engine: Engine, call: ReplyRequest) -> AsyncGenerator[Piece, None]:
+async def _cut_pieces(engine: Engine, call: ReplyRequest) -> AsyncGenerator[Piece, None]:
     """The engine's pieces, a newline before each further message, up to the first stop string."""
     stops = StopStrings(call.stop)
     message = shown = read = 0

@@ -73,7 +73,7 @@ class Worker:
             self._changed.notify()
 
     def close(self) -> None:
-        """Ends the thread after the pass that may be running; whoever waits is told that it was cancelled."""
+        """Ends the thread after the pass that may be running; whoever waits gets a cancellation."""
         with self._changed:
             self._closed = True
             self._changed.notify()

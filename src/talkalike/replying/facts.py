@@ -105,7 +105,7 @@ def read_facts(defaults: Defaults, place: ChatPlace) -> Facts:
 
 def read_used(place: ChatPlace, user_id: int) -> Used:
     """Runs in the store's thread. What the person and the server used today."""
-    return usage.used(user_id, place.server_id, today())
+    return usage.read_used(user_id, place.server_id, today())
 
 
 def read_rules(defaults: Defaults, server_id: int | None) -> Rules:
@@ -117,6 +117,6 @@ def read_rules(defaults: Defaults, server_id: int | None) -> Rules:
 
 
 def read_options(defaults: Defaults, place: ChatPlace) -> Resolved:
-    """Runs in the store's thread."""
+    """Runs in the store's thread. The options that hold in the place."""
     channel_id, thread_id = (place.parent_id or 0, place.channel_id) if place.parent_id else (place.channel_id, None)
     return resolve([("bot", defaults.options), *scoped.layers(place.server_id, channel_id, thread_id)])

@@ -59,7 +59,7 @@ class WaitingLine:
         self._waiting: OrderedDict[int, deque[_Ticket]] = OrderedDict()  # channel -> its line; the first is called next
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many replies are waiting."""
         return sum(len(tickets) for tickets in self._waiting.values())
 
     def position(self, reply_id: int) -> int | None:
@@ -81,8 +81,8 @@ class WaitingLine:
         """True where a reply would be turned away."""
         return not self.free(place) and len(self) >= self._max_waiting
 
-    def turned_away(self) -> LineFullError:
-        """What to tell where it is full."""
+    def full_error(self) -> LineFullError:
+        """The error to raise where the line is full."""
         return LineFullError(f"{len(self)} replies are waiting already.", hint="Please ask again in a minute or two.")
 
     @asynccontextmanager
@@ -93,7 +93,7 @@ class WaitingLine:
             self._writing[place] = reply_id
             ticket.called.set()
         elif self.full(place):
-            raise self.turned_away()
+            raise self.full_error()
         else:
             self._waiting.setdefault(place, deque()).append(ticket)
         try:
@@ -168,7 +168,7 @@ HEARTBEAT = 15.0  # seconds of silence after which a follower is shown that the 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class NumberedEvent:
     """An event, with its number among those of the reply (from 1)."""
 
     number: int
@@ -180,20 +180,20 @@ class Told:
 class Followers:
     """The events of one reply, in order; "end" is the last one. Belongs to one event loop."""
 
-    events: list[Told] = field(default_factory=list)
+    events: list[NumberedEvent] = field(default_factory=list)
     ended: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, name: str, **data: Any) -> None:
-        """Tells all who follow it. Nothing comes after "end"."""
+        """Adds an event for all followers. Nothing comes after "end"."""
         if self.ended:
             return
-        self.events.append(Told(number=len(self.events) + 1, name=name, data=data))
+        self.events.append(NumberedEvent(number=len(self.events) + 1, name=name, data=data))
         self.ended = name == "end"
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def follow(self, after: int = 0) -> AsyncGenerator[list[Told], None]:
+    async def follow(self, after: int = 0) -> AsyncGenerator[list[NumberedEvent], None]:
         """The events after that number, as they come, until the last one; nothing new for a while is an empty list."""
         position = max(0, after)
         while True:

@@ -48,43 +48,43 @@ class Face(Protocol):
         ...
 
     async def admit(self) -> bool:
-        """Whether there is to be a reply; whoever has to know why not is told."""
+        """Decides whether there is to be a reply, and tells people why not."""
         ...
 
     async def claim(self) -> int | None:
         """Begins it in the store; its id, or None where somebody answers that already."""
         ...
 
-    def journal(self, reply_id: int) -> Journal:
-        """Where it is noted what becomes of it."""
+    def open_journal(self, reply_id: int) -> Journal:
+        """Opens the journal in which the reply is noted."""
         ...
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
-        """Tells the place in the line while it waits; cancelled when the wait is over."""
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Shows the place in the line while it waits; cancelled when the wait is over."""
         ...
 
     async def still_allowed(self) -> bool:
-        """Asked after a wait, in which much may have changed."""
+        """Decides again after a wait, in which much may have changed."""
         ...
 
     async def prepare(self, reply_id: int) -> ReplyInputs | None:
         """All that it is written with; None where what it answers is gone."""
         ...
 
-    async def written(self, talk: Talk) -> None:
-        """It was written whole."""
+    async def on_written(self, talk: Talk) -> None:
+        """Called once the reply was written completely."""
         ...
 
-    async def trouble(self, error: TalkalikeError) -> str:
-        """Tells people that it failed; returns the problem in words for the store."""
+    async def on_failure(self, error: TalkalikeError) -> str:
+        """Tells people that the reply failed; returns the problem in words for the store."""
         ...
 
-    def lost(self, *, seen: bool) -> str | None:
-        """The process ends: the problem in words for the store, or None where the next process answers anew."""
+    def on_lost(self, *, seen: bool) -> str | None:
+        """Called when the process ends: the problem for the store, or None where the next process answers anew."""
         ...
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
-        """Its end is stored."""
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
+        """Called once the end is stored."""
         ...
 
 
@@ -123,7 +123,7 @@ class OngoingReply(Generic[FaceT]):
             await asyncio.wait({self.task})
 
     def begin(self) -> None:
-        """Its task takes the first step."""
+        """Marks that the task runs; raises CancelledError where the reply was stopped before."""
         self._runs = True
         if self.stopped is not None:
             raise asyncio.CancelledError
@@ -135,9 +135,7 @@ class ReplySession(Generic[FaceT]):
     def __init__(self, line: WaitingLine) -> None:
         self.line = line
         self.replies: set[OngoingReply[FaceT]] = set()  # on their way
-        self.ending: set[OngoingReply[FaceT]] = (
-            set()
-        )  # nothing is written any more; their end is on its way into the store
+        self.ending: set[OngoingReply[FaceT]] = set()  # written; their end is on its way into the store
         self._ended: OrderedDict[Hashable, tuple[OngoingReply[FaceT], float]] = OrderedDict()
 
     def start(self, reply: OngoingReply[FaceT]) -> asyncio.Task[None]:
@@ -164,16 +162,16 @@ class ReplySession(Generic[FaceT]):
         """The replies whose turn it is."""
         return [one for one in self.replies if one.id is not None and self.line.position(one.id) == 0]
 
-    def ended(self, answers: Hashable) -> tuple[OngoingReply[FaceT], float] | None:
+    def last_ended(self, answers: Hashable) -> tuple[OngoingReply[FaceT], float] | None:
         """The last reply to something that ended here lately, and when (on the monotonic clock)."""
         return self._ended.get(answers)
 
-    def all_ended(self) -> list[OngoingReply[FaceT]]:
+    def recently_ended(self) -> list[OngoingReply[FaceT]]:
         """The replies that ended here lately, oldest first."""
         return [reply for reply, _ in self._ended.values()]
 
     def forget(self, answers: Hashable) -> None:
-        """What it answered is gone."""
+        """Forgets a reply whose message is gone."""
         self._ended.pop(answers, None)
 
     async def settle(self) -> None:
@@ -207,7 +205,7 @@ class ReplySession(Generic[FaceT]):
         except asyncio.CancelledError:
             if reply.stopped is None:
                 outcome.state = ReplyState.LOST
-                outcome.problem = face.lost(seen=reply.visible) or ""
+                outcome.problem = face.on_lost(seen=reply.visible) or ""
                 if not outcome.problem:
                     reply.id = None
                 raise
@@ -216,7 +214,7 @@ class ReplySession(Generic[FaceT]):
             outcome.state, outcome.problem = ReplyState.FAILED, str(error)
         except TalkalikeError as error:
             outcome.state, outcome.problem = ReplyState.FAILED, str(error)
-            outcome.problem = await face.trouble(error)
+            outcome.problem = await face.on_failure(error)
         finally:
             if reply.id is not None:
                 await self._account(reply, reply.id)
@@ -237,7 +235,7 @@ class ReplySession(Generic[FaceT]):
         place = reply.face.place
         telling: asyncio.Task[None] | None = None
         if not self.line.free(place):
-            telling = asyncio.get_running_loop().create_task(reply.face.wait(reply_id, self.line.position))
+            telling = asyncio.get_running_loop().create_task(reply.face.show_place(reply_id, self.line.position))
         try:
             async with self.line.turn(place, reply_id):
                 if telling is not None:
@@ -252,30 +250,30 @@ class ReplySession(Generic[FaceT]):
         if prepared is None:
             return
         reply.display = prepared.display
-        reply.journal = reply.face.journal(reply_id)
+        reply.journal = reply.face.open_journal(reply_id)
         await ReplyWriting(prepared, outcome=reply.outcome, journal=reply.journal).write()
-        await reply.face.written(prepared.talk)
+        await reply.face.on_written(prepared.talk)
 
     async def _account(self, reply: OngoingReply[FaceT], reply_id: int) -> None:
-        """The end of a reply that was begun, in the store."""
+        """Stores the end of a reply that was begun."""
         self.replies.discard(reply)
         self.ending.add(reply)
         self._ended[reply.face.answers] = (reply, time.monotonic())
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        journal = reply.journal or reply.face.journal(reply_id)
+        journal = reply.journal or reply.face.open_journal(reply_id)
         try:
             await journal.end(reply.outcome.ending())
         finally:
-            await reply.face.ended(reply.outcome)
+            await reply.face.on_ended(reply.outcome)
 
 
 async def end_as_lost(store: Store, reply_id: int, problem: str) -> None:
-    """A reply whose process ended before it did."""
+    """Stores the end of a reply whose process ended before it did."""
     await ReplyJournal(store, reply_id).end(Ending(state=ReplyState.LOST, problem=problem))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    """What nobody expected: the reply has ended as failed, and here is why."""
+    """Logs an error that nobody expected; the reply has ended as failed."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("A reply failed.", exc_info=error)

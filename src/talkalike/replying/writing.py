@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotShownError(TalkalikeError):
-    """The face could not show the reply, so there is nobody to be told of it."""
+    """The face could not show the reply, so the failure cannot be shown either."""
 
 
 class Display(Protocol):
@@ -51,51 +51,51 @@ class Display(Protocol):
         ...
 
     def start(self, speaker: str) -> None:
-        """The model begins to write, in this person's voice."""
+        """Called when the model begins to write, in this person's voice."""
         ...
 
-    async def text(self, index: int, chunk: str) -> None:
-        """The next bit of message `index` of the burst (from 0)."""
+    async def add_text(self, index: int, chunk: str) -> None:
+        """Shows the next bit of message `index` of the burst (from 0)."""
         ...
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
-        """The message as it finally reads; what people see of it then. `last`: none follows."""
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """Shows the complete message; returns what people see of it. `last`: no message follows."""
         ...
 
-    async def reaction(self, index: int, emoji: str) -> bool:
-        """An emoji in the place of message `index`; whether it is shown."""
+    async def add_reaction(self, index: int, emoji: str) -> bool:
+        """Shows an emoji in the place of message `index`; returns whether it is shown."""
         ...
 
     async def finish(self) -> None:
-        """The reply is complete."""
+        """Called when the reply is complete."""
         ...
 
     async def abort(self) -> Sequence[Sent]:
-        """Nothing further comes; what people see that `message_done` has not told."""
+        """Ends the reply early; returns what people see that `finish_message` has not returned."""
         ...
 
 
 class Journal(Protocol):
-    """Where it is noted what becomes of one reply."""
+    """Notes what becomes of one reply."""
 
-    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
-        """The model begins to write, in this person's voice: what it saw, as the store may keep it."""
+    def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """Notes that the model begins to write in this person's voice, and what it saw."""
         ...
 
-    def wrote(self, index: int, chunk: str) -> None:
-        """The next bit of message `index`."""
+    def note_text(self, index: int, chunk: str) -> None:
+        """Notes the next bit of message `index`."""
         ...
 
-    def sent(self, sent: Sent) -> None:
-        """What people see of a message."""
+    def note_sent(self, sent: Sent) -> None:
+        """Notes what people see of a message."""
         ...
 
-    def reacted(self, index: int, emoji: str) -> None:
-        """A reaction that people see."""
+    def note_reaction(self, index: int, emoji: str) -> None:
+        """Notes a reaction that people see."""
         ...
 
     def stop(self) -> None:
-        """Nothing further is written before the end."""
+        """Writes nothing further before the end."""
         ...
 
     async def settle(self) -> None:
@@ -191,7 +191,7 @@ class ReplyWriting:
         match event:
             case ReplyStarted(speaker=speaker, seen=seen):
                 if self._journal is not None and self._prepared.record is not None:
-                    self._journal.saw(speaker, self._prepared.record(seen))
+                    self._journal.note_seen(speaker, self._prepared.record(seen))
                 self._display.start(speaker)
             case Text(index=index, text=text):
                 if outcome.first_seconds is None:
@@ -199,8 +199,8 @@ class ReplyWriting:
                 await self._release(last=False)
                 outcome.tokens += 1  # about; the engine's own count comes at the end
                 if self._journal is not None:
-                    self._journal.wrote(index, text)
-                await self._display.text(index, text)
+                    self._journal.note_text(index, text)
+                await self._display.add_text(index, text)
             case MessageDone():
                 await self._release(last=False)
                 self._held.append((event, outcome.tokens))
@@ -221,28 +221,28 @@ class ReplyWriting:
         while self._held:
             event, tokens = self._held.pop(0)
             if isinstance(event, MessageDone):
-                shown = await self._display.message_done(event.index, event.text, last=last)
+                shown = await self._display.finish_message(event.index, event.text, last=last)
                 if self._note(shown):
                     self._outcome.charged = tokens
-            elif await self._display.reaction(event.index, event.emoji):
+            elif await self._display.add_reaction(event.index, event.emoji):
                 self._outcome.charged = tokens
                 if self._journal is not None:
-                    self._journal.reacted(event.index, event.emoji)
+                    self._journal.note_reaction(event.index, event.emoji)
 
     async def _break_off(self) -> None:
-        """What people saw of it is the reply, so that it can be found, and nothing else."""
+        """Ends a reply early: what people saw of it is the reply, so that it can be found."""
         if self._note(await self._display.abort()):
             self._outcome.charged = self._outcome.tokens
 
     def _note(self, shown: Sequence[Sent]) -> bool:
         if self._journal is not None:
             for one in shown:
-                self._journal.sent(one)
+                self._journal.note_sent(one)
         return bool(shown)
 
 
 class ReplyJournal:
-    """A reply's in the store's table of replies. Belongs to one event loop."""
+    """The journal of a reply in the store's table of replies. Belongs to one event loop."""
 
     def __init__(self, store: Store, reply_id: int) -> None:
         self._store = store
@@ -253,21 +253,21 @@ class ReplyJournal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
-        """What the model saw, as `ReplyRecord` tells."""
+    def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
+        """Notes what the model saw, as `ReplyRecord` describes it."""
         self._seen = seen
         self._write_soon()
 
-    def wrote(self, index: int, chunk: str) -> None:
-        """Words count once they are shown."""
+    def note_text(self, index: int, chunk: str) -> None:
+        """Does nothing: words count once they are shown."""
 
-    def sent(self, sent: Sent) -> None:
-        """A message of the reply."""
+    def note_sent(self, sent: Sent) -> None:
+        """Notes a message that people see."""
         self._sent.append(sent)
         self._write_soon()
 
-    def reacted(self, index: int, emoji: str) -> None:
-        """The double reacted."""
+    def note_reaction(self, index: int, emoji: str) -> None:
+        """Notes a reaction that people see."""
         self._reactions.append(emoji)
         self._write_soon()
 
@@ -287,7 +287,7 @@ class ReplyJournal:
         await self._write()
 
     def stop(self) -> None:
-        """Nothing further is written; what is being written is."""
+        """Starts no further write; one under way is finished."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -56,7 +56,7 @@ def hidden() -> frozenset[int]:
     return frozenset(tables.Person.objects.filter(seen=False).values_list("user_id", flat=True))
 
 
-def kept_about(user_id: int) -> dict[str, int]:
+def count_about(user_id: int) -> dict[str, int]:
     """How much of each kind is kept about a person; texts also in characters."""
     own = _of(user_id)
     sent = tables.SentMessage.objects.filter(reply__asker_id=user_id)
@@ -69,7 +69,7 @@ def kept_about(user_id: int) -> dict[str, int]:
         "rules": own["rules"].count(),
         "consent": own["consent"].count(),
         "changes_made": sum(rows.count() for rows in _made_by(user_id)),
-        **erasing.kept_about(user_id),
+        **erasing.count_about(user_id),
     }
 
 

@@ -85,22 +85,24 @@ def record_of(
     Without them it was one person's own conversation, and their words are kept.
     """
 
-    def kept(placed: Placed) -> dict[str, Any]:
-        told = {
+    def kept_columns(placed: Placed) -> dict[str, Any]:
+        columns = {
             "id": placed.id,
             "speaker": placed.turn.speaker,
             "text": words(placed.turn.text),
             "tokens": placed.tokens,
             "why": placed.why,
         }
-        return told if authors is None else {**told, "author_id": authors.get(placed.id, 0)}
+        return columns if authors is None else {**columns, "author_id": authors.get(placed.id, 0)}
 
-    def left_out(placed: Placed) -> dict[str, Any]:
-        return kept(placed) if authors is None else {"id": placed.id, "tokens": placed.tokens, "why": placed.why}
+    def left_out_columns(placed: Placed) -> dict[str, Any]:
+        return (
+            kept_columns(placed) if authors is None else {"id": placed.id, "tokens": placed.tokens, "why": placed.why}
+        )
 
     return {
-        "kept": [kept(placed) for placed in seen.kept],
-        "left_out": [left_out(placed) for placed in seen.left_out],
+        "kept": [kept_columns(placed) for placed in seen.kept],
+        "left_out": [left_out_columns(placed) for placed in seen.left_out],
         "budget": seen.budget,
         "tokens": seen.tokens,
     }
@@ -128,7 +130,7 @@ def record(records: Sequence[ReplyRecord]) -> list[bool]:
         raise ValueError("a reply does not end by being written")
     now = timezone.now()
     with transaction.atomic():
-        rows = _locked({one.reply_id for one in records})
+        rows = _lock({one.reply_id for one in records})
         there = [(one, rows[one.reply_id]) for one in records if one.reply_id in rows]
         _keep_texts(there, now)
         in_time = {id(one): _change(row, one, now) for one, row in there}
@@ -139,7 +141,7 @@ def record(records: Sequence[ReplyRecord]) -> list[bool]:
     return [in_time.get(id(one), False) for one in records]
 
 
-def _locked(reply_ids: set[int]) -> dict[int, _Row]:
+def _lock(reply_ids: set[int]) -> dict[int, _Row]:
     """In the order of their ids: two processes that write the same ones do not wait for each other in a circle."""
     found = tables.Reply.objects.select_for_update().filter(id__in=reply_ids).order_by("id")
     columns = ("channel_id", "server_id", "asker_id", "state", "reactions")
@@ -154,7 +156,7 @@ def _keep_texts(there: Sequence[tuple[ReplyRecord, _Row]], now: datetime) -> Non
         if one.seen is not None
     ]
     sent = {message.message_id: (one.reply_id, message) for one, _ in there for message in one.sent}
-    known = seen_texts.stored(set(sent).union(*(reading.message_ids for reading in readings)))
+    known = seen_texts.read_stored(set(sent).union(*(reading.message_ids for reading in readings)))
     kept = iter(seen_texts.keep(readings, known, now))
     for one, row in there:
         if one.seen is not None:
@@ -166,7 +168,7 @@ def _keep_texts(there: Sequence[tuple[ReplyRecord, _Row]], now: datetime) -> Non
                 ],
                 "budget": one.seen.get("budget", 0),
             }
-    forgotten = seen_texts.forgotten(known)
+    forgotten = seen_texts.find_forgotten(known)
     tables.SentMessage.objects.bulk_create(
         [
             tables.SentMessage(

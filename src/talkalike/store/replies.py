@@ -53,7 +53,7 @@ class ReplyRow:
     """A reply as it is known now.
 
     `seen`: {"kept": [{id, author_id, speaker, text, tokens, why, forgotten}], "left_out": [{id, tokens, why}],
-    "budget": tokens}, empty before `saw`. `asker_id` is 0 where they were forgotten. `seconds` it took to write,
+    "budget": tokens}, empty before `note_seen`. `asker_id` is 0 where they were forgotten. `seconds` it took to write,
     `first_seconds` until the first word.
     """
 
@@ -103,7 +103,7 @@ def begin(beginning: Beginning) -> int | None:
             before = tables.Reply.objects.filter(trigger_id=beginning.trigger_id).aggregate(last=Max("attempt"))
             attempt += before["last"] or 0
         try:
-            row = _begun(beginning, attempt)
+            row = _new_row(beginning, attempt)
             with transaction.atomic():
                 row.save(force_insert=True)
             return int(row.pk)
@@ -124,25 +124,25 @@ def begin_all(beginnings: Sequence[Beginning]) -> list[int | None]:
         for one in beginnings:
             attempt = last.get(one.trigger_id, 0) + 1
             granted = one.again or attempt == 1
-            rows.append(_begun(one, attempt) if granted else None)
+            rows.append(_new_row(one, attempt) if granted else None)
             if granted:
                 last[one.trigger_id] = attempt
         tables.Reply.objects.bulk_create([row for row in rows if row is not None])
     return [None if row is None else int(row.pk) for row in rows]
 
 
-def saw(reply_id: int, seen: Mapping[str, Any]) -> bool:
+def note_seen(reply_id: int, seen: Mapping[str, Any]) -> bool:
     """Stores what the model saw, as `ReplyRecord` tells. False where the reply is gone: it was forgotten meanwhile."""
     return record([ReplyRecord(reply_id=reply_id, seen=seen)])[0]
 
 
-def sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
-    """Stores a Discord message of the reply. False as in `saw`."""
+def note_sent(reply_id: int, message_id: int, text: str, index: int) -> bool:
+    """Stores a Discord message of the reply. False as in `note_seen`."""
     return record([ReplyRecord(reply_id=reply_id, sent=(Sent(message_id=message_id, text=text, index=index),))])[0]
 
 
-def reacted(reply_id: int, emoji: str) -> bool:
-    """Stores that the double reacted with an emoji. False as in `saw`."""
+def note_reaction(reply_id: int, emoji: str) -> bool:
+    """Stores that the double reacted with an emoji. False as in `note_seen`."""
     return record([ReplyRecord(reply_id=reply_id, reactions=(emoji,))])[0]
 
 
@@ -233,7 +233,7 @@ def row_of(row: Reply) -> ReplyRow:
     )
 
 
-def _begun(beginning: Beginning, attempt: int) -> Reply:
+def _new_row(beginning: Beginning, attempt: int) -> Reply:
     columns = {field.name: getattr(beginning, field.name) for field in fields(beginning) if field.name != "again"}
     columns |= {"server_id": beginning.server_id or 0, "sampling": storable.json(beginning.sampling)}
     return tables.Reply(**columns, attempt=attempt, state=ReplyState.WRITING.value, began_at=timezone.now())

@@ -90,10 +90,10 @@ def _record(rule: Rule, *, previous: int | None, value: int | None, by: int) -> 
 
 
 def _rule(row: PermissionRule) -> Rule:
-    return _made(row, row.value)
+    return _rule_of(row, row.value)
 
 
-def _made(row: PermissionRule | PermissionChange, value: int) -> Rule:
+def _rule_of(row: PermissionRule | PermissionChange, value: int) -> Rule:
     is_level = row.kind == "level"
     return Rule(
         server_id=row.server_id or None,
@@ -108,7 +108,7 @@ def _change(row: PermissionChange) -> RuleChange:
     kind: type[Level] | type[Access] = Level if row.kind == "level" else Access
     removed = row.value is None
     return RuleChange(
-        rule=_made(row, (row.previous or 0) if row.value is None else row.value),
+        rule=_rule_of(row, (row.previous or 0) if row.value is None else row.value),
         removed=removed,
         previous=None if row.previous is None else kind(row.previous),
         by=row.by,

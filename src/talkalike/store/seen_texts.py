@@ -34,23 +34,23 @@ class TextsRead:
         return {_number(item["id"]) for item in self.items} - {0}
 
 
-def stored(message_ids: set[int]) -> dict[Key, int]:
+def read_stored(message_ids: set[int]) -> dict[Key, int]:
     """The rows there are of these messages, by message and digest; FORGOTTEN is a digest as well."""
     rows = tables.SeenText.objects.filter(message_id__in=message_ids)
     return {(message_id, digest): pk for pk, message_id, digest in rows.values_list("pk", "message_id", "digest")}
 
 
-def forgotten(known: Iterable[Key]) -> set[int]:
-    """Those messages, of what `stored` knows, that were forgotten."""
+def find_forgotten(known: Iterable[Key]) -> set[int]:
+    """Those messages, of what `read_stored` knows, that were forgotten."""
     return {message_id for message_id, digest in known if digest == FORGOTTEN}
 
 
 def keep(readings: Sequence[TextsRead], known: Mapping[Key, int], now: datetime) -> list[list[dict[str, Any]]]:
     """Stores the texts that were read, but for forgotten ones; returns each reading's references for the reply.
 
-    `known` is what `stored` says of their messages.
+    `known` is what `read_stored` says of their messages.
     """
-    gone = forgotten(known)
+    gone = find_forgotten(known)
     fresh: dict[Key, SeenText] = {}
     again: set[int] = set()
     keys: list[list[Key]] = []
@@ -59,8 +59,8 @@ def keep(readings: Sequence[TextsRead], known: Mapping[Key, int], now: datetime)
         for item in reading.items:
             speaker, text = storable.text(item.get("speaker", "")), storable.text(item.get("text", ""))
             author_id = int(item.get("author_id") or 0)
-            told = "\x00".join((str(reading.channel_id), str(author_id), speaker, text))
-            key = (_number(item["id"]), hashlib.sha256(told.encode()).hexdigest()[:32])
+            content = "\x00".join((str(reading.channel_id), str(author_id), speaker, text))
+            key = (_number(item["id"]), hashlib.sha256(content.encode()).hexdigest()[:32])
             keys[-1].append(key)
             if key in known:
                 again.add(known[key])
@@ -102,7 +102,7 @@ def recall(references: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The references with their speakers and texts; of what was forgotten meanwhile only the cost is left."""
     references = list(references)
     rows = tables.SeenText.objects.in_bulk([item["text_id"] for item in references if item["text_id"] is not None])
-    return [_recalled(item, rows.get(item["text_id"])) for item in references]
+    return [_recall_one(item, rows.get(item["text_id"])) for item in references]
 
 
 def forget(message_id: int) -> int:
@@ -125,7 +125,7 @@ def forget(message_id: int) -> int:
     return deleted
 
 
-def _recalled(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, Any]:
+def _recall_one(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, Any]:
     return {
         "id": str(row.message_id) if row and row.message_id else reference["name"],
         "author_id": row.author_id if row else 0,
@@ -139,5 +139,5 @@ def _recalled(reference: Mapping[str, Any], row: SeenText | None) -> dict[str, A
 
 def _number(item_id: object) -> int:
     """The message's id, or 0 for a turn that is none, such as the persona."""
-    told = str(item_id)
-    return int(told) if told.isascii() and told.isdigit() else 0
+    text = str(item_id)
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -22,7 +22,7 @@ class ServerRow:
     left_at: datetime | None
 
 
-def joined(server_id: int, name: str) -> bool:
+def note_joined(server_id: int, name: str) -> bool:
     """Notes that the bot is on the server (and its present name); True if it was not known to be."""
     row, made = tables.Server.objects.get_or_create(
         id=server_id, defaults={"name": storable.text(name), "joined_at": timezone.now()}
@@ -35,7 +35,7 @@ def joined(server_id: int, name: str) -> bool:
     return back
 
 
-def left(server_id: int) -> None:
+def note_left(server_id: int) -> None:
     """Notes that the bot is no longer on the server. What is kept of it goes with `people.forget_server`."""
     tables.Server.objects.filter(id=server_id, left_at=None).update(left_at=timezone.now())
 

@@ -36,8 +36,8 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """How a job ended."""
+class _JobResult:
+    """The result or the error of a job."""
 
     job: _Job
     result: Any = None
@@ -54,7 +54,7 @@ class Store:
         """Use `open_store`. `name` is the database in words, without a password."""
         self._thread = thread
         self._closed = False
-        self._jobs: list[_Job] = []  # where there are any, the thread has been told to take them
+        self._jobs: list[_Job] = []  # where there are any, the thread was asked to take them
         self._jobs_lock = threading.Lock()
         self.name = name
 
@@ -91,7 +91,7 @@ class Store:
             self._thread.shutdown()
 
     def _begin(self, work: Callable[[], T]) -> Future[T]:
-        return self._submit(partial(_guarded, self.name, work))
+        return self._submit(partial(_guard, self.name, work))
 
     def _submit(self, work: Callable[[], T]) -> Future[T]:
         if self._closed:
@@ -99,13 +99,13 @@ class Store:
         return self._thread.submit(work)
 
     def _take_jobs(self) -> None:
-        """Runs in the thread."""
+        """Runs waiting jobs in the store's thread."""
         with self._jobs_lock:
             jobs, self._jobs = self._jobs, []
-        told = _tried(self.name, jobs)
+        results = _try_jobs(self.name, jobs)
         for loop in {job.waiting.get_loop() for job in jobs}:
             with suppress(RuntimeError):  # that loop has ended, and nobody waits any more
-                loop.call_soon_threadsafe(_tell, [one for one in told if one.job.waiting.get_loop() is loop])
+                loop.call_soon_threadsafe(_tell, [one for one in results if one.job.waiting.get_loop() is loop])
 
     def __enter__(self) -> Store:
         return self
@@ -121,7 +121,7 @@ def open_store(url: str) -> Store:
     talkalike.
     """
     database = database_settings(url)
-    name = described(database)
+    name = describe(database)
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
     try:
         with _opening:
@@ -134,7 +134,7 @@ def open_store(url: str) -> Store:
     return Store(thread, name)
 
 
-def described(database: dict[str, Any]) -> str:
+def describe(database: dict[str, Any]) -> str:
     """The database in words, for messages."""
     if database["ENGINE"].endswith("sqlite3"):
         return f"the database {database['NAME']}"
@@ -163,17 +163,17 @@ def _disconnect() -> None:
     connections.close_all()
 
 
-def _tried(name: str, jobs: Sequence[_Job]) -> list[_Told]:
+def _try_jobs(name: str, jobs: Sequence[_Job]) -> list[_JobResult]:
     """All in one transaction; where that fails, each in its own."""
     try:
-        return _guarded(name, partial(_in_one_transaction, jobs))
-    except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits is told
+        return _guard(name, partial(_in_one_transaction, jobs))
+    except Exception as error:  # noqa: BLE001  # whatever it is: whoever waits gets it
         if len(jobs) == 1:
-            return [_Told(jobs[0], error=error)]
-    return [told for job in jobs for told in _tried(name, [job])]
+            return [_JobResult(jobs[0], error=error)]
+    return [result for job in jobs for result in _try_jobs(name, [job])]
 
 
-def _in_one_transaction(jobs: Sequence[_Job]) -> list[_Told]:
+def _in_one_transaction(jobs: Sequence[_Job]) -> list[_JobResult]:
     from django.db import transaction  # as above
 
     by_function: dict[Any, list[_Job]] = {}
@@ -181,15 +181,15 @@ def _in_one_transaction(jobs: Sequence[_Job]) -> list[_Told]:
         by_function.setdefault(job.function, []).append(job)
     with transaction.atomic():
         return [
-            _Told(job, result)
+            _JobResult(job, result)
             for function, mine in by_function.items()
             for job, result in zip(mine, function([job.item for job in mine]), strict=True)
         ]
 
 
-def _tell(told: Sequence[_Told]) -> None:
+def _tell(results: Sequence[_JobResult]) -> None:
     """Runs in the loop of those who wait; who was cancelled meanwhile does not."""
-    for one in told:
+    for one in results:
         if one.job.waiting.done():
             continue
         if one.error is not None:
@@ -198,7 +198,7 @@ def _tell(told: Sequence[_Told]) -> None:
             one.job.waiting.set_result(one.result)
 
 
-def _guarded(name: str, work: Callable[[], T]) -> T:
+def _guard(name: str, work: Callable[[], T]) -> T:
     # as above
     from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, connection
 

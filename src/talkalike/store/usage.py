@@ -27,7 +27,7 @@ def spend(user_id: int, server_id: int | None, *, replies: int, tokens: int, day
             account.update(**added)
 
 
-def used(user_id: int, server_id: int | None, day: date) -> Used:
+def read_used(user_id: int, server_id: int | None, day: date) -> Used:
     """What the person used there, and what everybody together used there. In direct messages the latter is 0."""
     own = Q(user_id=user_id)
     sums = tables.Usage.objects.filter(day=day, server_id=server_id or 0).aggregate(

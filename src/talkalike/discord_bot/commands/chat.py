@@ -19,7 +19,7 @@ LONGEST_NAME = 100  # Discord's limit for a thread's name
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return [
         app_commands.Command(name="chat", description="Say something to me; everybody here sees it", callback=chat),
         app_commands.Command(name="thread", description="Open a thread in which I answer everything", callback=thread),
@@ -36,8 +36,8 @@ async def chat(interaction: Interaction, prompt: str) -> None:
     channel = messages_of(interaction)
     require_voice(channel)
     message = await channel.send(embed=said, allowed_mentions=NOBODY)
-    await tell(interaction, f"I am on it: {message.jump_url}")
-    await interaction.client.converser.respond(message, prompt=prompt)
+    await tell(interaction, f"I am answering: {message.jump_url}")
+    await interaction.client.conversations.respond(message, prompt=prompt)
 
 
 @gated(Action.THREAD)
@@ -52,6 +52,6 @@ async def thread(interaction: Interaction, name: str) -> None:
     title = " ".join(name.split())
     if not title or len(title) > LONGEST_NAME:
         raise UserError(f"The name must have between 1 and {LONGEST_NAME} characters.")
-    opened = await channel.create_thread(name=title, type=discord.ChannelType.public_thread)
-    await opened.add_user(interaction.user)
-    await tell(interaction, f"Here we go: {opened.mention}. I answer everything in there.")
+    created = await channel.create_thread(name=title, type=discord.ChannelType.public_thread)
+    await created.add_user(interaction.user)
+    await tell(interaction, f"Here we go: {created.mention}. I answer everything in there.")

@@ -20,13 +20,13 @@ _LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d+|@me)
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "context",
-        "What I see of this channel",
-        ("show", "What I see here, what I don't, and why (only you see the answer)", show),
-        ("drop", "Take one message out of what I see", drop),
-        ("pin", "Keep one message in what I see, however old it gets", pin),
+        "What I read of this channel",
+        ("show", "Show what I read here, what I don't, and why (only you see the answer)", show),
+        ("drop", "Remove one message from what I read", drop),
+        ("pin", "Keep one message in what I read, however old it gets", pin),
         ("unpin", "Undo drop or pin for one message", unpin),
         ("fork", "Start a new thread from one message", fork),
         ("reset", "Undo every drop and pin in this channel", reset_marks),

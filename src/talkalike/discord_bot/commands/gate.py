@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 async def gate(interaction: Interaction, action: Action, *, own: bool = False) -> Decision:
-    """Whether the caller may do this here. A refusal is told to them, with the rule it comes from."""
+    """Whether the caller may do this here. Shows them a refusal, with the rule it comes from."""
     await defer(interaction)
     decision = await verdict(interaction, action, own=own)
     if not decision.allowed:
@@ -45,7 +45,7 @@ async def gate(interaction: Interaction, action: Action, *, own: bool = False) -
 
 
 async def verdict(interaction: Interaction, action: Action, *, own: bool = False) -> Decision:
-    """The same without a word: for lists that are offered while somebody types, which have no room for a refusal."""
+    """The decision of `gate` without a message, for suggestions while somebody types."""
     actor, place, rules = await who_where(interaction)
     return decide(Request(actor=actor, action=action, place=place, addressed=True, own=own), rules)
 
@@ -67,8 +67,8 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
                 await _excuse(interaction, str(error))
             except discord.Forbidden as error:
                 lacks = "; ".join(right.words for right in lacking(interaction.channel))
-                told = f" I lack: {lacks}." if lacks else ""
-                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).{told}")
+                missing = f" I lack: {lacks}." if lacks else ""
+                await _excuse(interaction, f"Discord doesn't let me do that here ({error.text}).{missing}")
             except discord.NotFound as error:
                 if error.code in TOO_LATE:
                     _log.warning("Discord stopped waiting before /%s was answered.", _name(interaction))
@@ -83,7 +83,7 @@ def gated(action: Action, *, own: Own | None = None) -> Callable[[Callable[..., 
 
 
 def family(name: str, description: str, *commands: tuple[str, str, Any]) -> list[app_commands.Group]:
-    """A group of commands, each with its name, its description and what it calls; made anew."""
+    """Makes a group of commands, each from its name, its description and what it calls."""
     group = app_commands.Group(name=name, description=description)
     for one, what, callback in commands:
         group.add_command(app_commands.Command(name=one, description=what, callback=callback))
@@ -162,11 +162,11 @@ def _resolved(callback: Callable[..., Any]) -> inspect.Signature:
 
 
 async def _excuse(interaction: Interaction, text: str) -> None:
-    """Tells what went wrong, if Discord still lets it be told."""
+    """Shows the caller what went wrong, if Discord still allows it."""
     try:
         await tell(interaction, text)
     except discord.HTTPException as lost:
-        _log.warning("/%s: '%s' could not be told: %s", _name(interaction), text, lost)
+        _log.warning("/%s: '%s' could not be shown: %s", _name(interaction), text, lost)
 
 
 def _beginning(text: str) -> str:

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's command, made anew."""
-    return [app_commands.Command(name="guess", description="Which of two replies is the real one?", callback=guess)]
+    """Makes the command of this module."""
+    return [
+        app_commands.Command(
+            name="guess", description="Guess which of two replies the real person wrote", callback=guess
+        )
+    ]
 
 
 @gated(Action.GUESS)
 async def guess(interaction: Interaction) -> None:
-    """For the caller alone; those who never guessed are asked first."""
+    """Begins the blind test for the caller alone, after they agreed."""
     await guessing.begin(interaction)

@@ -13,7 +13,7 @@ from talkalike.discord_bot.disclosure import disclosure
 
 HOW = """\
 **How to talk to me**: mention me, reply to one of my messages, write in one of my threads, or send me a direct \
-message. In channels that were opened to me I answer everything.
+message. In open channels I answer every message.
 **What I don't read**: messages that begin with `{side_talk}`, everything before the last `/reset`, and people who \
 opted out with `/privacy seen`.
 **My replies**: press Cancel or Again under them, or right-click one (Apps) for *Why this reply?*, *Regenerate* and \
@@ -24,13 +24,13 @@ find the real one of two replies.
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's commands, made anew."""
-    return [app_commands.Command(name="help", description="What I am and what I can do", callback=show)]
+    """Makes the commands of this module."""
+    return [app_commands.Command(name="help", description="What I am, and every command", callback=show)]
 
 
 @gated(Action.HELP)
 async def show(interaction: Interaction) -> None:
-    """Told to the caller alone, so that it can be asked for anywhere."""
+    """Shows the help to the caller alone, so that it can be asked for anywhere."""
     services = interaction.client.services
     side_talk = str(services.settings.options.get("side_talk", "!"))
     text = (disclosure(services.settings.owner_name), HOW.format(side_talk=side_talk), _list(interaction.client.tree))

@@ -25,13 +25,13 @@ Every = app_commands.Range[int, 1, 1000]
 
 
 def commands() -> list[app_commands.Group | app_commands.ContextMenu]:
-    """The family's commands and menus, made anew."""
+    """Makes the commands and menus of this module."""
     group = app_commands.Group(name="judge", description="Say how good my replies are, and compare two models blindly")
     channel = app_commands.Group(name="compare-channel", description="Blind comparisons in this channel", parent=group)
     for name, description, callback in (
-        ("set", "Offer two models' answers here for a blind comparison, now and then", set_channel),
-        ("off", "No more comparisons here", end_channel),
-        ("show", "Which models are compared here, and how often", show_channel),
+        ("set", "Regularly offer two models' answers here for a blind comparison", set_channel),
+        ("off", "Stop the comparisons in this channel", end_channel),
+        ("show", "Show which models are compared here, and how often", show_channel),
     ):
         channel.add_command(app_commands.Command(name=name, description=description, callback=callback))
     return [
@@ -68,30 +68,32 @@ async def compare(interaction: Interaction, message: discord.Message) -> None:
 
 @gated(Action.SET_MODEL)
 @app_commands.autocomplete(first=models, second=models)
-@app_commands.describe(first="One model", second="The other model", every="After how many replies (5)")
+@app_commands.describe(
+    first="The first model", second="The second model", every="Offer a comparison after this many replies (default: 5)"
+)
 async def set_channel(interaction: Interaction, first: str, second: str, every: Every = 5) -> None:
-    """For this channel or thread."""
+    """Switches comparisons on for this channel or thread."""
     one, other = two_voices(interaction.client, (first, second))
-    await _put(interaction, "compare_models", f"{one.model}|{other.model}")
-    await _put(interaction, "compare_every", every)
+    await _set_option(interaction, "compare_models", f"{one.model}|{other.model}")
+    await _set_option(interaction, "compare_every", every)
     await tell(
         interaction,
         f"Done: after every {every:,} of my replies here, {one.model} and {other.model} answer the same words, and "
-        "everybody here may say whose answer is better. The names are told to those who voted. Each comparison costs "
+        "everybody here may say whose answer is better. Those who voted learn the names. Each comparison costs "
         "two further replies of the daily budget.",
     )
 
 
 @gated(Action.SET_MODEL)
 async def end_channel(interaction: Interaction) -> None:
-    """Pairs that were offered stay, and can be judged."""
-    await _put(interaction, "compare_models", "")
+    """Switches comparisons off; pairs that were offered can still be judged."""
+    await _set_option(interaction, "compare_models", "")
     await tell(interaction, "Done: no more comparisons here. Those that were offered can still be judged.")
 
 
 @gated(Action.VIEW_SETTINGS)
 async def show_channel(interaction: Interaction) -> None:
-    """Also where a model is gone meanwhile."""
+    """Shows which models are compared here, also where one of them is gone."""
     options = await interaction.client.places.options(channel_of(interaction))
     compared = two_models(options.value("compare_models"))
     if not compared:
@@ -105,7 +107,7 @@ async def show_channel(interaction: Interaction) -> None:
     await tell(interaction, text)
 
 
-async def _put(interaction: Interaction, key: str, value: str | int) -> None:
+async def _set_option(interaction: Interaction, key: str, value: str | int) -> None:
     channel = channel_of(interaction)
     scope = "thread" if isinstance(channel, discord.Thread) else "channel"
     store, by = interaction.client.store, interaction.user.id

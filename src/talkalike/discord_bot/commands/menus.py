@@ -17,7 +17,7 @@ from talkalike.store.replies import ReplyRow
 
 
 def commands() -> list[app_commands.ContextMenu]:
-    """The family's menus, made anew."""
+    """Makes the menus of this module."""
     return [
         app_commands.ContextMenu(name="Why this reply?", callback=why),
         app_commands.ContextMenu(name="Regenerate", callback=regenerate),
@@ -49,7 +49,7 @@ async def regenerate(interaction: Interaction, message: discord.Message) -> None
     asked = await ask(message.channel.fetch_message(row.trigger_id), ANSWERED)
     require_voice(asked.channel)
     await tell(interaction, "I am trying again.")
-    await interaction.client.converser.respond(asked, again=True)
+    await interaction.client.conversations.respond(asked, again=True)
 
 
 @gated(Action.FORGET, own=owns)
@@ -57,7 +57,7 @@ async def forget(interaction: Interaction, message: discord.Message) -> None:
     """Wipes the words from the records and takes the message out of what the model sees."""
     store, by = interaction.client.store, interaction.user.id
     channel_id, server_id = message.channel.id, interaction.guild_id
-    await interaction.client.converser.settle()
+    await interaction.client.conversations.settle()
     wiped = await store.run(replies.forget_message, message.id)
     await store.run(scoped.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
     await tell(

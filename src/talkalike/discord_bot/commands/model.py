@@ -30,13 +30,13 @@ WRITING, DONE, FAILED = discord.Colour.orange(), discord.Colour.green(), discord
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "model",
-        "Which model answers",
-        ("show", "The model that answers here, and every other one", show),
-        ("use", "Let another model answer on this server", use),
-        ("compare", "The same prompt answered by two models, side by side", compare),
+        "The model that answers",
+        ("show", "Show the model that answers here, and all other models", show),
+        ("use", "Use another model on this server", use),
+        ("compare", "Let two models answer the same prompt, side by side", compare),
     )
 
 
@@ -49,7 +49,7 @@ async def models(interaction: Interaction, current: str) -> list[app_commands.Ch
 
 
 def words(voice: Voice) -> str:
-    """A model in one line."""
+    """Describes a model in one line."""
     parts = [f"{voice.model}: writes like {voice.speaker}{' (fictional)' if voice.fictional else ''}"]
     if voice.base:
         parts.append(f"based on {voice.base}")
@@ -121,8 +121,8 @@ class ModelAnswers:
         self._asked = quote(prompt)
         self._halves = [("…", WRITING), ("…", WRITING)]
 
-    def put(self, index: int, text: str, colour: discord.Colour) -> None:
-        """Fills in one half."""
+    def set_answer(self, index: int, text: str, colour: discord.Colour) -> None:
+        """Sets the answer of one of the two models."""
         self._halves[index] = (text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}… (cut)", colour)
 
     def message(self) -> dict[str, Any]:
@@ -144,8 +144,8 @@ async def _fill(
     try:
         reply = await answer(client, answers.voices[index], (*opening, turn), options.sampling())
         said = "\n".join(text for text in reply.messages if text.strip())
-        answers.put(index, neutralise(said) or "(silence)", DONE)
+        answers.set_answer(index, neutralise(said) or "(silence)", DONE)
     except TalkalikeError as error:
-        answers.put(index, str(error), FAILED)
+        answers.set_answer(index, str(error), FAILED)
     # With the bot's own rights: a command's token dies after 15 minutes, a slow model may need longer.
     await message.edit(**answers.message())

@@ -32,15 +32,15 @@ ACTIONS = [app_commands.Choice(name=action.value.replace("_", " "), value=action
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "permissions",
-        "Who may talk to me and change things",
-        ("get", "The level of a person or role, or how open a channel is", show),
+        "Who may talk to me, and who may change what",
+        ("get", "Show the level of a person or role, or how open a channel is", show),
         ("set", "Set a level (people, roles) or how open a place is", change),
-        ("list", "Every rule of this server and the latest changes", list_rules),
-        ("why", "Would I answer here? With the rule that decides", why),
-        ("check", "Why am I silent? The rules here, and the rights I lack, channel by channel", check),
+        ("list", "List every rule of this server and the latest changes", list_rules),
+        ("why", "Show whether I would answer here, and which rule decides", why),
+        ("check", "Show why I am silent: the rules here, and the rights I lack in each channel", check),
     )
 
 
@@ -96,7 +96,7 @@ async def values(interaction: Interaction, current: str) -> list[app_commands.Ch
     user="For a person",
     role="For everybody with this role",
     channel="For a channel, thread or category",
-    scope="Alone: for a whole server or for direct messages. With somebody: where it holds",
+    scope="Alone: a whole server or all direct messages. With a person or role: where the rule holds",
 )
 @app_commands.choices(scope=SCOPES)
 async def change(
@@ -187,12 +187,12 @@ async def check(interaction: Interaction) -> None:
     """What keeps the double silent here for the caller; to whoever may see the permissions, also the other channels."""
     lines = await silent_here(interaction)
     head = "**Nothing keeps me silent here.**" if not lines else "**Here**"
-    told = [head, *(f"- {line}" for line in lines)]
+    text = [head, *(f"- {line}" for line in lines)]
     member = interaction.user
     if isinstance(member, discord.Member) and (await verdict(interaction, Action.VIEW_PERMISSIONS)).allowed:
-        told.append("**Channel by channel** (how open it is, and the rights that Discord gives me)")
-        told += [f"- {line}" for line, _ in await rights_of(interaction, member)]
-    await tell(interaction, "\n".join(told), file_name="check.txt")
+        text.append("**Channel by channel** (how open it is, and the rights that Discord gives me)")
+        text += [f"- {line}" for line, _ in await rights_of(interaction, member)]
+    await tell(interaction, "\n".join(text), file_name="check.txt")
 
 
 async def silent_here(interaction: Interaction) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from talkalike.store import people
 
 SWITCH = [app_commands.Choice(name="on", value="on"), app_commands.Choice(name="off", value="off")]
 SEEN = {
-    True: "I read your messages where I may talk. `/privacy seen off` makes me blind to them.",
+    True: "I read your messages where I may talk. `/privacy seen off` stops that.",
     False: "I don't read your messages anywhere. `/privacy seen on` undoes that.",
 }
 TRAINING = {
@@ -23,15 +23,15 @@ TRAINING = {
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "privacy",
         "What I keep about you, and what I may do with it",
-        ("show", "What is kept about you", show),
-        ("export", "Everything that is kept about you, as a file", export),
+        ("show", "Show what is kept about you", show),
+        ("export", "Get everything that is kept about you, as a file", export),
         ("delete", "Delete everything that is kept about you", delete),
-        ("training", "May your ratings be used to improve me? (off by default)", training),
-        ("seen", "May I read your messages? (on by default)", seen),
+        ("training", "Allow or forbid using your ratings to improve me (off by default)", set_training),
+        ("seen", "Allow or forbid me to read your messages (on by default)", set_seen),
     )
 
 
@@ -39,7 +39,7 @@ def commands() -> list[app_commands.Group]:
 async def show(interaction: Interaction) -> None:
     """Counts by kind, the two choices, and for how long records are kept."""
     store, user_id = interaction.client.store, interaction.user.id
-    kept = await store.run(people.kept_about, user_id)
+    kept = await store.run(people.count_about, user_id)
     consent = await store.run(people.consent, user_id)
     days = (await interaction.client.places.options(channel_of(interaction))).value("retention_days")
     lines = ["**Kept about you**" if any(kept.values()) else "Nothing is kept about you."]
@@ -64,10 +64,10 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
     """Without the confirmation it only tells what would go."""
     store, user_id = interaction.client.store, interaction.user.id
     if not confirm:
-        kept = await store.run(people.kept_about, user_id)
+        kept = await store.run(people.count_about, user_id)
         await tell(interaction, f"Nothing was deleted. It would be: {_counts(kept)}. Choose confirm: True to do it.")
         return
-    await interaction.client.converser.settle()
+    await interaction.client.conversations.settle()
     gone = await store.run(people.forget_user, user_id)
     await tell(
         interaction,
@@ -78,7 +78,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
 
 @gated(Action.PRIVACY)
 @app_commands.choices(state=SWITCH)
-async def training(interaction: Interaction, state: str) -> None:
+async def set_training(interaction: Interaction, state: str) -> None:
     """Opting in or out of being learned from."""
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, training=on)
@@ -87,7 +87,7 @@ async def training(interaction: Interaction, state: str) -> None:
 
 @gated(Action.PRIVACY)
 @app_commands.choices(state=SWITCH)
-async def seen(interaction: Interaction, state: str) -> None:
+async def set_seen(interaction: Interaction, state: str) -> None:
     """Opting in or out of being read, on every server and in direct messages."""
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, seen=on)
@@ -95,5 +95,5 @@ async def seen(interaction: Interaction, state: str) -> None:
 
 
 def _counts(counts: dict[str, Any]) -> str:
-    told = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
-    return ", ".join(told) or "nothing, there was nothing"
+    parts = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
+    return ", ".join(parts) or "nothing, because nothing was kept"

@@ -12,7 +12,7 @@ from talkalike.discord_bot.markers import reset_marker
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return [app_commands.Command(name="reset", description="Start over: I forget what was said here", callback=reset)]
 
 

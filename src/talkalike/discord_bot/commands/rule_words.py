@@ -111,7 +111,7 @@ def about(rule: Rule) -> str:
 
 
 def sentence(rule: Rule, *, removed: bool = False) -> str:
-    """A rule in one line."""
+    """Describes a rule in one line."""
     if removed:
         return f"{about(rule)}: back to the default."
     meaning = LEVEL[rule.level] if rule.level is not None else ACCESS[rule.access or Access.CLOSED].rstrip(".")
@@ -119,12 +119,12 @@ def sentence(rule: Rule, *, removed: bool = False) -> str:
 
 
 def change(one: RuleChange) -> str:
-    """One line of the history."""
+    """Describes a change of a rule in one line."""
     return f"{discord.utils.format_dt(one.at, 'R')} <@{one.by}>: {sentence(one.rule, removed=one.removed)}"
 
 
 def order(rule: Rule) -> tuple[int, int]:
-    """Wide rules first."""
+    """The sort key that lists wide rules first."""
     return _ORDER.index(rule.subject), rule.subject_id
 
 

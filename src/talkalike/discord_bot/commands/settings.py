@@ -19,13 +19,13 @@ SCOPES = [app_commands.Choice(name=name, value=name) for name in ("thread", "cha
 
 
 def commands() -> list[app_commands.Group]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return family(
         "settings",
-        "How I write here",
-        ("show", "Every setting here and where its value comes from", show),
+        "The settings of my replies",
+        ("show", "Show every setting here and where its value comes from", show),
         ("set", "Change a setting for this thread, channel or server", change),
-        ("unset", "Remove a setting, so that the wider one holds again", unset),
+        ("unset", "Remove a setting, so that the value of the wider scope holds again", unset),
     )
 
 
@@ -58,7 +58,7 @@ async def values(interaction: Interaction, current: str) -> list[app_commands.Ch
 
 @gated(Action.VIEW_SETTINGS)
 @app_commands.autocomplete(key=keys)
-@app_commands.describe(key="Only this one")
+@app_commands.describe(key="Show only this setting")
 async def show(interaction: Interaction, key: str | None = None) -> None:
     """A line for each setting; what differs from its default stands out."""
     chosen = tuple(OPTIONS) if key is None else (option(key).key,)
@@ -71,14 +71,16 @@ async def show(interaction: Interaction, key: str | None = None) -> None:
         one = option(key)
         lines.append(f"{one.description} It takes {one.range}; by default {one.words(one.default)}.")
         lines.append(f"It can be set for: {', '.join(one.scopes)}.")
-    lines += [f"⚠ passed over: {problem}" for problem in resolved.problems]
+    lines += [f"⚠ Ignored: {problem}" for problem in resolved.problems]
     await tell(interaction, "\n".join(lines), file_name="settings.txt")
 
 
 @gated(Action.SET_SETTINGS)
 @app_commands.autocomplete(key=keys, value=values)
 @app_commands.choices(scope=SCOPES)
-@app_commands.describe(key="Which setting", value="The new value", scope="Where it holds (empty: right here)")
+@app_commands.describe(
+    key="Which setting", value="The new value", scope="Where the value holds (empty: in this channel or thread)"
+)
 async def change(interaction: Interaction, key: str, value: str, scope: str | None = None) -> None:
     """Checks the value, writes it, and tells what holds here now."""
     parsed = _parse(interaction, key, value)
@@ -98,7 +100,7 @@ async def change(interaction: Interaction, key: str, value: str, scope: str | No
 @gated(Action.SET_SETTINGS)
 @app_commands.autocomplete(key=keys)
 @app_commands.choices(scope=SCOPES)
-@app_commands.describe(key="Which setting", scope="Where it was set (empty: right here)")
+@app_commands.describe(key="Which setting", scope="Where it was set (empty: in this channel or thread)")
 async def unset(interaction: Interaction, key: str, scope: str | None = None) -> None:
     """Removes the value of one scope and tells what holds instead."""
     scope, scope_id = await _scope(interaction, key, scope)
@@ -115,7 +117,7 @@ async def unset(interaction: Interaction, key: str, scope: str | None = None) ->
 
 
 async def _scope(interaction: Interaction, key: str, chosen: str | None) -> tuple[str, int]:
-    """The scope and its id, if the caller may write there; ("", 0) once they were told that they may not."""
+    """The scope and its id, if the caller may write there; ("", 0) after a refusal was shown."""
     channel = channel_of(interaction)
     thread = isinstance(channel, discord.Thread)
     scopes = option(key).scopes

@@ -24,15 +24,15 @@ STARTED = datetime.now(UTC)
 
 
 def commands() -> list[app_commands.Command[Any, Any, Any]]:
-    """The family's commands, made anew."""
+    """Makes the commands of this module."""
     return [
-        app_commands.Command(name="status", description="How I am doing: model, queue, speed, errors", callback=show)
+        app_commands.Command(name="status", description="Show my model, queue, speed and last errors", callback=show)
     ]
 
 
 @gated(Action.STATUS)
 async def show(interaction: Interaction) -> None:
-    """Everybody sees the figures; what went wrong is told by server, to the bot's owner from everywhere."""
+    """Shows everybody the figures and this server's errors; the bot's owner sees those of every server."""
     client, store = interaction.client, interaction.client.store
     actor, place, rules = await who_where(interaction)
     owner = level_of(actor, place, rules)[0] is Level.OWNER
@@ -42,10 +42,10 @@ async def show(interaction: Interaction) -> None:
     recent = await store.run(replies.recent, place.channel_id, RECENT)
     lines = [f"**Model here**: {words(voice) if voice else here}"]
     lines += [f"**Process**: {_health(one)}" for one in client.engines.health()]
-    writing, turned_away = len(client.converser.running()), client.converser.turned_away
+    writing, turned_away = len(client.conversations.running()), client.conversations.turned_away
     lines.append(
         f"**Now**: {writing} {_plural(writing, 'reply', 'replies')} being written, "
-        f"{client.converser.queue_length()} waiting"
+        f"{client.conversations.queue_length()} waiting"
         + (f", {turned_away:,} turned away since the start" if turned_away else "")
     )
     lines.append(f"**Speed here**: {speed(recent)}")
@@ -64,7 +64,7 @@ async def show(interaction: Interaction) -> None:
 
 
 def speed(recent: tuple[ReplyRow, ...]) -> str:
-    """Tokens in a second and the time to the first word, over replies that were finished."""
+    """Tokens per second and the time to the first word, over finished replies."""
     done = [row for row in recent if row.state is ReplyState.DONE and row.seconds > 0]
     if not done:
         return "nothing written yet"
@@ -76,7 +76,7 @@ def speed(recent: tuple[ReplyRow, ...]) -> str:
 
 def _rights(lacking: int) -> str:
     if not lacking:
-        return "complete wherever I am to answer"
+        return "none is missing where I am to answer"
     more = f" (the first {CHANNELS}; `/permissions check` lists all)" if lacking > CHANNELS else ""
     return f"some are missing in {lacking} {_plural(lacking, 'channel', 'channels')}{more}"
 

@@ -22,17 +22,17 @@ Where = discord.TextChannel | discord.CategoryChannel | discord.Thread
 
 
 async def names(interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
-    """The scenarios there are."""
+    """Suggests the names of scenarios."""
     runner = interaction.command.parent.runner if interaction.command else None  # type: ignore[union-attr]
     offered = [ALL, NONE, *(scenario.name for scenario in runner.scenarios())] if runner else []
     return [app_commands.Choice(name=one, value=one) for one in offered if current.casefold() in one.casefold()][:25]
 
 
 class Testing(app_commands.Group):
-    """The family's commands around one runner."""
+    """The commands of /test, which share one runner."""
 
     def __init__(self, runner: Runner) -> None:
-        super().__init__(name="test", description="Let me answer scenarios and see how I do")
+        super().__init__(name="test", description="Let me answer test scenarios, and score the replies")
         self.runner = runner
 
     @app_commands.command(name="run", description="Answer the scenarios now and post a report here")
@@ -53,9 +53,9 @@ class Testing(app_commands.Group):
             by=interaction.user.id,
         )
         report = await self.runner.start(plan)
-        await tell(interaction, f"I am at it. The report appears in {report.jump_url}.")
+        await tell(interaction, f"The test has begun. The report appears in {report.jump_url}.")
 
-    @app_commands.command(name="list", description="Which scenarios there are")
+    @app_commands.command(name="list", description="List the scenarios")
     @gated(Action.TEST)
     async def list_scenarios(self, interaction: Interaction) -> None:
         """Name, number of cases and description of each, and the schedule."""
@@ -68,7 +68,7 @@ class Testing(app_commands.Group):
             lines.append(f"Every {mine.every_hours:g} hours in <#{mine.channel_ids[0]}>, next {next_at}.")
         await tell(interaction, "\n".join(lines))
 
-    @app_commands.command(name="last", description="The scores of the last run")
+    @app_commands.command(name="last", description="Show the scores of the last run")
     @gated(Action.TEST)
     async def last(self, interaction: Interaction) -> None:
         """The figures again, with a link to the report while it is there."""
@@ -87,8 +87,10 @@ class Testing(app_commands.Group):
         text = f"Done: {deleted} message{'' if deleted == 1 else 's'} deleted."
         await tell(interaction, text + (f" {failed} could not be deleted: I lack the permission." if failed else ""))
 
-    @app_commands.command(name="schedule", description="Test again and again, and report here")
-    @app_commands.describe(every_hours="Hours between two runs", where="As for /test run")
+    @app_commands.command(name="schedule", description="Run the test regularly, and report here")
+    @app_commands.describe(
+        every_hours="Hours between two runs", where="A channel to answer in as well, or a category: all of its channels"
+    )
     @gated(Action.TEST)
     async def schedule(
         self, interaction: Interaction, every_hours: app_commands.Range[int, 1, 720], where: Where | None = None
@@ -106,7 +108,7 @@ class Testing(app_commands.Group):
             f"the first {discord.utils.format_dt(next_at, 'R')}. /test unschedule ends it.",
         )
 
-    @app_commands.command(name="unschedule", description="No more scheduled tests")
+    @app_commands.command(name="unschedule", description="Stop the scheduled tests")
     @gated(Action.TEST)
     async def unschedule(self, interaction: Interaction) -> None:
         """A run that is under way goes on to its end."""

@@ -78,11 +78,11 @@ class CaseReply:
 
     @property
     def answers(self) -> tuple[int, str, str]:
-        """The case, in this run."""
+        """The case and its run."""
         return self.case.trigger_id, self.case.scenario, self.case.case.name
 
     async def admit(self) -> bool:
-        """Whoever began the run may."""
+        """Always true: whoever began the run may test."""
         return True
 
     async def claim(self) -> int | None:
@@ -101,19 +101,19 @@ class CaseReply:
         )
         return await how.store.run(replies.begin, beginning)
 
-    def journal(self, reply_id: int) -> ReplyJournal:
-        """In the table of replies."""
+    def open_journal(self, reply_id: int) -> ReplyJournal:
+        """Notes what becomes of the reply in the table of replies."""
         return ReplyJournal(self.how.store, reply_id)
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
-        """Nobody is told."""
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+        """Does nothing: nobody waits for a single case."""
 
     async def still_allowed(self) -> bool:
-        """A run that was begun goes on."""
+        """Always true: a run that has begun goes on."""
         return True
 
     async def prepare(self, reply_id: int) -> ReplyInputs:
-        """Opens the model. Raises TalkalikeError."""
+        """Opens the model and builds the case's conversation. Raises TalkalikeError."""
         case, how = self.case, self.how
         engine = await how.engines.open(how.voice.model)
         return ReplyInputs(
@@ -123,41 +123,41 @@ class CaseReply:
             reactions=False,
         )
 
-    async def written(self, talk: Talk) -> None:
-        """The next case has a context of its own."""
+    async def on_written(self, talk: Talk) -> None:
+        """Does nothing: the next case has a context of its own."""
 
-    async def trouble(self, error: TalkalikeError) -> str:
-        """An engine that fails is a result as well."""
+    async def on_failure(self, error: TalkalikeError) -> str:
+        """Keeps the error as the result of the case."""
         return str(error)
 
-    def lost(self, *, seen: bool) -> str:
-        """It stays broken off."""
+    def on_lost(self, *, seen: bool) -> str:
+        """Says that the bot was shut down: the case is not answered again."""
         return SHUT_DOWN
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
-        """Whoever waits for its task goes on."""
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
+        """Does nothing: whoever waits for the task goes on."""
 
     # ----------------------------------------------------------------------------------- replying.writing.Display
     def start(self, speaker: str) -> None:
-        """The report says who speaks."""
+        """Does nothing: the report says who speaks."""
 
-    async def text(self, index: int, chunk: str) -> None:
-        """Only whole messages count."""
+    async def add_text(self, index: int, chunk: str) -> None:
+        """Does nothing: only whole messages count."""
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
-        """Kept for the score; nobody has seen it yet."""
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+        """Keeps the message for the score; nobody has seen it yet."""
         self.messages.append(text)
         return ()
 
-    async def reaction(self, index: int, emoji: str) -> bool:
-        """There are none in a test."""
+    async def add_reaction(self, index: int, emoji: str) -> bool:
+        """Shows no reaction: there are none in a test."""
         return False
 
     async def finish(self) -> None:
-        """It is posted once it is scored."""
+        """Does nothing: the reply is posted once it is scored."""
 
     async def abort(self) -> Sequence[Sent]:
-        """A message that was broken off does not count."""
+        """Does nothing: a message that was broken off does not count."""
         return ()
 
 

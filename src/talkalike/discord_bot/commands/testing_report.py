@@ -44,7 +44,7 @@ class Result:
 
     @property
     def found(self) -> list[str]:
-        """What went wrong, in words."""
+        """The violations and problems of the reply, in words."""
         return [*self.score.violations, *filter(None, [self.problem])]
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Report:
             await message.edit(embed=self.embed(), allowed_mentions=NOBODY)
 
     def embed(self) -> discord.Embed:
-        """The message."""
+        """The report as a message."""
         embed = discord.Embed(title=f"Test of {self.model}"[:200]).set_footer(text=NOTICE_SIGN)
         if self.problem:
             embed.description = f"Broken off after {len(self.results)} of {self.cases}: {self.problem[:500]}"
@@ -160,7 +160,7 @@ class Report:
         ]
         if found:
             more = f"\n… and {len(found) - FOUND} more, in the files" if len(found) > FOUND else ""
-            embed.add_field(name=f"Found ({len(found)})", value="\n".join(found[:FOUND])[:900] + more, inline=False)
+            embed.add_field(name=f"Problems ({len(found)})", value="\n".join(found[:FOUND])[:900] + more, inline=False)
         if self.skipped:
             embed.add_field(name="Left out", value="\n".join(self.skipped)[:1000], inline=False)
 

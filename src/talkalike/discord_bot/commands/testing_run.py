@@ -57,7 +57,7 @@ class Runner:
     def scenarios(self) -> tuple[Scenario, ...]:
         """Those that come with talkalike, then the user's own. Raises UserError where one cannot be read."""
         folder = self._client.settings.scenario_folder
-        return scenarios.shipped() + (scenarios.in_folder(Path(folder)) if folder else ())
+        return scenarios.shipped_scenarios() + (scenarios.in_folder(Path(folder)) if folder else ())
 
     def chosen(self, name: str) -> tuple[Scenario, ...]:
         """All, none, or those of that name. Raises UserError for a name that is not there."""

@@ -1,4 +1,4 @@
-"""Which reply is meant, and what everybody who judges is told."""
+"""Finds the reply that is to be judged; the explanation for those who judge for the first time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def reply_by_id(interaction: Interaction, reply_id: int) -> ReplyRow:
     row = await interaction.client.store.run(replies.by_id, reply_id)
     if row is None or row.channel_id != interaction.channel_id:
         raise UserError("I no longer know that reply, so it can't be judged.", hint="Nothing was stored.")
-    return _finished(row)
+    return _require_finished(row)
 
 
 async def reply_by_message(interaction: Interaction, message: discord.Message) -> ReplyRow:
@@ -35,7 +35,7 @@ async def reply_by_message(interaction: Interaction, message: discord.Message) -
             "Only my own replies can be judged, and only while I still know them.",
             hint="Choose a message that I wrote here recently. Nothing was stored.",
         )
-    return _finished(row)
+    return _require_finished(row)
 
 
 def speaker_of(interaction: Interaction, row: ReplyRow) -> str:
@@ -44,11 +44,11 @@ def speaker_of(interaction: Interaction, row: ReplyRow) -> str:
 
 
 def first_time(explain: bool) -> str:
-    """What is told once, to those who judge for the first time and agreed to nothing yet."""
+    """What those who judge for the first time read once."""
     return f"\n-# {FIRST_TIME}" if explain else ""
 
 
-def _finished(row: ReplyRow) -> ReplyRow:
+def _require_finished(row: ReplyRow) -> ReplyRow:
     if row.state is ReplyState.WRITING:
         raise UserError("I am still writing that reply.", hint="Judge it when it is done. Nothing was stored.")
     return row

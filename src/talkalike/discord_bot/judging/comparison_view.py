@@ -56,8 +56,8 @@ class ComparisonButton(
         self.what = what
 
     @gated(Action.JUDGE)
-    async def pressed(self, interaction: Interaction) -> None:
-        """Told to the one who pressed, once it is written."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Stores the vote, and confirms it to the one who pressed."""
         store, user_id = interaction.client.store, interaction.user.id
         if self.what == NAMES:
             names = await store.run(comparisons.show_names, self.pair_id, user_id)
@@ -68,7 +68,7 @@ class ComparisonButton(
         else:
             choice = VOTES[self.what]
             vote = await store.run(comparisons.vote, self.pair_id, user_id, choice)
-            await tell(interaction, _noted(choice, vote.before) + first_time(vote.explain))
+            await tell(interaction, _confirm(choice, vote.before) + first_time(vote.explain))
 
 
 BUTTONS = (ComparisonButton,)
@@ -104,7 +104,7 @@ async def show(interaction: Interaction, shown: Comparison) -> None:
 
 
 def headline(shown: Comparison) -> str:
-    """What is asked."""
+    """The question above the two answers."""
     return f"Two answers: which one sounds more like {neutralise(shown.speaker) or 'the person'}?"
 
 
@@ -112,7 +112,7 @@ def _text(messages: tuple[str, ...]) -> str:
     return neutralise("\n".join(messages))
 
 
-def _noted(choice: Side | Choice, before: Side | Choice | None) -> str:
+def _confirm(choice: Side | Choice, before: Side | Choice | None) -> str:
     changed = f" (it was: {LABELS[before]})" if before is not None and before is not choice else ""
     skipped = f" {COUNTS_FOR_NEITHER}" if choice is Choice.SKIP else ""
     return (

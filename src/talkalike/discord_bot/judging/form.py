@@ -59,7 +59,7 @@ class JudgeForm(discord.ui.Modal, title="How good is this reply?"):
 
 
 async def open_form(interaction: Interaction, find: Callable[[], Awaitable[ReplyRow]]) -> None:
-    """Asks the rules and opens the form; every other way out is told."""
+    """Asks the rules and opens the form, or says why it cannot be opened."""
     store, user_id = interaction.client.store, interaction.user.id
     try:
         async with asyncio.timeout(PATIENCE):
@@ -89,10 +89,10 @@ async def on_interaction(interaction: discord.Interaction[Any]) -> None:
     sent = SENT.fullmatch(str(data.get("custom_id")))
     if sent is not None:
         took = interaction.created_at.timestamp() - int(sent["opened"])
-        await submitted(interaction, int(sent["id"]), dict(_fields(data.get("components") or ())), took)
+        await submit(interaction, int(sent["id"]), dict(_fields(data.get("components") or ())), took)
 
 
-async def submitted(interaction: Interaction, reply_id: int, given: Mapping[str, str], seconds: float) -> None:
+async def submit(interaction: Interaction, reply_id: int, given: Mapping[str, str], seconds: float) -> None:
     """Writes all of it or nothing. What was typed is given back where it could not be kept."""
     better = given.get(BETTER, "")
     try:

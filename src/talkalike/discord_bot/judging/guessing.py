@@ -45,8 +45,8 @@ class PlayButton(StoredButton, template=r"talkalike:play:(?P<round_id>\d{1,19})"
         self.round_id = round_id
 
     @gated(Action.GUESS)
-    async def pressed(self, interaction: Interaction) -> None:
-        """The next question, to the one who pressed."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Shows the next question to the one who pressed."""
         await _ask(interaction, self.round_id, "")
 
 
@@ -54,7 +54,7 @@ class GuessButton(
     StoredButton,
     template=r"talkalike:guess:(?P<round_id>\d{1,19}):(?P<question_id>\d{1,19}):(?P<side>left|right)",
 ):
-    """Takes one side for the real one. Once told, the guess stays."""
+    """Takes one side for the real one. Once the answer was shown, the guess stays."""
 
     def __init__(self, round_id: int, question_id: int, side: str) -> None:
         custom_id = f"talkalike:guess:{round_id}:{question_id}:{side}"
@@ -64,14 +64,14 @@ class GuessButton(
         self.side = Side(side)
 
     @gated(Action.GUESS)
-    async def pressed(self, interaction: Interaction) -> None:
-        """What it really was, once the guess is written, and the next question."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Stores the guess, then shows whether it was right, and the next question."""
         await _require_here(interaction, self.round_id)
         took = None
         if interaction.message is not None:
             took = max(0.0, (interaction.created_at - interaction.message.created_at).total_seconds())
-        told = await interaction.client.store.run(_guess, self.question_id, interaction.user.id, self.side, took)
-        await _ask(interaction, self.round_id, _told(told))
+        guessed = await interaction.client.store.run(_guess, self.question_id, interaction.user.id, self.side, took)
+        await _ask(interaction, self.round_id, _describe(guessed))
 
 
 BUTTONS = (PlayButton, GuessButton)
@@ -103,7 +103,7 @@ async def _ask(interaction: Interaction, round_id: int, before: str) -> None:
     try:
         await _require_here(interaction, round_id)
         question = await store.run(_next, round_id, interaction.user.id)
-    except TalkalikeError as error:  # what was guessed by then is kept, and told
+    except TalkalikeError as error:  # what was guessed by then is kept, and shown
         await tell(interaction, f"{before}\n{error}".strip())
         return
     if question is None:
@@ -142,10 +142,10 @@ async def _require_here(interaction: Interaction, round_id: int) -> None:
         raise UserError("That blind test is no longer there.", hint="Nothing was stored. /guess shows what there is.")
 
 
-def _told(told: Guessed) -> str:
-    """Whether the guess was right."""
-    other = guesses.ARMS.get(told.arm, "a model")
-    return f"{'Right' if told.right else 'No'}: {SIDES[told.real]} is the real one, the other was {other}."
+def _describe(guessed: Guessed) -> str:
+    """Says whether the guess was right."""
+    other = guesses.ARMS.get(guessed.arm, "a model")
+    return f"{'Right' if guessed.right else 'No'}: {SIDES[guessed.real]} is the real one, the other was {other}."
 
 
 def _share(result: GuessResult) -> str:

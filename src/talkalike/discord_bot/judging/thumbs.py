@@ -32,8 +32,8 @@ class RateButton(StoredButton, template=r"talkalike:rate:(?P<reply_id>\d{1,19}):
         self.way = way
 
     @gated(Action.JUDGE)
-    async def pressed(self, interaction: Interaction) -> None:
-        """Told to the one who pressed, once it is written."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Stores the rating, and confirms it to the one who pressed."""
         row = await reply_by_id(interaction, self.reply_id)
         speaker = speaker_of(interaction, row)
         store, user_id = interaction.client.store, interaction.user.id
@@ -57,8 +57,8 @@ class JudgeButton(StoredButton, template=r"talkalike:judge:(?P<reply_id>\d{1,19}
         super().__init__(discord.ui.Button(label="Judge", custom_id=f"talkalike:judge:{reply_id}"))
         self.reply_id = reply_id
 
-    async def pressed(self, interaction: Interaction) -> None:
-        """For everybody who may talk here; the form's module asks the rules."""
+    async def on_press(self, interaction: Interaction) -> None:
+        """Opens the form for everybody who may judge here."""
         await form.open_form(interaction, lambda: reply_by_id(interaction, self.reply_id))
 
 

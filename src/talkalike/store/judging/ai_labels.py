@@ -30,7 +30,7 @@ class Label:
     gap: float | None  # None: not known
 
 
-def unlabelled(judge_names: Iterable[str], *, limit: int) -> tuple[OpenPair, ...]:
+def unlabelled_pairs(judge_names: Iterable[str], *, limit: int) -> tuple[OpenPair, ...]:
     """Pairs that at least one of these judges has not judged, the newest first.
 
     Only pairs whose texts may be learned from, in batches that still take judgements.
@@ -59,11 +59,11 @@ def put_pair(a: JudgedReply, b: JudgedReply) -> OpenPair:
 
 def put(pair_id: int, label: Label) -> int:
     """Stores what an AI judge says; returns the judgement's id. Said before about the same pair, it is replaced."""
-    told = as_text(label.probability, label.gap)
+    content = as_text(label.probability, label.gap)
     with transaction.atomic():
         judge = judges.of_ai(label.judge)
         judgement_id = voting.compare(pair_id, judge.id, label.choice, face=FACE)
-        tables.Judgement.objects.filter(id=judgement_id).update(text=told)
+        tables.Judgement.objects.filter(id=judgement_id).update(text=content)
     return judgement_id
 
 
@@ -87,5 +87,5 @@ def as_text(probability: float, gap: float | None) -> str:
 
 def from_text(text: str) -> dict[str, Any]:
     """`probability` and `gap` out of a comparison's text; None where a judge (a person, say) just chose."""
-    told = json.loads(text) if text else {}
-    return {"probability": told.get("probability"), "gap": told.get("gap")}
+    content = json.loads(text) if text else {}
+    return {"probability": content.get("probability"), "gap": content.get("gap")}

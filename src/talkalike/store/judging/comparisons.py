@@ -68,7 +68,7 @@ def vote(pair_id: int, user_id: int, choice: Side | Choice) -> Vote:
     with transaction.atomic():
         judge = judges.of_discord(user_id)
         _require_blind(pair_id, judge.id)
-        before = Vote(before=said(pair_id, judge.id), explain=judges.is_new(judge))
+        before = Vote(before=opinion_of(pair_id, judge.id), explain=judges.is_new(judge))
         voting.compare(pair_id, judge.id, choice, face=FACE)
         return before
 
@@ -78,7 +78,7 @@ def take_back(pair_id: int, user_id: int) -> Vote:
     with transaction.atomic():
         judge = judges.of_discord(user_id)
         _require_blind(pair_id, judge.id)
-        before = said(pair_id, judge.id)
+        before = opinion_of(pair_id, judge.id)
         for row in judgements.of_pair(pair_id, judge.id):
             undoing.withdraw(row.id, judge.id)
         return Vote(before=before)
@@ -90,8 +90,8 @@ def show_names(pair_id: int, user_id: int) -> Names:
         judge = locks.lock_judge(judges.of_discord(user_id).id)
         pair = tables.Pair.objects.filter(id=pair_id).first()
         if pair is None:
-            raise locks.unknown("pair")
-        choice = said(pair_id, judge.pk)
+            raise locks.unknown_error("pair")
+        choice = opinion_of(pair_id, judge.pk)
         if choice is None:
             raise RefusedError(Reason.CLOSED, "The names are shown to those who voted.", hint="Vote first.")
         a, b = pairs.names(pair_id)
@@ -102,7 +102,7 @@ def show_names(pair_id: int, user_id: int) -> Names:
         return Names(left=left, right=right, choice=choice)
 
 
-def said(pair_id: int, judge_id: int) -> Side | Choice | None:
+def opinion_of(pair_id: int, judge_id: int) -> Side | Choice | None:
     """What a judge says about the pair, a better answer by the side it stands on; None for nothing."""
     held = tables.Judgement.objects.filter(pair_id=pair_id, judge_id=judge_id, ended_at=None).order_by("-id")
     for choice, a_first in held.values_list("choice", "pair__a_first")[:1]:
@@ -116,14 +116,14 @@ def _compare(one: int, other: int, speaker: str) -> Comparison:
     pair = tables.Pair.objects.select_related("a", "b").get(id=pair_id)
     found = items.side_by_side(pair.a, pair.b, a_left=pair.a_first, id=pair_id)
     if found is None:
-        raise locks.vanished()
+        raise locks.vanished_error()
     return found
 
 
 def _add(row: ReplyRow, written: Written) -> int:
     """Keeps an answer as a further reply: to the reply it stands beside, so that nobody takes it for that one."""
     if not row.messages:
-        raise locks.vanished()
+        raise locks.vanished_error()
     reply_id = replies.begin(
         Beginning(
             trigger_id=row.messages[0].message_id,
@@ -140,10 +140,10 @@ def _add(row: ReplyRow, written: Written) -> int:
     if reply_id is None:
         raise RefusedError(Reason.CLOSED, "Many people compare this reply right now.", hint="Try again.")
     kept = [turn for turn in row.seen.get("kept", ()) if not turn["forgotten"]]
-    replies.saw(reply_id, {**row.seen, "kept": kept})
+    replies.note_seen(reply_id, {**row.seen, "kept": kept})
     for index, text in enumerate(written.messages[:_MOST_MESSAGES]):
         # No message of its own on Discord: a number that Discord never gives.
-        replies.sent(reply_id, -(reply_id * _MOST_MESSAGES + index), text, index)
+        replies.note_sent(reply_id, -(reply_id * _MOST_MESSAGES + index), text, index)
     replies.end(reply_id, ReplyState.DONE, tokens=written.tokens, seconds=written.seconds)
     return reply_id
 

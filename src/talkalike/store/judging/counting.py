@@ -72,7 +72,7 @@ def count(
 
 def about_pair(pair: models.Pair, changes: Sequence[Change], other: models.Judgement | None = None) -> Deltas:
     """Brings the pair's own counts up to date; returns what is to be added elsewhere."""
-    before = _spelled(pair.votes)
+    before = _spell(pair.votes)
     votes = _counter(pair.votes)
     deltas = Deltas()
     _count_consistency(deltas, changes, other)
@@ -83,12 +83,12 @@ def about_pair(pair: models.Pair, changes: Sequence[Change], other: models.Judge
             votes[row.choice] += change.by
             if change.by > 0:
                 pair.last_judge_id = row.judge_id
-    pair.votes = _stored(votes)
+    pair.votes = _as_dict(votes)
     pair.judged = sum(pair.votes.values())
     pair.missing = max(0, pair.wanted - pair.judged)
     pair.reserved_until = None
     pair.save(update_fields=["votes", "judged", "missing", "last_judge_id", "reserved_until"])
-    _move(deltas, "", before, _spelled(pair.votes))
+    _move(deltas, "", before, _spell(pair.votes))
     return deltas
 
 
@@ -105,18 +105,18 @@ def about_item(item: models.Item, changes: Sequence[Change]) -> Deltas:
             rated.setdefault((row.scale, change.kind), []).append(change)
     for (scale, kind), some in rated.items():
         score, _ = tables.ItemScore.objects.get_or_create(item=item, scale=scale, kind=kind.value)
-        before = _spelled(score.votes)
+        before = _spell(score.votes)
         votes = _counter(score.votes)
         for change in some:
             votes[str(change.judgement.value)] += change.by
-        score.votes = _stored(votes)
+        score.votes = _as_dict(votes)
         score.count = sum(score.votes.values())
         total = sum(int(name) * count for name, count in score.votes.items())
         score.mean = total / score.count if score.count else 0.0
         score.rank = (total + 6) / (score.count + 2)
         score.save(update_fields=["votes", "count", "mean", "rank"])
         if kind is Kind.HUMAN:
-            _move(deltas, scale, before, _spelled(score.votes))
+            _move(deltas, scale, before, _spell(score.votes))
     return deltas
 
 
@@ -167,11 +167,11 @@ def _counter(votes: Mapping[str, int]) -> Counter[str]:
     return Counter({name: int(count) for name, count in votes.items()})
 
 
-def _stored(votes: Counter[str]) -> dict[str, int]:
+def _as_dict(votes: Counter[str]) -> dict[str, int]:
     return {name: count for name, count in sorted(votes.items()) if count}
 
 
-def _spelled(votes: Mapping[str, int]) -> str:
+def _spell(votes: Mapping[str, int]) -> str:
     """Votes as `Agreement` spells them; "" for fewer than two, which agree with nobody."""
     if sum(votes.values()) < 2:
         return ""

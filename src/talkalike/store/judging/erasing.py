@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from talkalike.store.judging import models
 
 
-def kept_about(user_id: int) -> dict[str, int]:
+def count_about(user_id: int) -> dict[str, int]:
     """How much a Discord user judged and guessed; texts also in characters."""
     judgements = tables.Judgement.objects.filter(judge__user_id=user_id)
     return {

@@ -52,8 +52,8 @@ class ExportPart:
     next: tuple[str, int] | None
 
 
-def export_jsonl(stream: TextIO, *, told: Callable[[int], None] | None = None) -> Exported:
-    """Writes every judgement that may be exported; `told` hears how many were written."""
+def export_jsonl(stream: TextIO, *, on_progress: Callable[[int], None] | None = None) -> Exported:
+    """Writes every judgement that may be exported; `on_progress` hears how many were written."""
     written, left_out = 0, Counter[str]()
     start: tuple[str, int] | None = ("judgements", 0)
     while start is not None:
@@ -62,8 +62,8 @@ def export_jsonl(stream: TextIO, *, told: Callable[[int], None] | None = None) -
         written += len(part.lines)
         left_out.update(part.left_out)
         start = part.next
-        if told is not None:
-            told(written)
+        if on_progress is not None:
+            on_progress(written)
     return Exported(written=written, left_out=dict(left_out))
 
 

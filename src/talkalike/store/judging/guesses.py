@@ -141,12 +141,12 @@ def add_question(
             origin=ORIGIN,
         )
         ids.append(items.put_item(reply))
-    told = f"{round_id}\x00{items.key_of(reply)}\x00{ids}"
+    key = f"{round_id}\x00{items.key_of(reply)}\x00{ids}"
     row, _ = tables.GuessQuestion.objects.get_or_create(
         round_id=round_id,
         real_id=ids[0],
         other_id=ids[1],
-        defaults={"arm": other.arm, "real_first": hashlib.sha256(told.encode()).digest()[0] % 2 == 0},
+        defaults={"arm": other.arm, "real_first": hashlib.sha256(key.encode()).digest()[0] % 2 == 0},
     )
     return int(row.pk)
 
@@ -154,7 +154,7 @@ def add_question(
 def next_question(round_id: int, judge_id: int) -> Question | None:
     """The question this judge should get, the least answered first; None when there is no more.
 
-    A context whose real reply they were told already is not asked again with another arm. Raises RefusedError for a
+    A context whose real reply they know already is not asked again with another arm. Raises RefusedError for a
     blocked judge and a test that is over.
     """
     with transaction.atomic():
@@ -175,7 +175,7 @@ def next_question(round_id: int, judge_id: int) -> Question | None:
 
 
 def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None = None, face: str) -> Guessed:
-    """Which side this judge takes for the real one. Once told they know, so the first guess stays.
+    """Which side this judge takes for the real one. The answer is shown after it, so the first guess stays.
 
     Raises RefusedError as `next_question`, and where there is no such question.
     """
@@ -188,7 +188,7 @@ def guess(question_id: int, judge_id: int, side: Side, *, seconds: float | None 
             .first()
         )
         if row is None:
-            raise locks.unknown("question")
+            raise locks.unknown_error("question")
         if not row.round.open:
             raise _over()
         real = Side.LEFT if row.real_first else Side.RIGHT
@@ -237,7 +237,7 @@ class Pseudonyms:
         self._pattern = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE) if pattern else None
 
     def name(self, name: str) -> str:
-        """What the person is called."""
+        """The pseudonym of a person."""
         return self._names.get(name, name)
 
     def text(self, text: str) -> str:

@@ -49,20 +49,20 @@ class Imported:
     skipped: tuple[tuple[int, str], ...]
 
 
-def import_jsonl(lines: Iterable[str | bytes], *, told: Callable[[int], None] | None = None) -> Imported:
+def import_jsonl(lines: Iterable[str | bytes], *, on_progress: Callable[[int], None] | None = None) -> Imported:
     """Takes what the lines hold; those that hold nothing usable are counted and listed.
 
-    `told` hears how many lines were read. What was taken stays if it is stopped.
+    `on_progress` hears how many lines were read. What was taken stays if it is stopped.
     """
     taken = known = count = 0
     skipped: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
-        if told is not None and number % OFTEN == 0:
-            told(number)
+        if on_progress is not None and number % OFTEN == 0:
+            on_progress(number)
         if not line.strip():
             continue
         try:
-            new = _take(from_line(_decoded(line)))
+            new = _take(from_line(_decode(line)))
             taken, known = taken + new, known + (not new)
         except (LineError, RefusedError) as problem:
             count += 1
@@ -71,7 +71,7 @@ def import_jsonl(lines: Iterable[str | bytes], *, told: Callable[[int], None] | 
     return Imported(taken=taken, known=known, skipped_count=count, skipped=tuple(skipped))
 
 
-def _decoded(line: str | bytes) -> str:
+def _decode(line: str | bytes) -> str:
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
     except UnicodeDecodeError:

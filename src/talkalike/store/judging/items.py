@@ -60,8 +60,8 @@ def of_reply(reply_id: int, *, speaker: str = "") -> int:
     if known is not None:
         return int(known)
     row = replies.by_id(reply_id)
-    if row is None or not _said(row):
-        raise locks.vanished()
+    if row is None or not _has_text(row):
+        raise locks.vanished_error()
     key = hashlib.sha256(f"discord\x00{row.id}\x00{row.began_at.isoformat()}".encode()).hexdigest()[:32]
     return _known_or_new(
         key,
@@ -113,7 +113,7 @@ def read(row: models.Item) -> JudgedReply | None:
         return None
     if row.origin == locks.DISCORD:
         reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
-        return _of_discord(row, reply) if reply is not None and _said(reply) else None
+        return _of_discord(row, reply) if reply is not None and _has_text(reply) else None
     return JudgedReply(
         id=row.key,
         context=tuple((str(speaker), str(text)) for speaker, text in row.context),
@@ -138,8 +138,8 @@ def side_by_side(a: models.Item, b: models.Item, *, a_left: bool, **about: Any) 
 
 def key_of(reply: JudgedReply) -> str:
     """The id that the reply has in every database: a hash of its content."""
-    told = [reply.context, reply.speaker, reply.messages, reply.model, reply.sampling]
-    content = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    parts = [reply.context, reply.speaker, reply.messages, reply.model, reply.sampling]
+    content = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -151,7 +151,7 @@ def read_for_training(row: models.Item) -> JudgedReply | None:
     if row.origin != locks.DISCORD:
         return read(row) if row.may_train else None
     reply = replies.by_id(row.reply_id) if row.reply_id is not None else None
-    if reply is None or not _said(reply):
+    if reply is None or not _has_text(reply):
         return None
     kept = reply.seen.get("kept", ())
     authors = {turn["author_id"] for turn in kept} | {reply.asker_id}
@@ -187,7 +187,7 @@ def _clean(reply: JudgedReply) -> JudgedReply:
     )
 
 
-def _said(reply: ReplyRow) -> bool:
+def _has_text(reply: ReplyRow) -> bool:
     return any(sent.text.strip() for sent in reply.messages) and reply.ended_at is not None
 
 

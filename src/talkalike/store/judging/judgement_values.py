@@ -126,7 +126,7 @@ class Comparison:
     given: Choice | None = None
 
     def on(self, side: Side) -> ShownReply:
-        """The reply that stands there."""
+        """The reply on that side."""
         return self.left if side is Side.LEFT else self.right
 
     @property
@@ -150,7 +150,7 @@ class Kind(StrEnum):
 
 
 class Type(StrEnum):
-    """The forms of a judgement."""
+    """The kinds of judgements."""
 
     RATING = "rating"
     COMPARISON = "comparison"

@@ -103,7 +103,7 @@ def by_id(judge_id: int) -> JudgeRow | None:
 
 
 def is_new(judge: JudgeRow) -> bool:
-    """Whether they have judged nothing yet, and agreed to nothing: then they are told what is kept."""
+    """Whether they have judged nothing yet, and agreed to nothing: then it is explained to them what is kept."""
     return not judge.consent and not tables.Judgement.objects.filter(judge_id=judge.id).exists()
 
 
@@ -113,17 +113,17 @@ def set_consent(judge_id: int, agreed: bool) -> bool:
     if row is not None and row.user_id is not None:
         people.set_consent(row.user_id, training=agreed)  # one answer, wherever it is asked
         return True
-    return _changed(judge_id, consent_at=timezone.now() if agreed else None)
+    return _update(judge_id, consent_at=timezone.now() if agreed else None)
 
 
 def set_blocked(judge_id: int, blocked: bool) -> bool:
     """Shuts the judge out, or lets them in again. What they said stays; False if there is no such judge."""
-    return _changed(judge_id, blocked_at=timezone.now() if blocked else None)
+    return _update(judge_id, blocked_at=timezone.now() if blocked else None)
 
 
 def set_group(judge_id: int, group: Group) -> bool:
     """Puts the judge into a group; False if there is no such judge."""
-    return _changed(judge_id, group=group.value)
+    return _update(judge_id, group=group.value)
 
 
 # --------------------------------------------------------------------------------------------------------- invitations
@@ -177,7 +177,7 @@ def revoke(invitation_id: int) -> bool:
 
 
 def all_invitations() -> tuple[InvitationRow, ...]:
-    """Every invitation, newest first."""
+    """Every invitation, from the newest to the oldest."""
     return tuple(_invitation(row) for row in tables.Invitation.objects.order_by("-id"))
 
 
@@ -188,12 +188,12 @@ def _known_or_new(columns: dict[str, Any], **identity: int) -> JudgeRow:
 
 
 def _columns(**columns: Any) -> dict[str, Any]:
-    """Of a new judge."""
+    """The columns of a new judge."""
     usual = {"kind": Kind.HUMAN.value, "group": Group.JUDGE.value, "made_at": timezone.now()}
     return {"pseudonym": f"judge-{secrets.token_hex(6)}", **usual, **columns}
 
 
-def _changed(judge_id: int, **columns: Any) -> bool:
+def _update(judge_id: int, **columns: Any) -> bool:
     return tables.Judge.objects.filter(id=judge_id).update(**columns) > 0
 
 

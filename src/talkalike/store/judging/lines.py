@@ -33,7 +33,7 @@ class LineError(ValueError):
 
 def to_line(record: AnyRecord) -> str:
     """The record as one line, without the line break."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "type": record.type.value,
         "id": record.id,
         "at": record.at.astimezone(UTC).isoformat(),
@@ -44,8 +44,8 @@ def to_line(record: AnyRecord) -> str:
     for name in own_fields(type(record)):
         value = getattr(record, name)
         if name not in _OMITTED or (value is not None and value is not False):
-            told[name] = _reply(value) if isinstance(value, JudgedReply) else value
-    return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            fields[name] = _reply(value) if isinstance(value, JudgedReply) else value
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def from_line(line: str) -> AnyRecord:
@@ -53,23 +53,23 @@ def from_line(line: str) -> AnyRecord:
     if len(line) > LONGEST_LINE:
         raise LineError("it is longer than any judgement")
     try:
-        told = json.loads(line.removeprefix("\ufeff"))  # some editors start the file with a byte order mark
+        given = json.loads(line.removeprefix("\ufeff"))  # some editors start the file with a byte order mark
     except (ValueError, RecursionError):
         raise LineError("it is not JSON") from None
-    if not isinstance(told, Mapping):
+    if not isinstance(given, Mapping):
         raise LineError("it is no JSON object")
     common: dict[str, Any] = {
-        "id": _text(told, "id", empty=True),
-        "at": _time(told),
-        "judge": _text(told, "judge"),
-        "kind": _one_of(Kind, told, "kind"),
-        "seconds": _number(told, "seconds", 0, sys.float_info.max, what="time"),
+        "id": _text(given, "id", empty=True),
+        "at": _time(given),
+        "judge": _text(given, "judge"),
+        "kind": _one_of(Kind, given, "kind"),
+        "seconds": _number(given, "seconds", 0, sys.float_info.max, what="time"),
     }
-    type_ = _one_of(Type, told, "type")
+    type_ = _one_of(Type, given, "type")
     if type_ is Type.COMPARISON:
-        return _comparison(told, common)
+        return _comparison(given, common)
     form = RECORDS[type_]
-    return form(**common, **{name: _READERS[name](told, name) for name in own_fields(form)})
+    return form(**common, **{name: _READERS[name](given, name) for name in own_fields(form)})
 
 
 def _reply(reply: JudgedReply) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def _reply(reply: JudgedReply) -> dict[str, Any]:
     }
 
 
-def _read_reply(told: Mapping[str, Any], key: str) -> JudgedReply:
-    reply = told.get(key)
+def _read_reply(given: Mapping[str, Any], key: str) -> JudgedReply:
+    reply = given.get(key)
     if not isinstance(reply, Mapping):
         raise LineError(f"'{key}' is no reply")
     if "messages" not in reply:
@@ -104,14 +104,14 @@ def _read_reply(told: Mapping[str, Any], key: str) -> JudgedReply:
     )
 
 
-def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRecord:
-    a, b = _read_reply(told, "a"), _read_reply(told, "b")
+def _comparison(given: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRecord:
+    a, b = _read_reply(given, "a"), _read_reply(given, "b")
     if (a.context, a.speaker) != (b.context, b.speaker):
         raise LineError("its two replies do not answer the same messages")
-    shown = told.get("shown")
+    shown = given.get("shown")
     if shown not in (list(_A_FIRST), list(_B_FIRST)):
         raise LineError("'shown' is neither [a, b] nor [b, a]")
-    choice, probability = _one_of(Choice, told, "choice"), _number(told, "probability", 0, 1)
+    choice, probability = _one_of(Choice, given, "choice"), _number(given, "probability", 0, 1)
     if probability is not None and (0.5 - probability) * {Choice.A: 1, Choice.B: -1}.get(choice, 0) > 0:
         raise LineError("'probability' speaks for the other reply than 'choice'")
     return ComparisonRecord(
@@ -120,36 +120,36 @@ def _comparison(told: Mapping[str, Any], common: dict[str, Any]) -> ComparisonRe
         b=b,
         choice=choice,
         shown=("a", "b") if shown == list(_A_FIRST) else ("b", "a"),
-        pair=_text(told, "pair", empty=True),
-        repeat=told.get("repeat") is True,
+        pair=_text(given, "pair", empty=True),
+        repeat=given.get("repeat") is True,
         probability=probability,
-        gap=_number(told, "gap", -1, 1),
+        gap=_number(given, "gap", -1, 1),
     )
 
 
-def _text(told: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
-    value = told.get(key, "" if empty else None)
+def _text(given: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
+    value = given.get(key, "" if empty else None)
     if not isinstance(value, str) or not (empty or value.strip()):
         raise LineError(f"'{key}' is no text")
     return value
 
 
-def _one_of(names: Any, told: Mapping[str, Any], key: str) -> Any:
+def _one_of(names: Any, given: Mapping[str, Any], key: str) -> Any:
     try:
-        return names(told.get(key))
+        return names(given.get(key))
     except ValueError:
         raise LineError(f"'{key}' is none of {', '.join(names)}") from None
 
 
-def _rating(told: Mapping[str, Any], key: str) -> int:
-    value = told.get(key)
+def _rating(given: Mapping[str, Any], key: str) -> int:
+    value = given.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value not in RATINGS:
         raise LineError(f"'{key}' is no whole number from 1 to 5")
     return value
 
 
-def _number(told: Mapping[str, Any], key: str, low: float, high: float, *, what: str = "") -> float | None:
-    value = told.get(key)
+def _number(given: Mapping[str, Any], key: str, low: float, high: float, *, what: str = "") -> float | None:
+    value = given.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -157,9 +157,9 @@ def _number(told: Mapping[str, Any], key: str, low: float, high: float, *, what:
     return float(value)
 
 
-def _time(told: Mapping[str, Any]) -> datetime:
+def _time(given: Mapping[str, Any]) -> datetime:
     try:
-        at = datetime.fromisoformat(_text(told, "at"))
+        at = datetime.fromisoformat(_text(given, "at"))
     except ValueError:
         raise LineError("'at' is no time") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -32,7 +32,7 @@ def lock_item(item_id: int, *, vanished: bool = False) -> models.Item:
     """The item; `vanished`: also where its text is gone."""
     item = tables.Item.objects.select_for_update(of=("self",), no_key=True).filter(id=item_id).first()
     if item is None:
-        raise unknown("reply")
+        raise unknown_error("reply")
     if not vanished:
         _require_text(item)
     return item
@@ -43,7 +43,7 @@ def lock_pair(pair_id: int, *, vanished: bool = False) -> models.Pair:
     rows = tables.Pair.objects.select_for_update(of=("self",), no_key=True).select_related("a", "b", "batch")
     pair = rows.filter(id=pair_id).first()
     if pair is None:
-        raise unknown("pair", hint="Go on with the next one.")
+        raise unknown_error("pair", hint="Go on with the next one.")
     _require_judgeable(pair, vanished=vanished)
     return pair
 
@@ -83,17 +83,17 @@ def open_batch(batch_id: int) -> models.Batch:
     """The batch, which takes judgements; not locked."""
     batch = tables.Batch.objects.filter(id=batch_id).first()
     if batch is None:
-        raise unknown("batch")
+        raise unknown_error("batch")
     _require_open(batch)
     return batch
 
 
-def unknown(what: str, *, hint: str = "") -> RefusedError:
+def unknown_error(what: str, *, hint: str = "") -> RefusedError:
     """What to say of something that is not there."""
     return RefusedError(Reason.UNKNOWN, f"There is no such {what}, or no longer.", hint=hint)
 
 
-def vanished() -> RefusedError:
+def vanished_error() -> RefusedError:
     """What to say of a reply whose text is gone."""
     return RefusedError(
         Reason.VANISHED,
@@ -128,4 +128,4 @@ def _require_text(row: models.Item) -> None:
         sent = reply_tables.SentMessage.objects.filter(reply_id=row.reply_id).exclude(text="")
         there = row.reply_id is not None and sent.exists()
     if not there:
-        raise vanished()
+        raise vanished_error()

@@ -24,7 +24,7 @@ class Outcome:
 
     @property
     def judged(self) -> int:
-        """Comparisons that say something."""
+        """How many comparisons are more than a skip."""
         return self.wins + self.losses + self.ties
 
     @property

@@ -125,7 +125,7 @@ def make_pair(a_item: int, b_item: int, batch_id: int | None = None, *, spread: 
     a, b = _item(a_item), _item(b_item)
     told_a, told_b = items.read(a), items.read(b)
     if told_a is None or told_b is None:
-        raise locks.vanished()
+        raise locks.vanished_error()
     same = (told_a.context, told_a.speaker) == (told_b.context, told_b.speaker) or _same_message(a, b)
     if a.pk == b.pk or not same:
         raise RefusedError(Reason.INVALID, "Only two different replies to the same messages can be compared.")
@@ -177,7 +177,7 @@ def names(pair_id: int) -> tuple[str, str]:
     """The models behind a and b. Raises RefusedError as long as the pair's batch is not revealed."""
     row = tables.Pair.objects.select_related("a", "b", "batch").filter(id=pair_id).first()
     if row is None:
-        raise locks.unknown("pair")
+        raise locks.unknown_error("pair")
     if row.batch is not None and row.batch.state != BatchState.REVEALED:
         raise RefusedError(Reason.CLOSED, "The models' names are shown when the batch is done.")
     return row.a.model, row.b.model
@@ -193,7 +193,7 @@ def _same_message(a: models.Item, b: models.Item) -> bool:
 def _item(item_id: int) -> models.Item:
     row = tables.Item.objects.filter(id=item_id).first()
     if row is None:
-        raise locks.unknown("reply")
+        raise locks.unknown_error("reply")
     return row
 
 

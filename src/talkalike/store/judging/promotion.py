@@ -20,7 +20,7 @@ def batch_of(settings: Mapping[str, Any]) -> int | None:
     return batch if isinstance(batch, int) else 0
 
 
-def compared(name: str, batch: int | None) -> Outcome | None:
+def find_outcome(name: str, batch: int | None) -> Outcome | None:
     """How the comparison came out; None for a model that is no candidate."""
     return None if batch is None else outcome(batch, name)
 
@@ -31,10 +31,10 @@ def doubt(name: str, found: Outcome | None) -> str:
         return ""
     if not found.judged:
         return f"The blind comparison of '{name}' has not been judged yet."
-    return f"'{name}' did not win its blind comparison: {told(found)}"
+    return f"'{name}' did not win its blind comparison: {describe(found)}"
 
 
-def told(found: Outcome | None) -> str:
+def describe(found: Outcome | None) -> str:
     """The comparison in words; "" for a model that is no candidate."""
     if found is None:
         return ""

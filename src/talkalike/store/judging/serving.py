@@ -57,7 +57,7 @@ def next_pair(judge_id: int, batch_id: int, *, now: datetime | None = None) -> C
         return _next_for(locks.lock_judge(judge_id), locks.open_batch(batch_id), now or timezone.now())
 
 
-def shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> Comparison | None:
+def find_shown(pair_id: int, judge_id: int, *, repeat: bool = False) -> Comparison | None:
     """A pair this judge was shown, as it stood then; None if they were not, or its texts are gone."""
     assignment = _of(pair_id, judge_id, repeat=repeat).select_related("pair__a", "pair__b").first()
     if assignment is None:
@@ -144,8 +144,8 @@ def _second_opinions(batch_id: int) -> Any:
 
 def chance(batch: models.Batch | None, what: str, pair: models.Pair, judge_id: int = 0) -> float:
     """A number from 0 to 1 that is always the same for the same seed, question, pair and judge."""
-    told = f"{batch.seed if batch else 0}\x00{what}\x00{pair.a.key}\x00{pair.b.key}\x00{judge_id}"
-    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7]) / 2**56
+    key = f"{batch.seed if batch else 0}\x00{what}\x00{pair.a.key}\x00{pair.b.key}\x00{judge_id}"
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]) / 2**56
 
 
 def _of(pair_id: int, judge_id: int, *, repeat: bool) -> Any:

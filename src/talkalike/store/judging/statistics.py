@@ -135,8 +135,8 @@ def krippendorff_alpha(
     distance = _distances(marginals, level)
     expected = float((np.outer(marginals, marginals) * distance).sum() / (all_values - 1))
     observed = float((coincidences * distance).sum())
-    told = units >= ENOUGH and expected > 0
-    return Alpha(alpha=1 - observed / expected if told else None, units=units, judgements=judgements, same=same)
+    known = units >= ENOUGH and expected > 0
+    return Alpha(alpha=1 - observed / expected if known else None, units=units, judgements=judgements, same=same)
 
 
 def median(values: Sequence[float]) -> float | None:

@@ -89,7 +89,7 @@ class Opinions:
 
 
 def summary() -> Opinions:
-    """All of it at once."""
+    """Reads everything that the statistics page shows."""
     rows = _tallies()
     return Opinions(
         totals=_totals(rows, Kind.HUMAN),

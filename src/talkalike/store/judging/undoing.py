@@ -43,7 +43,7 @@ def _take_back(judgement_id: int, judge_id: int, *, restore: bool) -> Undone | N
         judge = locks.lock_judge(judge_id)
         row = tables.Judgement.objects.filter(id=judgement_id).first()
         if row is None:
-            raise locks.unknown("judgement")
+            raise locks.unknown_error("judgement")
         if row.judge_id != judge_id:
             raise RefusedError(Reason.OTHERS, "This judgement is somebody else's.")
         about: models.Pair | models.Item = (

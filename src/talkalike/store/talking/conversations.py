@@ -57,7 +57,7 @@ def change(
     options: Mapping[str, Any] | None = None,
 ) -> bool:
     """Sets what is given; False if there is no such conversation of theirs."""
-    given: dict[str, Any] = {"name": name, "model": model, "title": shortened(title) if title is not None else None}
+    given: dict[str, Any] = {"name": name, "model": model, "title": shorten(title) if title is not None else None}
     columns = {key: storable.text(value) for key, value in given.items() if value is not None}
     if options is not None:
         columns["options"] = storable.json(options)
@@ -79,7 +79,7 @@ def remove(owner: str, conversation_id: int) -> bool:
         return deleted > 0
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """A text as a title: one line, and not too long."""
     line = " ".join(storable.text(text).split())
     return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE - 1].rstrip() + "…"

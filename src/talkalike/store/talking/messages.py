@@ -15,7 +15,7 @@ from talkalike.store import storable
 from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.rows import read_row
 from talkalike.store.tables import talking_tables as tables
-from talkalike.store.talking.conversations import shortened
+from talkalike.store.talking.conversations import shorten
 from talkalike.store.talking.values import BurstPart, EntryKind, MessageRow, NewPicture, PictureRow, text_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
     Both are kept, or neither. The branch that they end is the one that is shown from now on.
     """
     with transaction.atomic():
-        locked = _locked(conversation_id)
+        locked = _lock(conversation_id)
         known = tables.WebMessage.objects.filter(conversation=locked, token=saying.token).exclude(token="").first()
         if known is not None and known.text == storable.text(saying.text):
             reply = tables.WebMessage.objects.filter(parent=known, kind=EntryKind.REPLY).order_by("id").first()
@@ -77,26 +77,26 @@ def say(conversation_id: int, saying: Saying) -> tuple[int, int | None, bool]:
         if saying.answered:
             reply_id = _add(locked, said.pk, EntryKind.REPLY, state=ReplyState.WRITING, model=saying.model).pk
         if not locked.title:
-            locked.title = shortened(saying.text) or "A picture"
-        _shown(locked, reply_id or said.pk)
+            locked.title = shorten(saying.text) or "A picture"
+        _show(locked, reply_id or said.pk)
         return said.pk, reply_id, True
 
 
 def answer(conversation_id: int, parent: int, *, model: str) -> int:
     """Adds another reply to the message `parent`, still to be written; returns its id."""
     with transaction.atomic():
-        locked = _locked(conversation_id)
+        locked = _lock(conversation_id)
         reply = _add(locked, parent, EntryKind.REPLY, state=ReplyState.WRITING, model=storable.text(model))
-        _shown(locked, reply.pk)
+        _show(locked, reply.pk)
         return int(reply.pk)
 
 
 def reset(conversation_id: int, parent: int) -> int:
     """Marks that the double is to forget what stands before; returns the mark's id."""
     with transaction.atomic():
-        locked = _locked(conversation_id)
+        locked = _lock(conversation_id)
         mark = _add(locked, parent, EntryKind.RESET)
-        _shown(locked, mark.pk)
+        _show(locked, mark.pk)
         return int(mark.pk)
 
 
@@ -105,7 +105,9 @@ def show(conversation_id: int, head: int) -> None:
     tables.WebConversation.objects.filter(id=conversation_id).update(head=head, version=F("version") + 1)
 
 
-def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
+def note_begun(
+    reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], sampling: Mapping[str, Any]
+) -> None:
     """The model begins to write: whose voice it has, what it sees, how words are chosen."""
     tables.WebMessage.objects.filter(id=reply_id).update(
         speaker=storable.text(speaker),
@@ -117,7 +119,7 @@ def begun(reply_id: int, *, speaker: str, model: str, seen: Mapping[str, Any], s
 
 def progress(reply_id: int, parts: Sequence[BurstPart]) -> None:
     """What was written so far, so that it is not lost when the process dies."""
-    tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_written(parts))
+    tables.WebMessage.objects.filter(id=reply_id, state=ReplyState.WRITING).update(**_parts_columns(parts))
 
 
 def end(reply_id: int, ending: Ending, parts: Sequence[BurstPart], *, item_id: int | None = None) -> bool:
@@ -131,7 +133,7 @@ def end(reply_id: int, ending: Ending, parts: Sequence[BurstPart], *, item_id: i
         seconds=ending.seconds,
         problem=storable.text(ending.problem),
         item_id=item_id,
-        **_written(parts),
+        **_parts_columns(parts),
     )
     tables.WebConversation.objects.filter(id=row.conversation_id).update(
         version=F("version") + 1, changed_at=timezone.now()
@@ -146,12 +148,12 @@ def break_off(conversation_id: int, *, but: Collection[int]) -> int:
 
 
 def picture_row(row: models.WebPicture) -> PictureRow:
-    """What is told of a picture, without its bytes."""
+    """A picture without its bytes."""
     return read_row(PictureRow, row)
 
 
 # -------------------------------------------------------------------------------------------------------------- inside
-def _locked(conversation_id: int) -> models.WebConversation:
+def _lock(conversation_id: int) -> models.WebConversation:
     locked = tables.WebConversation.objects.select_for_update().filter(id=conversation_id).first()
     if locked is None:
         raise UserError("This conversation was deleted meanwhile.", hint="Begin a new one.")
@@ -164,13 +166,13 @@ def _add(locked: models.WebConversation, parent: int | None, kind: EntryKind, **
     )
 
 
-def _shown(locked: models.WebConversation, head: int) -> None:
+def _show(locked: models.WebConversation, head: int) -> None:
     locked.head, locked.changed_at = head, timezone.now()
     locked.version += 1
     locked.save(update_fields=["head", "changed_at", "version", "title"])
 
 
-def _written(parts: Sequence[BurstPart]) -> dict[str, Any]:
+def _parts_columns(parts: Sequence[BurstPart]) -> dict[str, Any]:
     clean = [BurstPart(text=storable.text(part.text), emoji=storable.text(part.emoji)) for part in parts]
     return {"parts": [{"text": one.text, "emoji": one.emoji} for one in clean], "text": text_of(clean)}
 

@@ -58,7 +58,7 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPicture:
-    """A picture to be kept."""
+    """A new picture that is to be stored."""
 
     name: str
     content_type: str

@@ -75,11 +75,11 @@ class WebReply:
         """It was begun with what it answers."""
         return self.reply_id
 
-    def journal(self, reply_id: int) -> WebJournal:
+    def open_journal(self, reply_id: int) -> WebJournal:
         """In the conversation."""
         return WebJournal(self)
 
-    async def wait(self, reply_id: int, position: Callable[[int], int | None]) -> None:
+    async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
         """Those who follow are told that another reply comes first."""
         self.followers.tell("wait")
 
@@ -103,18 +103,18 @@ class WebReply:
             reactions=branch.reactions,
         )
 
-    async def written(self, talk: Talk) -> None:
+    async def on_written(self, talk: Talk) -> None:
         """The next reply reads the whole branch anew."""
 
-    async def trouble(self, error: TalkalikeError) -> str:
+    async def on_failure(self, error: TalkalikeError) -> str:
         """It stands where the reply would."""
         return BUSY if isinstance(error, EngineBusyError) else str(error)
 
-    def lost(self, *, seen: bool) -> str:
+    def on_lost(self, *, seen: bool) -> str:
         """It stays broken off, for the visitor to ask again."""
         return SHUT_DOWN
 
-    async def ended(self, outcome: ReplyOutcome) -> None:
+    async def on_ended(self, outcome: ReplyOutcome) -> None:
         """The last event."""
         self.followers.tell("end", state=outcome.state.value)
 
@@ -140,20 +140,20 @@ class WebDisplay:
         """Who speaks."""
         self._followers.tell("start", speaker=speaker)
 
-    async def text(self, index: int, chunk: str) -> None:
+    async def add_text(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
         self.begun = True
         self._open[index] = self._open.get(index, "") + chunk
         self._followers.tell("text", index=index, text=chunk)
 
-    async def message_done(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
+    async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
         """The message as it finally reads."""
         self.begun = True
         self._open.pop(index, None)
         self._followers.tell("message", index=index, text=text)
         return [Sent(message_id=0, text=text, index=index)]
 
-    async def reaction(self, index: int, emoji: str) -> bool:
+    async def add_reaction(self, index: int, emoji: str) -> bool:
         """In the place of a message."""
         self.begun = True
         self._open.pop(index, None)
@@ -180,25 +180,25 @@ class WebJournal:
         self._saved_at = 0.0
         self._saving: list[asyncio.Task[None]] = []
 
-    def saw(self, speaker: str, seen: Mapping[str, Any]) -> None:
+    def note_seen(self, speaker: str, seen: Mapping[str, Any]) -> None:
         """The model begins to write. Not awaited: it does not wait for the disk."""
         self._speaker, self._record = speaker, seen
         reply = self._reply
-        begun = partial(messages.begun, reply.reply_id, speaker=speaker, model=reply.model)
+        begun = partial(messages.note_begun, reply.reply_id, speaker=speaker, model=reply.model)
         self._save(partial(begun, seen=seen, sampling=asdict(reply.sampling)))
 
-    def wrote(self, index: int, chunk: str) -> None:
+    def note_text(self, index: int, chunk: str) -> None:
         """The next bit of a message."""
         self._parts[index] = BurstPart(text=self._parts.get(index, BurstPart()).text + chunk)
         if time.monotonic() - self._saved_at > SAVE_EACH:
             self._save_said()
 
-    def sent(self, sent: Sent) -> None:
+    def note_sent(self, sent: Sent) -> None:
         """A message as it is shown."""
         self._parts[sent.index] = BurstPart(text=sent.text)
         self._save_said()
 
-    def reacted(self, index: int, emoji: str) -> None:
+    def note_reaction(self, index: int, emoji: str) -> None:
         """An emoji in the place of a message."""
         self._parts[index] = BurstPart(emoji=emoji)
         self._save_said()

@@ -236,7 +236,7 @@ def _used_up(request: HttpRequest, under_way: int) -> str:
     budget = options_of(None).budget()
     if budget == Budget():
         return ""
-    used = usage.used(usage.on_website(judge_of(request).id), None, today())
+    used = usage.read_used(usage.on_website(judge_of(request).id), None, today())
     return refusal(budget, replace(used, replies_user=used.replies_user + under_way))
 
 

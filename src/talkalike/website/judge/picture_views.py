@@ -17,7 +17,7 @@ from talkalike.website.visitors import judge_of
 @require_safe
 def picture(request: HttpRequest, batch: int, pair: int, again: bool, picture_id: int) -> HttpResponse:
     """A picture of the context, for a judge to whom the pair was given."""
-    view = read(serving.shown, pair, judge_of(request).id, repeat=again)
+    view = read(serving.find_shown, pair, judge_of(request).id, repeat=again)
     if view is None or view.batch_id != batch:
         raise Http404("This pair is not there any more, or it was not given to you.")
     found = read(pictures.data_of, (view.left.item_id, view.right.item_id), picture_id)

@@ -49,7 +49,7 @@ def flag(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
 def _about(request: HttpRequest, here: tuple[int, int, bool], take: Take) -> HttpResponse:
     judge = judge_of(request)
     batch, pair, again = here
-    view = read(serving.shown, pair, judge.id, repeat=again)
+    view = read(serving.find_shown, pair, judge.id, repeat=again)
     side = request.POST.get("side", "")
     if view is None or view.batch_id != batch or side not in (Side.LEFT, Side.RIGHT):
         raise Http404(locks.GONE)

@@ -73,7 +73,7 @@ def pair(request: HttpRequest, batch: int, pair: int, again: bool) -> HttpRespon
     """A pair that this judge was shown, with what they said; with the models' names once those are known."""
     judge = judge_of(request)
     state = read(pairs.state_of, batch)
-    view = read(serving.shown, pair, judge.id, repeat=again)
+    view = read(serving.find_shown, pair, judge.id, repeat=again)
     if state is None or view is None or view.batch_id != batch:
         raise Http404(locks.GONE)
     names = None
@@ -121,7 +121,7 @@ def undo(request: HttpRequest, batch: int) -> HttpResponse:
     if undone.holds_again is not None:
         said += f" What you said before holds again: {_what(undone.holds_again)}."
     if row.pair_id is not None:
-        view = read(serving.shown, row.pair_id, judge.id, repeat=row.repeat)
+        view = read(serving.find_shown, row.pair_id, judge.id, repeat=row.repeat)
         if view is not None and view.batch_id is not None:
             here = (view.batch_id, view.id, view.repeat)
     return shown_answer(request, judge.id, here, said=said)
@@ -161,7 +161,7 @@ def shown_answer(request: HttpRequest, judge_id: int, here: tuple[int, int, bool
     batch, pair, again = here
     if not wants_part(request):
         return _to(request, said, *(("judge:pair", batch, pair, again) if pair else ("judge:batch", batch)))
-    view = read(serving.shown, pair, judge_id, repeat=again) if pair else None
+    view = read(serving.find_shown, pair, judge_id, repeat=again) if pair else None
     if view is None or view.batch_id != batch:
         return next_answer(request, judge_id, batch, said=said)
     return pair_answer(request, view, judge_id, said=said)
@@ -213,7 +213,7 @@ def _reveal(batch: int, *, anyway: bool) -> bool:
     """One thread writes, so no pair is added and no choice taken back in between."""
     row = pairs.batch(batch)
     if row is None:
-        raise locks.unknown("batch")
+        raise locks.unknown_error("batch")
     if row.left and not anyway:
         return False
     pairs.reveal_batch(batch)

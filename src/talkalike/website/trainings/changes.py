@@ -98,7 +98,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
         context = {"card": card, "doubts": doubts, "batch": promotion.batch_of(card.settings)}
         return render(request, "website/trainings/promote.html", context)
     _trainings().promote(name, visitor_of(request).name)
-    messages.success(request, f"{name} is now the one that serves. {promotion.told(found)}".strip())
+    messages.success(request, f"{name} is now the one that serves. {promotion.describe(found)}".strip())
     return redirect(request, "trainings:index")
 
 

@@ -136,7 +136,7 @@ def one_card(name: str) -> Card:
 
 def compared(card: Card) -> Outcome | None:
     """How the model's blind comparison came out; None for one that is no candidate."""
-    return read(promotion.compared, card.name, promotion.batch_of(card.settings))
+    return read(promotion.find_outcome, card.name, promotion.batch_of(card.settings))
 
 
 def serving() -> str | None:

@@ -1,4 +1,4 @@
-"""A server with three people and its page, for tests that sit down at it in a real browser."""
+"""A server with three people and its page, for tests in a real browser."""
 
 from __future__ import annotations
 
@@ -57,15 +57,17 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class DiscordPage:
+    """The served page, and the browser windows that a test opened on it."""
+
     table: Table
     server: LocalDiscord
     browser: Browser
     contexts: list[Any]
     problems: list[str]
 
-    async def sit(self, user: User, **options: Any) -> Page:
-        """A fresh browser window in which one is `user`. What its console complains of fails the test."""
+    async def open_as(self, user: User, **options: Any) -> Page:
+        """A fresh browser window in which one is `user`. Errors in its console fail the test."""
         context = await self.browser.new_context(**options)
         self.contexts.append(context)
         page = await context.new_page()
@@ -78,14 +80,14 @@ class House:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def house(browser: Browser) -> AsyncIterator[House]:
+async def page(browser: Browser) -> AsyncIterator[DiscordPage]:
     table = build()
     async with LocalDiscord(table.world) as server:
-        made = House(table=table, server=server, browser=browser, contexts=[], problems=[])
-        yield made
-        for context in made.contexts:
+        opened = DiscordPage(table=table, server=server, browser=browser, contexts=[], problems=[])
+        yield opened
+        for context in opened.contexts:
             await context.close()
-    assert made.problems == []
+    assert opened.problems == []
 
 
 def message(page: Page, text: str) -> Locator:

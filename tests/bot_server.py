@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import discord
 
 from discord_world import is_word
 from local_discord.model import Bot, Channel, Interaction, Message
-from local_discord_bots import Town, until
+from local_discord_bots import DiscordServer, until
 from talkalike.chat.engines import Engines, OpenEngines, Voice
 from talkalike.chat.permissions import Access, Rule, Subject
 from talkalike.discord_bot.bot import Double, ShardedDouble
@@ -34,33 +35,33 @@ def echo(prompt: Prompt) -> tuple[str, ...]:
     return (f"re: {prompt.turns[-1].text}",)
 
 
-class Home:
-    """A town and the double's store, which outlive the double."""
+@dataclass
+class BotServer(DiscordServer):
+    """A server and the double's store, which outlive the double. Every message in #general is answered."""
 
-    def __init__(self, town: Town, store: Store) -> None:
-        self.town = town
-        self.world = town.world
-        self.store = store
-        self.open(town.general)
+    store: Store
+
+    def __post_init__(self) -> None:
+        self.open(self.general)
 
     def open(self, channel: Channel, access: Access = Access.OPEN) -> None:
         """Every message there is answered; with `Access.MENTION`, those that call the double."""
         rule = Rule(server_id=channel.server_id, subject=Subject.CHANNEL, subject_id=channel.id, access=access)
         self.store.call(rules.put, rule, by=1)
 
-    def rooms(self, count: int) -> list[Channel]:
-        """So many further open channels."""
-        made = [self.world.add_channel(self.town.server, f"room-{number}") for number in range(count)]
+    def open_channels(self, count: int) -> list[Channel]:
+        """Adds further channels in which every message is answered."""
+        made = [self.world.add_channel(self.guild, f"room-{number}") for number in range(count)]
         for one in made:
             self.open(one)
         return made
 
     def send(self, words: str, channel: Channel | None = None) -> Message:
-        return self.world.send(self.town.anna.id, (channel or self.town.general).id, words)
+        return self.world.send(self.anna.id, (channel or self.general).id, words)
 
     def by_bot(self, channel: Channel | None = None, bot: Bot | None = None) -> list[Message]:
-        author = (bot or self.town.bot).id
-        return [one for one in (channel or self.town.general).messages.values() if one.author_id == author]
+        author = (bot or self.bot).id
+        return [one for one in (channel or self.general).messages.values() if one.author_id == author]
 
     def words(self, channel: Channel | None = None, bot: Bot | None = None) -> list[str]:
         """What the double said, without notices."""
@@ -71,10 +72,10 @@ class Home:
 
     def rows(self, channel: Channel | None = None) -> Sequence[ReplyRow]:
         """Newest first, as the store has them."""
-        return self.store.call(replies.recent, (channel or self.town.general).id, 50)
+        return self.store.call(replies.recent, (channel or self.general).id, 50)
 
-    async def ended(self, count: int, channel: Channel | None = None) -> Sequence[ReplyRow]:
-        """That many replies, once all of them have ended."""
+    async def wait_ended(self, count: int, channel: Channel | None = None) -> Sequence[ReplyRow]:
+        """Waits until there are that many replies and all have ended."""
 
         def all_ended() -> Sequence[ReplyRow]:
             rows = self.rows(channel)
@@ -82,14 +83,14 @@ class Home:
 
         return await until(all_ended)
 
-    async def command(self, name: str) -> Interaction:
+    async def use_command(self, name: str) -> Interaction:
         """Anna uses a slash command in the open channel; its first answer is there."""
-        anna, general = self.town.anna.id, self.town.general.id
+        anna, general = self.anna.id, self.general.id
         (found,) = [one for one in self.world.commands(anna, general) if one["name"] == name]
         return await self.world.answered(self.world.invoke(anna, general, int(found["id"])), timeout=3.0)
 
-    async def told(self, interaction: Interaction) -> str:
-        """What a command told the one who used it."""
+    async def read_answer(self, interaction: Interaction) -> str:
+        """Waits for what a command answers to the one who used it."""
         await until(lambda: self._original(interaction).content)
         return self._original(interaction).content
 
@@ -114,7 +115,7 @@ class PromptShardedDouble(_Prompt, ShardedDouble):
 
 @asynccontextmanager
 async def online(
-    home: Home,
+    server: BotServer,
     engine: ScriptedEngine | None = None,
     *,
     engines: Engines | None = None,
@@ -125,12 +126,12 @@ async def online(
     engines = engines or OpenEngines(engines={VOICE.model: engine or ScriptedEngine(echo)}, described=(VOICE,))
     given: dict[str, Any] = {"owner_name": "Anton", "dm_access": "open", **settings}
     given["options"] = PROMPTLY | given.get("options", {})
-    services = Services(store=home.store, engines=engines, settings=BotSettings(**given))
+    services = Services(store=server.store, engines=engines, settings=BotSettings(**given))
     options: dict[str, Any] = {"describe": False, "guild_ready_timeout": 0.1}
     bot: Double = PromptDouble(services, **options)
     if shards > 1:
         bot = PromptShardedDouble(services, shard_count=shards, **options)
-    running = asyncio.create_task(bot.start(home.town.bot.token))
+    running = asyncio.create_task(bot.start(server.bot.token))
     ready = asyncio.create_task(_ready(bot))
     try:
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -144,15 +145,17 @@ async def online(
 
 
 async def _ready(bot: discord.Client) -> None:
-    while not hasattr(bot, "converser"):
+    while not hasattr(bot, "conversations"):
         await asyncio.sleep(0.01)
     await bot.wait_until_ready()
 
 
 @asynccontextmanager
-async def child(home: Home, url: str, *, token: str, delay: float = 0.0) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(
+    server: BotServer, url: str, *, token: str, delay: float = 0.0
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The double in a process of its own, ready. It is killed at the end if it still runs."""
-    wire = home.town.wire
+    wire = server.wire
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(CHILD), "bot", wire.api_base, wire.gateway_url, token, url, str(delay),
         stdout=asyncio.subprocess.PIPE,

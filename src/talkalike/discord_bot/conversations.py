@@ -1,6 +1,6 @@
 """Which message gets a reply: what Discord tells is heard, judged, waited for, and handed on to be answered.
 
-    bot.on_message -> Converser.heard -> bursts -> replying.session -> answer -> chat.pipeline -> display
+    bot.on_message -> ConversationHandler.on_message -> bursts -> replying.session -> answer -> chat.pipeline -> display
 
 Every message is judged by `permissions.decide` before anything visible happens. In one place one reply is written at a
 time; a reply that nobody has seen anything of yet gives way to newer words of the same people.
@@ -24,7 +24,7 @@ from talkalike.discord_bot.bursts import Bursts, Key
 from talkalike.discord_bot.contexts import Contexts
 from talkalike.discord_bot.markers import spoken_by
 from talkalike.discord_bot.notices import Notices
-from talkalike.discord_bot.places import SPOKEN, Places, actor_of, addressed, decide_talk
+from talkalike.discord_bot.places import SPOKEN, Places, actor_of, decide_talk, is_addressed
 from talkalike.discord_bot.proxied import Proxied, Proxies
 from talkalike.discord_bot.services import Services
 from talkalike.replying.queue import WaitingLine
@@ -39,8 +39,10 @@ CANCEL_SIGNS = frozenset({"❌", "✖️", "✖", "❎", "🛑", "⏹️", "⏹"
 _log = logging.getLogger(__name__)
 
 
-class Converser:
-    """Answers. Belongs to one event loop; `close` ends everything and leaves open replies for the next start.
+class ConversationHandler:
+    """Decides which messages get a reply, and begins the replies. Belongs to one event loop.
+
+    `close` ends everything and leaves open replies for the next start.
 
     `reply_buttons` and `cancel_button` make what sits under a reply and under the notice of a place in the line.
     """
@@ -73,42 +75,42 @@ class Converser:
             notices=self._notices,
             buttons=reply_buttons,
         )
-        self._bursts = Bursts(self._burst_ended)
+        self._bursts = Bursts(self._on_burst_end)
         self._proxies = Proxies()
         self._restarts: defaultdict[Key, int] = defaultdict(int)
         self._telling: set[asyncio.Task[Any]] = set()
         self.turned_away = 0  # messages, since the start, because too many were waiting
 
     # ------------------------------------------------------------------------------------------- what Discord tells
-    async def heard(self, message: discord.Message) -> None:
-        """A new message, by whomever. Raises TalkalikeError where the store fails."""
+    async def on_message(self, message: discord.Message) -> None:
+        """Handles a new message of anybody. Raises TalkalikeError where the store fails."""
         self.contexts.recent.add(message)
         if message.author.id == self.me or message.type not in SPOKEN:
             return
-        pair = self._proxies.heard(message)
+        pair = self._proxies.add(message)
         if message.webhook_id is None:
             await self._judge(message)
         elif pair is not None:
-            await self._heard_for(pair)
+            await self._on_proxied(pair)
 
-    async def _heard_for(self, pair: Proxied) -> None:
-        """A webhook said it in a person's stead: it is judged as theirs, and answered once it stands there."""
+    async def _on_proxied(self, pair: Proxied) -> None:
+        """Judges what a webhook posted for a person as that person's message."""
         message, person = pair.posted, pair.original.author
         if not (await self.places.facts(self.places.place(message.channel))).options.value("proxied"):
             return
-        self.contexts.recent.belongs(message, actor_of(person))
+        self.contexts.recent.assign(message, actor_of(person))
         message.author = person
-        await self._judge(message, called=addressed(pair.original, self.me))
+        await self._judge(message, called=is_addressed(pair.original, self.me))
 
     async def _judge(self, message: discord.Message, *, called: bool = False) -> None:
-        """`called`: it is known to address the double, whatever it says."""
+        """Decides whether a message gets an answer. `called`: it is known to address the double."""
         where = self.places.place(message.channel)
         facts = await self.places.facts(where)
         if is_side_talk(message.content, facts.options.value("side_talk")):
             return
-        direct = called or where.server_id is None or addressed(message, self.me)
+        direct = called or where.server_id is None or is_addressed(message, self.me)
         key = (where.channel_id, message.author.id)
-        direct = direct or self._bursts.waits(key) or bool(self._unseen(key))
+        direct = direct or self._bursts.is_waiting(key) or bool(self._unseen(key))
         who = actor_of(message.author, hidden=facts.hidden)
         if not decide_talk(message, who, where, facts, is_addressed=direct).allowed:
             return
@@ -117,19 +119,19 @@ class Converser:
             if reply.face.trigger.id < message.id and self._restarts[key] < RESTARTS:
                 self._restarts[key] += 1
                 reply.stop(ReplyState.STALE)
-        self._bursts.heard(key, message, wait=facts.options.value("wait_seconds"))
+        self._bursts.add(key, message, wait=facts.options.value("wait_seconds"))
 
-    async def edited(self, message: discord.Message) -> None:
-        """A message reads differently. Within a minute its reply does too."""
+    async def on_edit(self, message: discord.Message) -> None:
+        """Handles an edit: within a minute the message gets a new reply."""
         before = self.contexts.recent.text_of(message.channel.id, message.id)
         self.contexts.recent.edit(message)
-        self.contexts.reader.changed(message.id)
-        self._bursts.edited(message)
+        self.contexts.reader.on_change(message.id)
+        self._bursts.on_edit(message)
         if before is not None and before == self.contexts.recent.text_of(message.channel.id, message.id):
             return  # Discord added a preview of a link
         answering = [one for one in self._session.replies if one.face.trigger.id == message.id]
         running = next((one for one in answering if one.face.prompt is None), None)
-        done, ended = self._session.ended(message.id) or (None, 0.0)
+        done, ended = self._session.last_ended(message.id) or (None, 0.0)
         reply = running or (done if time.monotonic() - ended <= REDO_SECONDS else None)
         if message.edited_at is None:
             return
@@ -146,32 +148,32 @@ class Converser:
             await self._session.stop(reply, ReplyState.STALE)
             await self.respond(message, again=True)
 
-    def typing(self, channel_id: int, user_id: int) -> None:
-        """Somebody types."""
-        self._bursts.typing(channel_id, user_id)
+    def on_typing(self, channel_id: int, user_id: int) -> None:
+        """Waits longer for somebody who is typing."""
+        self._bursts.on_typing(channel_id, user_id)
 
-    async def deleted(self, channel_id: int, message_ids: Iterable[int]) -> None:
-        """Messages are gone: replies to them that nobody has seen are not written. Raises TalkalikeError."""
+    async def on_delete(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        """Cancels replies to deleted messages that nobody has seen yet. Raises TalkalikeError."""
         gone = set(message_ids)
-        known = (*self._session.replies, *self._session.all_ended())
+        known = (*self._session.replies, *self._session.recently_ended())
         answered = {one.face.trigger.id for one in known if one.visible}
-        proxied = self._proxies.deleted(gone, answered=answered)
+        proxied = self._proxies.on_delete(gone, answered=answered)
         self.contexts.recent.remove(channel_id, gone)
         for message_id in gone:
-            self.contexts.reader.changed(message_id)
-            self._bursts.deleted(message_id)
+            self.contexts.reader.on_change(message_id)
+            self._bursts.on_delete(message_id)
             self._session.forget(message_id)
         for reply in tuple(self._session.replies):
             if reply.face.trigger.id in gone and not reply.visible:
                 reply.stop(ReplyState.CANCELLED)
         for pair in proxied:
-            await self._heard_for(pair)
+            await self._on_proxied(pair)
 
-    async def reacted(self, payload: discord.RawReactionActionEvent) -> None:
-        """A sign of cancelling on a reply or on what it answers; all others cost nothing."""
+    async def on_reaction(self, payload: discord.RawReactionActionEvent) -> None:
+        """Cancels a reply when it, or what it answers, gets a sign of cancelling."""
         if payload.user_id == self.me or (payload.emoji.name or "") not in CANCEL_SIGNS:
             return
-        self._bursts.cancelled(payload.message_id, payload.user_id)
+        self._bursts.cancel(payload.message_id, payload.user_id)
         message_id = payload.message_id
         touched = [
             one for one in self._session.replies if message_id == one.face.trigger.id or message_id in one.face.posted()
@@ -184,8 +186,8 @@ class Converser:
             if decide(request, await self.places.rules(answer.where.server_id)).allowed:
                 await self._session.stop(reply, ReplyState.CANCELLED)
 
-    def channel_gone(self, channel_ids: list[int]) -> None:
-        """Channels, threads or a whole server the bot can no longer see."""
+    def on_channel_gone(self, channel_ids: list[int]) -> None:
+        """Forgets channels, threads or a whole server that the bot can no longer see."""
         self.contexts.forget_channels(channel_ids)
         for channel_id in channel_ids:
             self._bursts.forget(channel_id)
@@ -228,7 +230,7 @@ class Converser:
         return self._session.line.position(reply_id)
 
     def running(self) -> tuple[Answer, ...]:
-        """The replies being written."""
+        """The replies that are being written now."""
         return tuple(one.face for one in self._session.being_written())
 
     def queue_length(self) -> int:
@@ -257,36 +259,36 @@ class Converser:
         """Within a minute, an edit that calls the double counts as a new message, unless a later one had an answer."""
         assert message.edited_at is not None
         age = (message.edited_at - message.created_at).total_seconds()
-        if age > REDO_SECONDS or not addressed(message, self.me):
+        if age > REDO_SECONDS or not is_addressed(message, self.me):
             return
-        answers = [one.face for one in (*self._session.replies, *self._session.all_ended())]
+        answers = [one.face for one in (*self._session.replies, *self._session.recently_ended())]
         author_id, channel_id = message.author.id, message.channel.id
         theirs = [one for one in answers if one.asker.id == author_id and one.where.channel_id == channel_id]
         if all(one.trigger.id < message.id for one in theirs):
-            await self.heard(message)
+            await self.on_message(message)
 
-    def _burst_ended(self, key: Key, message: discord.Message) -> None:
-        if self._overloaded(key[0]):
+    def _on_burst_end(self, key: Key, message: discord.Message) -> None:
+        if self._is_overloaded(key[0]):
             self._turn_away(message)
             return
         reply = OngoingReply(face=self._answer(message, key=key))
 
-        def ended(_: asyncio.Task[None]) -> None:
+        def forget_restarts(_: asyncio.Task[None]) -> None:
             if reply.stopped is not ReplyState.STALE:
                 self._restarts.pop(key, None)
 
-        self._session.start(reply).add_done_callback(ended)
+        self._session.start(reply).add_done_callback(forget_restarts)
 
-    def _overloaded(self, channel_id: int) -> bool:
+    def _is_overloaded(self, channel_id: int) -> bool:
         """More replies are on their way than the line can take, so one more need not trouble the store first."""
         settings = self.services.settings
         coming = len(self._session.replies) - self._desk.resting
         return coming >= settings.at_once + settings.max_waiting or self._session.line.full(channel_id)
 
     def _turn_away(self, message: discord.Message) -> None:
-        """No answer, and nothing in the store: the channel is told in one line."""
+        """Tells the channel in one line that there is no answer; the store keeps nothing of it."""
         self.turned_away += 1
-        words = self._notices.turned_away(message, self._session.line.turned_away())
+        words = self._notices.report_once(message, self._session.line.full_error())
         telling = asyncio.get_running_loop().create_task(words)
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -296,7 +298,7 @@ class Converser:
 
     async def _messages_of(self, trigger: discord.Message) -> tuple[int, ...]:
         """The messages of the last reply to it that had any."""
-        done = self._session.ended(trigger.id)
+        done = self._session.last_ended(trigger.id)
         if done is not None and done[0].face.message_ids:
             return done[0].face.message_ids
         rows = await self.services.store.run(replies.recent, trigger.channel.id, 50)
