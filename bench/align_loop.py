@@ -27,8 +27,7 @@ from typing import Any
 from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose_prompts
 from talkalike.cli.demo import sample_folders
 from talkalike.cli.engines import reply_sources
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.examples.heldout import load_replies
 from talkalike.examples.opening import examples_of
 from talkalike.store.judging import items, judges, pairs, serving, voting

@@ -23,9 +23,9 @@ from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.loop import begin_round
 from talkalike.alignment.loop_state import LoopConfig, Round, fingerprints, rounds
 from talkalike.cli.engines import WorkspaceEngines, reply_sources
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.examples.heldout import load_replies
+from talkalike.examples.opening import open_examples
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
@@ -152,7 +152,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
 def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
     """What that model says in the first moments of the examples."""
     card = opened.catalog().card(name)
-    moments = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    moments = choose_prompts(load_replies(open_examples(opened.examples, "juno"), "heldout"), "Juno Marwick", 4, seed=0)
     return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], moments, 3))[0][1]
 
 

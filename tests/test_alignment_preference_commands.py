@@ -23,9 +23,8 @@ from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
 from talkalike.cli.judgements import sort
-from talkalike.cli.secrets import database_url
 from talkalike.cli.web import WorkspaceTrainings
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import typer
 
-from talkalike.cli.lazy import LazyCommand, LazyGroup
+from talkalike.cli.commands import LazyCommand, LazyGroup
 
 
 class AlignCommands(LazyGroup):

@@ -15,18 +15,19 @@ from talkalike.cli.aligning_runs import (
     JudgesOption,
     RoleMethod,
     RunOption,
-    chosen_names,
-    means_of,
+    before_and_after,
+    choose_names,
     open_judgements,
     result_of,
+    shared_settings,
     show_feedback,
 )
-from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, percent, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.opening import open_examples
 from talkalike.workspace.run_folder import RunFolder, new_run, newest_unfinished, only_training
 
 Loss = Literal["dpo", "ipo", "kto", "simpo"]
@@ -49,16 +50,16 @@ def align_dpo(  # signature: typer
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move a double towards what people preferred, directly. Ctrl-C saves and stops; --resume goes on from there."""
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if resume:
-        run = newest_unfinished(opened.runs, name, kind="dpo")
+        run = newest_unfinished(workspace.runs, name, kind="dpo")
         config = run.settings_as(PreferenceConfig)
     else:
-        double, aligned = chosen_names(opened, model, name, ending=loss)
+        double, aligned = choose_names(workspace, model, name, ending=loss)
         config = PreferenceConfig(
             name=aligned,
             double=double,
@@ -66,35 +67,35 @@ def align_dpo(  # signature: typer
             loss=loss,
             beta=beta,
             heldout=heldout,
-            **means_of(opened, method, "policy"),
+            **shared_settings(workspace, method, "policy"),
         )
-        run = new_run(opened.runs, aligned, run_id)
-    judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
-    finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
-    emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished))
+        run = new_run(workspace.runs, aligned, run_id)
+    judgements = open_judgements(workspace, run, source=source, judges=judges, resume=resume)
+    finished = _run(workspace, config, judgements, run, resume=resume, quiet=as_json)
+    emit(as_json, result_of(workspace, finished, run), lambda screen: _show(screen, finished))
 
 
 def _run(
-    opened: Workspace, config: PreferenceConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
+    workspace: Workspace, config: PreferenceConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
 ) -> FeedbackFinished:
     # torch: the help does not wait for it
     from talkalike.alignment.preference_training import PreferenceSources, align_preferences
 
     sources = PreferenceSources(
-        catalog=opened.catalog(),
+        catalog=workspace.catalog(),
         judgements=judgements,
-        cache=opened.reference_cache,
-        examples=_examples(opened, config),
+        cache=workspace.reference_cache,
+        examples=_examples(workspace, config),
     )
-    with only_training(opened.runs), polite_interrupt() as should_stop:
+    with only_training(workspace.runs), polite_interrupt() as should_stop:
         events = align_preferences(config, sources, run=run, resume=resume, should_stop=should_stop)
         return show_feedback(events, run, quiet=quiet)
 
 
-def _examples(opened: Workspace, config: PreferenceConfig) -> ExampleSet | None:
+def _examples(workspace: Workspace, config: PreferenceConfig) -> ExampleSet | None:
     """What the double was trained on, if it is still here: its held-out part tells whether the voice is kept."""
-    trained_on = opened.catalog().card(config.double).examples
-    return opened.example_set(trained_on) if trained_on in opened.example_names() else None
+    trained_on = workspace.catalog().card(config.double).examples
+    return open_examples(workspace.examples, trained_on) if trained_on in workspace.example_names() else None
 
 
 def _show(screen: Console, finished: FeedbackFinished) -> None:

@@ -23,14 +23,15 @@ from talkalike.alignment.judge_rules import JudgeRule, read_rules
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.judging import Measured, measure, new_pairs, verdicts_on
 from talkalike.alignment.prompts import reply_prompts
-from talkalike.cli.engines import chosen_model, load_engine, sampling_of
-from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engines import choose_model, load_engine, sampling_of
+from talkalike.cli.output import JsonOption, emit, one_line, progress, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.engine.protocol import Engine
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
+from talkalike.examples.opening import open_examples
 from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.store.judging import ai_labels, exchange
@@ -92,14 +93,14 @@ def align_judge(  # signature: typer
         Path | None,
         typer.Option(metavar="FILE", help="Instead: criticise and revise replies; corrections go to this file."),
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let a model judge pairs by rules, kept apart from people's judgements.
 
     Refused where it does not judge as people do.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
 
     if critique is not None and critique.exists():
         raise UserError(f"{critique} is there already.", hint="Choose another name.")
@@ -115,21 +116,21 @@ def align_judge(  # signature: typer
         critique=critique,
         quiet=as_json,
     )
-    with open_store(database_url(opened)) as store:
-        done = asyncio.run(_judge(opened, store, wish))
+    with open_store(database_url(workspace)) as store:
+        done = asyncio.run(_judge(workspace, store, wish))
     emit(as_json, done, lambda screen: _show(screen, done, wish))
 
 
-async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
+async def _judge(workspace: Workspace, store: Store, wish: _Wish) -> _Done:
     async with AsyncExitStack() as engines:
-        engine = await _engine(opened, wish.engine)
+        engine = await _engine(workspace, wish.engine)
         engines.push_async_callback(engine.close)
         records = await _records(store, wish.judged)
         done = _Done(judge=engine.name)
         if wish.critique is not None:
             with polite_interrupt() as should_stop:
                 wish = dataclasses.replace(wish, should_stop=should_stop)
-                await _criticise(opened, engine, records, wish, done)
+                await _criticise(workspace, engine, records, wish, done)
             return done
         able = scoring(engine)
         people = judged_by_people(records)
@@ -140,19 +141,19 @@ async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
         with polite_interrupt() as should_stop:
             wish = dataclasses.replace(wish, should_stop=should_stop)
             if wish.new:
-                card = chosen_model(opened, wish.double)
-                writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, opened, card)
+                card = choose_model(workspace, wish.double)
+                writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, workspace, card)
                 engines.push_async_callback(writer.close)
-                await _write_pairs(opened, store, writer, card, wish, done)
+                await _write_pairs(workspace, store, writer, card, wish, done)
             await _label(store, able, rules, wish, done)
     return done
 
 
-async def _engine(opened: Workspace, wanted: str | None) -> Engine:
+async def _engine(workspace: Workspace, wanted: str | None) -> Engine:
     if wanted is not None and wanted.startswith(("http://", "https://")):
-        return await RemoteEngine.connect(wanted, api_key=os.environ.get(opened.settings.serve.api_key_env, ""))
-    card = chosen_model(opened, wanted or opened.settings.model.base)
-    return await asyncio.to_thread(load_engine, opened, card)
+        return await RemoteEngine.connect(wanted, api_key=os.environ.get(workspace.settings.serve.api_key_env, ""))
+    card = choose_model(workspace, wanted or workspace.settings.model.base)
+    return await asyncio.to_thread(load_engine, workspace, card)
 
 
 async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
@@ -172,14 +173,16 @@ async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
     return records
 
 
-async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Card, wish: _Wish, done: _Done) -> None:
-    examples = opened.example_set(card.examples or None)
-    folder = opened.catalog().path(card.name)
+async def _write_pairs(
+    workspace: Workspace, store: Store, writer: Engine, card: Card, wish: _Wish, done: _Done
+) -> None:
+    examples = open_examples(workspace.examples, card.examples or None)
+    folder = workspace.catalog().path(card.name)
     if not (folder / "tokenizer.json").is_file():  # an adapter's is its base's
-        folder = opened.catalog().path(card.base)
+        folder = workspace.catalog().path(card.base)
     renderer = Renderer(load_tokenizer(folder))
     contexts = reply_prompts(examples, renderer, max_tokens=min(_CONTEXT_TOKENS, writer.context_length // 2))
-    sampling = sampling_of(opened)
+    sampling = sampling_of(workspace)
     with progress("Writing pairs", quiet=wish.quiet, unit="pairs") as advance:
         async with aclosing(new_pairs(writer, contexts, wish.new, sampling=sampling)) as pairs:
             written = 0
@@ -220,13 +223,13 @@ async def _label(store: Store, engine: Any, rules: tuple[JudgeRule, ...], wish: 
             advance(number, len(pairs))
 
 
-async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord], wish: _Wish, done: _Done) -> None:
+async def _criticise(workspace: Workspace, engine: Engine, records: list[AnyRecord], wish: _Wish, done: _Done) -> None:
     replies = _replies(records)[-wish.limit :] if wish.limit else []
     if not replies:
         raise UserError(
             "There are no judged replies to criticise.", hint="Let people judge some, or name a --from FILE."
         )
-    sampling = dataclasses.replace(sampling_of(opened), max_tokens=_CRITIQUE_TOKENS)
+    sampling = dataclasses.replace(sampling_of(workspace), max_tokens=_CRITIQUE_TOKENS)
     revised, able = Revised(), scoring(engine) if hasattr(engine, "logprobs") else None
     unless_stopped = takewhile(lambda _: not wish.should_stop(), replies)
     corrections = revisions(engine, unless_stopped, wish.rules, sampling=sampling, done=revised, checked_by=able)
@@ -268,9 +271,9 @@ def _show(screen: Console, done: _Done, wish: _Wish) -> None:
         columns = ["rule", ">kappa", ">alpha", ">pairs", ">first place", "used"]
         screen.print(table(columns, rows, title=f"How far {done.judge} agrees with people"))
         for why, count in done.measured.left_out.items():
-            say(f"{counted(count, 'pair')} not compared: {why}.")
-        screen.print(shown(f"{counted(done.labels, 'label')} for {counted(done.pairs, 'pair')}, of kind AI."))
+            say(f"{quantity(count, 'pair')} not compared: {why}.")
+        screen.print(one_line(f"{quantity(done.labels, 'label')} for {quantity(done.pairs, 'pair')}, of kind AI."))
     else:
-        screen.print(shown(f"{counted(done.corrections, 'correction')} written to {wish.critique}."))
+        screen.print(one_line(f"{quantity(done.corrections, 'correction')} written to {wish.critique}."))
     for why, count in done.left_out.items():
         say(f"{count} left out: {why}.")

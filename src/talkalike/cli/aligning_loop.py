@@ -11,14 +11,12 @@ from rich.console import Console
 from talkalike.alignment.loop_state import LoopConfig, LoopSources, RewardModelKnown, Round, TrainingEvent, Via
 from talkalike.alignment.reward_values import RewardFinished
 from talkalike.cli.aligning_rl import LINE_EVERY, tell_step
-from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback
-from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.engines import chosen_double, reply_sources
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import Advance, JsonOption, counted, duration, emit, percent, progress, say, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.aligning_runs import JudgesOption, before_and_after, open_judgements, tell_feedback
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
+from talkalike.cli.engines import choose_double, reply_sources
+from talkalike.cli.output import Advance, JsonOption, duration, emit, percent, progress, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import Card
@@ -46,7 +44,7 @@ def align_loop(  # signature: typer
         str | None, typer.Option(help="The candidate's name. Default: the double's, with -aligned.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that is drawn.")] = 0,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """All of it: judgements, reward, practice, checks, a blind comparison.
@@ -54,7 +52,7 @@ def align_loop(  # signature: typer
     What comes out is a candidate, measured and ready to be judged blindly beside the present double.
     The double that serves stays the one that serves. Ctrl-C keeps what is finished; the same command goes on.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     config = LoopConfig(
         via=via,
         steps=steps,
@@ -69,8 +67,8 @@ def align_loop(  # signature: typer
         name=name,
         seed=seed,
     )
-    done = _run_round(opened, config, chosen_double(opened, model), fewest=new, quiet=as_json)
-    card = opened.catalog().card(done.candidate) if done.ended else None
+    done = _run_round(workspace, config, choose_double(workspace, model), fewest=new, quiet=as_json)
+    card = workspace.catalog().card(done.candidate) if done.ended else None
     result = {
         "state": done.state,
         "model": done.candidate,
@@ -83,19 +81,19 @@ def align_loop(  # signature: typer
         "scores": dict(card.scores) if card else {},
         "batch": done.batch,
         "pairs": done.pairs,
-        "folder": opened.runs / done.id,
+        "folder": workspace.runs / done.id,
     }
     emit(as_json, result, lambda screen: _show(screen, done, card.scores if card else {}))
 
 
-def _run_round(opened: Workspace, config: LoopConfig, present: Card, *, fewest: int, quiet: bool) -> Round:
+def _run_round(workspace: Workspace, config: LoopConfig, present: Card, *, fewest: int, quiet: bool) -> Round:
     from talkalike.alignment import loop  # torch: the help does not wait for it
 
-    loop.check_present(opened, present)
-    with only_training(opened.runs):
-        sources, run = _sources(opened), RunFolder(opened.runs / loop.new_round_id(opened.runs))
-        judgements = open_judgements(opened, run, source=None, judges=config.judges, resume=False)
-        current = loop.begin_round(config, opened, judgements, round_id=run.name, present=present, fewest=fewest)
+    loop.check_present(workspace, present)
+    with only_training(workspace.runs):
+        sources, run = _sources(workspace), RunFolder(workspace.runs / loop.new_round_id(workspace.runs))
+        judgements = open_judgements(workspace, run, source=None, judges=config.judges, resume=False)
+        current = loop.begin_round(config, workspace, judgements, round_id=run.name, present=present, fewest=fewest)
         if current.id != run.name:
             say(f"Going on with {current.id}, which was cut off.")
         with polite_interrupt() as should_stop:
@@ -108,17 +106,17 @@ def _run_round(opened: Workspace, config: LoopConfig, present: Card, *, fewest: 
         if not current.ended:
             return current
         with progress("Answering", quiet=quiet) as advance:
-            sources = _sources(opened, advance)
+            sources = _sources(workspace, advance)
             current = loop.check_candidate(current, sources)
-            with open_store(database_url(opened)) as store:
+            with open_store(database_url(workspace)) as store:
                 return loop.compare_blindly(current, sources, store)
 
 
-def _sources(opened: Workspace, advance: Advance | None = None) -> LoopSources:
+def _sources(workspace: Workspace, advance: Advance | None = None) -> LoopSources:
     """How a round trains and replies, by the settings."""
-    settings = opened.settings
+    settings = workspace.settings
     return LoopSources(
-        replies=reply_sources(opened, advance),
+        replies=reply_sources(workspace, advance),
         adapter=AdapterSettings(method="lora", rank=settings.train.rank),
         dtype=settings.model.dtype,
         device=settings.model.device,
@@ -155,7 +153,7 @@ def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     screen.print(table(["", ""], rows))
     if done.pairs:
         screen.print(
-            f"Batch {done.batch}: {counted(done.pairs, 'blind pair')} to be judged: talkalike serve --web\n"
+            f"Batch {done.batch}: {quantity(done.pairs, 'blind pair')} to be judged: talkalike serve --web\n"
             f"If the candidate wins: talkalike models promote {done.candidate}",
             markup=False,
         )

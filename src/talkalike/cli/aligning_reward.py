@@ -18,18 +18,17 @@ from talkalike.cli.aligning_runs import (
     JudgesOption,
     RoleMethod,
     RunOption,
-    chosen_names,
-    means_of,
+    choose_names,
     open_judgements,
     result_of,
+    shared_settings,
     show_feedback,
 )
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.engines import ask_uncertain_first
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.output import JsonOption, duration, emit, number, percent, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.statistics import Share
@@ -55,18 +54,18 @@ def align_reward(  # signature: typer
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn what people like from their judgements. Ctrl-C saves and stops; --resume goes on where it stopped."""
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if resume:
-        run = newest_unfinished(opened.runs, name, kind="reward")
+        run = newest_unfinished(workspace.runs, name, kind="reward")
         config = run.settings_as(RewardConfig)
     else:
         if comparisons not in set(Scale):
             raise UserError(f"There is no scale '{comparisons}'.", hint=f"Choose one of {', '.join(Scale)}.")
-        reference, taste = chosen_names(opened, model, name, ending="taste")
+        reference, taste = choose_names(workspace, model, name, ending="taste")
         config = RewardConfig(
             name=taste,
             reference=reference,
@@ -74,24 +73,24 @@ def align_reward(  # signature: typer
             members=members,
             pair_scale=comparisons,
             heldout=heldout,
-            **means_of(opened, method, "adapter"),
+            **shared_settings(workspace, method, "adapter"),
         )
-        run = new_run(opened.runs, taste, run_id)
-    judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
-    finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
+        run = new_run(workspace.runs, taste, run_id)
+    judgements = open_judgements(workspace, run, source=source, judges=judges, resume=resume)
+    finished = _run(workspace, config, judgements, run, resume=resume, quiet=as_json)
     plot = run.path / PLOT
-    result = {**result_of(opened, finished, run), "report": finished.report, "plot": plot}
-    result["sorted_pairs"] = _sorted(opened, finished, quiet=as_json) if source is None else 0
+    result = {**result_of(workspace, finished, run), "report": finished.report, "plot": plot}
+    result["sorted_pairs"] = _sort_waiting_pairs(workspace, finished, quiet=as_json) if source is None else 0
     emit(as_json, result, lambda screen: _show(screen, finished, plot))
 
 
 def _run(
-    opened: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
+    workspace: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
 ) -> RewardFinished:
     from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
 
-    options: dict[str, Any] = {"catalog": opened.catalog(), "judgements": judgements, "run": run, "resume": resume}
-    with only_training(opened.runs), polite_interrupt() as should_stop:
+    options: dict[str, Any] = {"catalog": workspace.catalog(), "judgements": judgements, "run": run, "resume": resume}
+    with only_training(workspace.runs), polite_interrupt() as should_stop:
         finished = show_feedback(train_reward(config, should_stop=should_stop, **options), run, quiet=quiet)
     nothing = "" if finished.report.calibration else ": nothing was held out"
     charts = calibration_charts(finished.report.calibration)
@@ -99,15 +98,15 @@ def _run(
     return finished
 
 
-def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
+def _sort_waiting_pairs(workspace: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
     """Lets several members decide what people are asked next; how many waiting pairs they looked at."""
     if finished.reason == "stopped" or finished.card.settings["members"] < 2:
         return 0
 
-    with open_store(database_url(opened)) as store:
-        count = ask_uncertain_first(opened, store, finished.card.name, quiet=quiet)
+    with open_store(database_url(workspace)) as store:
+        count = ask_uncertain_first(workspace, store, finished.card.name, quiet=quiet)
     if count:
-        say(f"{counted(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
+        say(f"{quantity(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
     return count
 
 

@@ -13,13 +13,20 @@ from rich.console import Console
 from talkalike.alignment.rewards import open_reward
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
-from talkalike.cli.aligning_runs import RoleMethod, RunOption, chosen_names, means_of, result_of
-from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
+from talkalike.cli.aligning_runs import (
+    RoleMethod,
+    RunOption,
+    before_and_after,
+    choose_names,
+    result_of,
+    shared_settings,
+)
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import UserError
+from talkalike.examples.opening import open_examples
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
 Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
@@ -60,14 +67,14 @@ def align_rl(  # signature: typer
     keep_rollouts: Annotated[bool, typer.Option("--keep-rollouts", help="Keep all replies on disk.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
     run_id: RunOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Practise replies that a reward likes (RLOO, GRPO, PPO). Ctrl-C saves and stops; --resume goes on from there."""
     began = time.monotonic()
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if resume:
-        run = newest_unfinished(opened.runs, name, kind="rl")
+        run = newest_unfinished(workspace.runs, name, kind="rl")
         config = run.settings_as(RLConfig)
     else:
         if reward is None:
@@ -93,32 +100,32 @@ def align_rl(  # signature: typer
             update=update,
             max_kl=max_kl,
         )
-        double, aligned = chosen_names(opened, model, name, ending="rl")
-        means = means_of(opened, method, "policy", "critic")
+        double, aligned = choose_names(workspace, model, name, ending="rl")
+        means = shared_settings(workspace, method, "policy", "critic")
         config = RLConfig(
             name=aligned, double=double, reward=reward, settings=settings, keep_rollouts=keep_rollouts, **means
         )
-        run = new_run(opened.runs, aligned, run_id)
+        run = new_run(workspace.runs, aligned, run_id)
     run.began = began
-    finished = _run(opened, config, run, examples=examples, resume=resume, quiet=as_json)
-    emit(as_json, result_of(opened, finished, run), lambda screen: _show(screen, finished, run))
+    finished = _run(workspace, config, run, examples=examples, resume=resume, quiet=as_json)
+    emit(as_json, result_of(workspace, finished, run), lambda screen: _show(screen, finished, run))
 
 
 def _run(
-    opened: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
+    workspace: Workspace, config: RLConfig, run: RunFolder, *, examples: str | None, resume: bool, quiet: bool
 ) -> RLFinished:
     from talkalike.alignment.rl_recipe import RLSources, align  # torch: the help does not wait for it
 
-    catalog = opened.catalog()
+    catalog = workspace.catalog()
     trained_on = examples or run.description().get("examples") or catalog.card(config.double).examples
-    chosen = opened.example_set(trained_on or None)
+    chosen = open_examples(workspace.examples, trained_on or None)
     chosen.verify()
     sources = RLSources(
         catalog=catalog,
         examples=chosen,
         reward=lambda roles: open_reward(config.reward, catalog=catalog, roles=roles),
     )
-    with only_training(opened.runs), polite_interrupt() as should_stop:
+    with only_training(workspace.runs), polite_interrupt() as should_stop:
         events = align(config, sources, run=run, resume=resume, should_stop=should_stop)
         return show_steps(events, run, quiet=quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,9 +12,8 @@ import typer
 
 from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackFinished, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import KINDS, Judgements, read_judgements
-from talkalike.cli.output import counted, number, percent, say
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace
+from talkalike.cli.output import number, percent, quantity, say
+from talkalike.cli.workspace import Workspace, database_url
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.judging import exchange
@@ -27,6 +26,21 @@ Judges = Literal["human", "ai", "all"]
 Finished = TypeVar("Finished", bound=FeedbackFinished)
 FILE = "judgements.jsonl"
 _MANY = {"reply that is good or bad": "replies that are good or bad"}
+_LABELS = {
+    "reward": "reward in held-out contexts",
+    "kl": "nats from the double",
+    "heldout_loss": "held-out loss on real replies",
+    "bits_per_character": "bits per character of real replies",
+    "likeness": "bundles of replies taken for the owner's",
+    "told_apart": "told apart from the real replies",
+    "likeness_to_real": "words shared with the real replies",
+    "distinct_2": "distinct-2",
+    "length": "tokens in a message",
+    "characters": "characters in a reply",
+    "copied": "replies that repeat the training chats",
+    "leaks": "replies with personal data",
+    "safe_replies": "sound replies in the scenarios",
+}
 FromOption = Annotated[
     Path | None, typer.Option("--from", help="A file of 'talkalike judgements export'. Default: this workspace's own.")
 ]
@@ -34,16 +48,18 @@ RunOption = Annotated[str | None, typer.Option("--run", hidden=True)]
 JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements are learned from.")]
 
 
-def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool) -> Judgements:
+def open_judgements(
+    workspace: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool
+) -> Judgements:
     """The judgements of a file, or of this workspace as they are now; a copy lies in the run's folder."""
     kept = run.path / FILE
     if source is None and not (resume and kept.is_file()):
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             run.path.mkdir(parents=True, exist_ok=True)
             with kept.open("w", encoding="utf-8", newline="") as stream:
                 done = store.call(exchange.export_jsonl, stream)
         for reason, count in done.left_out.items():
-            say(f"{counted(count, 'judgement')} left out: {reason}.")
+            say(f"{quantity(count, 'judgement')} left out: {reason}.")
     try:
         judgements = read_judgements(source or kept, kinds=KINDS[judges])
     except UserError:
@@ -103,14 +119,14 @@ def _tell_start(event: FeedbackStarted) -> None:
     for remark in event.remarks:
         say(remark)
     counts = {"pair": event.pairs, "rating": event.ratings, "reply that is good or bad": event.opinions}
-    what = " and ".join(counted(count, one, _MANY.get(one, "")) for one, count in counts.items() if count)
+    what = " and ".join(quantity(count, one, _MANY.get(one, "")) for one, count in counts.items() if count)
     corrected = f" ({number(event.corrections)} by correction)" if event.corrections else ""
     say(f"{what} to learn from{corrected}, {number(event.heldout)} held out; {event.dtype} on {event.device}")
 
 
-def chosen_names(opened: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
+def choose_names(workspace: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
     """Which double is meant, and a free name for what is made from it. UserError: there is none, or it is taken."""
-    catalog = opened.catalog()
+    catalog = workspace.catalog()
     source = catalog.card(model) if model is not None else catalog.newest_double()
     if source is None:
         raise UserError("There is no double to stand on.", hint="Train one first: talkalike train")
@@ -123,20 +139,30 @@ def chosen_names(opened: Workspace, model: str | None, name: str | None, *, endi
     return source.name, chosen
 
 
-def means_of(opened: Workspace, method: str, *roles: str) -> dict[str, Any]:
+def shared_settings(workspace: Workspace, method: str, *roles: str) -> dict[str, Any]:
     """What every configuration takes from the settings: the same adapter for each role, and where it is computed."""
-    train, model = opened.settings.train, opened.settings.model
+    train, model = workspace.settings.train, workspace.settings.model
     adapter = AdapterSettings(method=method, rank=train.rank, last_layers=train.last_layers)
     return {**dict.fromkeys(roles, adapter), "dtype": model.dtype, "device": model.device}
 
 
-def result_of(opened: Workspace, finished: Any, run: RunFolder) -> dict[str, Any]:
+def result_of(workspace: Workspace, finished: Any, run: RunFolder) -> dict[str, Any]:
     """What `--json` says of any finished alignment."""
     return {
         "model": finished.card.name,
         "ended": finished.reason,
         "seconds": finished.seconds,
         "scores": dict(finished.card.scores),
-        "folder": opened.catalog().path(finished.card.name),
+        "folder": workspace.catalog().path(finished.card.name),
         "run": run.path,
     }
+
+
+def before_and_after(scores: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each score that was measured twice; the earlier one's name ends in `_before`."""
+    both = {key: (scores.get(f"{key}_before"), scores.get(key)) for key in _LABELS}
+    return [
+        [_LABELS[key], f"{before:.3f} → {after:.3f}"]
+        for key, (before, after) in both.items()
+        if before is not None and after is not None
+    ]

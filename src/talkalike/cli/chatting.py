@@ -27,7 +27,7 @@ from talkalike.store.recording import ReplyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class ChatModel:
     """A model that is ready to talk: its pipeline, and the speakers whose voices it was trained on."""
 
     pipeline: Pipeline
@@ -46,7 +46,7 @@ class ChatOptions:
     speakers: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     models: Callable[[], Sequence[str]] | None = None
-    open_model: Callable[[str], Awaitable[Opened]] | None = None
+    open_model: Callable[[str], Awaitable[ChatModel]] | None = None
 
 
 class Command(NamedTuple):
@@ -304,10 +304,10 @@ class _Session:
         if names:
             self._note(f"To change it, /model NAME: {', '.join(names)}")
 
-    async def _switch(self, name: str, open_model: Callable[[str], Awaitable[Opened]]) -> None:
+    async def _switch(self, name: str, open_model: Callable[[str], Awaitable[ChatModel]]) -> None:
         self._note(f"Loading {name}…")
-        opened = await open_model(name)
-        self.pipeline, self.speakers = opened.pipeline, opened.speakers
+        loaded = await open_model(name)
+        self.pipeline, self.speakers = loaded.pipeline, loaded.speakers
         double = self.conversation.double
         if self.speakers and not any(_same(double, speaker) for speaker in self.speakers):
             free = next((speaker for speaker in self.speakers if not _same(speaker, self.me)), None)

@@ -17,12 +17,11 @@ import typer
 from rich.console import Console
 
 from talkalike.alignment.heldout_prompts import Answers, ModelArm, answer_prompts, choose_prompts
-from talkalike.cli.engines import chosen_double, reply_sources
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, hand_down
+from talkalike.cli.engines import choose_double, reply_sources
 from talkalike.cli.judgements import guess_table
-from talkalike.cli.numbers import LARGEST_SEED
 from talkalike.cli.output import JsonOption, emit, progress
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.opening import examples_of
@@ -59,9 +58,9 @@ class MadeRound:
 
 
 @app.callback()
-def options(context: typer.Context, workspace: WorkspaceOption = None) -> None:
+def options(context: typer.Context, workspace_dir: WorkspaceOption = None) -> None:
     """Options that may stand before the command."""
-    hand_down(context, workspace=workspace)
+    hand_down(context, workspace_dir=workspace_dir)
 
 
 @app.command("make")
@@ -71,16 +70,16 @@ def make(
     moments: Annotated[int, typer.Option(min=1, max=500, help="Held-out moments.")] = 20,
     prompted: Annotated[bool, typer.Option(help="Also the base model that is told whom to be.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a blind test from moments that were kept back from training."""
-    opened = open_workspace(workspace)
-    card = chosen_double(opened, model)
-    with open_store(database_url(opened)) as store:
+    workspace = open_workspace(workspace_dir)
+    card = choose_double(workspace, model)
+    with open_store(database_url(workspace)) as store:
         made = asyncio.run(
             make_guess_rounds(
-                opened,
+                workspace,
                 store,
                 card,
                 Wanted(name=name or "", moments=moments, prompted=prompted, seed=seed),
@@ -92,10 +91,10 @@ def make(
 
 
 @app.command("results")
-def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def results(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show how often each model was taken for the real person."""
-    opened = open_workspace(workspace)
-    with open_store(database_url(opened)) as store:
+    workspace = open_workspace(workspace_dir)
+    with open_store(database_url(workspace)) as store:
         found = store.call(guesses.results)
     rows = [
         {
@@ -112,20 +111,22 @@ def results(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
     emit(as_json, {"results": rows}, lambda screen: screen.print(guess_table(found)))
 
 
-async def make_guess_rounds(opened: Workspace, store: Store, card: Card, wanted: Wanted, *, quiet: bool) -> MadeRound:
+async def make_guess_rounds(
+    workspace: Workspace, store: Store, card: Card, wanted: Wanted, *, quiet: bool
+) -> MadeRound:
     """Takes held-out moments of the double's first speaker, lets the double and its base answer them, and stores all.
 
     Raises UserError where the examples changed since the double was trained, or hold no moment that can be asked about.
     """
-    speaker, examples = card.speakers[0], examples_of(opened.examples, card)
+    speaker, examples = card.speakers[0], examples_of(workspace.examples, card)
     chosen = choose_prompts(load_replies(examples, "heldout"), speaker, wanted.moments, seed=wanted.seed)
-    base = opened.catalog().card(card.base)
+    base = workspace.catalog().card(card.base)
     arms = [ModelArm(name="double", card=card), ModelArm(name="base", card=base)]
     if wanted.prompted:
         lead = _persona(load_replies(examples, "train"), speaker, wanted.seed)
         arms.append(ModelArm(name="prompted", card=base, lead=lead))
     with progress("Answering", quiet=quiet) as advance:
-        said = await answer_prompts(reply_sources(opened, advance), arms, chosen, wanted.seed)
+        said = await answer_prompts(reply_sources(workspace, advance), arms, chosen, wanted.seed)
     return await store.run(store_round, wanted.name or f"Which one is {speaker}?", chosen, said, _people(examples))
 
 

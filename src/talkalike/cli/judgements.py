@@ -14,11 +14,10 @@ from rich.table import Table
 
 from talkalike.alignment.pairing import make_pairs
 from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
-from talkalike.cli.engines import ask_uncertain_first, chosen_double, reply_sources
-from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
+from talkalike.cli.engines import ask_uncertain_first, choose_double, reply_sources
+from talkalike.cli.output import JsonOption, emit, number, one_line, percent, progress, quantity, say, table
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.statistics import Alpha, Share
 from talkalike.store.store import open_store
@@ -36,12 +35,12 @@ NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the we
 
 
 @app.command("stats")
-def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def stats(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Show how models stand against each other, their ratings, and how far people agree."""
     from talkalike.store.judging import summaries  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
-    with open_store(database_url(opened)) as store:
+    workspace = open_workspace(workspace_dir)
+    with open_store(database_url(workspace)) as store:
         summary = store.call(summaries.summary)
     emit(as_json, summary, lambda screen: _show(summary, screen))
 
@@ -50,46 +49,48 @@ def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write; one JSON object per line.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the judgements of those who agreed to it, for training or another workspace."""
     from talkalike.store.judging import exchange  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if file.exists() and not force:
         raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
 
     with (
-        open_store(database_url(opened)) as store,
+        open_store(database_url(workspace)) as store,
         replacing(file) as beside,
         beside.open("w", encoding="utf-8", newline="\n") as stream,
         progress("Exporting", quiet=as_json, unit="judgements") as advance,
     ):
         done = store.call(exchange.export_jsonl, stream, told=lambda written: advance(written, written))
 
-    emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
+    emit(
+        as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _print_export(done, file)
+    )
 
 
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A file that 'judgements export' wrote.")],
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take judgements from a file. Those that are here already are not taken twice."""
     from talkalike.store.judging import importing  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if not file.is_file():
         raise UserError(f"There is no file {file}.", hint="Name a file that 'talkalike judgements export' wrote.")
     with (
-        open_store(database_url(opened)) as store,
+        open_store(database_url(workspace)) as store,
         file.open("rb") as stream,
         progress("Importing", quiet=as_json, unit="lines") as advance,
     ):
         done = store.call(importing.import_jsonl, stream, told=lambda read: advance(read, 0))
-    emit(as_json, done, lambda _: _imported(done))
+    emit(as_json, done, lambda _: _print_import(done))
 
 
 @app.command("pairs")
@@ -98,23 +99,23 @@ def pairs(
     against: Annotated[str | None, typer.Option(help="Beside which model. Default: its base.")] = None,
     moments: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments.")] = 20,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make pairs to be judged on the website: two models in moments that nobody trained on."""
-    opened = open_workspace(workspace)
-    card = chosen_double(opened, model)
-    other = opened.catalog().card(against or card.base)
-    taste = newest_ensemble(opened.catalog(), {card.name, *card.parents})
-    with open_store(database_url(opened)) as store:
+    workspace = open_workspace(workspace_dir)
+    card = choose_double(workspace, model)
+    other = workspace.catalog().card(against or card.base)
+    taste = newest_ensemble(workspace.catalog(), {card.name, *card.parents})
+    with open_store(database_url(workspace)) as store:
         with progress("Answering", quiet=as_json) as advance:
-            sources = reply_sources(opened, advance)
+            sources = reply_sources(workspace, advance)
             made = asyncio.run(make_pairs(sources, store, (card, other), count=moments, seed=seed))
         if taste is not None:
-            ask_uncertain_first(opened, store, taste, batch=made.id, quiet=as_json)
+            ask_uncertain_first(workspace, store, taste, batch=made.id, quiet=as_json)
 
     def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
+        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
         if taste is not None:
             screen.print(f"Those that the members of '{taste}' disagree on come first.", markup=False)
         screen.print("Judge them on the website: talkalike serve --web")
@@ -128,20 +129,20 @@ def sort(
         str | None, typer.Option(help="A reward model with several members. Default: the newest one.")
     ] = None,
     most: Annotated[int, typer.Option(min=1, help="Look at so many pairs, from the head of the queue.")] = MOST,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask people first about the waiting pairs that a reward model's members disagree on."""
-    opened = open_workspace(workspace)
-    taste = reward or newest_ensemble(opened.catalog())
+    workspace = open_workspace(workspace_dir)
+    taste = reward or newest_ensemble(workspace.catalog())
     if taste is None:
         raise UserError(
             "There is no reward model with several members.",
             hint="Train one first: talkalike align reward --members 3",
         )
-    with open_store(database_url(opened)) as store:
-        count = ask_uncertain_first(opened, store, taste, most=most, quiet=as_json)
-    told = f"{counted(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
+    with open_store(database_url(workspace)) as store:
+        count = ask_uncertain_first(workspace, store, taste, most=most, quiet=as_json)
+    told = f"{quantity(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
     emit(
         as_json,
         {"reward": taste, "pairs": count},
@@ -149,18 +150,18 @@ def sort(
     )
 
 
-def _exported(done: Exported, file: Path) -> None:
-    say(f"{counted(done.written, 'judgement')} written to {file}.")
+def _print_export(done: Exported, file: Path) -> None:
+    say(f"{quantity(done.written, 'judgement')} written to {file}.")
     for reason, count in done.left_out.items():
-        say(f"{counted(count, 'judgement')} left out: {reason}.")
+        say(f"{quantity(count, 'judgement')} left out: {reason}.")
 
 
-def _imported(done: Imported) -> None:
-    say(f"{counted(done.taken, 'judgement')} taken, {number(done.known)} known before.")
+def _print_import(done: Imported) -> None:
+    say(f"{quantity(done.taken, 'judgement')} taken, {number(done.known)} known before.")
     for line, reason in done.skipped:
         say(f"line {line} left out: {reason}")
     if done.skipped_count > len(done.skipped):
-        say(f"and {counted(done.skipped_count - len(done.skipped), 'line')} more.")
+        say(f"and {quantity(done.skipped_count - len(done.skipped), 'line')} more.")
 
 
 def _show(summary: Opinions, screen: Console) -> None:
@@ -168,7 +169,7 @@ def _show(summary: Opinions, screen: Console) -> None:
         screen.print(NOTHING)
         return
     told = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
-    screen.print(shown(f"{counted(summary.judges, 'person', 'people')}: {told or 'no judgements'}."))
+    screen.print(one_line(f"{quantity(summary.judges, 'person', 'people')}: {told or 'no judgements'}."))
     _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
     _ratings(summary.ratings, "Ratings from 1 to 5", screen)
     if summary.guesses:

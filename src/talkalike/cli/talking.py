@@ -14,14 +14,16 @@ import typer
 
 from talkalike.alignment.best_of import BestOfEngine
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting import ChatOptions, Opened
+from talkalike.cli.chatting import ChatModel, ChatOptions
 from talkalike.cli.chatting import chat as chat_in_terminal
-from talkalike.cli.engines import budget_of, chosen_model, load_engine, reward_of, sampling_of
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engines import budget_of, choose_model, load_engine, reward_of, sampling_of
 from talkalike.cli.output import FICTIONAL, console, say
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.engine.protocol import Engine, Sampling
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
+from talkalike.examples.opening import open_examples
 from talkalike.options import BUDGET_TOKENS, REPLY
 from talkalike.workspace.cards import Card
 
@@ -73,50 +75,50 @@ def chat(  # signature: typer
     reward: Annotated[
         str | None, typer.Option(help="What chooses: a reward model, sentiment, a rules .yaml, python:module.function.")
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Talk to a model in the terminal. /help lists what can be typed besides messages.
 
     What is not given here is as [chat] of the settings says.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     typed = {key: context.params[key] for key in REPLY if context.params[key] is not None}
     given = {key: REPLY[key].parse(text) for key, text in typed.items()}
-    budget = given.pop(BUDGET_TOKENS.key, budget_of(opened))
-    sampling = _sampling(opened, given, reward=reward)
+    budget = given.pop(BUDGET_TOKENS.key, budget_of(workspace))
+    sampling = _sampling(workspace, given, reward=reward)
     asyncio.run(
-        _chat(opened, _Wish(sampling=sampling, budget=budget, model=model, voice=as_, me=me, url=url, reward=reward))
+        _chat(workspace, _Wish(sampling=sampling, budget=budget, model=model, voice=as_, me=me, url=url, reward=reward))
     )
 
 
-async def _chat(opened: Workspace, wish: _Wish) -> None:
-    judge = await asyncio.to_thread(reward_of, opened, wish.reward) if wish.sampling.best_of > 1 else None
+async def _chat(workspace: Workspace, wish: _Wish) -> None:
+    judge = await asyncio.to_thread(reward_of, workspace, wish.reward) if wish.sampling.best_of > 1 else None
 
     engines: list[Engine] = []
 
-    async def pipeline_of(engine: Engine, speakers: tuple[str, ...]) -> Opened:
+    async def pipeline_of(engine: Engine, speakers: tuple[str, ...]) -> ChatModel:
         while engines:
             await engines.pop().close()
         if judge is not None:
             engine = BestOfEngine(engine, judge)
         engines.append(engine)
-        return Opened(pipeline=Pipeline(engine, sampling=wish.sampling, budget=wish.budget), speakers=speakers)
+        return ChatModel(pipeline=Pipeline(engine, sampling=wish.sampling, budget=wish.budget), speakers=speakers)
 
-    async def open_model(name: str) -> Opened:
-        card = opened.catalog().card(name)
-        return await pipeline_of(await asyncio.to_thread(load_engine, opened, card), card.speakers)
+    async def open_model(name: str) -> ChatModel:
+        card = workspace.catalog().card(name)
+        return await pipeline_of(await asyncio.to_thread(load_engine, workspace, card), card.speakers)
 
     people: tuple[str, ...] = ()
     try:
         if wish.url:
-            key = os.environ.get(opened.settings.serve.api_key_env, "")
+            key = os.environ.get(workspace.settings.serve.api_key_env, "")
             remote = await RemoteEngine.connect(wish.url, model=wish.model or "", api_key=key)
             first = await pipeline_of(remote, ())
         else:
-            card = chosen_model(opened, wish.model)
+            card = choose_model(workspace, wish.model)
             if card.fictional:
                 say(f"{FICTIONAL}.")
-            people = others(opened, card)
+            people = others(workspace, card)
             first = await open_model(card.name)
         double = _voice(first.speakers, wish.voice)
         await chat_in_terminal(
@@ -127,7 +129,7 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
             options=ChatOptions(
                 speakers=first.speakers,
                 people=people,
-                models=None if wish.url else lambda: [card.name for card in opened.catalog().cards()],
+                models=None if wish.url else lambda: [card.name for card in workspace.catalog().cards()],
                 open_model=None if wish.url else open_model,
             ),
         )
@@ -136,19 +138,19 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
             await engines.pop().close()
 
 
-def others(opened: Workspace, card: Card) -> tuple[str, ...]:
+def others(workspace: Workspace, card: Card) -> tuple[str, ...]:
     """Who talks to the model's speakers in its examples, most first."""
-    if card.examples not in opened.example_names():
+    if card.examples not in workspace.example_names():
         return ()
-    examples = opened.example_set(card.examples)
+    examples = open_examples(workspace.examples, card.examples)
     counts = Counter(turn.speaker for document in examples.documents("train") for turn in document.turns)
     return tuple(name for name, _ in counts.most_common() if name not in card.speakers)[:_PEOPLE]
 
 
-def _sampling(opened: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
+def _sampling(workspace: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
     """As the settings and options say; what choosing among several replies costs is told."""
-    settings = opened.settings.chat
-    sampling = sampling_of(opened)
+    settings = workspace.settings.chat
+    sampling = sampling_of(workspace)
     count = given.get("best_of") or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)
     judge = reward or settings.reward
     if count > 1 and not judge:

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from talkalike.chat.engines import Engines
+from talkalike.cli.commands import WorkspaceOption, hand_down
 from talkalike.cli.output import say
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.engine.listening import address_of
 from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
@@ -28,18 +28,18 @@ app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup
 
 
 @app.callback()
-def options(context: typer.Context, workspace: WorkspaceOption = None) -> None:
+def options(context: typer.Context, workspace_dir: WorkspaceOption = None) -> None:
     """Options that may stand before the command."""
-    hand_down(context, workspace=workspace)
+    hand_down(context, workspace_dir=workspace_dir)
 
 
 @app.command("owner")
 def owner(
     name: Annotated[str, typer.Argument(help="Name to log in with.")],
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Make the account that may do everything on the website, or give it a new password."""
-    with site_store(open_workspace(workspace), SiteSettings()) as store:
+    with site_store(open_workspace(workspace_dir), SiteSettings()) as store:
         from talkalike.website.accounts import make_owner  # Django's tables: once the site is configured
 
         fresh = store.call(make_owner, name, _password())
@@ -64,16 +64,16 @@ def _password() -> str:
 
 
 @contextmanager
-def site_store(opened: Workspace, settings: SiteSettings) -> Iterator[Store]:
+def site_store(workspace: Workspace, settings: SiteSettings) -> Iterator[Store]:
     """The workspace's store, with the site's tables. The first store that the process opens."""
-    url = database_url(opened)
-    configure_site(url, secret=secret_key(opened.root), settings=settings)
+    url = database_url(workspace)
+    configure_site(url, secret=secret_key(workspace.root), settings=settings)
     with open_store(url) as store:
         yield store
 
 
 async def web(
-    opened: Workspace,
+    workspace: Workspace,
     store: Store,
     *,
     listening: socket.socket,
@@ -95,16 +95,16 @@ async def web(
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
-    trainings = WorkspaceTrainings(opened)
-    services = SiteServices(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
+    trainings = WorkspaceTrainings(workspace)
+    services = SiteServices(store=store, root=workspace.root, engines=engines, trainings=trainings, settings=settings)
     await site.run_site(services, listening=listening, stop=stop, when_ready=told)
 
 
 class WorkspaceTrainings:
     """`talkalike.website.trainings.service.Trainings` over a workspace."""
 
-    def __init__(self, opened: Workspace) -> None:
-        self._opened = opened
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
     def train(self, recipe: Recipe, run: str) -> Sequence[str]:
         """The command line of a training by this recipe, into the folder of its job."""
@@ -135,15 +135,15 @@ class WorkspaceTrainings:
 
     def serving(self) -> str | None:
         """The promoted model."""
-        return serving.serving_model(self._opened.models)
+        return serving.serving_model(self._workspace.models)
 
     def promote(self, model: str, by: str) -> None:
         """Promotes it."""
-        serving.promote(self._opened.models, model, by)
+        serving.promote(self._workspace.models, model, by)
 
     def _program(self, *command: str) -> tuple[str, ...]:
         program = (sys.executable, "-m", "talkalike.cli.main")
-        return (*program, *command, "--workspace", str(self._opened.root))
+        return (*program, *command, "--workspace", str(self._workspace.root))
 
 
 def _words(options: Mapping[str, object]) -> Iterator[str]:
