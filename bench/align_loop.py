@@ -120,7 +120,7 @@ def blind(root: Path, store: Store, done: dict[str, Any], taste: Taste, draws: i
     """How the candidate did under the taste: in the loop's own batch, and with further draws of the same moments."""
     batches = [done["batch"]]
     for seed in range(101, 100 + draws):  # another than the loop's
-        options = ("--model", done["model"], "--against", done["present"], "--moments", 50, "--seed", seed)
+        options = ("--model", done["model"], "--against", done["present"], "--prompts", 50, "--seed", seed)
         batches.append(command(root, "judgements", "pairs", *options)["id"])
     wins = losses = ties = 0
     for batch in batches:

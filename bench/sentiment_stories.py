@@ -125,7 +125,7 @@ def measured(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     how = ("--method", "full", "--lr", 3e-3, "--epochs", options.epochs) if options.base is None else ()
     command(root, "train", "--name", "teller", *how)
     pretrained = time.perf_counter() - start
-    practice = ("--steps", options.steps, "--kl", options.kl, "--lr", options.lr, "--max-kl", 0)
+    practice = ("--steps", options.steps, "--kl-coef", options.kl, "--lr", options.lr, "--max-kl", 0)
     done = command(root, "align", "rl", "--reward", options.reward, "--model", "teller", *practice)
     keys = ("step", "reward", "kl_k1", "distinct_2", "bits_per_character", "length", "entropy")
     lines = RunFolder(Path(done["run"])).metrics()

@@ -47,7 +47,7 @@ max_tokens = 24
 max_messages = 2
 seed = 1
 """
-FAST: tuple[object, ...] = ("--max-tokens", 24, "--epochs", 3, "--reward-lr", 0.003, "--kl", 0.02)
+FAST: tuple[object, ...] = ("--max-tokens", 24, "--epochs", 3, "--reward-lr", 0.003, "--kl-coef", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--epochs", 5, "--method", "full", "--lr", 0.003)
     succeed("train", "--name", "first", *options, "-w", root, "--json")
     for seed in (5, 6):
-        made = succeed("judgements", "pairs", "--moments", 50, "--seed", seed, "-w", root, "--json").json
+        made = succeed("judgements", "pairs", "--prompts", 50, "--seed", seed, "-w", root, "--json").json
         vote(root, made["id"])
     return root
 
@@ -134,7 +134,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert found.pairs == done["pairs"] and found.judged >= done["pairs"]
     assert found.share.share is not None and found.share.share > 0.5  # how far above is measured in bench/align_loop.py
     told = succeed("models", "promote", "first-aligned", "-w", copy).out
-    assert "'first-aligned' serves now instead of 'first'" in told
+    assert "'first-aligned' is in use now instead of 'first'" in told
     assert WorkspaceEngines(opened).default == "first-aligned"
     said = [talk(opened, name) for name in ("first", "first-aligned")]
     assert said[0] != said[1]
@@ -221,18 +221,18 @@ def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> No
 
 def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:
     taste = succeed("align", "reward", "--members", 2, "--epochs", 1, "-w", copy, "--json").json
-    made = succeed("judgements", "pairs", "--moments", 12, "--seed", 9, "-w", copy, "--json").json
-    assert made["sorted_by"] == taste["model"] == "first-taste"
+    made = succeed("judgements", "pairs", "--prompts", 12, "--seed", 9, "-w", copy, "--json").json
+    assert made["sorted_by"] == taste["model"] == "first-reward"
     with open_store(database_url(open_workspace(copy))) as store:
         asked = [pair.id for pair in store.call(pairs.waiting, most=100, batch_id=made["id"])]
     assert len(asked) == made["pairs"] > 3 and asked != sorted(asked)
 
 
-def test_practice_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
+def test_rl_training_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
     brief = tmp_path / "brief.yaml"
     brief.write_text("rewards:\n  - {name: brief, length: {of: characters, at_most: 3}, weight: 1}\n", encoding="utf-8")
-    asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--samples", 4, "--max-tokens", 16]
-    asked += ["--lr", 0.01, "--kl", 0, "--max-kl", 0, "-w", copy]
+    asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--group-size", 4, "--max-tokens", 16]
+    asked += ["--lr", 0.01, "--kl-coef", 0, "--max-kl", 0, "-w", copy]
     stopped = interrupted("first-rl-*", copy, lambda: talkalike("align", "rl", *asked, "--json").json)
     assert (stopped["model"], stopped["ended"]) == ("first-rl", "stopped")
     assert stopped["scores"]["steps"] < 60
@@ -242,15 +242,15 @@ def test_practice_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) 
     assert card.scores["reward"] > card.scores["reward_before"] + 0.1
     assert 0 <= card.scores["safe_replies_before"] <= 1 and card.scores["leaks_before"] >= 0
     for words in (
-        "Aligned to the end",
-        "reward in held-out contexts",
+        "All training steps are done",
+        "reward on held-out prompts",
         "sound replies in the scenarios",
         "personal data",
     ):
         assert words in told.out
     lines = RunFolder(Path(stopped["run"])).metrics()
     assert [line["step"] for line in lines] == list(range(1, 61))
-    assert "contexts" in told.err
+    assert "prompts" in told.err
 
 
 def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:
@@ -281,7 +281,7 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
     for file in copy.glob("talkalike.db*"):
         file.unlink()
     refused("There are no judgements")
-    made = succeed("judgements", "pairs", "--moments", 3, "--seed", 5, "-w", copy, "--json").json
+    made = succeed("judgements", "pairs", "--prompts", 3, "--seed", 5, "-w", copy, "--json").json
     vote(copy, made["id"], Choice.TIE)
     refused("ties")
     (copy / "examples" / "juno").rename(copy / "examples" / "other")

@@ -70,13 +70,13 @@ def run(root: Path, *arguments: object) -> Any:
 def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp_path: Path) -> None:
     file = written(tmp_path / "judgements.jsonl", laughing(24))
     reward = run(root, "reward", "--from", file, "--epochs", 1, "--members", 2)
-    assert (reward["model"], reward["ended"]) == ("anna-lora-taste", "finished")
+    assert (reward["model"], reward["ended"]) == ("anna-lora-reward", "finished")
     assert reward["report"]["accuracy"]["n"] > 0
     kept = Path(reward["run"]) / "judgements.jsonl"
     assert kept.read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert json.loads((Path(reward["run"]) / "report.json").read_text(encoding="utf-8"))["likes"]
-    (points,) = Catalog(root / "models").card("anna-lora-taste").scores["calibration"].values()
+    (points,) = Catalog(root / "models").card("anna-lora-reward").scores["calibration"].values()
     assert sum(n for _, _, n in points) == reward["report"]["accuracy"]["n"]
     drawn = ElementTree.parse(reward["plot"]).getroot()
     assert [int(text.text) for text in drawn.iterfind(".//{*}text") if text.get("class") == "weight"] == [
@@ -91,7 +91,7 @@ def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp
     people = CliRunner().invoke(app, ["reward", "--from", str(file), "--epochs", "1", "-w", str(root)])
     assert people.exit_code == 0
     assert "held-out pairs in the right order" in people.stdout
-    assert re.search(r"held-out +it said +it was +judgements\s[^\w]*pairs +0\.\d\d +\d\.\d\d", people.stdout)
+    assert re.search(r"held-out +predicted +actual +judgements\s[^\w]*pairs +0\.\d\d +\d\.\d\d", people.stdout)
     assert "one person" in people.stderr
     for command, done, other in (("reward", reward, "dpo"), ("dpo", moved, "reward")):  # as if they had been stopped
         about = json.loads((Path(done["run"]) / "run.json").read_text(encoding="utf-8"))

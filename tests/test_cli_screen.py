@@ -226,7 +226,7 @@ def test_the_doctor_finds_problems(tmp_path: Path) -> None:
 
 
 def test_the_doctor_knows_what_is_needed() -> None:
-    needed, tested = doctor_machine.needed(), doctor_machine.tested_versions()
+    needed, tested = doctor_machine.required_versions(), doctor_machine.tested_versions()
     assert {"torch", "rich", "pyarrow"} <= needed.keys()
     assert "tensorboard" not in needed
     assert tested["torch"].count(".") == 2

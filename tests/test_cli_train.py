@@ -252,12 +252,12 @@ def test_the_official_client_and_our_chat_talk_to_the_server(served: str, traine
     assert "Juno Marwick" in done.stdout
 
 
-def test_pairs_and_blind_tests_are_made_of_held_out_moments(trained: Path) -> None:
-    made = succeed("judgements", "pairs", "--moments", 3, "--json", "-w", trained).json
+def test_pairs_and_blind_tests_are_made_of_held_out_prompts(trained: Path) -> None:
+    made = succeed("judgements", "pairs", "--prompts", 3, "--json", "-w", trained).json
     assert made["pairs"] + made["left_out"] == 3
     assert made["pairs"] > 0
-    blind = succeed("guess", "make", "--moments", 3, "--json", "-w", trained).json
-    assert (blind["moments"], blind["questions"] > 0) == (3, True)
+    blind = succeed("guess", "make", "--prompts", 3, "--json", "-w", trained).json
+    assert (blind["prompts"], blind["moments"], blind["questions"] > 0) == (3, 3, True)
     assert succeed("guess", "results", "--json", "-w", trained).json == {"results": []}
     stats = succeed("judgements", "stats", "--json", "-w", trained).json
     assert stats

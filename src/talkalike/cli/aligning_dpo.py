@@ -36,24 +36,34 @@ Loss = Literal["dpo", "ipo", "kto", "simpo"]
 def align_dpo(  # signature: typer
     source: FromOption = None,
     judges: JudgesOption = "human",
-    loss: Annotated[Loss, typer.Option(help="kto learns from single ratings, the others from pairs.")] = "dpo",
-    model: Annotated[str | None, typer.Option(help="Which double. Default: the one made last.")] = None,
+    loss: Annotated[
+        Loss, typer.Option(help="Training loss; kto learns from single ratings, the others from pairs.")
+    ] = "dpo",
+    model: Annotated[str | None, typer.Option(help="Double to train. Default: the newest one.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the aligned double. Default: the double's, with the loss.")
+        str | None, typer.Option(help="Name of the trained double. Default: the double's name with the loss.")
     ] = None,
-    method: Annotated[RoleMethod, typer.Option(help="What of the double changes.")] = "lora",
-    beta: Annotated[float, typer.Option(min=0, help="How near it stays to what it was; 0: the loss's usual.")] = 0.0,
-    epochs: Annotated[float, typer.Option(callback=above_zero, help="Times through the judgements.")] = 2.0,
-    batch: Annotated[int, typer.Option(min=1, help="Contexts in a step.")] = 8,
-    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
-    heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of contexts to measure on.")] = 0.15,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    method: Annotated[
+        RoleMethod, typer.Option(help="Which weights are trained: LoRA matrices, the last layers, or all.")
+    ] = "lora",
+    beta: Annotated[
+        float, typer.Option(min=0, help="Strength of the pull to the starting point (beta). 0: usual for the loss.")
+    ] = 0.0,
+    epochs: Annotated[float, typer.Option(callback=above_zero, help="Number of passes over the judgements.")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, help="Number of prompts in each step.")] = 8,
+    lr: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Learning rate. Default: depends on --method.")
+    ] = None,
+    heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the prompts held out to measure on.")] = 0.15,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the held-out split and the order.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished run.")] = False,
     run_id: RunOption = None,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move a double towards what people preferred, directly. Ctrl-C saves and stops; --resume goes on from there."""
+    """Train a double directly on preferences (DPO, IPO, KTO, SimPO). Ctrl-C saves and stops; --resume continues."""
     workspace = open_workspace(workspace_dir)
     if resume:
         run = newest_unfinished(workspace.runs, name, kind="dpo")
@@ -101,12 +111,14 @@ def _examples(workspace: Workspace, config: PreferenceConfig) -> ExampleSet | No
 def _show(screen: Console, finished: FeedbackFinished) -> None:
     card, scores = finished.card, finished.card.scores
     if finished.reason == "stopped":
-        screen.print("Stopped. Go on with: talkalike align dpo --resume", markup=False)
+        screen.print("Stopped. Continue with: talkalike align dpo --resume", markup=False)
         return
-    rows = [["model", card.name], ["made from", ", ".join(card.parents)]]
+    rows = [["model", card.name], ["trained from", ", ".join(card.parents)]]
     if scores["accuracy"] is not None:
-        rows.append(["held-out judgements on the right side", percent(scores["accuracy"])])
+        rows.append(["held-out judgements predicted correctly", percent(scores["accuracy"])])
     rows += before_and_after(scores)
     rows.append(["time", duration(finished.seconds)])
     screen.print(table(["", ""], rows))
-    screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)
+    screen.print(
+        f"Talk to it: talkalike chat --model {card.name}    Measure its likeness: talkalike score", markup=False
+    )

@@ -1,4 +1,4 @@
-"""What the commands of `talkalike align` share: names, runs and their resuming, judgements, and telling how it goes."""
+"""What the commands of `talkalike align` share: names, runs and their resuming, judgements, and reporting progress."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Finished = TypeVar("Finished", bound=FeedbackFinished)
 FILE = "judgements.jsonl"
 _MANY = {"reply that is good or bad": "replies that are good or bad"}
 _LABELS = {
-    "reward": "reward in held-out contexts",
-    "kl": "nats from the double",
+    "reward": "reward on held-out prompts",
+    "kl": "KL from the double",
     "heldout_loss": "held-out loss on real replies",
     "bits_per_character": "bits per character of real replies",
-    "likeness": "bundles of replies taken for the owner's",
+    "likeness": "share of reply bundles taken for the owner's",
     "told_apart": "told apart from the real replies",
     "likeness_to_real": "words shared with the real replies",
     "distinct_2": "distinct-2",
@@ -42,10 +42,11 @@ _LABELS = {
     "safe_replies": "sound replies in the scenarios",
 }
 FromOption = Annotated[
-    Path | None, typer.Option("--from", help="A file of 'talkalike judgements export'. Default: this workspace's own.")
+    Path | None,
+    typer.Option("--from", help="File written by 'talkalike judgements export'. Default: this workspace's judgements."),
 ]
 RunOption = Annotated[str | None, typer.Option("--run", hidden=True)]
-JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements are learned from.")]
+JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements to train on: people's, the AI judge's, or both.")]
 
 
 def open_judgements(
@@ -84,7 +85,7 @@ def _forget(run: RunFolder) -> None:
 def show_feedback(
     events: Iterable[FeedbackStarted | FeedbackStep | FeedbackEvaluated | Finished], run: RunFolder, *, quiet: bool
 ) -> Finished:
-    """Runs through the events, tells of them on stderr unless `quiet`, and returns the last.
+    """Runs the training, reports its progress on stderr unless `quiet`, and returns the last event.
 
     A run that ends in an error is marked as failed; one that never began leaves nothing.
     """
@@ -94,17 +95,17 @@ def show_feedback(
                 if not isinstance(event, FeedbackStarted | FeedbackStep | FeedbackEvaluated):
                     return event
                 if not quiet:
-                    tell_feedback(event)
+                    report_feedback(event)
     except BaseException:
         _forget(run)
         raise
     raise AssertionError("a run ends with what it made")
 
 
-def tell_feedback(event: object) -> None:
-    """The start, some of the steps, and every look at the held-out judgements."""
+def report_feedback(event: object) -> None:
+    """Reports the start, some of the steps, and every measurement on held-out judgements."""
     if isinstance(event, FeedbackStarted):
-        _tell_start(event)
+        _report_start(event)
     elif isinstance(event, FeedbackEvaluated) and not math.isnan(event.heldout_loss):
         right = "" if math.isnan(event.accuracy) else f", {percent(event.accuracy)} of pairs right"
         say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
@@ -112,10 +113,10 @@ def tell_feedback(event: object) -> None:
         say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
 
 
-def _tell_start(event: FeedbackStarted) -> None:
+def _report_start(event: FeedbackStarted) -> None:
     """What was left out, what to know before trusting the result, and how much there is to learn from."""
     for reason, count in event.left_out.items():
-        say(f"not learned from: {number(count)} {reason}")
+        say(f"not used: {number(count)} {reason}")
     for remark in event.remarks:
         say(remark)
     counts = {"pair": event.pairs, "rating": event.ratings, "reply that is good or bad": event.opinions}
@@ -129,7 +130,7 @@ def choose_names(workspace: Workspace, model: str | None, name: str | None, *, e
     catalog = workspace.catalog()
     source = catalog.card(model) if model is not None else catalog.newest_double()
     if source is None:
-        raise UserError("There is no double to stand on.", hint="Train one first: talkalike train")
+        raise UserError("There is no double yet.", hint="Train one first: talkalike train")
     if source.kind == "reward":
         raise UserError(f"'{source.name}' is a reward model itself.", hint="Choose a double with --model.")
     names = [f"{source.name}-{ending}", *(f"{source.name}-{ending}-{number}" for number in range(2, 1000))]
@@ -140,7 +141,7 @@ def choose_names(workspace: Workspace, model: str | None, name: str | None, *, e
 
 
 def shared_settings(workspace: Workspace, method: str, *roles: str) -> dict[str, Any]:
-    """What every configuration takes from the settings: the same adapter for each role, and where it is computed."""
+    """The part of a configuration that comes from the settings: each role's adapter, number format and device."""
     train, model = workspace.settings.train, workspace.settings.model
     adapter = AdapterSettings(method=method, rank=train.rank, last_layers=train.last_layers)
     return {**dict.fromkeys(roles, adapter), "dtype": model.dtype, "device": model.device}

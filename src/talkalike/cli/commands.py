@@ -25,6 +25,7 @@ LONGEST_GAP_HOURS = 87_600  # ten years
 OLD_OPTIONS = {
     "--kl": "--kl-coef",
     "--moments": "--prompts",
+    "--no-prompted": "--no-prompted-base",
     "--prompted": "--prompted-base",
     "--samples": "--group-size",
 }
@@ -57,9 +58,11 @@ class LazyCommand:
         found = getattr(importlib.import_module(self.module), self.attribute)
         holder = typer.Typer(rich_markup_mode=None)
         if isinstance(found, typer.Typer):
+            for each in found.registered_commands:
+                each.cls = CommandWithOldNames
             holder.add_typer(found, name=name)
         else:
-            holder.command(name, cls=Command)(found)
+            holder.command(name, cls=CommandWithOldNames)(found)
         command = typer.main.get_group(holder).commands[name]
         finite_only(command)
         return command
@@ -84,17 +87,17 @@ class LazyGroup(TyperGroup):
         self.commands = LazyCommands(self.table)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names; nothing is loaded for them."""
+        """The names of the commands; nothing is loaded for them."""
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The part of the help that lists the commands, from the table."""
+        """Writes the list of commands in the help, from the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in self.table.items()])
 
 
 # ------------------------------------------------------------------------------------------------------------ options
-class Command(TyperCommand):
+class CommandWithOldNames(TyperCommand):
     """A command that takes the old names of its options, too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

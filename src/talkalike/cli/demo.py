@@ -32,20 +32,18 @@ from talkalike.workspace.cards import Card
 
 _SPEAKER = "Juno Marwick"
 PAIRS = 20  # to judge on the website
-_SHOWN = 5  # moments shown before and after
-_CONTEXT = 3  # messages shown of each moment
+_SHOWN = 5  # prompts shown before and after
+_CONTEXT = 3  # messages shown of each prompt
 _PARTS = ("four-friends", "four-friends-e2ee")
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where the demo's workspace is made.")] = Path(
-        "demo"
-    ),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 3.0,
-    replies: Annotated[int, typer.Option(min=10, help="Held-out moments in the likeness score.")] = 24,
-    chat: Annotated[
-        bool, typer.Option("--chat/--no-chat", help="Open the website at the end (where this is a terminal).")
-    ] = True,
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Folder in which the demo's workspace is made.")
+    ] = Path("demo"),
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time in minutes.")] = 3.0,
+    replies: Annotated[int, typer.Option(min=10, help="Number of held-out prompts in the likeness score.")] = 24,
+    chat: Annotated[bool, typer.Option("--chat/--no-chat", help="Open the website at the end (in a terminal).")] = True,
 ) -> None:
     """Try everything on bundled, invented chats. Import, train for a few minutes, compare, score, talk."""
     screen = console()
@@ -110,7 +108,7 @@ def _double(workspace: Workspace, examples: ExampleSet, screen: Console, minutes
 
 
 def _before_and_after(workspace: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
-    _step(screen, 4, "Before and after: moments that nobody trained on")
+    _step(screen, 4, "Before and after: replies to held-out prompts, which nobody trained on")
     fit = [reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT]
     prompts = choose_prompts(fit, _SPEAKER, _SHOWN, seed=3)
     base = workspace.catalog().card(card.base)
@@ -126,12 +124,12 @@ def _before_and_after(workspace: Workspace, examples: ExampleSet, card: Card, sc
 
 
 def _score(workspace: Workspace, card: Card, screen: Console, replies: int) -> None:
-    _step(screen, 5, "Score: how much does it write like her?")
+    _step(screen, 5, "Score: how much does the double write like her?")
     score(model=card.name, against="base", speaker=None, replies=replies, workspace_dir=workspace.root)
 
 
 def _where_to_go(directory: Path, card: Card, screen: Console) -> None:
-    _step(screen, 6, "Yours now")
+    _step(screen, 6, "What to do next")
     screen.print(f"Talk to it:        talkalike chat -w {directory} --model {card.name}", markup=False)
     screen.print(f"Train it longer:   talkalike train -w {directory} --epochs 6", markup=False)
     screen.print("With your own:     talkalike init my-double, then see README.md", markup=False)

@@ -52,7 +52,7 @@ def setup(
     as_json: JsonOption = False,
     api: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Create the application step by step, check token and intents, get the invite link."""
+    """Set up the bot step by step. Creates it at Discord, checks its token and intents, and shows the invite link."""
     workspace = open_workspace(workspace_dir)
     token = discord_token(workspace)
     if not token:
@@ -79,7 +79,7 @@ def setup(
                 one_line(f"Its owner is {application.owner_name} ({application.owner_id}), as the settings now say.")
             )
         elif workspace.settings.discord.owner_id is None:
-            screen.print("Nobody is its owner yet: set owner_id in [discord] of talkalike.toml to your Discord id.")
+            screen.print("It has no owner yet: set owner_id in [discord] of talkalike.toml to your Discord id.")
         screen.print("Invite it to a server of yours with this link:")
         screen.print(application.invite_link, soft_wrap=True, markup=False)
         screen.print("Then start it: talkalike serve --discord")
@@ -90,7 +90,7 @@ def setup(
 def _ask() -> str:
     if not sys.stdin.isatty():
         raise UserError(
-            "There is no token, and nobody here to ask for it.",
+            "There is no bot token, and no terminal to ask for it.",
             hint=f"Set ${TOKEN_VARIABLE}, or run this in a terminal.",
         )
     say(_STEPS.format(portal=PORTAL))
@@ -127,7 +127,7 @@ async def serve_online(workspace: Workspace, store: Store, engines: Engines, sto
     _quiet()
     settings = bot_settings(workspace, engines)
     if not settings.owner_ids:
-        say("Nobody is the bot's owner: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
+        say("The bot has no owner yet: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
     services = Services(store=store, engines=engines, settings=settings)
     shards = workspace.settings.discord.shards
     await run(services, token, stop=stop, shards=shards, when_ready=lambda: say("The double is on Discord."))
@@ -139,7 +139,7 @@ async def serve_offline(
     """The bot at a Discord of our own, with a page to talk in."""
     _quiet()
     world = World()
-    offline = furnish(world)
+    offline = build_offline_server(world)
     for rule in offline.rules:
         await store.run(offline.put_rule, rule)
     services = Services(
@@ -147,7 +147,7 @@ async def serve_offline(
     )
     async with LocalDiscord(world, port=port) as server:
         point_at(server.api_base, server.gateway_url)
-        words = f"Discord's stand-in, nothing leaves this computer: {server.page_url}"
+        words = f"The local stand-in for Discord (nothing leaves this computer): {server.page_url}"
         await run(services, offline.token, stop=stop, when_ready=lambda: say(words))
 
 
@@ -156,7 +156,7 @@ def _quiet() -> None:
 
 
 def bot_settings(workspace: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
-    """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
+    """The bot's settings from the settings file; `[chat]` gives the options where Discord sets no others."""
     settings = workspace.settings.discord
     owner = owner_id or settings.owner_id
     return BotSettings(
@@ -188,8 +188,8 @@ class Offline:
     put_rule: Callable[[Rule], None]
 
 
-def furnish(world: World) -> Offline:
-    """Three people, one server, one bot that is invited and may speak in some places."""
+def build_offline_server(world: World) -> Offline:
+    """Builds a server with three people and an invited bot that may speak in some channels."""
     alex, kim, robin = (world.add_user(name) for name in ("Alex", "Kim", "Robin"))
     server = world.add_server("Living room", alex)
     moderators = world.add_role(server, "moderators")

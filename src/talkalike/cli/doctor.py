@@ -41,7 +41,7 @@ def doctor(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -
 
 
 def examine(workspace_dir: Path | None) -> list[Check]:
-    """Every check, in the order of a person's interest."""
+    """Runs every check, in the order in which a person wants to see them."""
     return [*installation(), *machine(), *workspace_checks(workspace_dir)]
 
 
@@ -49,7 +49,7 @@ def _show(screen: Console, checks: list[Check]) -> None:
     styles = {"ok": "green", "warning": "yellow", "problem": "bold red"}
     screen.print(
         table(
-            ["", "what", "found"],
+            ["", "check", "result"],
             [[one_line(check.state, styles[check.state]), check.name, check.found] for check in checks],
         )
     )
@@ -66,7 +66,7 @@ def workspace_checks(directory: Path | None) -> Iterator[Check]:
     root = find_root(directory)
     if not (root / SETTINGS_FILE).exists():
         todo = "Make one with `talkalike init DIR`, or name yours with --workspace DIR."
-        yield Check(name="workspace", state="warning", found=f"{root} is none", todo=todo)
+        yield Check(name="workspace", state="warning", found=f"{root} is not a workspace", todo=todo)
         return
     privacy = _privacy(root)  # first, for opening it closes the folder
     try:
@@ -194,7 +194,7 @@ def _trainings(workspace: Workspace) -> Iterator[Check]:
             unfinished.setdefault(command, []).append(file.parent.name)
     if not running:
         for command, names in unfinished.items():
-            todo = f"Go on with `talkalike {command}`, or delete their folders under runs/."
+            todo = f"Continue with `talkalike {command}`, or delete their folders under runs/."
             found = f"not finished: {', '.join(names)}"
             yield Check(name="training", state="warning", found=found, todo=todo)
     if not running and not unfinished:
@@ -228,9 +228,7 @@ def _discord(workspace: Workspace) -> Check:
         return Check(name="discord", state="ok", found="no token; `talkalike discord setup` makes a bot")
     if workspace.settings.discord.owner_id is None:
         todo = "Set owner_id in [discord] of talkalike.toml to your Discord id, or run: talkalike discord setup"
-        return Check(
-            name="discord", state="warning", found="there is a token, but nobody is the bot's owner", todo=todo
-        )
+        return Check(name="discord", state="warning", found="there is a token, but the bot has no owner", todo=todo)
     return Check(name="discord", state="ok", found="there is a token, and an owner")
 
 

@@ -1,4 +1,4 @@
-"""What `talkalike doctor` asks of the installation and the machine."""
+"""The checks of `talkalike doctor` of the installation and the machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def installation() -> Iterator[Check]:
 def _libraries() -> Iterator[Check]:
     pins = tested_versions()
     missing, old, other = [], [], []
-    for name, lowest in needed().items():
+    for name, lowest in required_versions().items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -70,7 +70,7 @@ def _libraries() -> Iterator[Check]:
         yield Check(name="libraries", state="ok", found=versions)
 
 
-def needed() -> dict[str, str]:
+def required_versions() -> dict[str, str]:
     """The libraries talkalike needs, with the lowest version that will do; extras left out."""
     try:
         requirements = importlib.metadata.requires("talkalike") or []

@@ -55,7 +55,7 @@ class WorkspaceEngines:
 
     @property
     def voice(self) -> Voice:
-        """The default model's."""
+        """The voice of the default model."""
         return next(voice for voice in self.voices() if voice.model == self.default)
 
     def voices(self) -> tuple[Voice, ...]:
@@ -85,7 +85,7 @@ class WorkspaceEngines:
             return engine
 
     def health(self) -> tuple[Health, ...]:
-        """Each process."""
+        """The state of each model's process."""
         return tuple(
             Health(
                 model=engine.model,
@@ -98,7 +98,7 @@ class WorkspaceEngines:
         )
 
     async def close(self) -> None:
-        """Ends them all."""
+        """Ends all of the processes."""
         async with self._lock:
             engines, self._engines = list(self._engines.values()), {}
             await asyncio.gather(*(engine.close() for engine in engines))
@@ -203,5 +203,5 @@ def ask_uncertain_first(
     """Puts those waiting pairs first that the members of a reward model disagree on; how many it looked at."""
     settings = workspace.settings.model
     model = open_ensemble(workspace.catalog(), reward, device=settings.device, dtype=settings.dtype)
-    with progress("Weighing pairs", quiet=quiet, unit="pairs") as advance:
+    with progress("Sorting pairs", quiet=quiet, unit="pairs") as advance:
         return sort_waiting(store, model, batch=batch, most=most, on_progress=advance)

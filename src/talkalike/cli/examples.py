@@ -23,14 +23,16 @@ from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import load_tokenizer
 
-app = typer.Typer(help="List the example sets, show examples.", rich_markup_mode=None, invoke_without_command=True)
+app = typer.Typer(
+    help="List the example sets or show single examples.", rich_markup_mode=None, invoke_without_command=True
+)
 
 OPEN, CLOSE = "«", "»"  # around what is learned, where there are no colours
 
 
 @app.callback()
 def examples(context: typer.Context, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the example sets that `talkalike prepare` made, or: show."""
+    """List the example sets that `talkalike prepare` made, or show single examples of one."""
     if context.invoked_subcommand is not None:
         hand_down(context, workspace_dir=workspace_dir, as_json=as_json)
         return
@@ -41,7 +43,7 @@ def examples(context: typer.Context, workspace_dir: WorkspaceOption = None, as_j
         if not sets:
             screen.print("There are no examples yet. Next: talkalike prepare --speaker NAME")
             return
-        columns = ["examples", "of", "for the base", ">training", ">held out", ">learned tokens"]
+        columns = ["examples", "speakers", "base model", ">training", ">held out", ">learned tokens"]
         rows = [
             [
                 found.name + ("*" if found.fictional else ""),
@@ -62,14 +64,16 @@ def examples(context: typer.Context, workspace_dir: WorkspaceOption = None, as_j
 
 @app.command("show")
 def show(  # signature: typer
-    name: Annotated[str | None, typer.Option(help="The example set. Default: the one prepared last.")] = None,
-    amount: Annotated[int, typer.Option("--n", "-n", min=1, help="How many examples.")] = 3,
-    split: Annotated[Literal["train", "heldout"], typer.Option(help="Which part.")] = "train",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Another seed draws other examples.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Example set to show. Default: the newest one.")] = None,
+    amount: Annotated[int, typer.Option("--n", "-n", min=1, help="Number of examples to show.")] = 3,
+    split: Annotated[Literal["train", "heldout"], typer.Option(help="Part of the set to show examples of.")] = "train",
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; another seed shows other examples.")
+    ] = 0,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show examples token for token as the model gets them; what is learned is coloured (or «marked»)."""
+    """Show examples exactly as the model reads them. What is learned is coloured (or «marked»)."""
     workspace = open_workspace(workspace_dir)
     found = open_examples(workspace.examples, name)
     tokenizer = _tokenizer_of(found, workspace)

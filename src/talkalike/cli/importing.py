@@ -25,27 +25,27 @@ _SENTENCES = 8  # of the platform's own
 
 
 def import_chats(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of an export.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of a chat export.")],
     format_: Annotated[
-        str, typer.Option("--format", help="auto, or the name of the export's format; a wrong name lists them.")
+        str, typer.Option("--format", help="Format of the export, or auto; an unknown name lists the formats.")
     ] = "auto",
     encoding: Annotated[
         str | None,
-        typer.Option(help="What IRC logs are written in where they are not UTF-8, such as cp1250. Default: found out."),
+        typer.Option(help="Character encoding of IRC logs that are not UTF-8, such as cp1250. Default: detected."),
     ] = None,
     bridges: Annotated[
         list[str] | None,
         typer.Option(
             "--bridge",
             metavar="NICK",
-            help="An IRC bot that carries others' messages (<bot> <alice> hello): they are given to those who wrote "
-            "them. Can be repeated. `talkalike people` names such bots.",
+            help="Nick of an IRC bot that relays others' messages (<bot> <alice> hello): they are attributed to those "
+            "who wrote them. Can be repeated. `talkalike people` names such bots.",
         ),
     ] = None,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import chat exports. Several parts of one export go together; doing it again adds nothing twice."""
+    """Import chat exports into the workspace. Several parts can be given; importing again adds nothing twice."""
     workspace = open_workspace(workspace_dir)
 
     named = [path.expanduser() for path in paths]

@@ -1,4 +1,4 @@
-"""`talkalike judgements`: what people think of the double's replies, in numbers and as files."""
+"""`talkalike judgements`: people's judgements of the double's replies, in numbers and as files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from talkalike.store.judging.standings import Standing
     from talkalike.store.judging.summaries import Opinions, RatingSummary
 
-app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
+app = typer.Typer(help="Show, export, import and collect people's judgements of replies.", no_args_is_help=True)
 NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
 
 
 @app.command("stats")
 def stats(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Show how models stand against each other, their ratings, and how far people agree."""
+    """Show how models compare, their ratings, and people's agreement."""
     from talkalike.store.judging import summaries  # Django: the help does not wait for it
 
     workspace = open_workspace(workspace_dir)
@@ -47,12 +47,12 @@ def stats(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) ->
 
 @app.command("export")
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to write; one JSON object per line.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
+    file: Annotated[Path, typer.Argument(help="File to write; it gets one JSON object per line.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the judgements of those who agreed to it, for training or another workspace."""
+    """Export judgements to a file. Only those of people who agreed to it are written."""
     from talkalike.store.judging import exchange  # Django: the help does not wait for it
 
     workspace = open_workspace(workspace_dir)
@@ -74,11 +74,11 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file that 'judgements export' wrote.")],
+    file: Annotated[Path, typer.Argument(help="File that 'talkalike judgements export' wrote.")],
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take judgements from a file. Those that are here already are not taken twice."""
+    """Import judgements from a file. Those that are here already are not taken twice."""
     from talkalike.store.judging import importing  # Django: the help does not wait for it
 
     workspace = open_workspace(workspace_dir)
@@ -95,58 +95,66 @@ def import_(
 
 @app.command("pairs")
 def pairs(
-    model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
-    against: Annotated[str | None, typer.Option(help="Beside which model. Default: its base.")] = None,
-    moments: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Double that replies. Default: the promoted one, else the newest.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Model to compare it with. Default: its base model.")] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=1000, help="Number of held-out prompts to reply to.")] = 20,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; the same seed chooses the same prompts.")
+    ] = 0,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pairs to be judged on the website: two models in moments that nobody trained on."""
+    """Make pairs of replies to judge on the website. Two models reply to the same held-out prompts."""
     workspace = open_workspace(workspace_dir)
     card = choose_double(workspace, model)
     other = workspace.catalog().card(against or card.base)
-    taste = newest_ensemble(workspace.catalog(), {card.name, *card.parents})
+    ensemble = newest_ensemble(workspace.catalog(), {card.name, *card.parents})
     with open_store(database_url(workspace)) as store:
         with progress("Answering", quiet=as_json) as advance:
             sources = reply_sources(workspace, advance)
-            made = asyncio.run(make_pairs(sources, store, (card, other), count=moments, seed=seed))
-        if taste is not None:
-            ask_uncertain_first(workspace, store, taste, batch=made.id, quiet=as_json)
+            made = asyncio.run(make_pairs(sources, store, (card, other), count=prompts, seed=seed))
+        if ensemble is not None:
+            ask_uncertain_first(workspace, store, ensemble, batch=made.id, quiet=as_json)
 
     def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
-        if taste is not None:
-            screen.print(f"Those that the members of '{taste}' disagree on come first.", markup=False)
+        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
+        if ensemble is not None:
+            screen.print(f"Those that the members of '{ensemble}' disagree on come first.", markup=False)
         screen.print("Judge them on the website: talkalike serve --web")
 
-    emit(as_json, {**dataclasses.asdict(made), "sorted_by": taste}, show)
+    emit(as_json, {**dataclasses.asdict(made), "sorted_by": ensemble}, show)
 
 
 @app.command("sort")
 def sort(
     reward: Annotated[
-        str | None, typer.Option(help="A reward model with several members. Default: the newest one.")
+        str | None, typer.Option(help="Reward model with several members (an ensemble). Default: the newest one.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="Look at so many pairs, from the head of the queue.")] = MOST,
+    most: Annotated[
+        int, typer.Option(min=1, help="Maximum number of waiting pairs to look at, from the head of the queue.")
+    ] = MOST,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask people first about the waiting pairs that a reward model's members disagree on."""
+    """Put the pairs first that a reward model is least sure about. It needs several members, which disagree on them."""
     workspace = open_workspace(workspace_dir)
-    taste = reward or newest_ensemble(workspace.catalog())
-    if taste is None:
+    ensemble = reward or newest_ensemble(workspace.catalog())
+    if ensemble is None:
         raise UserError(
             "There is no reward model with several members.",
             hint="Train one first: talkalike align reward --members 3",
         )
     with open_store(database_url(workspace)) as store:
-        count = ask_uncertain_first(workspace, store, taste, most=most, quiet=as_json)
-    told = f"{quantity(count, 'waiting pair')} looked at: those that the members of '{taste}' disagree on come first."
+        count = ask_uncertain_first(workspace, store, ensemble, most=most, quiet=as_json)
+    text = (
+        f"{quantity(count, 'waiting pair')} looked at: those that the members of '{ensemble}' disagree on come first."
+    )
     emit(
         as_json,
-        {"reward": taste, "pairs": count},
-        lambda screen: screen.print(told if count else "No pair waits for a judgement.", markup=False),
+        {"reward": ensemble, "pairs": count},
+        lambda screen: screen.print(text if count else "No pair waits for a judgement.", markup=False),
     )
 
 
@@ -168,9 +176,9 @@ def _show(summary: Opinions, screen: Console) -> None:
     if not (summary.totals or summary.ai_totals or summary.guesses):
         screen.print(NOTHING)
         return
-    told = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
-    screen.print(one_line(f"{quantity(summary.judges, 'person', 'people')}: {told or 'no judgements'}."))
-    _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
+    totals = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
+    screen.print(one_line(f"{quantity(summary.judges, 'person', 'people')}: {totals or 'no judgements'}."))
+    _standings(summary.standings, "Which model is preferred (0: average; with 95 % intervals)", screen)
     _ratings(summary.ratings, "Ratings from 1 to 5", screen)
     if summary.guesses:
         screen.print(guess_table(summary.guesses))
@@ -216,9 +224,9 @@ def _habits(summary: Opinions, screen: Console) -> None:
     ]
     habits = summary.habits
     rows.append(["the reply shown first wins", _share(habits.first)])
-    rows.append(["the same answer when asked again", _share(habits.same)])
+    rows.append(["the same judgement when asked again", _share(habits.same)])
     if habits.median_seconds is not None:
-        rows.append(["seconds for a judgement (median)", number(habits.median_seconds)])
+        rows.append(["seconds per judgement (median)", number(habits.median_seconds)])
     screen.print(table(["how people judge", "value"], rows))
 
 
@@ -226,7 +234,7 @@ def _alpha(alpha: Alpha) -> str:
     same = f"{percent(alpha.same or 0.0)} of pairs equal, n = {number(alpha.units)}"
     if not alpha.enough:
         return f"not enough yet ({same})"
-    return f"everybody said the same ({same})" if alpha.alpha is None else f"alpha {alpha.alpha:.2f} ({same})"
+    return f"everybody judged the same ({same})" if alpha.alpha is None else f"alpha {alpha.alpha:.2f} ({same})"
 
 
 def _share(share: Share) -> str:

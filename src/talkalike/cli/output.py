@@ -24,10 +24,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 class Advance(Protocol):
-    """Hears how much is done and how much there is, and of what where that changes."""
+    """Reports progress: how much is done of how much; `doing` names what is done where that changes."""
 
     def __call__(self, done: int, total: int, doing: str = "") -> None:
-        """Shows it."""
+        """Shows the progress."""
 
 
 FICTIONAL = "fictional: people and words are invented for the bundled sample"
@@ -48,7 +48,7 @@ def emit(as_json: bool, data: object, render: Callable[[Console], None]) -> None
 
 
 def say(text: str) -> None:
-    """A remark on stderr."""
+    """Prints a remark on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -119,7 +119,7 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
 
 
 def no_progress(done: int, total: int, doing: str = "") -> None:
-    """Progress that nobody watches."""
+    """Reports progress to nobody."""
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -169,5 +169,5 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def quantity(amount: int, one: str, many: str = "") -> str:
-    """1 file, 2 files."""
+    """An amount with its noun: 1 file, 2 files."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"

@@ -37,7 +37,8 @@ _OFTEN = 4096  # messages between two movements of the bar
 
 def people(
     limit: Annotated[
-        int | None, typer.Option(min=1, help=f"People to list. Default: {_ROWS} in the table, all with --json.")
+        int | None,
+        typer.Option(min=1, help=f"Maximum number of people to list. Default: {_ROWS} in the table, all with --json."),
     ] = None,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -147,7 +148,7 @@ def _advise_bridge(bridge: Bridge, screen: Console) -> None:
     others += f" and {more} more" if more > 0 else ""
     screen.print(
         one_line(
-            f"{bridge.name} seems to be a bot that carries others' messages: {bridge.messages:,} of them, of {others}. "
+            f"{bridge.name} seems to be a bot that relays others' messages: {bridge.messages:,} of them, of {others}. "
             f'To give each to its author, import the same logs again with --bridge "{bridge.name}".'
         )
     )
@@ -155,7 +156,7 @@ def _advise_bridge(bridge: Bridge, screen: Console) -> None:
 
 def _advise(guess: OwnerGuess, rows: list[PersonRow], screen: Console) -> None:
     if guess.person is None:
-        screen.print(one_line(f"Whose export this is cannot be told: {guess.reason}."))
+        screen.print(one_line(f"It is not clear whose export this is: {guess.reason}."))
     else:
         screen.print(one_line(f"Probably the owner: {guess.person.name}, who {guess.reason}."))
     example = guess.person or (rows[0].person if rows else None)

@@ -42,7 +42,7 @@ NOTHING_HELD_OUT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line says instead of the settings."""
+    """Options of the command line that replace settings."""
 
     gap_hours: float | None = None
     max_tokens: int | None = None
@@ -52,8 +52,8 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What `make_examples` made, and which lines it took for the platform's own."""
+class PreparedExamples:
+    """The examples that were prepared, and which lines were taken for the platform's own."""
 
     prepared: Prepared
     platform_lines: PlatformLines
@@ -77,29 +77,47 @@ class TrainingTime:
 def prepare(  # signature: typer
     speaker: Annotated[
         list[str],
-        typer.Option("--speaker", "-s", metavar="NAME", help="Whom to learn from; give it again for a further person."),
+        typer.Option("--speaker", "-s", metavar="NAME", help="Person to learn from; can be given several times."),
     ],
-    name: Annotated[str | None, typer.Option(help="The examples' name. Default: the speaker's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the example set. Default: the speaker's name.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="The base model they are for; it is fetched where it is missing.")
+        str | None,
+        typer.Option(
+            help="Base model the examples are made for; fetched if it is missing. Default: as in the settings."
+        ),
     ] = None,
     gap_hours: Annotated[
         float | None,
-        typer.Option(min=0.01, max=LONGEST_GAP_HOURS, help="A silence this long ends a session, in every chat."),
+        typer.Option(
+            min=0.01,
+            max=LONGEST_GAP_HOURS,
+            help="Silence, in hours, that ends a session in every chat. Default: as in the settings.",
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=64, help="Longest example.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=64, help="Longest example in tokens. Default: as in the settings.")
+    ] = None,
     context_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Others' words kept before each learned message.")
+        int | None,
+        typer.Option(
+            min=0, help="Tokens of others' messages kept before each learned message. Default: as in the settings."
+        ),
     ] = None,
     heldout_share: Annotated[
-        float | None, typer.Option(min=0.01, max=0.5, help="Newest share kept out of training.")
+        float | None,
+        typer.Option(
+            min=0.01, max=0.5, help="Share of the newest messages kept out of training. Default: as in the settings."
+        ),
     ] = None,
     platform_lines: Annotated[
         bool | None,
-        typer.Option("--platform-lines/--no-platform-lines", help="Learn what looks like the platform's own words."),
+        typer.Option(
+            "--platform-lines/--no-platform-lines",
+            help="Also learn lines that look like the platform's own words, such as “Anna sent a photo.”",
+        ),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate/--no-estimate", help="Say how long a training takes here (measured once).")
+        bool, typer.Option("--estimate/--no-estimate", help="Estimate how long training takes on this machine.")
     ] = True,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -144,7 +162,7 @@ def make_examples(
     base: str | None = None,
     overrides: Overrides | None = None,
     quiet: bool = False,
-) -> Made:
+) -> PreparedExamples:
     """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
     archive = open_archive(workspace)
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
@@ -169,7 +187,7 @@ def make_examples(
             target=Target(folder=folder, base=card.name, fictional=workspace.is_fictional),
             progress=advance,
         )
-    return Made(prepared=made, platform_lines=lines)
+    return PreparedExamples(prepared=made, platform_lines=lines)
 
 
 def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:
@@ -250,9 +268,9 @@ def _show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: 
         screen.print(f"({FICTIONAL})")
     parts = {"train": manifest.train, "held out": manifest.heldout}
     columns = ["", ">sessions", ">examples", ">messages", ">learned", ">reactions", ">learned"]
-    columns += [">tokens", ">learned tokens", ">masked"]
+    columns += [">tokens", ">learned tokens", ">not learned"]
     screen.print(table(columns, [_counts(name, counts) for name, counts in parts.items()]))
-    screen.print("Learned are the speaker's own words and whether they go on; masked tokens are context only.")
+    screen.print("Loss is computed only on the speaker's own messages and on whether more follow; the rest is context.")
     _reasons(screen, "Dropped messages", manifest.dropped)
     _reasons(screen, "Redacted", manifest.redacted)
     _reasons(screen, "Left out", manifest.left_out)
@@ -291,13 +309,13 @@ def _gaps(screen: Console, gaps: Sequence[GapRow]) -> None:
         ]
         for gap in gaps
     ]
-    columns = ["chats", ">silence", ">sessions", ">messages in the middle one", ">of one message"]
-    screen.print(table(columns, rows, title="A silence ends a session (> is used)"))
+    columns = ["chats", ">silence", ">sessions", ">median messages", ">with one message"]
+    screen.print(table(columns, rows, title="How long a silence ends a session (>: the setting in use)"))
 
 
 def _time(manifest: Manifest, time: TrainingTime) -> str:
     if time.seconds is None:
-        return f"How long training takes here is not known: {time.why}"
+        return f"How long training takes on this machine is not known: {time.why}"
     return (
         f"Training takes about {duration(time.seconds)} here: {number(time.epochs)} passes over "
         f"{manifest.train.tokens:,} tokens at {number(time.tokens_per_second or 0)} a second."

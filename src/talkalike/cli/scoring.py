@@ -27,14 +27,18 @@ _LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would 
 
 
 def score(
-    model: Annotated[str | None, typer.Option(help="Which model. Default: the one trained last.")] = None,
-    against: Annotated[str, typer.Option(help="What it is compared with: base, or another model's name.")] = "base",
-    speaker: Annotated[str | None, typer.Option(help="Which of its speakers. Default: every one.")] = None,
-    replies: Annotated[int, typer.Option(min=10, help="Held-out moments that each model answers.")] = 100,
+    model: Annotated[
+        str | None, typer.Option(help="Model to score. Default: the promoted one, else the newest double.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="Model to compare it with: base, or another model's name.")] = "base",
+    speaker: Annotated[
+        str | None, typer.Option(help="Speaker to score. Default: each of the model's speakers.")
+    ] = None,
+    replies: Annotated[int, typer.Option(min=10, help="Number of held-out prompts that each model replies to.")] = 100,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model's likeness on held-out sessions. Its base model, or another model, is scored beside it."""
+    """Measure how much a model writes like its owner. Held-out sessions are used; another model is scored beside it."""
     workspace = open_workspace(workspace_dir)
     card = choose_double(workspace, model)
     other = workspace.catalog().card(card.base if against == "base" else against)

@@ -1,4 +1,4 @@
-"""`talkalike serve`: what we own, offered to others: an API that OpenAI's clients speak, Discord, and the website.
+"""`talkalike serve`: serves models through an OpenAI-compatible API, on Discord and on the website.
 
 Several faces run in one process, which starts and stops them together. The models run in processes of their own; what
 runs beside them waits for the network and the database only.
@@ -42,7 +42,7 @@ from talkalike.engine.protocol import Engine
 from talkalike.engine.server import create_app, listen
 from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
-from talkalike.settings import listed
+from talkalike.settings import split_names
 from talkalike.store.judging import judges
 from talkalike.store.store import Store, open_store
 from talkalike.website.services import SiteSettings
@@ -52,33 +52,39 @@ from talkalike.workspace.paths import SETTINGS_FILE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces:
-    """What to offer, and where. `port` is for the one face that is asked for; None: each as in the settings."""
+    """Which faces to serve, and where. `port` is for a single face; None: each as in the settings."""
 
     engine: bool = False
     discord: bool = False
     offline: bool = False
     web: bool = False
-    invite: bool = False  # tell a link to the website that needs no account, for a day
+    invite: bool = False  # print a link to the website that needs no account, for a day
     host: str | None = None
     port: int | None = None
 
 
 def serve(  # signature: typer
-    engine: Annotated[bool, typer.Option("--engine", help="The OpenAI-compatible API.")] = False,
-    discord: Annotated[bool, typer.Option("--discord", help="The double on Discord ($DISCORD_TOKEN).")] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Discord's stand-in on this computer, with a page to talk in.")
+    engine: Annotated[bool, typer.Option("--engine", help="Serve the OpenAI-compatible API.")] = False,
+    discord: Annotated[
+        bool, typer.Option("--discord", help="Run the double on Discord (token: $DISCORD_TOKEN).")
     ] = False,
-    web: Annotated[bool, typer.Option("--web", help="The website: chat, judge, watch trainings.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Run it on a local stand-in for Discord, with a page to talk to it.")
+    ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve the website: chat, judge replies, watch and start runs.")
+    ] = False,
     model: Annotated[
-        str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
+        str | None, typer.Option(help="Model to use. Default: the promoted one, else the newest double, else the base.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: as in the settings.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port. Default: as in the settings.")] = None,
+    host: Annotated[str | None, typer.Option(help="Network address to listen on. Default: as in the settings.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on. Default: as in the settings.")
+    ] = None,
     inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Serve models: API, Discord, website. Without an option all of them, until Ctrl-C."""
+    """Serve a model through the API, on Discord and on the website. Without an option: all three, until Ctrl-C."""
     workspace = _open_or_make_workspace(workspace_dir) if offline else open_workspace(workspace_dir)
     if inherit is not None:
         asyncio.run(_serve_parent(workspace, choose_model(workspace, model), inherit))
@@ -88,9 +94,11 @@ def serve(  # signature: typer
         engine = web = True
         discord = bool(discord_token(workspace))
         if not discord:
-            say("Without Discord: there is no token yet (`talkalike discord setup`).")
+            say("Discord is left out: there is no token yet (`talkalike discord setup`).")
     if port is not None and engine + discord + web > 1:
-        raise UserError("One port cannot serve several faces.", hint="Set their ports in talkalike.toml.")
+        raise UserError(
+            "--port can be given for one service only.", hint="Set the ports of the others in talkalike.toml."
+        )
     if engine and not discord and not web:
         settings = workspace.settings.serve
         key = os.environ.get(settings.api_key_env, "")
@@ -102,7 +110,7 @@ def serve(  # signature: typer
 
 
 def _open_or_make_workspace(workspace_dir: object) -> Workspace:
-    """The workspace; one that is named and not there yet is made, since there is nothing to prepare for a try."""
+    """Opens the workspace; makes it first if it is named and not there yet: trying offline needs no preparation."""
     if isinstance(workspace_dir, Path):
         root = find_root(workspace_dir)
         if not (root / SETTINGS_FILE).exists():
@@ -116,7 +124,7 @@ async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key:
     listening = listen(host, port, api_key=key)
     engine = with_reward(workspace, load_engine(workspace, card))
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
-    names = listed(workspace.settings.serve.names)
+    names = split_names(workspace.settings.serve.names)
     try:
         app = api(workspace, engine, speaker=speaker_of(card), key=key)
         await serve_app(app, listening=listening, names=names)
@@ -128,7 +136,7 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> Non
     """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
     key = sys.stdin.readline().strip()
     if not key:
-        raise UserError("The process that wanted this model is gone.")
+        raise UserError("The process that started this one has ended.")
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def watch() -> None:
@@ -146,7 +154,7 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> Non
 
 
 def api(workspace: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
-    """The API: what a request leaves open is as [chat] says."""
+    """Makes the API's app; options that a request leaves out are as [chat] of the settings says."""
     chat, pages = workspace.settings.chat, workspace.settings.serve.origins
     return create_app(
         engine,
@@ -193,7 +201,7 @@ async def _web(
     if faces.invite:
         token = await store.run(_invitation)
         top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(workspace).path}"
-        say(f"Chat and judge without an account, by this link: {top}/invite/{token}/")
+        say(f"Link to chat and judge without an account: {top}/invite/{token}/")
     await web(workspace, store, listening=listening, stop=stop, settings=site_settings(workspace), engines=engines)
 
 
@@ -222,7 +230,7 @@ async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, st
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     engine = await engines.open(engines.default)
     app = api(workspace, engine, speaker=engines.voice.speaker, key=key)
-    await serve_app(app, listening=listening, names=listed(settings.names), stop=stop)
+    await serve_app(app, listening=listening, names=split_names(settings.names), stop=stop)
 
 
 @contextmanager
@@ -256,7 +264,7 @@ def site_settings(workspace: Workspace) -> SiteSettings:
     """The settings file's part for the website."""
     web = workspace.settings.web
     return SiteSettings(
-        hosts=listed(web.names),
+        hosts=split_names(web.names),
         tls=web.tls,
         behind_proxy=web.behind_proxy,
         path=web.path.rstrip("/"),

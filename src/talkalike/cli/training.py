@@ -38,26 +38,38 @@ _TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 def train(  # signature: typer
-    name: Annotated[str | None, typer.Option(help="Name of the new model. Default: the speaker's, numbered.")] = None,
-    examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
-    method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,
-    base: Annotated[str | None, typer.Option(help="The base model. Default: the one the examples are for.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new model. Default: the speaker's name with a number.")
+    ] = None,
+    examples: Annotated[str | None, typer.Option(help="Example set to train on. Default: the newest one.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="Training method: which weights are trained. Default: as in the settings.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model to train. Default: the one the examples were made for.")
+    ] = None,
     epochs: Annotated[
-        float | None, typer.Option(callback=above_zero, help="Passes over the examples, at most.")
+        float | None,
+        typer.Option(
+            callback=above_zero, help="Maximum number of passes over the examples. Default: as in the settings."
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(callback=above_zero, help="Stop after this long, schedule fitted to it.")
+        float | None,
+        typer.Option(callback=above_zero, help="Time limit in minutes; the learning rate schedule is fitted to it."),
     ] = None,
-    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Highest learning rate.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Highest learning rate. Default: as in the settings.")
+    ] = None,
     tracker: Annotated[
-        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio; can be given several times.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished training.")] = False,
     run_id: Annotated[str | None, typer.Option("--run", hidden=True)] = None,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on the prepared examples. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    """Train a model on the prepared examples. Ctrl-C saves and stops; --resume continues."""
     began = time.monotonic()
     workspace = open_workspace(workspace_dir)
     changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
@@ -65,7 +77,7 @@ def train(  # signature: typer
     if resume:
         if given or base or examples or tracker:
             raise UserError(
-                "--resume goes on with the training as it was started.", hint="Leave out the other options but --name."
+                "--resume continues the training as it was started.", hint="Leave out the other options but --name."
             )
         config, chosen, run = _find_unfinished(workspace, name)
     else:
@@ -98,7 +110,7 @@ def run_training(
 
     chosen.verify()
     if not chosen.manifest.heldout.learned:
-        say("Nothing is held out, so nothing tells which state is the best: the last one is kept.")
+        say("Nothing is held out, so the best state cannot be found: the last one is kept.")
     with only_training(workspace.runs), polite_interrupt() as should_stop:
         events = train_events(
             config, catalog=workspace.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
@@ -221,14 +233,14 @@ def polite_interrupt() -> Iterator[Callable[[], bool]]:
 
 def _show(screen: Console, finished: Finished, plot: Path) -> None:
     ended = {
-        "finished": "Trained to the end.",
+        "finished": "Training is finished.",
         "early": "Stopped early: the held-out loss no longer fell.",
-        "stopped": "Stopped. Go on with: talkalike train --resume",
+        "stopped": "Stopped. Continue with: talkalike train --resume",
     }[finished.reason]
     screen.print(ended, markup=False)
     card = finished.card
     if card is None:
-        screen.print("There is no model yet: nothing was better than what it began with.")
+        screen.print("No model was saved: the held-out loss never became lower than the base model's.")
         return
     rows = [
         ["model", card.name],
@@ -238,7 +250,9 @@ def _show(screen: Console, finished: Finished, plot: Path) -> None:
         ["loss plot", str(plot)],
     ]
     screen.print(table(["", ""], rows))
-    screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)
+    screen.print(
+        f"Talk to it: talkalike chat --model {card.name}    Measure its likeness: talkalike score", markup=False
+    )
 
 
 def _heldout(scores: Mapping[str, Any]) -> str:

@@ -24,21 +24,21 @@ from talkalike.website.services import SiteServices, SiteSettings
 from talkalike.website.trainings.service import Alignment, Recipe
 from talkalike.workspace import serving
 
-app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Manage the owner's account on the website.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def options(context: typer.Context, workspace_dir: WorkspaceOption = None) -> None:
-    """Options that may stand before the command."""
+    """Takes options that may stand before the command."""
     hand_down(context, workspace_dir=workspace_dir)
 
 
 @app.command("owner")
 def owner(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    name: Annotated[str, typer.Argument(help="Name to log in with on the website.")],
     workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Make the account that may do everything on the website, or give it a new password."""
+    """Create the owner's account, or give it a new password. It may do everything on the website."""
     with site_store(open_workspace(workspace_dir), SiteSettings()) as store:
         from talkalike.website.accounts import make_owner  # Django's tables: once the site is configured
 
@@ -88,16 +88,16 @@ async def web(
 
     owned = await store.run(accounts.has_owner)
 
-    def told() -> None:
+    def announce() -> None:
         say(f"The site: {address_of(listening).rstrip('/')}{settings.path}/")
         for sentence in doubts(settings, listening):
-            say(f"Look at this: {sentence}")
+            say(f"Please check: {sentence}")
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
     trainings = WorkspaceTrainings(workspace)
     services = SiteServices(store=store, root=workspace.root, engines=engines, trainings=trainings, settings=settings)
-    await site.run_site(services, listening=listening, stop=stop, when_ready=told)
+    await site.run_site(services, listening=listening, stop=stop, when_ready=announce)
 
 
 class WorkspaceTrainings:
@@ -118,7 +118,7 @@ class WorkspaceTrainings:
             "--lr": recipe.learning_rate,
             "--run": run,
         }
-        return (*self._program("train"), *_words(options))
+        return (*self._program("train"), *_arguments(options))
 
     def align(self, wanted: Alignment, run: str) -> Sequence[str]:
         """The command line of an alignment, into the folder of its job."""
@@ -127,18 +127,18 @@ class WorkspaceTrainings:
             options |= {"--reward": wanted.reward, "--steps": wanted.steps}
         else:
             options |= {"--epochs": wanted.epochs, "--judges": wanted.judges}
-        return (*self._program("align", wanted.kind), *_words(options))
+        return (*self._program("align", wanted.kind), *_arguments(options))
 
     def resume(self, model: str) -> Sequence[str]:
-        """The command line that goes on with it."""
+        """The command line that continues the model's training."""
         return (*self._program("train"), "--resume", "--name", model)
 
     def serving(self) -> str | None:
-        """The promoted model."""
+        """The name of the promoted model, if there is one."""
         return serving.serving_model(self._workspace.models)
 
     def promote(self, model: str, by: str) -> None:
-        """Promotes it."""
+        """Promotes the model, on behalf of the person named."""
         serving.promote(self._workspace.models, model, by)
 
     def _program(self, *command: str) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class WorkspaceTrainings:
         return (*program, *command, "--workspace", str(self._workspace.root))
 
 
-def _words(options: Mapping[str, object]) -> Iterator[str]:
+def _arguments(options: Mapping[str, object]) -> Iterator[str]:
     """The options that were given, as the command line has them."""
     for option, value in options.items():
         if value not in ("", None):
