@@ -147,7 +147,7 @@ async def serve_offline(
     )
     async with LocalDiscord(world, port=port) as server:
         point_at(server.api_base, server.gateway_url)
-        words = f"The local stand-in for Discord (nothing leaves this computer): {server.page_url}"
+        words = f"The stand-in for Discord, nothing leaves this computer: {server.page_url}"
         await run(services, offline.token, stop=stop, when_ready=lambda: say(words))
 
 

@@ -180,7 +180,7 @@ def _trainings(workspace: Workspace) -> Iterator[Check]:
     if running:
         owner = (workspace.runs / ".training.lock").read_text(encoding="utf-8").strip()
         yield Check(name="training", state="ok", found=f"one is running (process {owner or 'unknown'})")
-    unfinished: dict[str, list[str]] = {}  # names by the command that goes on
+    unfinished: dict[str, list[str]] = {}  # names by the command that continues them
     for file in sorted(workspace.runs.glob("*/run.json")):
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
@@ -189,7 +189,7 @@ def _trainings(workspace: Workspace) -> Iterator[Check]:
         if isinstance(about, dict) and about.get("state") in _UNFINISHED:
             kind = str(about.get("kind", ""))
             command = f"align {kind} --resume" if kind else "train --resume"
-            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command goes on with
+            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command continues
                 command = "align loop"
             unfinished.setdefault(command, []).append(file.parent.name)
     if not running:

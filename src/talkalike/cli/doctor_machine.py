@@ -52,7 +52,7 @@ def _libraries() -> Iterator[Check]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        if _ordered(version) < _ordered(lowest):
+        if _version_numbers(version) < _version_numbers(lowest):
             old.append(f"{name} {version} (needs {lowest})")
         elif name in pins and version.split("+")[0] != pins[name]:
             other.append(f"{name} {version} (tested with {pins[name]})")
@@ -148,7 +148,7 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def _ordered(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     """The numbers of a version, comparable; what follows them (rc1, +cpu) is left out."""
     numbers = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()

@@ -27,7 +27,7 @@ class Advance(Protocol):
     """Reports progress: how much is done of how much; `doing` names what is done where that changes."""
 
     def __call__(self, done: int, total: int, doing: str = "") -> None:
-        """Shows the progress."""
+        """Shows how far the work is."""
 
 
 FICTIONAL = "fictional: people and words are invented for the bundled sample"

@@ -60,7 +60,7 @@ class PreparedExamples:
 
     @property
     def manifest(self) -> Manifest:
-        """What the examples hold."""
+        """The manifest of the examples that were prepared."""
         return self.prepared.manifest
 
 
@@ -261,7 +261,7 @@ def _check_examples_name(name: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the account
 def _show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: TrainingTime | None) -> None:
-    """The whole account."""
+    """Prints what the examples hold, what was left out, and how long training takes."""
     voices = " and ".join(manifest.speakers)
     screen.print(one_line(f"Examples '{manifest.name}': how {voices} writes, for the base {manifest.base}.", "bold"))
     if manifest.fictional:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from talkalike.evaluation.likeness import LikenessReport
 
 _REAL_REPLIES = 100  # of the author are read, however few are answered: reading costs little, and narrows the intervals
-_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
+_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is recognised by then
 
 
 def score(

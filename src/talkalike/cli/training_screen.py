@@ -61,7 +61,7 @@ class _View:
         last: Event | None = None
         for last in events:
             if isinstance(last, Started):
-                going_on = f", going on after step {last.step}" if last.step else ""
+                going_on = f", continuing after step {last.step}" if last.step else ""
                 self.about = (
                     f"{number(last.trained_parameters)} trained numbers, {last.dtype} on {last.device}{going_on}"
                 )
