@@ -101,7 +101,7 @@ async def web(
 
 
 class WorkspaceTrainings:
-    """`talkalike.website.trainings.service.Trainings` over a workspace."""
+    """Starts the website's runs as command lines in a workspace: `talkalike.website.trainings.service.Trainings`."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
