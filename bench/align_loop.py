@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.cli.demo import sample_folders
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.store.judging import judges, serving, voting
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
@@ -111,7 +110,7 @@ def compare_blindly(root: Path, done: dict[str, Any], preference: Preference, dr
     """How the candidate did with this judge: in the loop's own batch, and with further draws of the same prompts."""
     batches = [done["batch"]]
     for seed in range(101, 100 + draws):  # another than the loop's
-        options = ("--model", done["model"], "--against", done["present"], "--moments", 50, "--seed", seed)
+        options = ("--model", done["model"], "--against", done["present"], "--prompts", 50, "--seed", seed)
         batches.append(command(root, "judgements", "pairs", *options)["id"])
     wins = losses = ties = 0
     with open_store(database_url(open_workspace(root))) as store:

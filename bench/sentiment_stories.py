@@ -125,8 +125,8 @@ def measure(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     how = ("--method", "full", "--lr", 3e-3, "--epochs", options.epochs) if options.base is None else ()
     command(root, "train", "--name", "teller", *how)
     pretrained = time.perf_counter() - start
-    settings = ("--steps", options.steps, "--kl", options.kl, "--lr", options.lr, "--max-kl", 0)
-    done = command(root, "align", "rl", "--reward", options.reward, "--model", "teller", *settings)
+    practice = ("--steps", options.steps, "--kl-coef", options.kl, "--lr", options.lr, "--max-kl", 0)
+    done = command(root, "align", "rl", "--reward", options.reward, "--model", "teller", *practice)
     keys = ("step", "reward", "kl_k1", "distinct_2", "bits_per_character", "length", "entropy")
     lines = RunFolder(Path(done["run"])).metrics()
     curve = [{key: round(line[key], 3) for key in keys if key in line} for line in lines if "heldout_loss" in line]

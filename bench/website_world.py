@@ -21,9 +21,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from talkalike.cli.secrets import database_url
 from talkalike.cli.web import site_store, web
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.website.services import SiteSettings
 
 MODELS = tuple(f"double-{number}" for number in range(6))

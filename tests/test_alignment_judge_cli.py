@@ -169,7 +169,7 @@ def test_chat_with_the_best_of_several_replies(
 
 
 def test_best_of_needs_a_reward(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="which of several replies is the best"):
+    with pytest.raises(UserError, match="best of several replies needs a reward"):
         run(chat, "--best-of", "2", "--workspace", workspace)
     with pytest.raises(UserError, match="There is no reward 'nothing'"):
         run(chat, "--reward", "nothing", "--model", "anna-lora", "--workspace", workspace)

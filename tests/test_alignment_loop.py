@@ -24,9 +24,9 @@ from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.loop import begin_round
 from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopConfig, Round, fingerprints, read_rounds
 from talkalike.cli.engines import WorkspaceEngines, reply_sources
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.examples.heldout import load_replies
+from talkalike.examples.opening import open_examples
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
@@ -48,7 +48,18 @@ max_tokens = 24
 max_messages = 2
 seed = 1
 """
-FAST: tuple[object, ...] = ("--max-tokens", 24, "--epochs", 3, "--reward-lr", 0.003, "--kl", 0.02, "--kl-target", 0)
+FAST: tuple[object, ...] = (
+    "--max-tokens",
+    24,
+    "--epochs",
+    3,
+    "--reward-lr",
+    0.003,
+    "--kl-coef",
+    0.02,
+    "--kl-target",
+    0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert found.pairs == done["pairs"] and found.judged >= done["pairs"]
     assert found.share.share is not None and found.share.share > 0.5  # how far above is measured in bench/align_loop.py
     told = succeed("models", "promote", "first-aligned", "-w", copy).out
-    assert "'first-aligned' serves now instead of 'first'" in told
+    assert "'first-aligned' is in use now instead of 'first'" in told
     assert WorkspaceEngines(opened).default == "first-aligned"
     said = [talk(opened, name) for name in ("first", "first-aligned")]
     assert said[0] != said[1]
@@ -166,7 +177,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
 def talk(opened: Workspace, name: str) -> list[tuple[str, ...]]:
     """What that model says in the first held-out prompts of the examples."""
     card = opened.catalog().card(name)
-    prompts = choose_prompts(load_replies(opened.example_set("juno"), "heldout"), "Juno Marwick", 4, seed=0)
+    prompts = choose_prompts(load_replies(open_examples(opened.examples, "juno"), "heldout"), "Juno Marwick", 4, seed=0)
     return asyncio.run(answer_prompts(reply_sources(opened), [ModelArm(name=name, card=card)], prompts, 3))[0][1]
 
 
@@ -245,7 +256,7 @@ def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> No
 
 def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:
     reward = succeed("align", "reward", "--members", 2, "--epochs", 1, "-w", copy, "--json").json
-    made = succeed("judgements", "pairs", "--moments", 12, "--seed", 9, "-w", copy, "--json").json
+    made = succeed("judgements", "pairs", "--prompts", 12, "--seed", 9, "-w", copy, "--json").json
     assert made["sorted_by"] == reward["model"] == "first-reward"
     with open_store(database_url(open_workspace(copy))) as store:
         asked = [pair.id for pair in store.call(pairs.waiting, most=100, batch_id=made["id"])]
@@ -255,8 +266,8 @@ def test_new_pairs_are_sorted_by_what_several_members_think(copy: Path) -> None:
 def test_rl_training_with_a_rule_that_was_written_down(copy: Path, tmp_path: Path) -> None:
     brief = tmp_path / "brief.yaml"
     brief.write_text("rewards:\n  - {name: brief, length: {of: characters, at_most: 3}, weight: 1}\n", encoding="utf-8")
-    asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--samples", 4, "--max-tokens", 16]
-    asked += ["--lr", 0.01, "--kl", 0, "--max-kl", 0, "-w", copy]
+    asked: list[object] = ["--reward", brief, "--steps", 60, "--prompts", 4, "--group-size", 4, "--max-tokens", 16]
+    asked += ["--lr", 0.01, "--kl-coef", 0, "--max-kl", 0, "-w", copy]
     stopped = interrupted("first-rl-*", copy, lambda: talkalike("align", "rl", *asked, "--json").json)
     assert (stopped["model"], stopped["ended"]) == ("first-rl", "stopped")
     assert stopped["scores"]["steps"] < 60
@@ -266,15 +277,15 @@ def test_rl_training_with_a_rule_that_was_written_down(copy: Path, tmp_path: Pat
     assert card.scores["reward"] > card.scores["reward_before"] + 0.1
     assert 0 <= card.scores["safe_replies_before"] <= 1 and card.scores["leaks_before"] >= 0
     for words in (
-        "Aligned to the end",
-        "reward in held-out contexts",
+        "All training steps are done",
+        "reward on held-out prompts",
         "sound replies in the scenarios",
         "personal data",
     ):
         assert words in told.out
     lines = RunFolder(Path(stopped["run"])).metrics()
     assert [line["step"] for line in lines] == list(range(1, 61))
-    assert "contexts" in told.err
+    assert "prompts" in told.err
 
 
 def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:
@@ -305,7 +316,7 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
     for file in copy.glob("talkalike.db*"):
         file.unlink()
     refused("There are no judgements")
-    made = succeed("judgements", "pairs", "--moments", 3, "--seed", 5, "-w", copy, "--json").json
+    made = succeed("judgements", "pairs", "--prompts", 3, "--seed", 5, "-w", copy, "--json").json
     vote(copy, made["id"], Choice.TIE)
     refused("ties")
     (copy / "examples" / "juno").rename(copy / "examples" / "other")

@@ -23,9 +23,8 @@ from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
 from talkalike.cli.judgements import sort
-from talkalike.cli.secrets import database_url
 from talkalike.cli.web import WorkspaceTrainings
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice
@@ -92,7 +91,7 @@ def test_from_judgements_to_a_reward_model_and_an_aligned_double(root: Path, tmp
     people = CliRunner().invoke(app, ["reward", "--from", str(file), "--epochs", "1", "-w", str(root)])
     assert people.exit_code == 0
     assert "held-out pairs in the right order" in people.stdout
-    assert re.search(r"held-out +it said +it was +judgements\s[^\w]*pairs +0\.\d\d +\d\.\d\d", people.stdout)
+    assert re.search(r"held-out +predicted +actual +judgements\s[^\w]*pairs +0\.\d\d +\d\.\d\d", people.stdout)
     assert "one person" in people.stderr
     for command, done, other in (("reward", reward, "dpo"), ("dpo", moved, "reward")):  # as if they had been stopped
         about = json.loads((Path(done["run"]) / "run.json").read_text(encoding="utf-8"))

@@ -14,8 +14,7 @@ from talkalike.alignment.yaml_files import entries
 from talkalike.chat.scenarios import read
 from talkalike.chats.archive import Archive
 from talkalike.cli.chatting_screen import InputLines
-from talkalike.cli.secrets import discord_token, keep_token
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import discord_token, keep_token, open_workspace
 from talkalike.store.judging.lines import LineError, from_line
 
 MARK = b"\xef\xbb\xbf"

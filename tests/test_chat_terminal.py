@@ -28,7 +28,7 @@ import asyncio, fcntl, sys, termios
 from rich.console import Console
 from chat_script import HANG, DROP, ScriptedWords
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting import ChatOptions, Opened, chat
+from talkalike.cli.chatting import ChatOptions, ChatModel, chat
 from talkalike.engine.protocol import Sampling
 from talkalike.errors import UserError
 
@@ -43,7 +43,7 @@ async def open_model(name):
         await asyncio.Event().wait()
     if name != "other":
         raise UserError(f"There is no model '{name}'.", hint="Choose other.")
-    return Opened(pipeline=pipeline(("other here",), name="other"), speakers=("cleo", "dora"))
+    return ChatModel(pipeline=pipeline(("other here",), name="other"), speakers=("cleo", "dora"))
 
 async def main():
     options = ChatOptions(

@@ -12,8 +12,7 @@ import pytest
 from command_line import Done, succeed, talkalike
 from local_discord.server import LocalDiscord
 from local_discord.world import World
-from talkalike.cli.secrets import discord_token, keep_token
-from talkalike.cli.workspace import open_workspace
+from talkalike.cli.workspace import discord_token, keep_token, open_workspace
 from talkalike.errors import UserError
 
 

@@ -281,7 +281,7 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     def interrupted(_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("talkalike.cli.init.make_workspace", interrupted)
+    monkeypatch.setattr("talkalike.cli.workspace.make_workspace", interrupted)
     done = talkalike("init", tmp_path)
     assert (done.code, done.err.strip()) == (130, "Interrupted.")
 

@@ -171,7 +171,7 @@ def test_the_time_of_a_training_is_measured_once(copy: Path) -> None:
     assert "Training takes about 1 s here" in succeed(*arguments).out
     (copy / "talkalike.toml").write_text('[model]\ndevice = "cuda:9"\n', encoding="utf-8")
     told = succeed(*arguments).out
-    assert "How long training takes here is not known" in told
+    assert "How long training takes on this machine is not known" in told
     assert "cuda:9" in told
 
 

@@ -18,7 +18,7 @@ import talkalike as package
 from command_line import succeed, talkalike
 from talkalike.cli import doctor_machine
 from talkalike.cli.main import Commands
-from talkalike.cli.output import counted, day, duration, number, percent, plain, progress, shown, size
+from talkalike.cli.output import day, duration, number, one_line, percent, plain, progress, quantity, size
 from talkalike.workspace.cards import Card, Catalog
 
 ORDER = list(Commands.table)
@@ -86,9 +86,9 @@ def test_every_reporting_command_has_json() -> None:
         (duration(4 * 3600), "4 h"),
         (duration(2 * 3600 + 120), "2 h 2 min"),
         (duration(72 * 3600), "3.0 days"),
-        (counted(1, "file"), "1 file"),
-        (counted(2000, "file"), "2,000 files"),
-        (counted(0, "person", "people"), "0 people"),
+        (quantity(1, "file"), "1 file"),
+        (quantity(2000, "file"), "2,000 files"),
+        (quantity(0, "person", "people"), "0 people"),
         (day(None, "auto"), "-"),
         (day(0, "UTC"), "1970-01-01"),
         (day(1_700_002_800_000, "UTC"), "2023-11-14"),
@@ -101,7 +101,7 @@ def test_numbers_for_people(text: str, expected: str) -> None:
 
 
 def test_words_cannot_steer_the_terminal() -> None:
-    assert shown("a\x1b[2Jb\nc\td").plain == "a␛[2Jb c d"
+    assert one_line("a\x1b[2Jb\nc\td").plain == "a␛[2Jb c d"
 
 
 JSON_VALUES = st.recursive(
@@ -226,7 +226,7 @@ def test_the_doctor_finds_problems(tmp_path: Path) -> None:
 
 
 def test_the_doctor_knows_what_is_needed() -> None:
-    needed, tested = doctor_machine.needed(), doctor_machine.tested_versions()
+    needed, tested = doctor_machine.required_versions(), doctor_machine.tested_versions()
     assert {"torch", "rich", "pyarrow"} <= needed.keys()
     assert "tensorboard" not in needed
     assert tested["torch"].count(".") == 2

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from command_line import SAMPLE_PARTS, succeed, talkalike
-from talkalike.cli.lazy import LazyCommand, LazyCommands, LazyGroup
+from talkalike.cli.commands import LazyCommand, LazyCommands, LazyGroup
 from talkalike.cli.main import app
 
 DEEP_LEARNING = {"torch", "transformers", "peft", "accelerate"}
@@ -105,7 +105,7 @@ def test_the_help_lists_every_command_in_order() -> None:
 
 def test_commands_are_loaded_when_they_are_looked_at() -> None:
     commands = LazyCommands(
-        {"a": LazyCommand("talkalike.cli.init", "init", "…"), "b": LazyCommand("no.such", "thing", "…")}
+        {"a": LazyCommand("talkalike.cli.workspace", "init", "…"), "b": LazyCommand("no.such", "thing", "…")}
     )
     assert list(commands) == ["a", "b"]
     assert "b" in commands

@@ -93,7 +93,7 @@ def test_wrong_trainings_are_refused(copy: Path) -> None:
         (["--tracker", "wandb"], "pip install 'talkalike[trackers]'"),
         (["--resume"], "no unfinished training"),
         (["--name", "hasty", "--minutes", "0.001"], "0.001 minutes are over before the first step"),
-        (["--resume", "--epochs", "2"], "--resume goes on with the training as it was started"),
+        (["--resume", "--epochs", "2"], "--resume continues the training as it was started"),
     ):
         done = talkalike("train", *options, "-w", copy)
         assert (done.code, told in done.err) == (2, True), done.err
@@ -252,12 +252,12 @@ def test_the_official_client_and_our_chat_talk_to_the_server(served: str, traine
     assert "Juno Marwick" in done.stdout
 
 
-def test_pairs_and_blind_tests_are_made_of_held_out_moments(trained: Path) -> None:
-    made = succeed("judgements", "pairs", "--moments", 3, "--json", "-w", trained).json
+def test_pairs_and_blind_tests_are_made_of_held_out_prompts(trained: Path) -> None:
+    made = succeed("judgements", "pairs", "--prompts", 3, "--json", "-w", trained).json
     assert made["pairs"] + made["left_out"] == 3
     assert made["pairs"] > 0
-    blind = succeed("guess", "make", "--moments", 3, "--json", "-w", trained).json
-    assert (blind["moments"], blind["questions"] > 0) == (3, True)
+    blind = succeed("guess", "make", "--prompts", 3, "--json", "-w", trained).json
+    assert (blind["prompts"], blind["moments"], blind["questions"] > 0) == (3, 3, True)
     assert succeed("guess", "results", "--json", "-w", trained).json == {"results": []}
     stats = succeed("judgements", "stats", "--json", "-w", trained).json
     assert stats
@@ -286,7 +286,7 @@ def test_the_websites_trainings_and_the_model_that_serves(trained: Path, tmp_pat
 
 def test_one_port_is_for_one_face(trained: Path) -> None:
     done = talkalike("serve", "--engine", "--offline", "--port", "1", "-w", trained)
-    assert (done.code, "One port" in done.err) == (2, True)
+    assert (done.code, "for one service only" in done.err) == (2, True)
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_faces_start_and_stop_together(served_together: tuple[dict[str, str], su
             model="first", messages=[{"role": "user", "content": "hi"}], max_tokens=5, seed=1
         )
         assert answer.choices[0].finish_reason in {"stop", "length"}
-    page = httpx.get(told["Discord's stand-in"], follow_redirects=True)
+    page = httpx.get(told["The stand-in for Discord"], follow_redirects=True)
     assert (page.status_code, "stand-in" in page.text) == (200, True)
     children = psutil.Process(process.pid).children(recursive=True)
     assert children, "the model has no process of its own"
@@ -363,7 +363,7 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TALKALIKE_CHAT_MAX_TOKENS", "8")
     monkeypatch.setenv("TALKALIKE_TRAIN_EPOCHS", "0.2")
     done = succeed("demo", tmp_path / "demo", "--minutes", "30", "--replies", "20", "--no-chat")
-    for part in ("Import", "Prepare", "Train", "Before and after", "Score", "Yours now"):
+    for part in ("Import", "Prepare", "Train", "Before and after", "Score", "What to do next"):
         assert re.search(rf"\d\. {part}", done.out)
     assert "fictional" in done.out
     assert done.out.count("the double:") == 5

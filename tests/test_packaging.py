@@ -90,7 +90,7 @@ def test_the_demo_and_the_site_run_from_the_wheel_alone(installed: Path, tmp_pat
     assert "import" in talkalike(installed, tmp_path, "--help")
     build_tiny_llama(tmp_path / "tiny")
     said = talkalike(installed, tmp_path, "demo", "ws", "--minutes", "30", "--replies", "10", "--no-chat")
-    assert "Juno Marwick" in said and "Yours now" in said
+    assert "Juno Marwick" in said and "What to do next" in said
     the_site_answers(installed, tmp_path)
 
 

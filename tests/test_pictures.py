@@ -24,7 +24,7 @@ from local_discord.server import LocalDiscord
 from local_discord.world import World
 from pictures import picture
 from talkalike.chat.engines import OpenEngines, Voice
-from talkalike.cli.discord import furnish
+from talkalike.cli.discord import build_offline_server
 from talkalike.store.judging import judges
 from talkalike.store.store import Store
 from website_owner import OwnersVisit, owner_visits
@@ -136,7 +136,7 @@ async def test_a_picture_of_the_offline_discord(
     site_store: Store, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = World()
-    furnish(place)
+    build_offline_server(place)
     people = {user.name: user for user in place.users.values()}
     channels = {channel.name: channel for channel in place.channels.values()}
     problems: list[str] = []

@@ -69,7 +69,7 @@ def test_nothing_in_a_workspace_is_open_to_others(tmp_path: Path) -> None:
         trained = ("train", "--minutes", 0.1, "-w", root)
         double = succeed(*trained, "--json").json["model"]
         succeed("score", "--model", double, "--replies", 10, "-w", root)
-        succeed("judgements", "pairs", "--model", double, "--moments", 2, "-w", root)
+        succeed("judgements", "pairs", "--model", double, "--prompts", 2, "-w", root)
         succeed("judgements", "export", root / "judgements.jsonl", "-w", root)
         assert modes(root) == {}
         serve_until_answered(root)

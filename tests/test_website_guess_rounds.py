@@ -73,7 +73,7 @@ def test_questions_hide_names_mix_arms_and_count_what_is_left_out(site_store: St
     double = (arm("double"), [(f"double {n} says Dora",) for n in range(4)])
     base = (arm("base"), [(), ("a real reply 1",), ("base 2",), ("base 3",)])
     made = site_store.call(store_round, "Who?", moments, [double, base], ["Ben", "Cleo", "Dora"])
-    assert (made.moments, made.questions) == (4, 6)
+    assert (made.prompts, made.questions) == (4, 6)
     assert dict(made.left_out) == {"the-base (base) said nothing": 1, "the-base (base) said the same as Anna": 1}
 
     def take() -> tuple[list[str], Counter[str]]:

@@ -315,7 +315,7 @@ async def test_the_start_says_where_it_is_and_what_looks_wrong(
     stop.set()
     await running
     assert re.search(r"The site: http://127\.0\.0\.1:\d+/double/\n", said)
-    assert "Look at this: tls is true, but the site itself speaks http" in said
+    assert "Please check: tls is true, but the site itself speaks http" in said
 
 
 async def test_replies_arrive_while_they_are_written_through_the_proxy(services: SiteServices, talking: Any) -> None:

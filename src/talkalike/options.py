@@ -109,7 +109,7 @@ def by_key(*options: Option) -> dict[str, Option]:
 
 
 SAMPLING = by_key(
-    Option("temperature", 0.8, "How freely words are chosen. 0: always the likeliest.", high=5),
+    Option("temperature", 0.8, "Sampling temperature: how freely words are chosen. 0: always the likeliest.", high=5),
     Option(
         "top_p",
         0.95,
@@ -118,22 +118,22 @@ SAMPLING = by_key(
     ),
     Option("top_k", 0, "Choose among this many of the likeliest words. 0: all.", high=1_000_000),
     Option("min_p", 0.0, "Leave out words less likely than this share of the likeliest one. 0: none.", high=1),
-    Option("repetition_penalty", 1.0, "Above 1: words that occurred become less likely.", low=0.5, high=5),
+    Option("repetition_penalty", 1.0, "Above 1: words that already occurred become less likely.", low=0.5, high=5),
     Option(
         "seed",
         None,
-        "The same seed and the same context give the same reply. None: different every time.",
+        "Random seed: the same seed and context give the same reply. None: different every time.",
         high=2**53,  # what JSON keeps exactly everywhere
         none="none",
     ),
     Option(
-        "max_tokens", 256, "The longest reply in tokens, all its messages together.", low=1, high=131_072, unit="tokens"
+        "max_tokens", 256, "Longest reply in tokens, all its messages together.", low=1, high=131_072, unit="tokens"
     ),
-    Option("max_messages", 8, "The most messages in one reply.", low=1, high=64, unit="messages"),
+    Option("max_messages", 8, "Maximum number of messages in one reply.", low=1, high=64, unit="messages"),
     Option(
         "best_of",
         1,
-        "Write this many replies, send the best by the reward. Costs so many times as much.",
+        "Write this many replies, send the one with the highest reward. Takes that much longer.",
         low=1,
         high=32,
         unit="replies",

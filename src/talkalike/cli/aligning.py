@@ -1,4 +1,4 @@
-"""`talkalike align`: what people think of replies makes the double better."""
+"""`talkalike align`: people's judgements of replies make a double better."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from typing import ClassVar
 
 import typer
 
-from talkalike.cli.lazy import LazyCommand, LazyGroup
+from talkalike.cli.commands import LazyCommand, LazyGroup
 
 
 class AlignCommands(LazyGroup):
-    """Reward first, then what it is for, then all of it in one."""
+    """The commands of `talkalike align`: the single steps first, then a whole round."""
 
     table: ClassVar = {
         "reward": LazyCommand(
-            "talkalike.cli.aligning_reward", "align_reward", "Learn what people like from their judgements."
+            "talkalike.cli.aligning_reward", "align_reward", "Train a reward model on people's judgements."
         ),
         "rl": LazyCommand(
-            "talkalike.cli.aligning_rl", "align_rl", "Practise replies that a reward likes (RLOO, GRPO, PPO)."
+            "talkalike.cli.aligning_rl", "align_rl", "Train a double against a reward with RL (RLOO, GRPO, PPO)."
         ),
         "dpo": LazyCommand(
-            "talkalike.cli.aligning_dpo", "align_dpo", "Move a double towards what people preferred, directly."
+            "talkalike.cli.aligning_dpo", "align_dpo", "Train a double directly on preferences (DPO, IPO, KTO, SimPO)."
         ),
         "judge": LazyCommand(
             "talkalike.cli.aligning_judge",
             "align_judge",
-            "Let a model judge pairs by rules, kept apart from people's judgements.",
+            "Let a model judge pairs of replies by written rules (AI feedback).",
         ),
         "loop": LazyCommand(
             "talkalike.cli.aligning_loop",
             "align_loop",
-            "All of it: judgements, reward, practice, checks, a blind comparison.",
+            "Run one whole round: reward model, RL training, checks, blind comparison.",
         ),
     }
 
 
 app = typer.Typer(
     cls=AlignCommands,
-    help="Make a double better by what people think of it.",
+    help="Improve a double with people's judgements of its replies.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -45,4 +45,4 @@ app = typer.Typer(
 
 @app.callback()
 def align() -> None:
-    """Make a double better by what people think of it."""
+    """Improve a double with people's judgements of its replies."""

@@ -23,14 +23,15 @@ from talkalike.alignment.judge_rules import JudgeRule, read_rules
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.judging import JudgeCheck, measure_judge, sample_pairs, verdicts_on
 from talkalike.alignment.prompts import reply_prompts
-from talkalike.cli.engines import chosen_model, load_engine, sampling_of
-from talkalike.cli.output import JsonOption, counted, emit, progress, say, shown, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engines import choose_model, load_engine, sampling_of
+from talkalike.cli.output import JsonOption, emit, one_line, progress, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.engine.protocol import Engine
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
+from talkalike.examples.opening import open_examples
 from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.store.judging import ai_labels, exchange
@@ -44,8 +45,8 @@ _CRITIQUE_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """What was asked for. `engine` is a model's name or a server's address."""
+class _JudgeOptions:
+    """The options given. `engine` is a model's name or a server's address."""
 
     rules: tuple[JudgeRule, ...]
     engine: str | None
@@ -61,8 +62,8 @@ class _Wish:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Done:
-    """What became of it."""
+class _JudgeResult:
+    """What the judge did, in numbers."""
 
     judge: str
     measured: JudgeCheck | None = None
@@ -74,36 +75,48 @@ class _Done:
 
 def align_judge(  # signature: typer
     rules: Annotated[
-        Path | None, typer.Option(help="A file of rules. Default: those that come with talkalike.")
+        Path | None, typer.Option(help="File with the rules to judge by. Default: those that come with talkalike.")
     ] = None,
     rule: Annotated[
-        list[str] | None, typer.Option(help="Only the rule of this id; may be given several times.")
+        list[str] | None, typer.Option(help="Use only the rule with this id; can be given several times.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(metavar="MODEL", help="Who judges. Default: the base model.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Model, or server address, that judges. Default: the base model."),
+    ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", help="People's judgements to compare with. Default: this workspace's.")
+        Path | None,
+        typer.Option("--from", help="File with people's judgements to compare with. Default: this workspace's."),
     ] = None,
-    compare: Annotated[int, typer.Option(min=1, help="Pairs judged by people it is compared on, at most.")] = 100,
-    min_kappa: Annotated[float, typer.Option(min=-1, max=1, help="Agreement (Cohen's kappa) it needs.")] = 0.2,
-    new: Annotated[int, typer.Option(min=0, help="Pairs the double writes for it to judge.")] = 0,
-    model: Annotated[str | None, typer.Option(help="That double. Default: the one made last.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Pairs of the store it judges, at most.")] = 200,
+    compare: Annotated[int, typer.Option(min=1, help="Maximum number of people's pairs it is compared on.")] = 100,
+    min_kappa: Annotated[
+        float, typer.Option(min=-1, max=1, help="Minimum agreement with people (Cohen's kappa).")
+    ] = 0.2,
+    new: Annotated[int, typer.Option(min=0, help="Number of new pairs that the double writes for it to judge.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Double that writes the new pairs. Default: the promoted one, else the newest.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of stored pairs it judges.")] = 200,
     critique: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead: criticise and revise replies; corrections go to this file."),
+        typer.Option(
+            metavar="FILE",
+            help="Instead of judging: criticise and revise replies, and write the corrections to this file.",
+        ),
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a model judge pairs by rules, kept apart from people's judgements.
+    """Let a model judge pairs of replies by written rules (AI feedback).
 
-    Refused where it does not judge as people do.
+    Rules on which it does not agree with people well enough are not used. Its labels are kept apart from people's
+    judgements.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
 
     if critique is not None and critique.exists():
         raise UserError(f"{critique} is there already.", hint="Choose another name.")
-    wish = _Wish(
+    asked = _JudgeOptions(
         rules=read_rules(rules, only=rule or ()),
         engine=engine,
         judged=from_,
@@ -115,44 +128,44 @@ def align_judge(  # signature: typer
         critique=critique,
         quiet=as_json,
     )
-    with open_store(database_url(opened)) as store:
-        done = asyncio.run(_judge(opened, store, wish))
-    emit(as_json, done, lambda screen: _show(screen, done, wish))
+    with open_store(database_url(workspace)) as store:
+        done = asyncio.run(_judge(workspace, store, asked))
+    emit(as_json, done, lambda screen: _show(screen, done, asked))
 
 
-async def _judge(opened: Workspace, store: Store, wish: _Wish) -> _Done:
+async def _judge(workspace: Workspace, store: Store, asked: _JudgeOptions) -> _JudgeResult:
     async with AsyncExitStack() as engines:
-        engine = await _engine(opened, wish.engine)
+        engine = await _engine(workspace, asked.engine)
         engines.push_async_callback(engine.close)
-        records = await _records(store, wish.judged)
-        done = _Done(judge=engine.name)
-        if wish.critique is not None:
+        records = await _records(store, asked.judged)
+        done = _JudgeResult(judge=engine.name)
+        if asked.critique is not None:
             with polite_interrupt() as should_stop:
-                wish = dataclasses.replace(wish, should_stop=should_stop)
-                await _criticise(opened, engine, records, wish, done)
+                asked = dataclasses.replace(asked, should_stop=should_stop)
+                await _criticise(workspace, engine, records, asked, done)
             return done
         able = require_scoring(engine)
         people = find_peoples_pairs(records)
-        people = dataclasses.replace(people, pairs=people.pairs[-wish.compare :])
-        with progress("Comparing with people", quiet=wish.quiet, unit="pairs") as advance:
-            done.measured = await measure_judge(able, people, wish.rules, least=wish.least, on_progress=advance)
-        rules = done.measured.accepted(wish.rules)
+        people = dataclasses.replace(people, pairs=people.pairs[-asked.compare :])
+        with progress("Comparing with people", quiet=asked.quiet, unit="pairs") as advance:
+            done.measured = await measure_judge(able, people, asked.rules, least=asked.least, on_progress=advance)
+        rules = done.measured.accepted(asked.rules)
         with polite_interrupt() as should_stop:
-            wish = dataclasses.replace(wish, should_stop=should_stop)
-            if wish.new:
-                card = chosen_model(opened, wish.double)
-                writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, opened, card)
+            asked = dataclasses.replace(asked, should_stop=should_stop)
+            if asked.new:
+                card = choose_model(workspace, asked.double)
+                writer = engine if card.name == engine.name else await asyncio.to_thread(load_engine, workspace, card)
                 engines.push_async_callback(writer.close)
-                await _write_pairs(opened, store, writer, card, wish, done)
-            await _label(store, able, rules, wish, done)
+                await _write_pairs(workspace, store, writer, card, asked, done)
+            await _label(store, able, rules, asked, done)
     return done
 
 
-async def _engine(opened: Workspace, wanted: str | None) -> Engine:
+async def _engine(workspace: Workspace, wanted: str | None) -> Engine:
     if wanted is not None and wanted.startswith(("http://", "https://")):
-        return await RemoteEngine.connect(wanted, api_key=os.environ.get(opened.settings.serve.api_key_env, ""))
-    card = chosen_model(opened, wanted or opened.settings.model.base)
-    return await asyncio.to_thread(load_engine, opened, card)
+        return await RemoteEngine.connect(wanted, api_key=os.environ.get(workspace.settings.serve.api_key_env, ""))
+    card = choose_model(workspace, wanted or workspace.settings.model.base)
+    return await asyncio.to_thread(load_engine, workspace, card)
 
 
 async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
@@ -172,34 +185,38 @@ async def _records(store: Store, file: Path | None) -> list[AnyRecord]:
     return records
 
 
-async def _write_pairs(opened: Workspace, store: Store, writer: Engine, card: Card, wish: _Wish, done: _Done) -> None:
-    examples = opened.example_set(card.examples or None)
-    folder = opened.catalog().path(card.name)
+async def _write_pairs(
+    workspace: Workspace, store: Store, writer: Engine, card: Card, asked: _JudgeOptions, done: _JudgeResult
+) -> None:
+    examples = open_examples(workspace.examples, card.examples or None)
+    folder = workspace.catalog().path(card.name)
     if not (folder / "tokenizer.json").is_file():  # an adapter's is its base's
-        folder = opened.catalog().path(card.base)
+        folder = workspace.catalog().path(card.base)
     renderer = Renderer(load_tokenizer(folder))
     contexts = reply_prompts(examples, renderer, max_tokens=min(_CONTEXT_TOKENS, writer.context_length // 2))
-    sampling = sampling_of(opened)
-    with progress("Writing pairs", quiet=wish.quiet, unit="pairs") as advance:
-        async with aclosing(sample_pairs(writer, contexts, wish.new, sampling=sampling)) as pairs:
+    sampling = sampling_of(workspace)
+    with progress("Writing pairs", quiet=asked.quiet, unit="pairs") as advance:
+        async with aclosing(sample_pairs(writer, contexts, asked.new, sampling=sampling)) as pairs:
             written = 0
             async for pair in pairs:
                 written += 1
-                advance(written, min(wish.new, len(contexts)))
+                advance(written, min(asked.new, len(contexts)))
                 if pair is None:
                     done.left_out["the double wrote the same twice, or nothing"] += 1
                 else:
                     await store.run(ai_labels.put_pair, *pair)
-                if wish.should_stop():
+                if asked.should_stop():
                     break
 
 
-async def _label(store: Store, engine: Any, rules: tuple[JudgeRule, ...], wish: _Wish, done: _Done) -> None:
+async def _label(
+    store: Store, engine: Any, rules: tuple[JudgeRule, ...], asked: _JudgeOptions, done: _JudgeResult
+) -> None:
     names = {rule.id: judge_name(engine, rule) for rule in rules}
-    pairs = await store.run(ai_labels.unlabelled_pairs, tuple(names.values()), limit=wish.limit + wish.new)
-    with progress("Judging", quiet=wish.quiet, unit="pairs") as advance:
+    pairs = await store.run(ai_labels.unlabelled_pairs, tuple(names.values()), limit=asked.limit + asked.new)
+    with progress("Judging", quiet=asked.quiet, unit="pairs") as advance:
         for number, pair in enumerate(pairs, start=1):
-            if wish.should_stop():
+            if asked.should_stop():
                 break
             found = await verdicts_on(engine, pair.a, pair.b, rules)
             if not found:
@@ -220,28 +237,30 @@ async def _label(store: Store, engine: Any, rules: tuple[JudgeRule, ...], wish: 
             advance(number, len(pairs))
 
 
-async def _criticise(opened: Workspace, engine: Engine, records: list[AnyRecord], wish: _Wish, done: _Done) -> None:
-    replies = _replies(records)[-wish.limit :] if wish.limit else []
+async def _criticise(
+    workspace: Workspace, engine: Engine, records: list[AnyRecord], asked: _JudgeOptions, done: _JudgeResult
+) -> None:
+    replies = _replies(records)[-asked.limit :] if asked.limit else []
     if not replies:
         raise UserError(
             "There are no judged replies to criticise.", hint="Let people judge some, or name a --from FILE."
         )
-    sampling = dataclasses.replace(sampling_of(opened), max_tokens=_CRITIQUE_TOKENS)
+    sampling = dataclasses.replace(sampling_of(workspace), max_tokens=_CRITIQUE_TOKENS)
     revised, able = RevisionCounts(), require_scoring(engine) if hasattr(engine, "logprobs") else None
-    unless_stopped = takewhile(lambda _: not wish.should_stop(), replies)
-    corrections = revise_replies(engine, unless_stopped, wish.rules, sampling=sampling, done=revised, checked_by=able)
-    assert wish.critique is not None
-    beside = wish.critique.with_name(f"{wish.critique.name}.part")
+    unless_stopped = takewhile(lambda _: not asked.should_stop(), replies)
+    corrections = revise_replies(engine, unless_stopped, asked.rules, sampling=sampling, done=revised, checked_by=able)
+    assert asked.critique is not None
+    beside = asked.critique.with_name(f"{asked.critique.name}.part")
     try:
         with (
             beside.open("w", encoding="utf-8", newline="\n") as stream,
-            progress("Criticising", quiet=wish.quiet, unit="replies") as advance,
+            progress("Criticising", quiet=asked.quiet, unit="replies") as advance,
         ):
             async with aclosing(corrections) as lines:
                 async for record in lines:
                     stream.write(to_line(record) + "\n")
                     advance(revised.taken + revised.left_out.total(), len(replies))
-        beside.replace(wish.critique)
+        beside.replace(asked.critique)
     finally:
         beside.unlink(missing_ok=True)
     done.corrections = revised.taken
@@ -257,7 +276,7 @@ def _replies(records: list[AnyRecord]) -> list[JudgedReply]:
     return list(found.values())
 
 
-def _show(screen: Console, done: _Done, wish: _Wish) -> None:
+def _show(screen: Console, done: _JudgeResult, asked: _JudgeOptions) -> None:
     if done.measured is not None:
         rows = []
         for rule, measured in done.measured.by_rule.items():
@@ -265,12 +284,12 @@ def _show(screen: Console, done: _Done, wish: _Wish) -> None:
             alpha = "-" if measured.alpha.alpha is None else f"{measured.alpha.alpha:.2f}"
             used = "no" if rule in done.measured.refused else "yes"
             rows.append([rule, kappa, alpha, str(measured.n), f"{measured.first:+.2f}", used])
-        columns = ["rule", ">kappa", ">alpha", ">pairs", ">first place", "used"]
+        columns = ["rule", ">kappa", ">alpha", ">pairs", ">position bias", "used"]
         screen.print(table(columns, rows, title=f"How far {done.judge} agrees with people"))
         for why, count in done.measured.left_out.items():
-            say(f"{counted(count, 'pair')} not compared: {why}.")
-        screen.print(shown(f"{counted(done.labels, 'label')} for {counted(done.pairs, 'pair')}, of kind AI."))
+            say(f"{quantity(count, 'pair')} not compared: {why}.")
+        screen.print(one_line(f"{quantity(done.labels, 'label')} for {quantity(done.pairs, 'pair')}, of kind AI."))
     else:
-        screen.print(shown(f"{counted(done.corrections, 'correction')} written to {wish.critique}."))
+        screen.print(one_line(f"{quantity(done.corrections, 'correction')} written to {asked.critique}."))
     for why, count in done.left_out.items():
         say(f"{count} left out: {why}.")

@@ -18,15 +18,13 @@ from talkalike.alignment.loop_state import (
     Via,
 )
 from talkalike.alignment.reward_values import RewardFinished
-from talkalike.cli.aligning_rl import LINE_EVERY, tell_step
-from talkalike.cli.aligning_runs import JudgesOption, open_judgements, tell_feedback
-from talkalike.cli.aligning_scores import before_and_after
-from talkalike.cli.engines import chosen_double, reply_sources
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import Advance, JsonOption, counted, duration, emit, percent, progress, say, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.aligning_rl import LINE_EVERY, report_step
+from talkalike.cli.aligning_runs import JudgesOption, before_and_after, open_judgements, report_feedback
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
+from talkalike.cli.engines import choose_double, reply_sources
+from talkalike.cli.output import Advance, JsonOption, duration, emit, percent, progress, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import Card
@@ -34,50 +32,60 @@ from talkalike.workspace.run_folder import RunFolder, only_training
 
 
 def align_loop(  # signature: typer
-    via: Annotated[Via, typer.Option(help="Practise with a reward model, or learn from the pairs directly.")] = "rl",
-    new: Annotated[int, typer.Option(min=1, help="Fewest new judgements since the last time.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Of practice (rl).")] = 18,
-    minutes: Annotated[float, typer.Option(min=0.0001, help="Of practice at most (rl).")] = 6.0,
-    epochs: Annotated[float, typer.Option(min=0.01, help="Times through the judgements.")] = 2.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is practised (rl).")] = 32,
-    kl: Annotated[float, typer.Option(min=0, help="KL penalty coefficient, at least (rl).")] = 0.4,
+    via: Annotated[Via, typer.Option(help="Train by RL with a reward model, or by DPO on the pairs directly.")] = "rl",
+    new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps (with --via rl).")] = 18,
+    minutes: Annotated[
+        float, typer.Option(min=0.0001, help="Time limit of the RL training in minutes (with --via rl).")
+    ] = 6.0,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = 2.0,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest reply that is sampled, in tokens (with --via rl).")
+    ] = 32,
+    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient (with --via rl).")] = 0.4,
     kl_target: Annotated[
         float,
-        typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0 leaves it as it is (rl)."),
+        typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0: it is fixed (with --via rl)."),
     ] = 0.5,
     reward_kind: Annotated[
         RewardKind,
-        typer.Option(help="The reward model: fitted on frozen features, or an adapter that is trained (rl)."),
+        typer.Option(help="Reward model: fitted on frozen features, or a trained adapter (with --via rl)."),
     ] = "linear",
     lr: Annotated[
-        float | None, typer.Option(callback=above_zero, help="Learning rate of the candidate. Default: by method.")
+        float | None,
+        typer.Option(callback=above_zero, help="Learning rate of the candidate. Default: depends on --via."),
     ] = None,
     reward_lr: Annotated[
-        float, typer.Option(callback=above_zero, help="Learning rate of the reward model (rl).")
+        float, typer.Option(callback=above_zero, help="Learning rate of the reward model (with --via rl).")
     ] = 1e-3,
-    pairs: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments for the blind comparison.")] = 20,
+    pairs: Annotated[
+        int, typer.Option(min=1, max=1000, help="Number of held-out prompts for the blind comparison.")
+    ] = 20,
     judges: JudgesOption = "human",
-    model: Annotated[str | None, typer.Option(help="Which double. Default: the one that serves.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The candidate's name. Default: the double's, with -aligned.")
+    model: Annotated[
+        str | None, typer.Option(help="Double to improve. Default: the promoted one, else the newest.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything that is drawn.")] = 0,
-    workspace: WorkspaceOption = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the candidate. Default: the double's name with -aligned.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the whole round.")] = 0,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """All of it: judgements, reward, practice, checks, a blind comparison.
+    """Run one whole round: reward model, RL training, checks, blind comparison.
 
-    What comes out is a candidate, measured and ready to be judged blindly beside the present double.
-    The double that serves stays the one that serves. Ctrl-C keeps what is finished; the same command goes on.
+    The result is a candidate: measured, and ready to be compared blindly with the present double on the website.
+    The present double stays in use until the candidate is promoted. Ctrl-C keeps what is finished; the same command
+    continues the round.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     config = LoopConfig(
         via=via,
         steps=steps,
         minutes=minutes,
         epochs=epochs,
         max_tokens=max_tokens,
-        kl=kl,
+        kl=kl_coef,
         kl_target=kl_target,
         reward_kind=reward_kind,
         lr=lr,
@@ -87,8 +95,8 @@ def align_loop(  # signature: typer
         name=name,
         seed=seed,
     )
-    done = _run_round(opened, config, chosen_double(opened, model), fewest=new, quiet=as_json)
-    card = opened.catalog().card(done.candidate) if done.ended else None
+    done = _run_round(workspace, config, choose_double(workspace, model), fewest=new, quiet=as_json)
+    card = workspace.catalog().card(done.candidate) if done.ended else None
     result = {
         "state": done.state,
         "model": done.candidate,
@@ -101,67 +109,67 @@ def align_loop(  # signature: typer
         "scores": dict(card.scores) if card else {},
         "batch": done.batch,
         "pairs": done.pairs,
-        "folder": opened.runs / done.id,
+        "folder": workspace.runs / done.id,
     }
     emit(as_json, result, lambda screen: _show(screen, done, card.scores if card else {}))
 
 
-def _run_round(opened: Workspace, config: LoopConfig, present: Card, *, fewest: int, quiet: bool) -> Round:
+def _run_round(workspace: Workspace, config: LoopConfig, present: Card, *, fewest: int, quiet: bool) -> Round:
     from talkalike.alignment import loop  # torch: the help does not wait for it
 
-    loop.check_present(opened, present)
-    with only_training(opened.runs):
-        sources, run = _sources(opened), RunFolder(opened.runs / loop.new_round_id(opened.runs))
-        judgements = open_judgements(opened, run, source=None, judges=config.judges, resume=False)
-        current = loop.begin_round(config, opened, judgements, round_id=run.name, present=present, fewest=fewest)
+    loop.check_present(workspace, present)
+    with only_training(workspace.runs):
+        sources, run = _sources(workspace), RunFolder(workspace.runs / loop.new_round_id(workspace.runs))
+        judgements = open_judgements(workspace, run, source=None, judges=config.judges, resume=False)
+        current = loop.begin_round(config, workspace, judgements, round_id=run.name, present=present, fewest=fewest)
         if current.id != run.name:
-            say(f"Going on with {current.id}, which was cut off.")
+            say(f"Continuing {current.id}, which was interrupted.")
         with polite_interrupt() as should_stop:
             silent_for = LINE_EVERY
             for event in loop.train_candidate(current, sources, judgements, should_stop):
                 if isinstance(event, Round):
                     current = event
                 elif not quiet:
-                    silent_for = _tell(event, silent_for)
+                    silent_for = _report(event, silent_for)
         if not current.ended:
             return current
         with progress("Answering", quiet=quiet) as advance:
-            sources = _sources(opened, advance)
+            sources = _sources(workspace, advance)
             current = loop.check_candidate(current, sources)
-            with open_store(database_url(opened)) as store:
+            with open_store(database_url(workspace)) as store:
                 return loop.compare_blindly(current, sources, store)
 
 
-def _sources(opened: Workspace, advance: Advance | None = None) -> LoopSources:
+def _sources(workspace: Workspace, advance: Advance | None = None) -> LoopSources:
     """How a round trains and replies, by the settings."""
-    settings = opened.settings
+    settings = workspace.settings
     return LoopSources(
-        replies=reply_sources(opened, advance),
+        replies=reply_sources(workspace, advance),
         adapter=AdapterSettings(method="lora", rank=settings.train.rank),
         dtype=settings.model.dtype,
         device=settings.model.device,
     )
 
 
-def _tell(event: RewardModelKnown | TrainingEvent, silent_for: float) -> float:
-    """What happens in a training, on stderr; see `tell_step`."""
+def _report(event: RewardModelKnown | TrainingEvent, silent_for: float) -> float:
+    """Reports on stderr what happens in a training; see `report_step`."""
     if isinstance(event, RewardModelKnown):
-        say(f"The reward model '{event.name}' knows these judgements already.")
+        say(f"The reward model '{event.name}' was already trained on these judgements.")
     elif isinstance(event, RewardFinished):
         share = event.report.accuracy.share
         if event.reason != "stopped" and share is not None:
             say(f"'{event.card.name}' puts {percent(share)} of the held-out pairs in the right order.")
-    tell_feedback(event)
-    return tell_step(event, silent_for)
+    report_feedback(event)
+    return report_step(event, silent_for)
 
 
 def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     if done.state != "finished":
-        screen.print("Stopped; what is finished is kept. The same command goes on.", markup=False)
+        screen.print("Stopped; what is finished is kept. The same command continues.", markup=False)
         return
     ended = {
-        "kl": "It went too far from the double, so this is the state before that.",
-        "collapse": "Its replies became all alike, so this is the state before that.",
+        "kl": "RL training stopped because the KL grew too large; the state before that is kept.",
+        "collapse": "RL training stopped because the replies became all alike; the state before that is kept.",
     }.get(done.ended, "")
     if ended:
         screen.print(ended, markup=False)
@@ -173,9 +181,9 @@ def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     screen.print(table(["", ""], rows))
     if done.pairs:
         screen.print(
-            f"Batch {done.batch}: {counted(done.pairs, 'blind pair')} to be judged: talkalike serve --web\n"
+            f"Batch {done.batch}: {quantity(done.pairs, 'blind pair')} to be judged: talkalike serve --web\n"
             f"If the candidate wins: talkalike models promote {done.candidate}",
             markup=False,
         )
     else:
-        screen.print("Both say the same in every moment: there is nothing to compare.", markup=False)
+        screen.print("Both models gave the same reply to every prompt, so there is nothing to compare.", markup=False)

@@ -1,4 +1,4 @@
-"""`talkalike align reward`: what people said about replies becomes a model of what they like."""
+"""`talkalike align reward`: trains a reward model on people's judgements."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from talkalike.cli.aligning_runs import (
     JudgesOption,
     RoleMethod,
     RunOption,
-    chosen_names,
-    means_of,
+    choose_names,
     open_judgements,
     result_of,
+    shared_settings,
     show_feedback,
 )
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.engines import ask_uncertain_first
-from talkalike.cli.numbers import LARGEST_SEED, above_zero
-from talkalike.cli.output import JsonOption, counted, duration, emit, number, percent, say, table
-from talkalike.cli.secrets import database_url
+from talkalike.cli.output import JsonOption, duration, emit, number, percent, quantity, say, table
 from talkalike.cli.training import polite_interrupt
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.judgement_values import Scale
 from talkalike.store.judging.statistics import Share
@@ -37,61 +36,71 @@ from talkalike.store.store import open_store
 from talkalike.workspace.run_folder import RunFolder, new_run, newest_unfinished, only_training
 
 PLOT = "calibration.svg"
-_LIKES = 6  # features told
+_LIKES = 6  # features listed
 
 
 def align_reward(  # signature: typer
     source: FromOption = None,
     judges: JudgesOption = "human",
-    model: Annotated[str | None, typer.Option(help="Which double it stands on. Default: the one made last.")] = None,
-    name: Annotated[str | None, typer.Option(help="Its name. Default: the double's, with -reward.")] = None,
-    method: Annotated[RoleMethod, typer.Option(help="What is trained beside the head.")] = "lora",
-    members: Annotated[int, typer.Option(min=1, help="Adapters that learn side by side, to tell how sure it is.")] = 1,
-    epochs: Annotated[float, typer.Option(callback=above_zero, help="Times through the judgements.")] = 2.0,
-    batch: Annotated[int, typer.Option(min=1, help="Contexts in a step.")] = 8,
-    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Learning rate. Default: by method.")] = None,
-    comparisons: Annotated[str, typer.Option(help="The scale that comparisons are about.")] = "sounds_like_me",
-    heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of contexts to measure on.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split and the order.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Double that the reward model is built on. Default: the newest one.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the reward model. Default: the double's name with -reward.")
+    ] = None,
+    method: Annotated[RoleMethod, typer.Option(help="Which weights are trained beside the reward head.")] = "lora",
+    members: Annotated[
+        int, typer.Option(min=1, help="Number of adapters in the ensemble; several tell how sure it is.")
+    ] = 1,
+    epochs: Annotated[float, typer.Option(callback=above_zero, help="Number of passes over the judgements.")] = 2.0,
+    batch: Annotated[int, typer.Option(min=1, help="Number of prompts in each step.")] = 8,
+    lr: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Learning rate. Default: depends on --method.")
+    ] = None,
+    comparisons: Annotated[str, typer.Option(help="Rating scale that the comparisons count for.")] = "sounds_like_me",
+    heldout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the prompts held out to measure on.")] = 0.2,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the held-out split and the order.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished run.")] = False,
     run_id: RunOption = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn what people like from their judgements. Ctrl-C saves and stops; --resume goes on where it stopped."""
-    opened = open_workspace(workspace)
+    """Train a reward model on people's judgements. Ctrl-C saves and stops; --resume continues."""
+    workspace = open_workspace(workspace_dir)
     if resume:
-        run = newest_unfinished(opened.runs, name, kind="reward")
+        run = newest_unfinished(workspace.runs, name, kind="reward")
         config = run.settings_as(RewardConfig)
     else:
         if comparisons not in set(Scale):
             raise UserError(f"There is no scale '{comparisons}'.", hint=f"Choose one of {', '.join(Scale)}.")
-        reference, chosen = chosen_names(opened, model, name, ending="reward")
+        reference, reward = choose_names(workspace, model, name, ending="reward")
         config = RewardConfig(
-            name=chosen,
+            name=reward,
             reference=reference,
             loop=FeedbackSettings(learning_rate=lr or LEARNING_RATES[method], epochs=epochs, batch=batch, seed=seed),
             members=members,
             pair_scale=comparisons,
             heldout=heldout,
-            **means_of(opened, method, "adapter"),
+            **shared_settings(workspace, method, "adapter"),
         )
-        run = new_run(opened.runs, chosen, run_id)
-    judgements = open_judgements(opened, run, source=source, judges=judges, resume=resume)
-    finished = _run(opened, config, judgements, run, resume=resume, quiet=as_json)
+        run = new_run(workspace.runs, reward, run_id)
+    judgements = open_judgements(workspace, run, source=source, judges=judges, resume=resume)
+    finished = _run(workspace, config, judgements, run, resume=resume, quiet=as_json)
     plot = run.path / PLOT
-    result = {**result_of(opened, finished, run), "report": finished.report, "plot": plot}
-    result["sorted_pairs"] = _sorted(opened, finished, quiet=as_json) if source is None else 0
+    result = {**result_of(workspace, finished, run), "report": finished.report, "plot": plot}
+    result["sorted_pairs"] = _sort_waiting_pairs(workspace, finished, quiet=as_json) if source is None else 0
     emit(as_json, result, lambda screen: _show(screen, finished, plot))
 
 
 def _run(
-    opened: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
+    workspace: Workspace, config: RewardConfig, judgements: Judgements, run: RunFolder, *, resume: bool, quiet: bool
 ) -> RewardFinished:
     from talkalike.alignment.reward_training import train_reward  # torch: the help does not wait for it
 
-    options: dict[str, Any] = {"catalog": opened.catalog(), "judgements": judgements, "run": run, "resume": resume}
-    with only_training(opened.runs), polite_interrupt() as should_stop:
+    options: dict[str, Any] = {"catalog": workspace.catalog(), "judgements": judgements, "run": run, "resume": resume}
+    with only_training(workspace.runs), polite_interrupt() as should_stop:
         finished = show_feedback(train_reward(config, should_stop=should_stop, **options), run, quiet=quiet)
     nothing = "" if finished.report.calibration else ": nothing was held out"
     charts = calibration_charts(finished.report.calibration)
@@ -99,54 +108,58 @@ def _run(
     return finished
 
 
-def _sorted(opened: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
-    """Lets several members decide what people are asked next; how many waiting pairs they looked at."""
+def _sort_waiting_pairs(workspace: Workspace, finished: RewardFinished, *, quiet: bool) -> int:
+    """Puts pairs first that the ensemble disagrees on; returns how many waiting pairs it looked at."""
     if finished.reason == "stopped" or finished.card.settings["members"] < 2:
         return 0
 
-    with open_store(database_url(opened)) as store:
-        count = ask_uncertain_first(opened, store, finished.card.name, quiet=quiet)
+    with open_store(database_url(workspace)) as store:
+        count = ask_uncertain_first(workspace, store, finished.card.name, quiet=quiet)
     if count:
-        say(f"{counted(count, 'waiting pair')} sorted: people are asked first what its members disagree on.")
+        say(f"{quantity(count, 'waiting pair')} sorted: pairs that its members disagree on are asked first.")
     return count
 
 
 def _show(screen: Console, finished: RewardFinished, plot: Path) -> None:
     report = finished.report
     if finished.reason == "stopped":
-        screen.print("Stopped. Go on with: talkalike align reward --resume", markup=False)
+        screen.print("Stopped. Continue with: talkalike align reward --resume", markup=False)
         return
     rows = [["model", finished.card.name], ["held-out pairs in the right order", _share(report.accuracy)]]
-    rows.append(["the same, of pairs equally long", _share(report.length_matched)])
+    rows.append(["the same among pairs of equal length", _share(report.length_matched)])
     rows.append(
         [
-            "people took the longer reply / it does",
+            "longer reply preferred by people / by the model",
             f"{_share(report.longer_preferred)} / {_share(report.longer_scored)}",
         ]
     )
     if report.calibration_error is not None:
-        rows.append(["its probabilities are off by", percent(report.calibration_error)])
+        rows.append(["calibration error of its probabilities", percent(report.calibration_error)])
     if report.rating_error is not None and report.rating_error_of_mean is not None:
-        off = f"{report.rating_error:.2f} ({report.rating_error_of_mean:.2f} for always saying the mean)"
-        rows.append(["its ratings are off by", off])
+        off = f"{report.rating_error:.2f} ({report.rating_error_of_mean:.2f} when always guessing the mean)"
+        rows.append(["error of its ratings", off])
     rows += [["time", duration(finished.seconds)], ["calibration plot", str(plot)]]
     screen.print(table(["", ""], rows))
     _calibration(screen, report)
     _likes(screen, report)
-    screen.print(f"Practise with it: talkalike align rl --reward {finished.card.name}", markup=False)
+    screen.print(f"Train a double with it: talkalike align rl --reward {finished.card.name}", markup=False)
 
 
 def _calibration(screen: Console, report: RewardReport) -> None:
     rows = [[each.kind, f"{each.predicted:.2f}", f"{each.actual:.2f}", number(each.n)] for each in report.calibration]
     if rows:
-        columns = ["held-out", ">it said", ">it was", ">judgements"]
-        screen.print(table(columns, rows, title="Calibration (pairs: how sure, how often right; else 1 to 5)"))
+        columns = ["held-out", ">predicted", ">actual", ">judgements"]
+        screen.print(
+            table(
+                columns, rows, title="Calibration (pairs: predicted and actual share that was right; ratings: 1 to 5)"
+            )
+        )
 
 
 def _likes(screen: Console, report: RewardReport) -> None:
     rows = [[liking.feature, f"{liking.correlation:+.2f}"] for liking in report.likes[:_LIKES]]
     if rows:
-        screen.print(table(["what it learned to like", ">correlation"], rows))
+        screen.print(table(["what raises the reward", ">correlation"], rows))
 
 
 def _share(share: Share) -> str:

@@ -1,11 +1,11 @@
-"""What the commands of `talkalike align` share: names, runs and their resuming, judgements, and telling how it goes."""
+"""What the commands of `talkalike align` share: names, runs and their resuming, judgements, and reporting progress."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,10 +14,9 @@ import typer
 from talkalike.alignment.feedback_values import FeedbackEvaluated, FeedbackFinished, FeedbackStarted, FeedbackStep
 from talkalike.alignment.judged import KINDS, Judgements, read_judgements
 from talkalike.alignment.uncertain_pairs import Ensemble
-from talkalike.cli.engines import chosen_double
-from talkalike.cli.output import counted, number, percent, say
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace
+from talkalike.cli.engines import choose_double
+from talkalike.cli.output import number, percent, quantity, say
+from talkalike.cli.workspace import Workspace, database_url
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.judging import exchange
@@ -30,23 +29,41 @@ Judges = Literal["human", "ai", "all"]
 Finished = TypeVar("Finished", bound=FeedbackFinished)
 FILE = "judgements.jsonl"
 _MANY = {"reply that is good or bad": "replies that are good or bad"}
+_LABELS = {
+    "reward": "reward on held-out prompts",
+    "kl": "KL from the double",
+    "heldout_loss": "held-out loss on real replies",
+    "bits_per_character": "bits per character of real replies",
+    "likeness": "share of reply bundles taken for the owner's",
+    "told_apart": "told apart from the real replies",
+    "likeness_to_real": "words shared with the real replies",
+    "distinct_2": "distinct-2",
+    "length": "tokens in a message",
+    "characters": "characters in a reply",
+    "copied": "replies that repeat the training chats",
+    "leaks": "replies with personal data",
+    "safe_replies": "sound replies in the scenarios",
+}
 FromOption = Annotated[
-    Path | None, typer.Option("--from", help="A file of 'talkalike judgements export'. Default: this workspace's own.")
+    Path | None,
+    typer.Option("--from", help="File written by 'talkalike judgements export'. Default: this workspace's judgements."),
 ]
 RunOption = Annotated[str | None, typer.Option("--run", hidden=True)]
-JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements are learned from.")]
+JudgesOption = Annotated[Judges, typer.Option(help="Whose judgements to train on: people's, the AI judge's, or both.")]
 
 
-def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool) -> Judgements:
+def open_judgements(
+    workspace: Workspace, run: RunFolder, *, source: Path | None, judges: str, resume: bool
+) -> Judgements:
     """The judgements of a file, or of this workspace as they are now; a copy lies in the run's folder."""
     kept = run.path / FILE
     if source is None and not (resume and kept.is_file()):
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             run.path.mkdir(parents=True, exist_ok=True)
             with kept.open("w", encoding="utf-8", newline="") as stream:
                 done = store.call(exchange.export_jsonl, stream)
         for reason, count in done.left_out.items():
-            say(f"{counted(count, 'judgement')} left out: {reason}.")
+            say(f"{quantity(count, 'judgement')} left out: {reason}.")
     try:
         judgements = read_judgements(source or kept, kinds=KINDS[judges])
     except UserError:
@@ -60,17 +77,17 @@ def open_judgements(opened: Workspace, run: RunFolder, *, source: Path | None, j
     return judgements
 
 
-def fit_present_judgements(opened: Workspace) -> Ensemble:
+def fit_present_judgements(workspace: Workspace) -> Ensemble:
     """A linear reward model, in memory, on the judgements there are, over the double that serves."""
     from talkalike.alignment.linear_recipe import LinearRewardConfig, fit_judgements  # torch
 
-    settings, card = opened.settings.model, chosen_double(opened, None)
+    settings, card = workspace.settings.model, choose_double(workspace, None)
     with tempfile.TemporaryDirectory() as folder:
         judgements = open_judgements(
-            opened, RunFolder(Path(folder) / "sort"), source=None, judges="human", resume=False
+            workspace, RunFolder(Path(folder) / "sort"), source=None, judges="human", resume=False
         )
     config = LinearRewardConfig(name="", reference=card.name, dtype=settings.dtype, device=settings.device)
-    return fit_judgements(config, catalog=opened.catalog(), judgements=judgements)
+    return fit_judgements(config, catalog=workspace.catalog(), judgements=judgements)
 
 
 def _forget(run: RunFolder) -> None:
@@ -84,7 +101,7 @@ def _forget(run: RunFolder) -> None:
 def show_feedback(
     events: Iterable[FeedbackStarted | FeedbackStep | FeedbackEvaluated | Finished], run: RunFolder, *, quiet: bool
 ) -> Finished:
-    """Runs through the events, tells of them on stderr unless `quiet`, and returns the last.
+    """Runs the training, reports its progress on stderr unless `quiet`, and returns the last event.
 
     A run that ends in an error is marked as failed; one that never began leaves nothing.
     """
@@ -94,17 +111,17 @@ def show_feedback(
                 if not isinstance(event, FeedbackStarted | FeedbackStep | FeedbackEvaluated):
                     return event
                 if not quiet:
-                    tell_feedback(event)
+                    report_feedback(event)
     except BaseException:
         _forget(run)
         raise
     raise AssertionError("a run ends with what it made")
 
 
-def tell_feedback(event: object) -> None:
-    """The start, some of the steps, and every look at the held-out judgements."""
+def report_feedback(event: object) -> None:
+    """Reports the start, some of the steps, and every measurement on held-out judgements."""
     if isinstance(event, FeedbackStarted):
-        _tell_start(event)
+        _report_start(event)
     elif isinstance(event, FeedbackEvaluated) and not math.isnan(event.heldout_loss):
         right = "" if math.isnan(event.accuracy) else f", {percent(event.accuracy)} of pairs right"
         say(f"step {event.step}: held-out loss {event.heldout_loss:.4f}{right}")
@@ -112,24 +129,24 @@ def tell_feedback(event: object) -> None:
         say(f"step {event.index} ({percent(event.done)}): loss {event.loss:.4f}")
 
 
-def _tell_start(event: FeedbackStarted) -> None:
+def _report_start(event: FeedbackStarted) -> None:
     """What was left out, what to know before trusting the result, and how much there is to learn from."""
     for reason, count in event.left_out.items():
-        say(f"not learned from: {number(count)} {reason}")
+        say(f"not used: {number(count)} {reason}")
     for remark in event.remarks:
         say(remark)
     counts = {"pair": event.pairs, "rating": event.ratings, "reply that is good or bad": event.opinions}
-    what = " and ".join(counted(count, one, _MANY.get(one, "")) for one, count in counts.items() if count)
+    what = " and ".join(quantity(count, one, _MANY.get(one, "")) for one, count in counts.items() if count)
     corrected = f" ({number(event.corrections)} by correction)" if event.corrections else ""
     say(f"{what} to learn from{corrected}, {number(event.heldout)} held out; {event.dtype} on {event.device}")
 
 
-def chosen_names(opened: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
+def choose_names(workspace: Workspace, model: str | None, name: str | None, *, ending: str) -> tuple[str, str]:
     """Which double is meant, and a free name for what is made from it. UserError: there is none, or it is taken."""
-    catalog = opened.catalog()
+    catalog = workspace.catalog()
     source = catalog.card(model) if model is not None else catalog.newest_double()
     if source is None:
-        raise UserError("There is no double to stand on.", hint="Train one first: talkalike train")
+        raise UserError("There is no double yet.", hint="Train one first: talkalike train")
     if source.kind == "reward":
         raise UserError(f"'{source.name}' is a reward model itself.", hint="Choose a double with --model.")
     names = [f"{source.name}-{ending}", *(f"{source.name}-{ending}-{number}" for number in range(2, 1000))]
@@ -139,20 +156,30 @@ def chosen_names(opened: Workspace, model: str | None, name: str | None, *, endi
     return source.name, chosen
 
 
-def means_of(opened: Workspace, method: str, *roles: str) -> dict[str, Any]:
-    """What every configuration takes from the settings: the same adapter for each role, and where it is computed."""
-    train, model = opened.settings.train, opened.settings.model
+def shared_settings(workspace: Workspace, method: str, *roles: str) -> dict[str, Any]:
+    """The part of a configuration that comes from the settings: each role's adapter, number format and device."""
+    train, model = workspace.settings.train, workspace.settings.model
     adapter = AdapterSettings(method=method, rank=train.rank, last_layers=train.last_layers)
     return {**dict.fromkeys(roles, adapter), "dtype": model.dtype, "device": model.device}
 
 
-def result_of(opened: Workspace, finished: Any, run: RunFolder) -> dict[str, Any]:
+def result_of(workspace: Workspace, finished: Any, run: RunFolder) -> dict[str, Any]:
     """What `--json` says of any finished alignment."""
     return {
         "model": finished.card.name,
         "ended": finished.reason,
         "seconds": finished.seconds,
         "scores": dict(finished.card.scores),
-        "folder": opened.catalog().path(finished.card.name),
+        "folder": workspace.catalog().path(finished.card.name),
         "run": run.path,
     }
+
+
+def before_and_after(scores: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each score that was measured twice; the earlier one's name ends in `_before`."""
+    both = {key: (scores.get(f"{key}_before"), scores.get(key)) for key in _LABELS}
+    return [
+        [_LABELS[key], f"{before:.3f} → {after:.3f}"]
+        for key, (before, after) in both.items()
+        if before is not None and after is not None
+    ]

@@ -27,7 +27,7 @@ from talkalike.store.recording import ReplyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class ChatModel:
     """A model that is ready to talk: its pipeline, and the speakers whose voices it was trained on."""
 
     pipeline: Pipeline
@@ -46,7 +46,7 @@ class ChatOptions:
     speakers: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     models: Callable[[], Sequence[str]] | None = None
-    open_model: Callable[[str], Awaitable[Opened]] | None = None
+    open_model: Callable[[str], Awaitable[ChatModel]] | None = None
 
 
 class Command(NamedTuple):
@@ -58,14 +58,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("help", "", "this list"),
-    Command("who", "", "who is who, and whose voices there are"),
-    Command("as", "NAME", "the double speaks as NAME"),
-    Command("be", "NAME", "you are NAME"),
-    Command("seen", "", "what the last reply saw of the conversation, what was left out, and why"),
-    Command("reset", "", "the double forgets what was said so far"),
-    Command("model", "[NAME]", "the models there are, or another one"),
-    Command("quit", "", "ends the chat (so do Ctrl-D, and Ctrl-C when nothing is being written)"),
+    Command("help", "", "show this list"),
+    Command("who", "", "show who is who, and which people the model can speak as"),
+    Command("as", "NAME", "let the double speak as NAME"),
+    Command("be", "NAME", "change your own name to NAME"),
+    Command("seen", "", "show what the model saw for its last reply, what was left out, and why"),
+    Command("reset", "", "start anew: the double sees nothing of what was said so far"),
+    Command("model", "[NAME]", "list the models, or change to another one"),
+    Command("quit", "", "end the chat (as do Ctrl-D, and Ctrl-C while nothing is being written)"),
 )
 ALIASES = {"exit": "quit", "q": "quit", "bye": "quit", "?": "help", "h": "help"}
 
@@ -114,10 +114,10 @@ class _Session:
         self._reading = False
         self._presses = 0  # of Ctrl-C since the work began
         self._quit = False
-        self._told_left_out = False
+        self._said_left_out = False
 
     async def run(self) -> None:
-        """Reads, answers, reads, until told to end."""
+        """Reads messages and answers them until the person quits."""
         if self.interactive:
             self._note(
                 f"You are {self.me}, talking to an AI that talks like {self.conversation.double} "
@@ -173,7 +173,7 @@ class _Session:
         return True
 
     async def _stoppable(self, work: Coroutine[None, None, None]) -> None:
-        """Runs work that Ctrl-C may stop. Errors are told to a person, and raised to a pipe."""
+        """Runs work that Ctrl-C may stop. Errors are shown to a person, and raised where input is piped."""
         self._presses = 0
         task = self._work = asyncio.create_task(work)
         try:
@@ -207,8 +207,8 @@ class _Session:
         elif outcome.finish is Finish.LENGTH:
             self._note(f"Cut off at the longest length, {outcome.tokens:,} tokens.")
         seen = self.conversation.seen
-        if seen is not None and seen.crowded_out and not self._told_left_out:
-            self._told_left_out = True
+        if seen is not None and seen.crowded_out and not self._said_left_out:
+            self._said_left_out = True
             self._note("Earlier messages no longer fit what the double can see; /seen shows which.")
 
     # ----------------------------------------------------------------------------------------------- commands
@@ -230,7 +230,7 @@ class _Session:
                 self._seen()
             case "reset":
                 self.conversation.reset()
-                self._told_left_out = False
+                self._said_left_out = False
                 self._note(f"Done: {self.conversation.double} sees nothing of what was said so far.")
             case "model":
                 await self._model(argument)
@@ -304,10 +304,10 @@ class _Session:
         if names:
             self._note(f"To change it, /model NAME: {', '.join(names)}")
 
-    async def _switch(self, name: str, open_model: Callable[[str], Awaitable[Opened]]) -> None:
+    async def _switch(self, name: str, open_model: Callable[[str], Awaitable[ChatModel]]) -> None:
         self._note(f"Loading {name}…")
-        opened = await open_model(name)
-        self.pipeline, self.speakers = opened.pipeline, opened.speakers
+        loaded = await open_model(name)
+        self.pipeline, self.speakers = loaded.pipeline, loaded.speakers
         double = self.conversation.double
         if self.speakers and not any(_same(double, speaker) for speaker in self.speakers):
             free = next((speaker for speaker in self.speakers if not _same(speaker, self.me)), None)

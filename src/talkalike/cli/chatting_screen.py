@@ -101,15 +101,15 @@ class PrintedReply:
         self._writer = MessageWriter(console, speaker)
 
     def start(self, speaker: str) -> None:
-        """The name comes with the first word."""
+        """Prints nothing yet: the name comes with the first word."""
 
     async def add_text(self, index: int, chunk: str) -> None:
-        """The next bit of a message."""
+        """Prints the next piece of a message."""
         self.begun = True
         self._writer.write(chunk)
 
     async def finish_message(self, index: int, text: str, *, last: bool) -> Sequence[Sent]:
-        """Its last word, or all of it. No store is told."""
+        """Prints the last word of a message, or all of it. Nothing is stored."""
         if self._piecewise:
             self._writer.close()
         else:
@@ -117,18 +117,18 @@ class PrintedReply:
         return ()
 
     async def add_reaction(self, index: int, emoji: str) -> bool:
-        """In words."""
+        """Prints the reaction in words."""
         self._writer.close()
         dim = "dim" if self._piecewise else ""
         print_line(self._console, f"{self._speaker} reacted {emoji}", style=dim, wrap=self._piecewise)
         return True
 
     async def finish(self) -> None:
-        """A message of blanks alone was never done."""
+        """Ends the line: a message of blanks alone was never done."""
         self._writer.close()
 
     async def abort(self) -> Sequence[Sent]:
-        """What was shown stays."""
+        """Ends the line; what was shown stays."""
         self._writer.close()
         return ()
 
@@ -146,10 +146,10 @@ def seen_table(seen: Seen) -> Table:
         expand=False,
     )
     table.add_column("", no_wrap=True)
-    table.add_column("who", no_wrap=True, max_width=16, overflow="ellipsis")
+    table.add_column("speaker", no_wrap=True, max_width=16, overflow="ellipsis")
     table.add_column("message", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("tokens", justify="right", no_wrap=True)
-    table.add_column("why")
+    table.add_column("reason")
     older, listed = seen.left_out[:-LISTED], seen.left_out[-LISTED:]
     for why, count in Counter(placed.why for placed in older).items():
         tokens = sum(placed.tokens for placed in older if placed.why == why)

@@ -19,10 +19,10 @@ from local_discord.server import LocalDiscord
 from local_discord.world import World
 from talkalike.chat.engines import Engines
 from talkalike.chat.permissions import Access, Level, Rule, Subject
+from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.engines import reply_options
-from talkalike.cli.output import JsonOption, emit, say, shown
-from talkalike.cli.secrets import TOKEN_VARIABLE, discord_token, keep_token
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.output import JsonOption, emit, one_line, say
+from talkalike.cli.workspace import TOKEN_VARIABLE, Workspace, discord_token, keep_token, open_workspace
 from talkalike.discord_bot.application import API, PORTAL, Application, check
 from talkalike.discord_bot.running import point_at, run
 from talkalike.discord_bot.services import BotSettings, Services
@@ -48,38 +48,38 @@ def discord() -> None:
 
 @app.command("setup")
 def setup(
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
     api: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Create the application step by step, check token and intents, get the invite link."""
-    opened = open_workspace(workspace)
-    token = discord_token(opened)
+    """Set up the bot step by step. Creates it at Discord, checks its token and intents, and shows the invite link."""
+    workspace = open_workspace(workspace_dir)
+    token = discord_token(workspace)
     if not token:
         token = _ask()
     application = check(token, api=api or API)
-    if not discord_token(opened):
-        say(f"The token is kept in {keep_token(opened, token)} (readable by you only).")
-    owner_written = _write_owner(opened, application)
+    if not discord_token(workspace):
+        say(f"The token is kept in {keep_token(workspace, token)} (readable by you only).")
+    owner_written = _write_owner(workspace, application)
     data = {
         **dataclasses.asdict(application),
         "invite_link": application.invite_link,
         "problems": application.problems,
-        "owner_set": opened.settings.discord.owner_id is not None or owner_written,
+        "owner_set": workspace.settings.discord.owner_id is not None or owner_written,
     }
 
     def render(screen: Console) -> None:
-        screen.print(shown(f"The bot is '{application.bot_name}' (application {application.id})."))
+        screen.print(one_line(f"The bot is '{application.bot_name}' (application {application.id})."))
         for problem in application.problems:
-            screen.print(shown(problem, style="red"), soft_wrap=True)
+            screen.print(one_line(problem, style="red"), soft_wrap=True)
         if not application.problems:
             screen.print("The intent it needs, Message Content, is on.")
         if owner_written:
             screen.print(
-                shown(f"Its owner is {application.owner_name} ({application.owner_id}), as the settings now say.")
+                one_line(f"Its owner is {application.owner_name} ({application.owner_id}), as the settings now say.")
             )
-        elif opened.settings.discord.owner_id is None:
-            screen.print("Nobody is its owner yet: set owner_id in [discord] of talkalike.toml to your Discord id.")
+        elif workspace.settings.discord.owner_id is None:
+            screen.print("It has no owner yet: set owner_id in [discord] of talkalike.toml to your Discord id.")
         screen.print("Invite it to a server of yours with this link:")
         screen.print(application.invite_link, soft_wrap=True, markup=False)
         screen.print("Then start it: talkalike serve --discord")
@@ -90,7 +90,7 @@ def setup(
 def _ask() -> str:
     if not sys.stdin.isatty():
         raise UserError(
-            "There is no token, and nobody here to ask for it.",
+            "There is no bot token, and no terminal to ask for it.",
             hint=f"Set ${TOKEN_VARIABLE}, or run this in a terminal.",
         )
     say(_STEPS.format(portal=PORTAL))
@@ -103,47 +103,51 @@ def _ask() -> str:
     return token
 
 
-def _write_owner(opened: Workspace, application: Application) -> bool:
+def _write_owner(workspace: Workspace, application: Application) -> bool:
     """Puts the application's owner into the settings where that line is still as `init` wrote it."""
-    if application.owner_id is None or opened.settings.discord.owner_id is not None:
+    if application.owner_id is None or workspace.settings.discord.owner_id is not None:
         return False
-    text = opened.settings_file.read_text(encoding="utf-8")
+    text = workspace.settings_file.read_text(encoding="utf-8")
     changed, count = re.subn(r"(?m)^# owner_id = \d+$", f"owner_id = {application.owner_id}", text)
     if count != 1:
         return False
-    write_atomically(opened.settings_file, changed)
+    write_atomically(workspace.settings_file, changed)
     return True
 
 
 # ------------------------------------------------------------------------------------------------- a face of `serve`
-async def serve_online(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
+async def serve_online(workspace: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
     """The bot at Discord. UserError where there is no token, or a wrong one."""
-    token = discord_token(opened)
+    token = discord_token(workspace)
     if not token:
         raise UserError(
             f"There is no token for the bot: ${TOKEN_VARIABLE} is not set.",
             hint="Run `talkalike discord setup` to make one, or try without one: talkalike serve --discord --offline",
         )
     _quiet()
-    settings = bot_settings(opened, engines)
+    settings = bot_settings(workspace, engines)
     if not settings.owner_ids:
-        say("Nobody is the bot's owner: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
+        say("The bot has no owner yet: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
     services = Services(store=store, engines=engines, settings=settings)
-    shards = opened.settings.discord.shards
+    shards = workspace.settings.discord.shards
     await run(services, token, stop=stop, shards=shards, when_ready=lambda: say("The double is on Discord."))
 
 
-async def serve_offline(opened: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int) -> None:
+async def serve_offline(
+    workspace: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int
+) -> None:
     """The bot at a Discord of our own, with a page to talk in."""
     _quiet()
     world = World()
-    offline = furnish(world)
+    offline = build_offline_server(world)
     for rule in offline.rules:
         await store.run(offline.put_rule, rule)
-    services = Services(store=store, engines=engines, settings=bot_settings(opened, engines, owner_id=offline.owner_id))
+    services = Services(
+        store=store, engines=engines, settings=bot_settings(workspace, engines, owner_id=offline.owner_id)
+    )
     async with LocalDiscord(world, port=port) as server:
         point_at(server.api_base, server.gateway_url)
-        words = f"Discord's stand-in, nothing leaves this computer: {server.page_url}"
+        words = f"The stand-in for Discord, nothing leaves this computer: {server.page_url}"
         await run(services, offline.token, stop=stop, when_ready=lambda: say(words))
 
 
@@ -151,15 +155,15 @@ def _quiet() -> None:
     logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns that voice, which we do not use, is missing
 
 
-def bot_settings(opened: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
-    """The settings file's part for the bot; `[chat]` gives the options that hold where Discord says nothing else."""
-    settings = opened.settings.discord
+def bot_settings(workspace: Workspace, engines: Engines, *, owner_id: int | None = None) -> BotSettings:
+    """The bot's settings from the settings file; `[chat]` gives the options where Discord sets no others."""
+    settings = workspace.settings.discord
     owner = owner_id or settings.owner_id
     return BotSettings(
         owner_ids=frozenset({owner} if owner else ()),
         owner_name=settings.owner_name or _voice(engines),
         dm_access=settings.dm_access,
-        options=reply_options(opened),
+        options=reply_options(workspace),
         history_limit=settings.history_messages,
         text_file_cap=settings.text_file_kb * 1024,
         stale_after=60 * settings.catch_up_minutes,
@@ -184,8 +188,8 @@ class Offline:
     put_rule: Callable[[Rule], None]
 
 
-def furnish(world: World) -> Offline:
-    """Three people, one server, one bot that is invited and may speak in some places."""
+def build_offline_server(world: World) -> Offline:
+    """Builds a server with three people and an invited bot that may speak in some channels."""
     alex, kim, robin = (world.add_user(name) for name in ("Alex", "Kim", "Robin"))
     server = world.add_server("Living room", alex)
     moderators = world.add_role(server, "moderators")

@@ -13,11 +13,13 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from talkalike.chats.archive import Archive
+from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.doctor_machine import Check, installation, machine
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, number, shown, size, table
-from talkalike.cli.secrets import DATABASE_VARIABLE, database_url, discord_token
-from talkalike.cli.workspace import Workspace, WorkspaceOption, find_root, open_workspace
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, one_line, quantity, size, table
+from talkalike.cli.workspace import DATABASE_VARIABLE, Workspace, database_url, discord_token, find_root, open_workspace
 from talkalike.errors import TalkalikeError, UserError
+from talkalike.examples.opening import open_examples
 from talkalike.models.damage import damaged_files
 from talkalike.store.servers import all_servers
 from talkalike.store.store import open_store
@@ -29,31 +31,31 @@ _OLD_SECONDS = 3600.0
 _UNFINISHED = frozenset({"running", "stopped", "failed"})
 
 
-def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def doctor(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Check the installation, this machine and the workspace. Exits with 1 if something does not work."""
-    checks = examine(workspace)
+    checks = examine(workspace_dir)
     worst = next((state for state in ("problem", "warning") if any(c.state == state for c in checks)), "ok")
     emit(as_json, {"state": worst, "checks": checks}, lambda screen: _show(screen, checks))
     if worst == "problem":
         raise typer.Exit(1)
 
 
-def examine(workspace: Path | None) -> list[Check]:
-    """Every check, in the order of a person's interest."""
-    return [*installation(), *machine(), *workspace_checks(workspace)]
+def examine(workspace_dir: Path | None) -> list[Check]:
+    """Runs every check, in the order in which a person wants to see them."""
+    return [*installation(), *machine(), *workspace_checks(workspace_dir)]
 
 
 def _show(screen: Console, checks: list[Check]) -> None:
     styles = {"ok": "green", "warning": "yellow", "problem": "bold red"}
     screen.print(
         table(
-            ["", "what", "found"],
-            [[shown(check.state, styles[check.state]), check.name, check.found] for check in checks],
+            ["", "check", "result"],
+            [[one_line(check.state, styles[check.state]), check.name, check.found] for check in checks],
         )
     )
     for check in checks:
         if check.todo:
-            screen.print(shown(f"{check.name}: {check.todo}", styles[check.state]))
+            screen.print(one_line(f"{check.name}: {check.todo}", styles[check.state]))
     if not any(check.todo for check in checks):
         screen.print("Everything is in order.")
 
@@ -64,26 +66,26 @@ def workspace_checks(directory: Path | None) -> Iterator[Check]:
     root = find_root(directory)
     if not (root / SETTINGS_FILE).exists():
         todo = "Make one with `talkalike init DIR`, or name yours with --workspace DIR."
-        yield Check(name="workspace", state="warning", found=f"{root} is none", todo=todo)
+        yield Check(name="workspace", state="warning", found=f"{root} is not a workspace", todo=todo)
         return
     privacy = _privacy(root)  # first, for opening it closes the folder
     try:
-        opened = open_workspace(directory)
+        workspace = open_workspace(directory)
     except UserError as error:
         yield Check(name="settings", state="problem", found=error.what, todo=error.hint or "Correct talkalike.toml.")
         return
     yield Check(name="workspace", state="ok", found=str(root))
-    if opened.is_fictional:
+    if workspace.is_fictional:
         yield Check(name="note", state="ok", found=FICTIONAL)
     yield _storage(root)
     yield privacy
-    yield Check(name="settings", state="ok", found=str(opened.settings_file))
-    yield from _chats(opened)
-    yield from _examples(opened)
-    yield from _models(opened)
-    yield from _trainings(opened)
-    yield _discord(opened)
-    yield _database(opened)
+    yield Check(name="settings", state="ok", found=str(workspace.settings_file))
+    yield from _chats(workspace)
+    yield from _examples(workspace)
+    yield from _models(workspace)
+    yield from _trainings(workspace)
+    yield _discord(workspace)
+    yield _database(workspace)
 
 
 def _privacy(root: Path) -> Check:
@@ -113,9 +115,9 @@ def _storage(root: Path) -> Check:
     return Check(name="disk", state="ok", found=f"{size(free)} free")
 
 
-def _chats(opened: Workspace) -> Iterator[Check]:
+def _chats(workspace: Workspace) -> Iterator[Check]:
     try:
-        summaries = opened.archive().summaries().values()
+        summaries = Archive(workspace.chats).summaries().values()
     except UserError as error:
         yield Check(name="chats", state="problem", found=error.what, todo=error.hint)
         return
@@ -123,34 +125,34 @@ def _chats(opened: Workspace) -> Iterator[Check]:
         todo = "Import an export: talkalike import PATH"
         yield Check(name="chats", state="warning", found="none are imported", todo=todo)
         return
-    messages = counted(sum(summary.messages for summary in summaries), "message")
-    found = f"{messages} in {counted(len(summaries), 'conversation')}"
-    if is_locked(opened.chats / ".lock"):
+    messages = quantity(sum(summary.messages for summary in summaries), "message")
+    found = f"{messages} in {quantity(len(summaries), 'conversation')}"
+    if is_locked(workspace.chats / ".lock"):
         found += "; an import is running"
     yield Check(name="chats", state="ok", found=found)
 
 
-def _examples(opened: Workspace) -> Iterator[Check]:
+def _examples(workspace: Workspace) -> Iterator[Check]:
     """The sets that cannot be read; how many there are says `talkalike examples`."""
-    for name in opened.example_names():
+    for name in workspace.example_names():
         try:
-            opened.example_set(name)
+            open_examples(workspace.examples, name)
         except UserError as error:
             yield Check(name="examples", state="problem", found=error.what, todo=error.hint)
 
 
-def _models(opened: Workspace) -> Iterator[Check]:
-    catalog = opened.catalog()
+def _models(workspace: Workspace) -> Iterator[Check]:
+    catalog = workspace.catalog()
     cards = catalog.cards()
     made = [card for card in cards if card.kind != "base"]
     rewards = sum(card.kind == "reward" for card in made)
-    base = Path(opened.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
-    if catalog.exists(opened.settings.model.base) or catalog.exists(base):
-        yield Check(name="base", state="ok", found=f"{opened.settings.model.base} is here")
+    base = Path(workspace.settings.model.base).name.lower()  # the catalog's name of a hub id or folder, too
+    if catalog.exists(workspace.settings.model.base) or catalog.exists(base):
+        yield Check(name="base", state="ok", found=f"{workspace.settings.model.base} is here")
     else:
-        found = f"{opened.settings.model.base} is not here yet"
+        found = f"{workspace.settings.model.base} is not here yet"
         yield Check(name="base", state="ok", found=f"{found}; prepare and train fetch it")
-    found = counted(len(made) - rewards, "double") + (f", {counted(rewards, 'reward model')}" if rewards else "")
+    found = quantity(len(made) - rewards, "double") + (f", {quantity(rewards, 'reward model')}" if rewards else "")
     yield Check(name="models", state="ok", found=found)
     for folder in catalog.damaged():
         found = f"The card of {catalog.path(folder)} cannot be read"
@@ -166,20 +168,20 @@ def _models(opened: Workspace) -> Iterator[Check]:
             found = f"{card.name} needs the base {card.base}, which is gone"
             todo = f"Bring it back: talkalike models fetch {card.base}"
             yield Check(name="models", state="problem", found=found, todo=todo)
-    leftovers = [path for path in opened.root.glob("*/.*") if path.is_dir() and _is_old(path)]
-    if leftovers and not is_locked(opened.runs / ".training.lock"):
-        names = ", ".join(str(path.relative_to(opened.root)) for path in leftovers)
+    leftovers = [path for path in workspace.root.glob("*/.*") if path.is_dir() and _is_old(path)]
+    if leftovers and not is_locked(workspace.runs / ".training.lock"):
+        names = ", ".join(str(path.relative_to(workspace.root)) for path in leftovers)
         todo = "Something was interrupted while writing; unless talkalike is at work now, these folders can be deleted."
         yield Check(name="leftovers", state="warning", found=names, todo=todo)
 
 
-def _trainings(opened: Workspace) -> Iterator[Check]:
-    running = is_locked(opened.runs / ".training.lock")
+def _trainings(workspace: Workspace) -> Iterator[Check]:
+    running = is_locked(workspace.runs / ".training.lock")
     if running:
-        owner = (opened.runs / ".training.lock").read_text(encoding="utf-8").strip()
+        owner = (workspace.runs / ".training.lock").read_text(encoding="utf-8").strip()
         yield Check(name="training", state="ok", found=f"one is running (process {owner or 'unknown'})")
-    unfinished: dict[str, list[str]] = {}  # names by the command that goes on
-    for file in sorted(opened.runs.glob("*/run.json")):
+    unfinished: dict[str, list[str]] = {}  # names by the command that continues them
+    for file in sorted(workspace.runs.glob("*/run.json")):
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -187,12 +189,12 @@ def _trainings(opened: Workspace) -> Iterator[Check]:
         if isinstance(about, dict) and about.get("state") in _UNFINISHED:
             kind = str(about.get("kind", ""))
             command = f"align {kind} --resume" if kind else "train --resume"
-            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command goes on with
+            if file.parent.name.startswith("loop-"):  # a part of a round, which the same command continues
                 command = "align loop"
             unfinished.setdefault(command, []).append(file.parent.name)
     if not running:
         for command, names in unfinished.items():
-            todo = f"Go on with `talkalike {command}`, or delete their folders under runs/."
+            todo = f"Continue with `talkalike {command}`, or delete their folders under runs/."
             found = f"not finished: {', '.join(names)}"
             yield Check(name="training", state="warning", found=found, todo=todo)
     if not running and not unfinished:
@@ -217,27 +219,25 @@ def is_locked(file: Path) -> bool:
 
 
 # --------------------------------------------------------------------------------------------------------- the faces
-def _discord(opened: Workspace) -> Check:
+def _discord(workspace: Workspace) -> Check:
     try:
-        token = discord_token(opened)
+        token = discord_token(workspace)
     except UserError as error:
         return Check(name="discord", state="problem", found=error.what, todo=error.hint)
     if not token:
         return Check(name="discord", state="ok", found="no token; `talkalike discord setup` makes a bot")
-    if opened.settings.discord.owner_id is None:
+    if workspace.settings.discord.owner_id is None:
         todo = "Set owner_id in [discord] of talkalike.toml to your Discord id, or run: talkalike discord setup"
-        return Check(
-            name="discord", state="warning", found="there is a token, but nobody is the bot's owner", todo=todo
-        )
+        return Check(name="discord", state="warning", found="there is a token, but the bot has no owner", todo=todo)
     return Check(name="discord", state="ok", found="there is a token, and an owner")
 
 
-def _database(opened: Workspace) -> Check:
-    if not os.environ.get(DATABASE_VARIABLE) and not opened.database.exists():
+def _database(workspace: Workspace) -> Check:
+    if not os.environ.get(DATABASE_VARIABLE) and not workspace.database.exists():
         return Check(name="database", state="ok", found="none yet; `talkalike serve` makes it")
     try:
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             servers = store.call(all_servers)
-            return Check(name="database", state="ok", found=f"{store.name}, {counted(len(servers), 'server')}")
+            return Check(name="database", state="ok", found=f"{store.name}, {quantity(len(servers), 'server')}")
     except TalkalikeError as error:
         return Check(name="database", state="problem", found=error.what, todo=error.hint or "See the log.")

@@ -1,4 +1,4 @@
-"""What `talkalike doctor` asks of the installation and the machine."""
+"""The checks of `talkalike doctor` of the installation and the machine."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def installation() -> Iterator[Check]:
 def _libraries() -> Iterator[Check]:
     pins = tested_versions()
     missing, old, other = [], [], []
-    for name, lowest in needed().items():
+    for name, lowest in required_versions().items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        if _ordered(version) < _ordered(lowest):
+        if _version_numbers(version) < _version_numbers(lowest):
             old.append(f"{name} {version} (needs {lowest})")
         elif name in pins and version.split("+")[0] != pins[name]:
             other.append(f"{name} {version} (tested with {pins[name]})")
@@ -70,7 +70,7 @@ def _libraries() -> Iterator[Check]:
         yield Check(name="libraries", state="ok", found=versions)
 
 
-def needed() -> dict[str, str]:
+def required_versions() -> dict[str, str]:
     """The libraries talkalike needs, with the lowest version that will do; extras left out."""
     try:
         requirements = importlib.metadata.requires("talkalike") or []
@@ -148,7 +148,7 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def _ordered(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     """The numbers of a version, comparable; what follows them (rc1, +cpu) is left out."""
     numbers = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()

@@ -18,7 +18,7 @@ from talkalike.alignment.uncertain_pairs import MOST, Ensemble, open_ensemble, s
 from talkalike.alignment.values import Reward
 from talkalike.chat.engines import Health, Voice
 from talkalike.cli.models import ensure_base
-from talkalike.cli.output import Advance, progress, unseen
+from talkalike.cli.output import Advance, no_progress, progress
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.protocol import Engine, Sampling
@@ -38,10 +38,10 @@ MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed fi
 class WorkspaceEngines:
     """`talkalike.chat.engines.Engines` over the workspace's catalog."""
 
-    def __init__(self, opened: Workspace, *, default: str | None = None) -> None:
-        self._opened = opened
+    def __init__(self, workspace: Workspace, *, default: str | None = None) -> None:
+        self._workspace = workspace
         self._named = default
-        self._default = chosen_model(opened, default).name
+        self._default = choose_model(workspace, default).name
         self._engines: dict[str, ProcessEngine] = {}
         self._lock = asyncio.Lock()
         self._voices: tuple[Voice, ...] = ()
@@ -55,16 +55,16 @@ class WorkspaceEngines:
 
     @property
     def voice(self) -> Voice:
-        """The default model's."""
+        """The voice of the default model."""
         return next(voice for voice in self.voices() if voice.model == self.default)
 
     def voices(self) -> tuple[Voice, ...]:
         """Every model with a readable card, newest first."""
         now = time.monotonic()
         if now - self._read_at > VOICES_SECONDS:
-            self._voices = tuple(_voice(card) for card in reversed(self._opened.catalog().cards()))
+            self._voices = tuple(_voice(card) for card in reversed(self._workspace.catalog().cards()))
             self._read_at = now
-            self._default = self._named or serving_model(self._opened.models) or self._default
+            self._default = self._named or serving_model(self._workspace.models) or self._default
         return self._voices
 
     async def open(self, model: str) -> Engine:
@@ -78,14 +78,14 @@ class WorkspaceEngines:
             while len(self._engines) >= MOST_OPEN:
                 await self._engines.pop(next(iter(self._engines))).close()
             engine = ProcessEngine(
-                model, command=partial(self._command, model), log=self._opened.runs / "serving" / f"{model}.log"
+                model, command=partial(self._command, model), log=self._workspace.runs / "serving" / f"{model}.log"
             )
             await engine.start()
             self._engines[model] = engine
             return engine
 
     def health(self) -> tuple[Health, ...]:
-        """Each process."""
+        """The state of each model's process."""
         return tuple(
             Health(
                 model=engine.model,
@@ -98,14 +98,14 @@ class WorkspaceEngines:
         )
 
     async def close(self) -> None:
-        """Ends them all."""
+        """Ends all of the processes."""
         async with self._lock:
             engines, self._engines = list(self._engines.values()), {}
             await asyncio.gather(*(engine.close() for engine in engines))
 
     def _command(self, model: str, listening: int) -> Sequence[str]:
         program = (sys.executable, "-m", "talkalike.cli.main", "serve", "--engine")
-        return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._opened.root))
+        return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._workspace.root))
 
 
 def _voice(card: Card) -> Voice:
@@ -120,22 +120,22 @@ def _voice(card: Card) -> Voice:
 
 
 # ------------------------------------------------------------------------------------------------- in this process
-def chosen_model(opened: Workspace, wanted: str | None) -> Card:
+def choose_model(workspace: Workspace, wanted: str | None) -> Card:
     """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
-    catalog = opened.catalog()
-    wanted = wanted or serving_model(opened.models)
+    catalog = workspace.catalog()
+    wanted = wanted or serving_model(workspace.models)
     if wanted is not None:
         return catalog.card(wanted)
-    return catalog.newest_double() or ensure_base(opened, opened.settings.model.base)
+    return catalog.newest_double() or ensure_base(workspace, workspace.settings.model.base)
 
 
-def chosen_double(opened: Workspace, wanted: str | None) -> Card:
+def choose_double(workspace: Workspace, wanted: str | None) -> Card:
     """The same of somebody's doubles alone. Raises UserError where it is none; nothing is fetched for that."""
-    catalog = opened.catalog()
-    name = wanted or serving_model(opened.models)
+    catalog = workspace.catalog()
+    name = wanted or serving_model(workspace.models)
     card = catalog.card(name) if name else catalog.newest_double()
     if card is None:
-        raise UserError(f"There is no double in {opened.models} yet.", hint="Train one: talkalike train")
+        raise UserError(f"There is no double in {workspace.models} yet.", hint="Train one: talkalike train")
     if not card.is_double:
         raise UserError(f"'{card.name}' is nobody's double.", hint="Train one: talkalike train")
     return card
@@ -146,68 +146,71 @@ def speaker_of(card: Card) -> str:
     return card.speakers[0] if card.speakers else "assistant"
 
 
-def load_engine(opened: Workspace, card: Card) -> LocalEngine:
+def load_engine(workspace: Workspace, card: Card) -> LocalEngine:
     """The model in memory, ready to reply."""
     from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
-    wanted = opened.settings.model
-    return open_engine(opened.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
+    wanted = workspace.settings.model
+    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
 
 
-def sampling_of(opened: Workspace) -> Sampling:
+def sampling_of(workspace: Workspace) -> Sampling:
     """How one reply is sampled, by the settings; who wants the best of several says so."""
-    return Sampling(**opened.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
+    return Sampling(**workspace.settings.chat.model_dump(include=set(SAMPLING) - {"best_of"}))
 
 
-def reply_options(opened: Workspace) -> dict[str, Any]:
+def reply_options(workspace: Workspace) -> dict[str, Any]:
     """What the settings say other than the table of options, for the faces where it can be set again."""
-    values = opened.settings.chat.model_dump(include=set(REPLY))
-    values["budget_tokens"] = budget_of(opened)
+    values = workspace.settings.chat.model_dump(include=set(REPLY))
+    values["budget_tokens"] = budget_of(workspace)
     return {key: value for key, value in values.items() if value != REPLY[key].default}
 
 
-def budget_of(opened: Workspace) -> int | None:
+def budget_of(workspace: Workspace) -> int | None:
     """Tokens of a conversation that the model sees, by the settings; None: all that fit."""
-    budget = opened.settings.chat.budget_tokens
+    budget = workspace.settings.chat.budget_tokens
     return None if budget == "auto" else budget
 
 
-def reward_of(opened: Workspace, wanted: str | None = None) -> Reward | None:
+def reward_of(workspace: Workspace, wanted: str | None = None) -> Reward | None:
     """What judges replies: the reward that is named, else the settings'; None where neither names one."""
-    spec, settings = wanted or opened.settings.chat.reward, opened.settings.model
+    spec, settings = wanted or workspace.settings.chat.reward, workspace.settings.model
     if not spec:
         return None
     if not wanted and spec.endswith((".yaml", ".yml")):
-        spec = str(opened.root / spec)  # the settings lie there
-    return open_reward(spec, catalog=opened.catalog(), device=settings.device, dtype=settings.dtype)
+        spec = str(workspace.root / spec)  # the settings lie there
+    return open_reward(spec, catalog=workspace.catalog(), device=settings.device, dtype=settings.dtype)
 
 
-def with_reward(opened: Workspace, engine: Engine) -> Engine:
+def with_reward(workspace: Workspace, engine: Engine) -> Engine:
     """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
-    return BestOfEngine(engine, reward_of(opened))
+    return BestOfEngine(engine, reward_of(workspace))
 
 
-def reply_sources(opened: Workspace, advance: Advance | None = None) -> ReplySources:
+def reply_sources(workspace: Workspace, advance: Advance | None = None) -> ReplySources:
     """What models reply to held-out prompts with: loaded and sampled as the settings say."""
     return ReplySources(
-        paths=opened,
-        open_engine=partial(load_engine, opened),
-        sampling=sampling_of(opened),
-        on_progress=advance or unseen,
+        paths=workspace,
+        open_engine=partial(load_engine, workspace),
+        sampling=sampling_of(workspace),
+        on_progress=advance or no_progress,
     )
 
 
 def ask_uncertain_first(
-    opened: Workspace, store: Store, reward: str | Ensemble, *, batch: int | None = None, most: int = MOST, quiet: bool
+    workspace: Workspace,
+    store: Store,
+    reward: str | Ensemble,
+    *,
+    batch: int | None = None,
+    most: int = MOST,
+    quiet: bool,
 ) -> int:
     """Puts those waiting pairs first that a reward model (or the one of this name) says there is most to learn from;
-    how many it looked at.
+    returns how many it looked at.
     """
-    settings = opened.settings.model
-    model = (
-        open_ensemble(opened.catalog(), reward, device=settings.device, dtype=settings.dtype)
-        if isinstance(reward, str)
-        else reward
-    )
-    with progress("Weighing pairs", quiet=quiet, unit="pairs") as advance:
+    model, settings = reward, workspace.settings.model
+    if isinstance(model, str):
+        model = open_ensemble(workspace.catalog(), model, device=settings.device, dtype=settings.dtype)
+    with progress("Sorting pairs", quiet=quiet, unit="pairs") as advance:
         return sort_waiting(store, model, batch=batch, most=most, on_progress=advance)

@@ -12,35 +12,38 @@ from rich.console import Console
 from rich.text import Text
 from tokenizers import Tokenizer
 
-from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, emit, harmless, number, shown, table
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, hand_down
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, harmless, number, one_line, quantity, table
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.opening import open_examples
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Renderer
 from talkalike.models.tokenizer import load_tokenizer
 
-app = typer.Typer(help="List the example sets, show examples.", rich_markup_mode=None, invoke_without_command=True)
+app = typer.Typer(
+    help="List the example sets or show single examples.", rich_markup_mode=None, invoke_without_command=True
+)
 
 OPEN, CLOSE = "«", "»"  # around what is learned, where there are no colours
 
 
 @app.callback()
-def examples(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the example sets that `talkalike prepare` made, or: show."""
+def examples(context: typer.Context, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the example sets that `talkalike prepare` made, or show single examples of one."""
     if context.invoked_subcommand is not None:
-        hand_down(context, workspace=workspace, as_json=as_json)
+        hand_down(context, workspace_dir=workspace_dir, as_json=as_json)
         return
-    opened = open_workspace(workspace)
-    sets = [opened.example_set(name).manifest for name in opened.example_names()]
+    workspace = open_workspace(workspace_dir)
+    sets = [open_examples(workspace.examples, name).manifest for name in workspace.example_names()]
 
     def render(screen: Console) -> None:
         if not sets:
             screen.print("There are no examples yet. Next: talkalike prepare --speaker NAME")
             return
-        columns = ["examples", "of", "for the base", ">training", ">held out", ">learned tokens"]
+        columns = ["examples", "speakers", "base model", ">training", ">held out", ">learned tokens"]
         rows = [
             [
                 found.name + ("*" if found.fictional else ""),
@@ -61,17 +64,19 @@ def examples(context: typer.Context, workspace: WorkspaceOption = None, as_json:
 
 @app.command("show")
 def show(  # signature: typer
-    name: Annotated[str | None, typer.Option(help="The example set. Default: the one prepared last.")] = None,
-    amount: Annotated[int, typer.Option("--n", "-n", min=1, help="How many examples.")] = 3,
-    split: Annotated[Literal["train", "heldout"], typer.Option(help="Which part.")] = "train",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Another seed draws other examples.")] = 0,
-    workspace: WorkspaceOption = None,
+    name: Annotated[str | None, typer.Option(help="Example set to show. Default: the newest one.")] = None,
+    amount: Annotated[int, typer.Option("--n", "-n", min=1, help="Number of examples to show.")] = 3,
+    split: Annotated[Literal["train", "heldout"], typer.Option(help="Part of the set to show examples of.")] = "train",
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; another seed shows other examples.")
+    ] = 0,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show examples token for token as the model gets them; what is learned is coloured (or «marked»)."""
-    opened = open_workspace(workspace)
-    found = opened.example_set(name)
-    tokenizer = _tokenizer_of(found, opened)
+    """Show examples exactly as the model reads them. What is learned is coloured (or «marked»)."""
+    workspace = open_workspace(workspace_dir)
+    found = open_examples(workspace.examples, name)
+    tokenizer = _tokenizer_of(found, workspace)
     documents = found.split(split)
     if len(documents) == 0:
         raise UserError(f"'{found.manifest.name}' has no {split} examples.", hint="Prepare again with more chats.")
@@ -105,8 +110,8 @@ def spans(tokenizer: Tokenizer, ids: Sequence[int], mask: Sequence[bool]) -> lis
     return stretches
 
 
-def _tokenizer_of(found: ExampleSet, opened: Workspace) -> Tokenizer:
-    manifest, catalog = found.manifest, opened.catalog()
+def _tokenizer_of(found: ExampleSet, workspace: Workspace) -> Tokenizer:
+    manifest, catalog = found.manifest, workspace.catalog()
     if not catalog.exists(manifest.base):
         raise UserError(
             f"The base '{manifest.base}', for which these examples were made, is gone.",
@@ -126,16 +131,18 @@ def show_examples(screen: Console, found: ExampleSet, drawn: Sequence[dict[str, 
     coloured = screen.is_terminal and not screen.no_color
     manifest = found.manifest
     how = "coloured" if coloured else f"between {OPEN} and {CLOSE}"
-    screen.print(shown(f"'{manifest.name}', {split}: what is learned from {' and '.join(manifest.speakers)} is {how}."))
+    screen.print(
+        one_line(f"'{manifest.name}', {split}: what is learned from {' and '.join(manifest.speakers)} is {how}.")
+    )
     if manifest.fictional:
         screen.print(f"({FICTIONAL})")
     if any(SIGN in span["text"] for example in drawn for span in example["spans"]):
         screen.print(f"{harmless(SIGN)} is the sign of a reaction: an emoji put on the message before it.")
     for example in drawn:
         learned = sum(example["mask"])
-        title = f"Example {example['index']} of {example['conversation']}: {counted(len(example['tokens']), 'token')}"
+        title = f"Example {example['index']} of {example['conversation']}: {quantity(len(example['tokens']), 'token')}"
         screen.print()
-        screen.print(shown(f"{title}, {learned:,} learned", style="bold"))
+        screen.print(one_line(f"{title}, {learned:,} learned", style="bold"))
         text = Text()
         for span in example["spans"]:
             written = harmless(span["text"])

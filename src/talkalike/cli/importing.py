@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from talkalike.chats.archive import Archive
 from talkalike.chats.importing import ImportReport, import_paths
 from talkalike.chats.platform_lines import PlatformLine
-from talkalike.cli.output import FICTIONAL, JsonOption, counted, day, emit, number, progress, shown, table
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.output import FICTIONAL, JsonOption, day, emit, number, one_line, progress, quantity, table
+from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
 from talkalike.workspace.files import plain
 
@@ -23,41 +25,41 @@ _SENTENCES = 8  # of the platform's own
 
 
 def import_chats(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of an export.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of a chat export.")],
     format_: Annotated[
-        str, typer.Option("--format", help="auto, or the name of the export's format; a wrong name lists them.")
+        str, typer.Option("--format", help="Format of the export, or auto; an unknown name lists the formats.")
     ] = "auto",
     encoding: Annotated[
         str | None,
-        typer.Option(help="What IRC logs are written in where they are not UTF-8, such as cp1250. Default: found out."),
+        typer.Option(help="Character encoding of IRC logs that are not UTF-8, such as cp1250. Default: detected."),
     ] = None,
     bridges: Annotated[
         list[str] | None,
         typer.Option(
             "--bridge",
             metavar="NICK",
-            help="An IRC bot that carries others' messages (<bot> <alice> hello): they are given to those who wrote "
-            "them. Can be repeated. `talkalike people` names such bots.",
+            help="Nick of an IRC bot that relays others' messages (<bot> <alice> hello): they are attributed to those "
+            "who wrote them. Can be repeated. `talkalike people` names such bots.",
         ),
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import chat exports. Several parts of one export go together; doing it again adds nothing twice."""
-    opened = open_workspace(workspace)
+    """Import chat exports into the workspace. Several parts can be given; importing again adds nothing twice."""
+    workspace = open_workspace(workspace_dir)
 
     named = [path.expanduser() for path in paths]
     with progress("Importing", quiet=as_json, unit="bytes") as advance:
         report = import_paths(
             named,
-            archive=opened.archive(),
+            archive=Archive(workspace.chats),
             format=format_,
             progress=advance,
             encoding=encoding,
             bridges=bridges or (),
         )
-    data = {**plain(report), "fictional": opened.is_fictional}
-    emit(as_json, data, lambda screen: _show(report, screen, opened.settings.chats.timezone, opened.is_fictional))
+    data = {**plain(report), "fictional": workspace.is_fictional}
+    emit(as_json, data, lambda screen: _show(report, screen, workspace.settings.chats.timezone, workspace.is_fictional))
     if not report.conversations:
         raise UserError(
             "Nothing was imported: no file held a message that can be read.",
@@ -89,10 +91,10 @@ def _show(report: ImportReport, screen: Console, timezone: str, fictional: bool)
         )
     if len(rows) > _ROWS:
         screen.print(f"and {len(rows) - _ROWS:,} more conversations (all of them with --json)")
-    files = counted(report.files_read, "file")
+    files = quantity(report.files_read, "file")
     screen.print(
-        f"{counted(report.new, 'new message')}, {report.already_there:,} known already, {report.updated:,} updated, "
-        f"in {counted(len(rows), 'conversation')} from {files}.",
+        f"{quantity(report.new, 'new message')}, {report.already_there:,} known already, {report.updated:,} updated, "
+        f"in {quantity(len(rows), 'conversation')} from {files}.",
         soft_wrap=True,
     )
     kinds = Counter[str]()
@@ -124,22 +126,22 @@ def _show_losses(report: ImportReport, screen: Console) -> None:
     for reason, amount in report.unreadable.items():
         files = ", ".join(report.unreadable_in.get(reason, ())[:_FILES])
         where = f" (such as in {files})" if files else ""
-        screen.print(shown(f"Not readable: {amount:,} × {reason}{where}.", style="yellow"), soft_wrap=True)
+        screen.print(one_line(f"Not readable: {amount:,} × {reason}{where}.", style="yellow"), soft_wrap=True)
     if report.replaced_characters:
-        replaced = counted(report.replaced_characters, "character")
+        replaced = quantity(report.replaced_characters, "character")
         screen.print(f"{replaced} that no text can hold became \ufffd.")
     for file, amount in report.unmended.items():
-        text = f"{counted(amount, 'character')} in {file} could not be mended: the export's encoding is broken there."
-        screen.print(shown(text, style="yellow"), soft_wrap=True)
+        text = f"{quantity(amount, 'character')} in {file} could not be mended: the export's encoding is broken there."
+        screen.print(one_line(text, style="yellow"), soft_wrap=True)
     for note in report.notes:
-        screen.print(shown(f"Note: {note}"))
+        screen.print(one_line(f"Note: {note}"))
     if report.damaged:
-        screen.print(shown(f"DAMAGED: {counted(len(report.damaged), 'file')} could not be read whole.", "bold red"))
+        screen.print(one_line(f"DAMAGED: {quantity(len(report.damaged), 'file')} could not be read whole.", "bold red"))
         for damaged in report.damaged:
             text = f"  {damaged.file}: {damaged.reason}"
             if damaged.messages_read or damaged.position:
-                text += f" (at position {damaged.position:,}; {counted(damaged.messages_read, 'message')} read)"
-            screen.print(shown(text, style="red"))
+                text += f" (at position {damaged.position:,}; {quantity(damaged.messages_read, 'message')} read)"
+            screen.print(one_line(text, style="red"))
         rest = "Everything else was imported. " if report.conversations else ""
         screen.print(f"  {rest}Download these again and import them; nothing is doubled.")
 
@@ -148,11 +150,11 @@ def show_platform_lines(screen: Console, lines: Sequence[PlatformLine], *, learn
     """The most frequent lines that look like the platform's own words, a sample of each, and what becomes of them."""
     if not lines:
         return
-    total = counted(sum(line.count for line in lines), "message")
+    total = quantity(sum(line.count for line in lines), "message")
     fate = "are learned, as you asked" if learned else "are not learned as anybody's words"
     rows = [[number(line.count), line.sample, line.why] for line in lines[:_SENTENCES]]
     screen.print(table([">messages", "such as", "because it"], rows, title="Looks like the platform's own words"))
     more = f", {len(lines) - _SENTENCES:,} more sentences with --json" if len(lines) > _SENTENCES else ""
-    screen.print(shown(f"{total} look like the platform's own and {fate}{more}."))
+    screen.print(one_line(f"{total} look like the platform's own and {fate}{more}."))
     if not learned:
         screen.print("If people wrote them: talkalike prepare --platform-lines, or platform_lines in talkalike.toml.")

@@ -1,4 +1,4 @@
-"""`talkalike judgements`: what people think of the double's replies, in numbers and as files."""
+"""`talkalike judgements`: people's judgements of the double's replies, in numbers and as files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from rich.table import Table
 
 from talkalike.alignment.pairing import make_own_pairs, make_pairs
 from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
-from talkalike.cli.engines import ask_uncertain_first, chosen_double, reply_sources
-from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import JsonOption, counted, emit, number, percent, progress, say, shown, table
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
+from talkalike.cli.engines import ask_uncertain_first, choose_double, reply_sources
+from talkalike.cli.output import JsonOption, emit, number, one_line, percent, progress, quantity, say, table
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.statistics import Alpha, Share
 from talkalike.store.store import open_store
@@ -31,121 +30,131 @@ if TYPE_CHECKING:
     from talkalike.store.judging.standings import Standing
     from talkalike.store.judging.summaries import Opinions, RatingSummary
 
-app = typer.Typer(help="What people think of replies: numbers, export, import.", no_args_is_help=True)
+app = typer.Typer(help="Show, export, import and collect people's judgements of replies.", no_args_is_help=True)
 NOTHING = "Nobody has judged anything yet. Judge replies on Discord or on the website (talkalike serve --web)."
 
 
 @app.command("stats")
-def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Show how models stand against each other, their ratings, and how far people agree."""
+def stats(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show how models compare, their ratings, and people's agreement."""
     from talkalike.store.judging import summaries  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
-    with open_store(database_url(opened)) as store:
+    workspace = open_workspace(workspace_dir)
+    with open_store(database_url(workspace)) as store:
         summary = store.call(summaries.summary)
     emit(as_json, summary, lambda screen: _show(summary, screen))
 
 
 @app.command("export")
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to write; one JSON object per line.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")] = False,
-    workspace: WorkspaceOption = None,
+    file: Annotated[Path, typer.Argument(help="File to write; it gets one JSON object per line.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the judgements of those who agreed to it, for training or another workspace."""
+    """Export judgements to a file. Only those of people who agreed to it are written."""
     from talkalike.store.judging import exchange  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if file.exists() and not force:
         raise UserError(f"{file} is there already.", hint="Choose another name, or replace it with --force.")
 
     with (
-        open_store(database_url(opened)) as store,
+        open_store(database_url(workspace)) as store,
         replacing(file) as beside,
         beside.open("w", encoding="utf-8", newline="\n") as stream,
         progress("Exporting", quiet=as_json, unit="judgements") as advance,
     ):
         done = store.call(exchange.export_jsonl, stream, on_progress=lambda written: advance(written, written))
 
-    emit(as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _exported(done, file))
+    emit(
+        as_json, {"file": file, "written": done.written, "left_out": done.left_out}, lambda _: _print_export(done, file)
+    )
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file that 'judgements export' wrote.")],
-    workspace: WorkspaceOption = None,
+    file: Annotated[Path, typer.Argument(help="File that 'talkalike judgements export' wrote.")],
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take judgements from a file. Those that are here already are not taken twice."""
+    """Import judgements from a file. Those that are here already are not taken twice."""
     from talkalike.store.judging import importing  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     if not file.is_file():
         raise UserError(f"There is no file {file}.", hint="Name a file that 'talkalike judgements export' wrote.")
     with (
-        open_store(database_url(opened)) as store,
+        open_store(database_url(workspace)) as store,
         file.open("rb") as stream,
         progress("Importing", quiet=as_json, unit="lines") as advance,
     ):
         done = store.call(importing.import_jsonl, stream, on_progress=lambda read: advance(read, 0))
-    emit(as_json, done, lambda _: _imported(done))
+    emit(as_json, done, lambda _: _print_import(done))
 
 
 @app.command("pairs")
 def pairs(
-    model: Annotated[str | None, typer.Option(help="Which double. Default: the one trained last.")] = None,
-    against: Annotated[str | None, typer.Option(help="Beside which model. Default: its base.")] = None,
-    moments: Annotated[int, typer.Option(min=1, max=1000, help="Held-out moments.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed takes the same moments.")] = 0,
-    workspace: WorkspaceOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Double that replies. Default: the promoted one, else the newest.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Model to compare it with. Default: its base model.")] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=1000, help="Number of held-out prompts to reply to.")] = 20,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; the same seed chooses the same prompts.")
+    ] = 0,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pairs to be judged on the website: two models in moments that nobody trained on."""
-    opened = open_workspace(workspace)
-    card = chosen_double(opened, model)
-    other = opened.catalog().card(against or card.base)
-    taste = newest_ensemble(opened.catalog(), {card.name, *card.parents})
-    with open_store(database_url(opened)) as store:
+    """Make pairs of replies to judge on the website. Two models reply to the same held-out prompts."""
+    workspace = open_workspace(workspace_dir)
+    card = choose_double(workspace, model)
+    other = workspace.catalog().card(against or card.base)
+    ensemble = newest_ensemble(workspace.catalog(), {card.name, *card.parents})
+    with open_store(database_url(workspace)) as store:
         with progress("Answering", quiet=as_json) as advance:
-            sources = reply_sources(opened, advance)
-            made = asyncio.run(make_pairs(sources, store, (card, other), count=moments, seed=seed))
-        if taste is not None:
-            ask_uncertain_first(opened, store, taste, batch=made.id, quiet=as_json)
+            sources = reply_sources(workspace, advance)
+            made = asyncio.run(make_pairs(sources, store, (card, other), count=prompts, seed=seed))
+        if ensemble is not None:
+            ask_uncertain_first(workspace, store, ensemble, batch=made.id, quiet=as_json)
 
     def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where they agreed.")
-        if taste is not None:
-            screen.print(f"Those that the members of '{taste}' disagree on come first.", markup=False)
+        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
+        if ensemble is not None:
+            screen.print(f"Those that the members of '{ensemble}' disagree on come first.", markup=False)
         screen.print("Judge them on the website: talkalike serve --web")
 
-    emit(as_json, {**dataclasses.asdict(made), "sorted_by": taste}, show)
+    emit(as_json, {**dataclasses.asdict(made), "sorted_by": ensemble}, show)
 
 
 @app.command("ask")
 def ask(
-    model: Annotated[str | None, typer.Option(help="Which double. Default: the one that was trained last.")] = None,
-    prompts: Annotated[int, typer.Option(min=1, max=5000, help="How many prompts the double replies to.")] = 240,
+    model: Annotated[
+        str | None, typer.Option(help="Double that replies. Default: the promoted one, else the newest.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=5000, help="Number of training prompts to reply to.")] = 240,
     replies: Annotated[
         int, typer.Option(min=2, max=32, help="Replies to each prompt; the two that differ most become a pair.")
     ] = 4,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed.")] = 0,
-    workspace: WorkspaceOption = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; the same seed chooses the same prompts.")
+    ] = 0,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pairs of a double's own replies, which people judge so that it can learn from them.
+    """Make pairs of a double's own replies. What people say of them is what it learns from.
 
-    The prompts are of the chats it was trained on. Judge some forty pairs, run `talkalike judgements sort`, and go on:
-    those with most to learn come first then.
+    The prompts are from the chats it was trained on. Judge some forty pairs, run `talkalike judgements sort`, and
+    continue: the pairs that there is most to learn from come first then.
     """
-    opened = open_workspace(workspace)
-    card = chosen_double(opened, model)
-    with open_store(database_url(opened)) as store, progress("Answering", quiet=as_json) as advance:
-        sources = reply_sources(opened, advance)
+    workspace = open_workspace(workspace_dir)
+    card = choose_double(workspace, model)
+    with open_store(database_url(workspace)) as store, progress("Answering", quiet=as_json) as advance:
+        sources = reply_sources(workspace, advance)
         made = asyncio.run(make_own_pairs(sources, store, card, count=prompts, replies=replies, seed=seed))
 
     def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {counted(made.pairs, 'pair')}; {made.left_out} left out, where all were alike.")
+        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
         screen.print("Judge them on the website: talkalike serve --web")
 
     emit(as_json, dataclasses.asdict(made), show)
@@ -154,53 +163,55 @@ def ask(
 @app.command("sort")
 def sort(
     reward: Annotated[
-        str | None, typer.Option(help="A reward model with several members. Default: the newest one.")
+        str | None, typer.Option(help="Reward model with several members (an ensemble). Default: the newest one.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="Look at so many pairs, from the head of the queue.")] = MOST,
-    workspace: WorkspaceOption = None,
+    most: Annotated[
+        int, typer.Option(min=1, help="Maximum number of waiting pairs to look at, from the head of the queue.")
+    ] = MOST,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask people first about the waiting pairs that there is most to learn from.
+    """Put the waiting pairs first that there is most to learn from.
 
     A reward model with several members says which. Where there is none, one is fitted to the judgements there are.
     """
     from talkalike.cli.aligning_runs import fit_present_judgements  # Django: the help does not wait for it
 
-    opened = open_workspace(workspace)
-    taste = reward or newest_ensemble(opened.catalog())
-    fitted = None if taste is not None else fit_present_judgements(opened)
-    with open_store(database_url(opened)) as store:
-        count = ask_uncertain_first(opened, store, fitted or taste or "", most=most, quiet=as_json)
-    by = "the judgements so far" if taste is None else f"'{taste}'"
-    told = f"{counted(count, 'waiting pair')} looked at: those with most to learn, by {by}, come first."
+    workspace = open_workspace(workspace_dir)
+    ensemble = reward or newest_ensemble(workspace.catalog())
+    model = fit_present_judgements(workspace) if ensemble is None else ensemble
+    with open_store(database_url(workspace)) as store:
+        count = ask_uncertain_first(workspace, store, model, most=most, quiet=as_json)
+    by = "the judgements so far" if ensemble is None else f"'{ensemble}'"
+    text = f"{quantity(count, 'waiting pair')} looked at: those with most to learn, by {by}, come first."
     emit(
         as_json,
-        {"reward": taste, "pairs": count},
-        lambda screen: screen.print(told if count else "No pair waits for a judgement.", markup=False),
+        {"reward": ensemble, "pairs": count},
+        lambda screen: screen.print(text if count else "No pair waits for a judgement.", markup=False),
     )
 
 
-def _exported(done: Exported, file: Path) -> None:
-    say(f"{counted(done.written, 'judgement')} written to {file}.")
+def _print_export(done: Exported, file: Path) -> None:
+    say(f"{quantity(done.written, 'judgement')} written to {file}.")
     for reason, count in done.left_out.items():
-        say(f"{counted(count, 'judgement')} left out: {reason}.")
+        say(f"{quantity(count, 'judgement')} left out: {reason}.")
 
 
-def _imported(done: Imported) -> None:
-    say(f"{counted(done.taken, 'judgement')} taken, {number(done.known)} known before.")
+def _print_import(done: Imported) -> None:
+    say(f"{quantity(done.taken, 'judgement')} taken, {number(done.known)} known before.")
     for line, reason in done.skipped:
         say(f"line {line} left out: {reason}")
     if done.skipped_count > len(done.skipped):
-        say(f"and {counted(done.skipped_count - len(done.skipped), 'line')} more.")
+        say(f"and {quantity(done.skipped_count - len(done.skipped), 'line')} more.")
 
 
 def _show(summary: Opinions, screen: Console) -> None:
     if not (summary.totals or summary.ai_totals or summary.guesses):
         screen.print(NOTHING)
         return
-    told = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
-    screen.print(shown(f"{counted(summary.judges, 'person', 'people')}: {told or 'no judgements'}."))
-    _standings(summary.standings, "Which model is better (0 is average, with 95 % intervals)", screen)
+    totals = ", ".join(f"{number(count)} {name}s" for name, count in summary.totals.items())
+    screen.print(one_line(f"{quantity(summary.judges, 'person', 'people')}: {totals or 'no judgements'}."))
+    _standings(summary.standings, "Which model is preferred (0: average; with 95 % intervals)", screen)
     _ratings(summary.ratings, "Ratings from 1 to 5", screen)
     if summary.guesses:
         screen.print(guess_table(summary.guesses))
@@ -246,9 +257,9 @@ def _habits(summary: Opinions, screen: Console) -> None:
     ]
     habits = summary.habits
     rows.append(["the reply shown first wins", _share(habits.first)])
-    rows.append(["the same answer when asked again", _share(habits.same)])
+    rows.append(["the same judgement when asked again", _share(habits.same)])
     if habits.median_seconds is not None:
-        rows.append(["seconds for a judgement (median)", number(habits.median_seconds)])
+        rows.append(["seconds per judgement (median)", number(habits.median_seconds)])
     screen.print(table(["how people judge", "value"], rows))
 
 
@@ -256,7 +267,7 @@ def _alpha(alpha: Alpha) -> str:
     same = f"{percent(alpha.same or 0.0)} of pairs equal, n = {number(alpha.units)}"
     if not alpha.enough:
         return f"not enough yet ({same})"
-    return f"everybody said the same ({same})" if alpha.alpha is None else f"alpha {alpha.alpha:.2f} ({same})"
+    return f"everybody judged the same ({same})" if alpha.alpha is None else f"alpha {alpha.alpha:.2f} ({same})"
 
 
 def _share(share: Share) -> str:

@@ -5,6 +5,7 @@ Nothing heavy is imported here: `--help` has to be quick. A command's module is 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -16,42 +17,54 @@ from typing import Annotated, ClassVar
 import typer
 
 from talkalike import __version__
-from talkalike.cli.lazy import LazyCommand, LazyGroup
-from talkalike.cli.workspace import WorkspaceOption, hand_down, storage_error
-from talkalike.errors import TalkalikeError
+from talkalike.cli.commands import LazyCommand, LazyGroup, WorkspaceOption, hand_down
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.workspace.privacy import owner_only
 
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 INTERRUPTED = 130
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 
 class Commands(LazyGroup):
-    """All of the program, in the order that a person needs it."""
+    """The commands of the program, in the order that a person needs them."""
 
     table: ClassVar = {
         "init": LazyCommand(
-            "talkalike.cli.init", "init", "Make a workspace: a folder with a commented talkalike.toml."
+            "talkalike.cli.workspace", "init", "Make a workspace: a folder with a commented talkalike.toml."
         ),
-        "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports."),
+        "import": LazyCommand("talkalike.cli.importing", "import_chats", "Import chat exports into the workspace."),
         "people": LazyCommand(
             "talkalike.cli.people", "people", "List who speaks and how much, and guess whose export it is."
         ),
         "prepare": LazyCommand(
             "talkalike.cli.preparing", "prepare", "Turn the chats into training examples of one or more speakers."
         ),
-        "examples": LazyCommand("talkalike.cli.examples", "app", "List the example sets, show examples."),
+        "examples": LazyCommand("talkalike.cli.examples", "app", "List the example sets or show single examples."),
         "train": LazyCommand("talkalike.cli.training", "train", "Train a model on the prepared examples."),
-        "score": LazyCommand("talkalike.cli.scoring", "score", "Score a model's likeness on held-out sessions."),
+        "score": LazyCommand("talkalike.cli.scoring", "score", "Measure how much a model writes like its owner."),
         "chat": LazyCommand("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
         "judgements": LazyCommand(
-            "talkalike.cli.judgements", "app", "What people think of replies: numbers, export, import."
+            "talkalike.cli.judgements", "app", "Show, export, import and collect people's judgements of replies."
         ),
-        "guess": LazyCommand("talkalike.cli.guessing", "app", "The friends' blind test."),
-        "align": LazyCommand("talkalike.cli.aligning", "app", "Make a double better by what people think of it."),
-        "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, make and promote models."),
-        "serve": LazyCommand("talkalike.cli.serving", "serve", "Serve models: API, Discord, website."),
+        "guess": LazyCommand(
+            "talkalike.cli.guessing",
+            "app",
+            "Make a blind test for friends, and show its results.",
+        ),
+        "align": LazyCommand(
+            "talkalike.cli.aligning",
+            "app",
+            "Improve a double with people's judgements of its replies.",
+        ),
+        "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, create and promote models."),
+        "serve": LazyCommand(
+            "talkalike.cli.serving", "serve", "Serve a model through the API, on Discord and on the website."
+        ),
         "discord": LazyCommand("talkalike.cli.discord", "app", "Set up the double on Discord."),
-        "web": LazyCommand("talkalike.cli.web", "app", "The website's owner."),
+        "web": LazyCommand("talkalike.cli.web", "app", "Manage the owner's account on the website."),
         "doctor": LazyCommand(
             "talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."
         ),
@@ -80,13 +93,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Options that may stand before the command."""
-    hand_down(context, workspace=workspace)
+    hand_down(context, workspace_dir=workspace_dir)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -95,38 +108,38 @@ def run(arguments: Sequence[str]) -> int:
         with owner_only():
             app(args=list(arguments), prog_name="talkalike")
     except SystemExit as end:  # how the command line parser ends, well or with a usage error
-        return _ended(end.code)
+        return _exit_code(end.code)
     except KeyboardInterrupt:
-        return _ended(INTERRUPTED)
+        return _exit_code(INTERRUPTED)
     except TalkalikeError as error:
-        return _told(error)
+        return _print_error(error)
     except OSError as error:
-        told = storage_error(error)
-        return _told(told) if told else _apologise()
+        explained = storage_error(error)
+        return _print_error(explained) if explained else _report_fault()
     except Exception:  # noqa: BLE001  # the outermost edge: whatever is left is a fault of ours
-        return _apologise()
+        return _report_fault()
     return 0
 
 
-def _ended(code: object) -> int:
+def _exit_code(code: object) -> int:
     if code == INTERRUPTED:
         print("Interrupted.", file=sys.stderr)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _quietly()
+        return _stop_writing()
     return code if isinstance(code, int) else int(code is not None)
 
 
-def _told(error: TalkalikeError) -> int:
-    """The error in its own words, on stderr."""
+def _print_error(error: TalkalikeError) -> int:
+    """Prints the error and its hint on stderr; returns the exit code."""
     print(f"error: {error.what}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     return error.exit_code
 
 
-def _quietly() -> int:
+def _stop_writing() -> int:
     """Nobody reads our output any more, as with `| head`: so nothing more is written, not even by the interpreter."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
@@ -134,7 +147,7 @@ def _quietly() -> int:
     return 1
 
 
-def _apologise() -> int:
+def _report_fault() -> int:
     """A fault of ours: one sentence, with the traceback in a file that only its owner can read."""
     if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
         traceback.print_exc()
@@ -151,6 +164,25 @@ def _apologise() -> int:
     print(f"error: Sorry, this is a fault in talkalike ({kind and kind.__name__}: {problem}).", file=sys.stderr)
     print(f"hint: {where}; {DEBUG_VARIABLE}=1 shows them here. Please report it.", file=sys.stderr)
     return 1
+
+
+def storage_error(error: OSError) -> UserError | None:
+    """What a failed read or write means to a person; None if it is no matter of space, permissions or paths."""
+    where = f": {error.filename}" if error.filename else ""
+    short_write = error.errno is None and "requested and" in str(error)  # numpy's words, without a number
+    if error.errno in _FULL or short_write:
+        return UserError(
+            f"The disk is full{where}. What was finished before is unharmed.",
+            hint="Free some space, then run the command again.",
+        )
+    if error.errno in _DENIED:
+        return UserError(
+            f"This cannot be read or written ({os.strerror(error.errno)}){where}.",
+            hint="Check its permissions, or use another workspace (--workspace DIR).",
+        )
+    if error.errno in _ODD:
+        return UserError(f"This path cannot be used ({os.strerror(error.errno)}){where}.", hint="Check what it names.")
+    return None
 
 
 def _end_as_by_ctrl_c(_signal: int, _frame: object) -> None:

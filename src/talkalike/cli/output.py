@@ -24,10 +24,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 class Advance(Protocol):
-    """Hears how much is done and how much there is, and of what where that changes."""
+    """Reports progress: how much is done of how much; `doing` names what is done where that changes."""
 
     def __call__(self, done: int, total: int, doing: str = "") -> None:
-        """Shows it."""
+        """Shows how far the work is."""
 
 
 FICTIONAL = "fictional: people and words are invented for the bundled sample"
@@ -48,7 +48,7 @@ def emit(as_json: bool, data: object, render: Callable[[Console], None]) -> None
 
 
 def say(text: str) -> None:
-    """A remark on stderr."""
+    """Prints a remark on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -66,7 +66,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title
         right = column != name
         made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
-        made.add_row(*(shown(cell) if isinstance(cell, str) else cell for cell in row))
+        made.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in row))
     return made
 
 
@@ -74,11 +74,11 @@ def facts(rows: Iterable[Sequence[str]]) -> Table:
     """Names and values side by side."""
     made = Table.grid(padding=(0, 3))
     for name, value in rows:
-        made.add_row(shown(name, "dim"), shown(value))
+        made.add_row(one_line(name, "dim"), one_line(value))
     return made
 
 
-def shown(text: str, style: str = "") -> Text:
+def one_line(text: str, style: str = "") -> Text:
     """Somebody's words on one line, with nothing in them that could steer the terminal."""
     return Text(harmless(" ".join(text.split())), style=style)
 
@@ -96,7 +96,7 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
     `unit` names what is counted; "bytes" are shown as sizes.
     """
     if quiet or not sys.stderr.isatty():
-        yield unseen
+        yield no_progress
         return
 
     class Speed(ProgressColumn):
@@ -118,8 +118,8 @@ def progress(doing: str, *, quiet: bool, unit: str = "") -> Iterator[Advance]:
         yield advance
 
 
-def unseen(done: int, total: int, doing: str = "") -> None:
-    """Progress that nobody watches."""
+def no_progress(done: int, total: int, doing: str = "") -> None:
+    """Reports progress to nobody."""
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -168,6 +168,6 @@ def day(time_ms: int | None, timezone: str) -> str:
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def counted(amount: int, one: str, many: str = "") -> str:
-    """1 file, 2 files."""
+def quantity(amount: int, one: str, many: str = "") -> str:
+    """An amount with its noun: 1 file, 2 files."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"

@@ -13,6 +13,7 @@ from talkalike.chats.bridges import Bridge, BridgeWatch
 from talkalike.chats.people import OwnerGuess, PersonRow, suggest_owner
 from talkalike.chats.people import people as everybody
 from talkalike.chats.values import Message
+from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.output import (
     FICTIONAL,
     Advance,
@@ -20,12 +21,13 @@ from talkalike.cli.output import (
     day,
     emit,
     number,
+    one_line,
     percent,
     progress,
-    shown,
     table,
 )
-from talkalike.cli.workspace import WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
+from talkalike.errors import UserError
 from talkalike.workspace.files import plain
 
 _ROWS = 20
@@ -35,14 +37,15 @@ _OFTEN = 4096  # messages between two movements of the bar
 
 def people(
     limit: Annotated[
-        int | None, typer.Option(min=1, help=f"People to list. Default: {_ROWS} in the table, all with --json.")
+        int | None,
+        typer.Option(min=1, help=f"Maximum number of people to list. Default: {_ROWS} in the table, all with --json."),
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List who speaks and how much, and guess whose export it is."""
-    opened = open_workspace(workspace)
-    archive = opened.filled_archive()
+    workspace = open_workspace(workspace_dir)
+    archive = open_archive(workspace)
 
     watch = BridgeWatch()
     rows = count_people(archive, quiet=as_json, watch=watch)
@@ -57,14 +60,14 @@ def people(
             "reason": guess.reason,
         },
         "bridges": [plain(bridge) for bridge in watch.suspects()],
-        "fictional": opened.is_fictional,
+        "fictional": workspace.is_fictional,
     }
 
     def render(screen: Console) -> None:
-        _show(shown_rows, screen, opened.settings.chats.timezone)
+        _show(shown_rows, screen, workspace.settings.chats.timezone)
         if len(rows) > len(shown_rows):
             screen.print(f"and {len(rows) - len(shown_rows):,} more (--limit {len(rows)})")
-        if opened.is_fictional:
+        if workspace.is_fictional:
             screen.print(f"({FICTIONAL})")
         for bridge in watch.suspects():
             _advise_bridge(bridge, screen)
@@ -72,6 +75,14 @@ def people(
         _advise(guess, [row for row in rows if row.person.name not in carriers] or rows, screen)
 
     emit(as_json, data, render)
+
+
+def open_archive(workspace: Workspace) -> Archive:
+    """The imported chats; UserError if there are none yet."""
+    archive = Archive(workspace.chats)
+    if archive.is_empty:
+        raise UserError(f"No chats are imported in {workspace.root} yet.", hint="Run: talkalike import PATH")
+    return archive
 
 
 def count_people(archive: Archive, *, quiet: bool, watch: BridgeWatch | None = None) -> list[PersonRow]:
@@ -82,7 +93,7 @@ def count_people(archive: Archive, *, quiet: bool, watch: BridgeWatch | None = N
     total = sum(summary.messages for summary in archive.summaries().values())
     done = 0
 
-    def counted(messages: Iterable[Message], advance: Advance) -> Iterator[Message]:
+    def count_each(messages: Iterable[Message], advance: Advance) -> Iterator[Message]:
         nonlocal done
         for message in messages:
             if watch is not None:
@@ -94,7 +105,7 @@ def count_people(archive: Archive, *, quiet: bool, watch: BridgeWatch | None = N
 
     with progress("Counting", quiet=quiet, unit="messages") as advance:
         chats = archive.conversations()
-        return everybody((chat, counted(archive.messages(chat.id), advance)) for chat in chats)
+        return everybody((chat, count_each(archive.messages(chat.id), advance)) for chat in chats)
 
 
 def _as_json(row: PersonRow) -> dict[str, object]:
@@ -136,8 +147,8 @@ def _advise_bridge(bridge: Bridge, screen: Console) -> None:
     more = len(bridge.speaks_for) - _BRIDGED
     others += f" and {more} more" if more > 0 else ""
     screen.print(
-        shown(
-            f"{bridge.name} seems to be a bot that carries others' messages: {bridge.messages:,} of them, of {others}. "
+        one_line(
+            f"{bridge.name} seems to be a bot that relays others' messages: {bridge.messages:,} of them, of {others}. "
             f'To give each to its author, import the same logs again with --bridge "{bridge.name}".'
         )
     )
@@ -145,9 +156,9 @@ def _advise_bridge(bridge: Bridge, screen: Console) -> None:
 
 def _advise(guess: OwnerGuess, rows: list[PersonRow], screen: Console) -> None:
     if guess.person is None:
-        screen.print(shown(f"Whose export this is cannot be told: {guess.reason}."))
+        screen.print(one_line(f"It is not clear whose export this is: {guess.reason}."))
     else:
-        screen.print(shown(f"Probably the owner: {guess.person.name}, who {guess.reason}."))
+        screen.print(one_line(f"Probably the owner: {guess.person.name}, who {guess.reason}."))
     example = guess.person or (rows[0].person if rows else None)
     if example is not None:
-        screen.print(shown(f'Next: talkalike prepare --speaker "{example.name}"'))
+        screen.print(one_line(f'Next: talkalike prepare --speaker "{example.name}"'))

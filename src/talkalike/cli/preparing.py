@@ -15,12 +15,12 @@ from talkalike.chats.people import PersonRow, find_person
 from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
 from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
 from talkalike.chats.values import Platform, Speaker
+from talkalike.cli.commands import LONGEST_GAP_HOURS, WorkspaceOption
 from talkalike.cli.importing import show_platform_lines
 from talkalike.cli.models import ensure_base
-from talkalike.cli.numbers import LONGEST_GAP_HOURS
-from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, number, percent, progress, say, shown, table
-from talkalike.cli.people import count_people
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, number, one_line, percent, progress, say, table
+from talkalike.cli.people import count_people, open_archive
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import ExampleSet, Manifest, SplitCounts
 from talkalike.examples.gaps import GapRow, gap_rows
@@ -42,7 +42,7 @@ NOTHING_HELD_OUT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line says instead of the settings."""
+    """Options of the command line that replace settings."""
 
     gap_hours: float | None = None
     max_tokens: int | None = None
@@ -52,15 +52,15 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What `make_examples` made, and which lines it took for the platform's own."""
+class PreparedExamples:
+    """The examples that were prepared, and which lines were taken for the platform's own."""
 
     prepared: Prepared
     platform_lines: PlatformLines
 
     @property
     def manifest(self) -> Manifest:
-        """What the examples hold."""
+        """The manifest of the examples that were prepared."""
         return self.prepared.manifest
 
 
@@ -77,35 +77,53 @@ class TrainingTime:
 def prepare(  # signature: typer
     speaker: Annotated[
         list[str],
-        typer.Option("--speaker", "-s", metavar="NAME", help="Whom to learn from; give it again for a further person."),
+        typer.Option("--speaker", "-s", metavar="NAME", help="Person to learn from; can be given several times."),
     ],
-    name: Annotated[str | None, typer.Option(help="The examples' name. Default: the speaker's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the example set. Default: the speaker's name.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="The base model they are for; it is fetched where it is missing.")
+        str | None,
+        typer.Option(
+            help="Base model the examples are made for; fetched if it is missing. Default: as in the settings."
+        ),
     ] = None,
     gap_hours: Annotated[
         float | None,
-        typer.Option(min=0.01, max=LONGEST_GAP_HOURS, help="A silence this long ends a session, in every chat."),
+        typer.Option(
+            min=0.01,
+            max=LONGEST_GAP_HOURS,
+            help="Silence, in hours, that ends a session in every chat. Default: as in the settings.",
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=64, help="Longest example.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=64, help="Longest example in tokens. Default: as in the settings.")
+    ] = None,
     context_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Others' words kept before each learned message.")
+        int | None,
+        typer.Option(
+            min=0, help="Tokens of others' messages kept before each learned message. Default: as in the settings."
+        ),
     ] = None,
     heldout_share: Annotated[
-        float | None, typer.Option(min=0.01, max=0.5, help="Newest share kept out of training.")
+        float | None,
+        typer.Option(
+            min=0.01, max=0.5, help="Share of the newest messages kept out of training. Default: as in the settings."
+        ),
     ] = None,
     platform_lines: Annotated[
         bool | None,
-        typer.Option("--platform-lines/--no-platform-lines", help="Learn what looks like the platform's own words."),
+        typer.Option(
+            "--platform-lines/--no-platform-lines",
+            help="Also learn lines that look like the platform's own words, such as “Anna sent a photo.”",
+        ),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate/--no-estimate", help="Say how long a training takes here (measured once).")
+        bool, typer.Option("--estimate/--no-estimate", help="Estimate how long training takes on this machine.")
     ] = True,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn the chats into training examples of one or more speakers. What is not given comes from talkalike.toml."""
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     chosen = Overrides(
         gap_hours=gap_hours,
         max_tokens=max_tokens,
@@ -113,20 +131,20 @@ def prepare(  # signature: typer
         heldout_share=heldout_share,
         platform_lines=platform_lines,
     )
-    made = make_examples(opened, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
+    made = make_examples(workspace, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
     manifest, gaps = made.manifest, gap_rows(made.prepared)
-    time = training_estimate(opened, manifest) if estimate else None
+    time = training_estimate(workspace, manifest) if estimate else None
 
     learned = _learned_share(manifest)
     data = {
         **plain(manifest),
-        "folder": opened.examples / manifest.name,
+        "folder": workspace.examples / manifest.name,
         "learned_share": learned,
         "masked_share": 1 - learned,
         "gaps": gaps,
         "training": time,
         "platform_lines": made.platform_lines.lines,
-        "platform_lines_learned": learns_platform_lines(opened.settings, chosen),
+        "platform_lines_learned": learns_platform_lines(workspace.settings, chosen),
     }
 
     def render(screen: Console) -> None:
@@ -137,39 +155,39 @@ def prepare(  # signature: typer
 
 
 def make_examples(
-    opened: Workspace,
+    workspace: Workspace,
     speakers: Sequence[str],
     *,
     name: str | None = None,
     base: str | None = None,
     overrides: Overrides | None = None,
     quiet: bool = False,
-) -> Made:
+) -> PreparedExamples:
     """Prepares the examples of `speakers` (names as typed) and returns what they hold. Older ones of that name go."""
-    archive = opened.filled_archive()
+    archive = open_archive(workspace)
     chosen = find_speakers(count_people(archive, quiet=quiet), speakers)
-    wanted = name or _own_name(opened, chosen)
-    folder = opened.examples / _checked(wanted)
-    settings = prepare_settings(opened.settings, overrides or Overrides())
-    card = ensure_base(opened, base or opened.settings.model.base)
-    base_folder = opened.catalog().path(card.name)
+    wanted = name or _own_name(workspace, chosen)
+    folder = workspace.examples / _check_examples_name(wanted)
+    settings = prepare_settings(workspace.settings, overrides or Overrides())
+    card = ensure_base(workspace, base or workspace.settings.model.base)
+    base_folder = workspace.catalog().path(card.name)
     renderer = Renderer(load_tokenizer(base_folder))
     reads = context_length(base_folder) or settings.max_tokens
     if reads < settings.max_tokens:
         say(f"Examples have at most {reads:,} tokens, not {settings.max_tokens:,}: {card.name} reads no more.")
         settings = dataclasses.replace(settings, max_tokens=reads)
     lines = find_platform_lines(archive)
-    learn = learns_platform_lines(opened.settings, overrides or Overrides())
+    learn = learns_platform_lines(workspace.settings, overrides or Overrides())
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
         made = prepare_examples(
             lines.sift(archive, learn=learn),
             chosen,
             renderer=renderer,
             settings=settings,
-            target=Target(folder=folder, base=card.name, fictional=opened.is_fictional),
+            target=Target(folder=folder, base=card.name, fictional=workspace.is_fictional),
             progress=advance,
         )
-    return Made(prepared=made, platform_lines=lines)
+    return PreparedExamples(prepared=made, platform_lines=lines)
 
 
 def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:
@@ -203,13 +221,13 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
     return PrepareSettings(gap_ms=gap_ms, reactions=examples.reactions, cleaning=rules, **given)
 
 
-def training_estimate(opened: Workspace, manifest: Manifest) -> TrainingTime:
+def training_estimate(workspace: Workspace, manifest: Manifest) -> TrainingTime:
     """The time that training on these examples takes here; examples are no worse where it cannot be measured."""
     from talkalike.training.speed import tokens_per_second  # torch: only where the time is asked for
 
-    train, model = opened.settings.train, opened.settings.model
+    train, model = workspace.settings.train, workspace.settings.model
     try:
-        speed = tokens_per_second(opened.catalog(), manifest.base, model.dtype, model.device, say=say)
+        speed = tokens_per_second(workspace.catalog(), manifest.base, model.dtype, model.device, say=say)
     except TalkalikeError as error:
         return TrainingTime(seconds=None, epochs=train.epochs, why=error.what)
     seconds = manifest.train.tokens * train.epochs / speed
@@ -223,18 +241,18 @@ def _learned_share(manifest: Manifest) -> float:
     return (manifest.train.loss_tokens + manifest.heldout.loss_tokens) / tokens if tokens else 0.0
 
 
-def _own_name(opened: Workspace, chosen: Sequence[Speaker]) -> str:
+def _own_name(workspace: Workspace, chosen: Sequence[Speaker]) -> str:
     """The speakers' name for their examples; one that tells them from others whose examples are called so already."""
     short = folder_name(person.name for person in chosen)
     ids = sorted(person.id for person in chosen)
     try:
-        theirs = sorted(ExampleSet(opened.examples / short).manifest.speaker_ids)
+        theirs = sorted(ExampleSet(workspace.examples / short).manifest.speaker_ids)
     except UserError:  # there are none, or none that can be used
         return short
     return short if theirs == ids else f"{short}-{fingerprint(ids)}"
 
 
-def _checked(name: str) -> str:
+def _check_examples_name(name: str) -> str:
     try:
         return check_name(name)
     except UserError as error:
@@ -243,25 +261,25 @@ def _checked(name: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the account
 def _show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: TrainingTime | None) -> None:
-    """The whole account."""
+    """Prints what the examples hold, what was left out, and how long training takes."""
     voices = " and ".join(manifest.speakers)
-    screen.print(shown(f"Examples '{manifest.name}': how {voices} writes, for the base {manifest.base}.", "bold"))
+    screen.print(one_line(f"Examples '{manifest.name}': how {voices} writes, for the base {manifest.base}.", "bold"))
     if manifest.fictional:
         screen.print(f"({FICTIONAL})")
     parts = {"train": manifest.train, "held out": manifest.heldout}
     columns = ["", ">sessions", ">examples", ">messages", ">learned", ">reactions", ">learned"]
-    columns += [">tokens", ">learned tokens", ">masked"]
+    columns += [">tokens", ">learned tokens", ">not learned"]
     screen.print(table(columns, [_counts(name, counts) for name, counts in parts.items()]))
-    screen.print("Learned are the speaker's own words and whether they go on; masked tokens are context only.")
+    screen.print("Loss is computed only on the speaker's own messages and on whether more follow; the rest is context.")
     _reasons(screen, "Dropped messages", manifest.dropped)
     _reasons(screen, "Redacted", manifest.redacted)
     _reasons(screen, "Left out", manifest.left_out)
     _reasons(screen, "Too long", manifest.shortened)
     if not manifest.heldout.learned:
-        screen.print(shown(NOTHING_HELD_OUT.format(voices=voices)))
+        screen.print(one_line(NOTHING_HELD_OUT.format(voices=voices)))
     _gaps(screen, gaps)
     if time is not None:
-        screen.print(shown(_time(manifest, time)))
+        screen.print(one_line(_time(manifest, time)))
     screen.print(f"Next: talkalike examples show --name {manifest.name}, then: talkalike train")
 
 
@@ -275,7 +293,7 @@ def _counts(name: str, counts: SplitCounts) -> list[str]:
 def _reasons(screen: Console, title: str, reasons: Mapping[str, int]) -> None:
     if reasons:
         ordered = sorted(reasons.items(), key=lambda item: -item[1])
-        screen.print(shown(f"{title}: " + ", ".join(f"{reason} {amount:,}" for reason, amount in ordered) + "."))
+        screen.print(one_line(f"{title}: " + ", ".join(f"{reason} {amount:,}" for reason, amount in ordered) + "."))
 
 
 def _gaps(screen: Console, gaps: Sequence[GapRow]) -> None:
@@ -291,13 +309,13 @@ def _gaps(screen: Console, gaps: Sequence[GapRow]) -> None:
         ]
         for gap in gaps
     ]
-    columns = ["chats", ">silence", ">sessions", ">messages in the middle one", ">of one message"]
-    screen.print(table(columns, rows, title="A silence ends a session (> is used)"))
+    columns = ["chats", ">silence", ">sessions", ">median messages", ">with one message"]
+    screen.print(table(columns, rows, title="How long a silence ends a session (>: the setting in use)"))
 
 
 def _time(manifest: Manifest, time: TrainingTime) -> str:
     if time.seconds is None:
-        return f"How long training takes here is not known: {time.why}"
+        return f"How long training takes on this machine is not known: {time.why}"
     return (
         f"Training takes about {duration(time.seconds)} here: {number(time.epochs)} passes over "
         f"{manifest.train.tokens:,} tokens at {number(time.tokens_per_second or 0)} a second."

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from talkalike.cli.engines import chosen_double, sampling_of
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engines import choose_double, sampling_of
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, progress, table
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.opening import examples_of
 from talkalike.workspace.cards import Card
@@ -22,23 +23,27 @@ if TYPE_CHECKING:
     from talkalike.evaluation.likeness import LikenessReport
 
 _REAL_REPLIES = 100  # of the author are read, however few are answered: reading costs little, and narrows the intervals
-_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is told by then
+_LONGEST_REPLY = 96  # tokens, for every model alike: a base that rambles would cost minutes, and is recognised by then
 
 
 def score(
-    model: Annotated[str | None, typer.Option(help="Which model. Default: the one trained last.")] = None,
-    against: Annotated[str, typer.Option(help="What it is compared with: base, or another model's name.")] = "base",
-    speaker: Annotated[str | None, typer.Option(help="Which of its speakers. Default: every one.")] = None,
-    replies: Annotated[int, typer.Option(min=10, help="Held-out moments that each model answers.")] = 100,
-    workspace: WorkspaceOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to score. Default: the promoted one, else the newest double.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="Model to compare it with: base, or another model's name.")] = "base",
+    speaker: Annotated[
+        str | None, typer.Option(help="Speaker to score. Default: each of the model's speakers.")
+    ] = None,
+    replies: Annotated[int, typer.Option(min=10, help="Number of held-out prompts that each model replies to.")] = 100,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model's likeness on held-out sessions. Its base model, or another model, is scored beside it."""
-    opened = open_workspace(workspace)
-    card = chosen_double(opened, model)
-    other = opened.catalog().card(card.base if against == "base" else against)
+    """Measure how much a model writes like its owner. Held-out sessions are used; another model is scored beside it."""
+    workspace = open_workspace(workspace_dir)
+    card = choose_double(workspace, model)
+    other = workspace.catalog().card(card.base if against == "base" else against)
     speakers = [_speaker(card, speaker)] if speaker else list(card.speakers)
-    reports = _score(opened, (card, other), speakers, replies=replies, quiet=as_json)
+    reports = _score(workspace, (card, other), speakers, replies=replies, quiet=as_json)
     data = {
         "model": card.name,
         "against": other.name,
@@ -50,18 +55,18 @@ def score(
 
 
 def _score(
-    opened: Workspace, cards: tuple[Card, Card], speakers: Sequence[str], *, replies: int, quiet: bool
+    workspace: Workspace, cards: tuple[Card, Card], speakers: Sequence[str], *, replies: int, quiet: bool
 ) -> list[tuple[LikenessReport, Path]]:
     # torch and scikit-learn: the help, and a wrong name, do not wait for them
     from talkalike.evaluation import likeness, scoring
 
-    catalog, wanted = opened.catalog(), opened.settings.model
-    examples = examples_of(opened.examples, cards[0])
+    catalog, wanted = workspace.catalog(), workspace.settings.model
+    examples = examples_of(workspace.examples, cards[0])
     first, second = (scoring.open_arm(catalog, card.name, dtype=wanted.dtype, device=wanted.device) for card in cards)
-    sampling = sampling_of(opened)
+    sampling = sampling_of(workspace)
     longest = min(sampling.max_tokens, _LONGEST_REPLY)
     settings = likeness.LikenessSettings(
-        sampling=dataclasses.replace(sampling, seed=opened.settings.train.seed, max_tokens=longest),
+        sampling=dataclasses.replace(sampling, seed=workspace.settings.train.seed, max_tokens=longest),
         replies=replies,
         bits_replies=max(replies, _REAL_REPLIES),
         cache_folder=scoring.reports_folder(catalog, cards[0].name) / "replies",

@@ -1,4 +1,4 @@
-"""`talkalike serve`: what we own, offered to others: an API that OpenAI's clients speak, Discord, and the website.
+"""`talkalike serve`: serves models through an OpenAI-compatible API, on Discord and on the website.
 
 Several faces run in one process, which starts and stops them together. The models run in processes of their own; what
 runs beside them waits for the network and the database only.
@@ -24,26 +24,25 @@ from typing import Annotated
 import typer
 from starlette.types import ASGIApp
 
+from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.engines import (
     WorkspaceEngines,
-    chosen_model,
+    choose_model,
     load_engine,
     reply_options,
     sampling_of,
     speaker_of,
     with_reward,
 )
-from talkalike.cli.init import make_workspace
 from talkalike.cli.output import FICTIONAL, say
-from talkalike.cli.secrets import database_url, discord_token
 from talkalike.cli.web import site_store, web
-from talkalike.cli.workspace import Workspace, WorkspaceOption, find_root, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, discord_token, find_root, make_workspace, open_workspace
 from talkalike.engine.listening import address_of, open_socket
 from talkalike.engine.protocol import Engine
 from talkalike.engine.server import create_app, listen
 from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
-from talkalike.settings import listed
+from talkalike.settings import split_names
 from talkalike.store.judging import judges
 from talkalike.store.store import Store, open_store
 from talkalike.website.services import SiteSettings
@@ -53,59 +52,67 @@ from talkalike.workspace.paths import SETTINGS_FILE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces:
-    """What to offer, and where. `port` is for the one face that is asked for; None: each as in the settings."""
+    """Which faces to serve, and where. `port` is for a single face; None: each as in the settings."""
 
     engine: bool = False
     discord: bool = False
     offline: bool = False
     web: bool = False
-    invite: bool = False  # tell a link to the website that needs no account, for a day
+    invite: bool = False  # print a link to the website that needs no account, for a day
     host: str | None = None
     port: int | None = None
 
 
 def serve(  # signature: typer
-    engine: Annotated[bool, typer.Option("--engine", help="The OpenAI-compatible API.")] = False,
-    discord: Annotated[bool, typer.Option("--discord", help="The double on Discord ($DISCORD_TOKEN).")] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Discord's stand-in on this computer, with a page to talk in.")
+    engine: Annotated[bool, typer.Option("--engine", help="Serve the OpenAI-compatible API.")] = False,
+    discord: Annotated[
+        bool, typer.Option("--discord", help="Run the double on Discord (token: $DISCORD_TOKEN).")
     ] = False,
-    web: Annotated[bool, typer.Option("--web", help="The website: chat, judge, watch trainings.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Run it on a local stand-in for Discord, with a page to talk to it.")
+    ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve the website: chat, judge replies, watch and start runs.")
+    ] = False,
     model: Annotated[
-        str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
+        str | None, typer.Option(help="Model to use. Default: the promoted one, else the newest double, else the base.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: as in the settings.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port. Default: as in the settings.")] = None,
+    host: Annotated[str | None, typer.Option(help="Network address to listen on. Default: as in the settings.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on. Default: as in the settings.")
+    ] = None,
     inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Serve models: API, Discord, website. Without an option all of them, until Ctrl-C."""
-    opened = _for_trying(workspace) if offline else open_workspace(workspace)
+    """Serve a model through the API, on Discord and on the website. Without an option: all three, until Ctrl-C."""
+    workspace = _open_or_make_workspace(workspace_dir) if offline else open_workspace(workspace_dir)
     if inherit is not None:
-        asyncio.run(_serve_parent(opened, chosen_model(opened, model), inherit))
+        asyncio.run(_serve_parent(workspace, choose_model(workspace, model), inherit))
         return
     discord = discord or offline
     if not (engine or discord or web):
         engine = web = True
-        discord = bool(discord_token(opened))
+        discord = bool(discord_token(workspace))
         if not discord:
-            say("Without Discord: there is no token yet (`talkalike discord setup`).")
+            say("Discord is left out: there is no token yet (`talkalike discord setup`).")
     if port is not None and engine + discord + web > 1:
-        raise UserError("One port cannot serve several faces.", hint="Set their ports in talkalike.toml.")
+        raise UserError(
+            "--port can be given for one service only.", hint="Set the ports of the others in talkalike.toml."
+        )
     if engine and not discord and not web:
-        settings = opened.settings.serve
+        settings = workspace.settings.serve
         key = os.environ.get(settings.api_key_env, "")
         port = settings.port if port is None else port
-        asyncio.run(_serve(opened, chosen_model(opened, model), host=host or settings.host, port=port, key=key))
+        asyncio.run(_serve(workspace, choose_model(workspace, model), host=host or settings.host, port=port, key=key))
         return
     faces = Faces(engine=engine, discord=discord, offline=offline, web=web, host=host, port=port)
-    serve_faces(opened, faces, model=model)
+    serve_faces(workspace, faces, model=model)
 
 
-def _for_trying(workspace: object) -> Workspace:
-    """The workspace; one that is named and not there yet is made, since there is nothing to prepare for a try."""
-    if isinstance(workspace, Path):
-        root = find_root(workspace)
+def _open_or_make_workspace(workspace_dir: object) -> Workspace:
+    """Opens the workspace; makes it first if it is named and not there yet: trying offline needs no preparation."""
+    if isinstance(workspace_dir, Path):
+        root = find_root(workspace_dir)
         if not (root / SETTINGS_FILE).exists():
             make_workspace(root)
             say(f"Made a workspace in {root}.")
@@ -113,23 +120,23 @@ def _for_trying(workspace: object) -> Workspace:
     return open_workspace(None)
 
 
-async def _serve(opened: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
+async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
     listening = listen(host, port, api_key=key)
-    engine = with_reward(opened, load_engine(opened, card))
+    engine = with_reward(workspace, load_engine(workspace, card))
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
-    names = listed(opened.settings.serve.names)
+    names = split_names(workspace.settings.serve.names)
     try:
-        app = api(opened, engine, speaker=speaker_of(card), key=key)
+        app = api(workspace, engine, speaker=speaker_of(card), key=key)
         await serve_app(app, listening=listening, names=names)
     finally:
         await engine.close()
 
 
-async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
+async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> None:
     """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
     key = sys.stdin.readline().strip()
     if not key:
-        raise UserError("The process that wanted this model is gone.")
+        raise UserError("The process that started this one has ended.")
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def watch() -> None:
@@ -138,7 +145,7 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
-    engine = with_reward(opened, load_engine(opened, card))
+    engine = with_reward(workspace, load_engine(workspace, card))
     try:
         app = create_app(engine, speaker=speaker_of(card), api_key=key)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
@@ -146,54 +153,56 @@ async def _serve_parent(opened: Workspace, card: Card, inherited: int) -> None:
         await engine.close()
 
 
-def api(opened: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
-    """The API: what a request leaves open is as [chat] says."""
-    chat, pages = opened.settings.chat, opened.settings.serve.origins
+def api(workspace: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
+    """Makes the API's app; options that a request leaves out are as [chat] of the settings says."""
+    chat, pages = workspace.settings.chat, workspace.settings.serve.origins
     return create_app(
         engine,
         speaker=speaker,
         api_key=key,
-        defaults=dataclasses.replace(sampling_of(opened), best_of=chat.best_of),
+        defaults=dataclasses.replace(sampling_of(workspace), best_of=chat.best_of),
         origins=[page.strip() for page in pages.split(",") if page.strip()],
     )
 
 
 # --------------------------------------------------------------------------------------------- several faces at once
-def serve_faces(opened: Workspace, faces: Faces, *, model: str | None) -> None:
+def serve_faces(workspace: Workspace, faces: Faces, *, model: str | None) -> None:
     """Runs until Ctrl-C or SIGTERM, or until one of the faces fails."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with _store(opened, faces) as store:
+    with _store(workspace, faces) as store:
         try:
-            asyncio.run(_serve_all(opened, faces, store, model))
+            asyncio.run(_serve_all(workspace, faces, store, model))
         except BaseExceptionGroup as failures:  # the first face that failed has ended the others
             raise failures.exceptions[0] from None
 
 
-async def _serve_all(opened: Workspace, faces: Faces, store: Store, model: str | None) -> None:
+async def _serve_all(workspace: Workspace, faces: Faces, store: Store, model: str | None) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with _engines(opened, model) as engines, asyncio.TaskGroup() as running:
+        async with _engines(workspace, model) as engines, asyncio.TaskGroup() as running:
             if faces.web:
-                running.create_task(_web(opened, faces, store, engines, stop))
+                running.create_task(_web(workspace, faces, store, engines, stop))
             if faces.discord:
-                running.create_task(_discord(opened, faces, store, engines, stop))
+                running.create_task(_discord(workspace, faces, store, engines, stop))
             if faces.engine:
-                running.create_task(_api(opened, faces, engines, stop))
+                running.create_task(_api(workspace, faces, engines, stop))
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def _web(opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
-    settings = opened.settings.web
+async def _web(
+    workspace: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
+) -> None:
+    settings = workspace.settings.web
     listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
     if faces.invite:
         token = await store.run(_invitation)
-        top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(opened).path}"
-        say(f"Chat and judge without an account, by this link: {top}/invite/{token}/")
-    await web(opened, store, listening=listening, stop=stop, settings=site_settings(opened), engines=engines)
+        top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(workspace).path}"
+        say(f"Link to chat and judge without an account: {top}/invite/{token}/")
+    await web(workspace, store, listening=listening, stop=stop, settings=site_settings(workspace), engines=engines)
 
 
 def _invitation() -> str:
@@ -202,45 +211,45 @@ def _invitation() -> str:
 
 
 async def _discord(
-    opened: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
+    workspace: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
 ) -> None:
     from talkalike.cli.discord import serve_offline, serve_online  # discord.py: for this face alone
 
     if not faces.offline:
-        await serve_online(opened, store, engines, stop)
+        await serve_online(workspace, store, engines, stop)
         return
-    port = opened.settings.discord.page_port if faces.port is None else faces.port
-    await serve_offline(opened, store, engines, stop, port=port)
+    port = workspace.settings.discord.page_port if faces.port is None else faces.port
+    await serve_offline(workspace, store, engines, stop, port=port)
 
 
-async def _api(opened: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
+async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
     """The public API over the default model's process."""
-    settings = opened.settings.serve
+    settings = workspace.settings.serve
     key = os.environ.get(settings.api_key_env, "")
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     engine = await engines.open(engines.default)
-    app = api(opened, engine, speaker=engines.voice.speaker, key=key)
-    await serve_app(app, listening=listening, names=listed(settings.names), stop=stop)
+    app = api(workspace, engine, speaker=engines.voice.speaker, key=key)
+    await serve_app(app, listening=listening, names=split_names(settings.names), stop=stop)
 
 
 @contextmanager
-def _store(opened: Workspace, faces: Faces) -> Iterator[Store]:
+def _store(workspace: Workspace, faces: Faces) -> Iterator[Store]:
     """The workspace's database. What is said at the stand-in alone is forgotten when it ends."""
     if faces.web:
-        with site_store(opened, site_settings(opened)) as store:
+        with site_store(workspace, site_settings(workspace)) as store:
             yield store
     elif faces.offline:
         with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{Path(folder) / 'offline.db'}") as store:
             yield store
     else:
-        with open_store(database_url(opened)) as store:
+        with open_store(database_url(workspace)) as store:
             yield store
 
 
 @asynccontextmanager
-async def _engines(opened: Workspace, model: str | None) -> AsyncIterator[WorkspaceEngines]:
-    engines = WorkspaceEngines(opened, default=model)
+async def _engines(workspace: Workspace, model: str | None) -> AsyncIterator[WorkspaceEngines]:
+    engines = WorkspaceEngines(workspace, default=model)
     try:
         if engines.voice.fictional:
             say(f"{FICTIONAL}.")
@@ -251,14 +260,14 @@ async def _engines(opened: Workspace, model: str | None) -> AsyncIterator[Worksp
         await engines.close()
 
 
-def site_settings(opened: Workspace) -> SiteSettings:
+def site_settings(workspace: Workspace) -> SiteSettings:
     """The settings file's part for the website."""
-    web = opened.settings.web
+    web = workspace.settings.web
     return SiteSettings(
-        hosts=listed(web.names),
+        hosts=split_names(web.names),
         tls=web.tls,
         behind_proxy=web.behind_proxy,
         path=web.path.rstrip("/"),
-        name=opened.settings.discord.owner_name,
-        options=reply_options(opened),
+        name=workspace.settings.discord.owner_name,
+        options=reply_options(workspace),
     )

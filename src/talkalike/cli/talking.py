@@ -1,4 +1,4 @@
-"""`talkalike chat`: a model of ours, or any OpenAI-compatible server, in the terminal."""
+"""`talkalike chat`: talks to one of the workspace's models, or to any OpenAI-compatible server, in the terminal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import typer
 
 from talkalike.alignment.best_of import BestOfEngine
 from talkalike.chat.pipeline import Pipeline
-from talkalike.cli.chatting import ChatOptions, Opened
+from talkalike.cli.chatting import ChatModel, ChatOptions
 from talkalike.cli.chatting import chat as chat_in_terminal
-from talkalike.cli.engines import budget_of, chosen_model, load_engine, reward_of, sampling_of
+from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engines import budget_of, choose_model, load_engine, reward_of, sampling_of
 from talkalike.cli.output import FICTIONAL, console, say
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.engine.protocol import Engine, Sampling
 from talkalike.engine.remote import RemoteEngine
 from talkalike.errors import UserError
+from talkalike.examples.opening import open_examples
 from talkalike.options import BUDGET_TOKENS, REPLY
 from talkalike.workspace.cards import Card
 
@@ -31,8 +33,8 @@ _BEST_OF = 8  # replies, where a reward is named and no number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """Whom to talk to, as whom, and how replies are written."""
+class _ChatRequest:
+    """The options given: whom to talk to, as whom, and how replies are sampled."""
 
     sampling: Sampling
     budget: int | None
@@ -52,13 +54,19 @@ def _option(key: str) -> Any:
 def chat(  # signature: typer
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Option(help="Which model. Default: the one trained last, else the base.")
+        str | None,
+        typer.Option(help="Model to talk to. Default: the promoted one, else the newest double, else the base."),
     ] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Whose voice it has.")] = None,
-    me: Annotated[str | None, typer.Option(help="Who you are. Default: who talks to them most.")] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Person the model speaks as. Default: the first it was trained on."),
+    ] = None,
+    me: Annotated[
+        str | None, typer.Option(help="Your name in the chat. Default: whoever talks to that person most.")
+    ] = None,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Talk to an OpenAI-compatible server instead (key: the setting's)."),
+        typer.Option(metavar="URL", help="Talk to a model on an OpenAI-compatible server instead."),
     ] = None,
     temperature: Annotated[str | None, _option("temperature")] = None,
     top_p: Annotated[str | None, _option("top_p")] = None,
@@ -71,64 +79,71 @@ def chat(  # signature: typer
     best_of: Annotated[str | None, _option("best_of")] = None,
     budget_tokens: Annotated[str | None, _option("budget_tokens")] = None,
     reward: Annotated[
-        str | None, typer.Option(help="What chooses: a reward model, sentiment, a rules .yaml, python:module.function.")
+        str | None,
+        typer.Option(
+            help="What chooses the best reply: a reward model's name, sentiment, a rules file (.yaml), or "
+            "python:module.function."
+        ),
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Talk to a model in the terminal. /help lists what can be typed besides messages.
+    """Talk to a model in the terminal. Type /help in the chat for its commands.
 
-    What is not given here is as [chat] of the settings says.
+    Options that are not given are as [chat] of the settings says.
     """
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     typed = {key: context.params[key] for key in REPLY if context.params[key] is not None}
     given = {key: REPLY[key].parse(text) for key, text in typed.items()}
-    budget = given.pop(BUDGET_TOKENS.key, budget_of(opened))
-    sampling = _sampling(opened, given, reward=reward)
+    budget = given.pop(BUDGET_TOKENS.key, budget_of(workspace))
+    sampling = _sampling(workspace, given, reward=reward)
     asyncio.run(
-        _chat(opened, _Wish(sampling=sampling, budget=budget, model=model, voice=as_, me=me, url=url, reward=reward))
+        _chat(
+            workspace,
+            _ChatRequest(sampling=sampling, budget=budget, model=model, voice=as_, me=me, url=url, reward=reward),
+        )
     )
 
 
-async def _chat(opened: Workspace, wish: _Wish) -> None:
-    judge = await asyncio.to_thread(reward_of, opened, wish.reward) if wish.sampling.best_of > 1 else None
+async def _chat(workspace: Workspace, asked: _ChatRequest) -> None:
+    judge = await asyncio.to_thread(reward_of, workspace, asked.reward) if asked.sampling.best_of > 1 else None
 
     engines: list[Engine] = []
 
-    async def pipeline_of(engine: Engine, speakers: tuple[str, ...]) -> Opened:
+    async def pipeline_of(engine: Engine, speakers: tuple[str, ...]) -> ChatModel:
         while engines:
             await engines.pop().close()
         if judge is not None:
             engine = BestOfEngine(engine, judge)
         engines.append(engine)
-        return Opened(pipeline=Pipeline(engine, sampling=wish.sampling, budget=wish.budget), speakers=speakers)
+        return ChatModel(pipeline=Pipeline(engine, sampling=asked.sampling, budget=asked.budget), speakers=speakers)
 
-    async def open_model(name: str) -> Opened:
-        card = opened.catalog().card(name)
-        return await pipeline_of(await asyncio.to_thread(load_engine, opened, card), card.speakers)
+    async def open_model(name: str) -> ChatModel:
+        card = workspace.catalog().card(name)
+        return await pipeline_of(await asyncio.to_thread(load_engine, workspace, card), card.speakers)
 
     people: tuple[str, ...] = ()
     try:
-        if wish.url:
-            key = os.environ.get(opened.settings.serve.api_key_env, "")
-            remote = await RemoteEngine.connect(wish.url, model=wish.model or "", api_key=key)
+        if asked.url:
+            key = os.environ.get(workspace.settings.serve.api_key_env, "")
+            remote = await RemoteEngine.connect(asked.url, model=asked.model or "", api_key=key)
             first = await pipeline_of(remote, ())
         else:
-            card = chosen_model(opened, wish.model)
+            card = choose_model(workspace, asked.model)
             if card.fictional:
                 say(f"{FICTIONAL}.")
-            people = others(opened, card)
+            people = others(workspace, card)
             first = await open_model(card.name)
-        double = _voice(first.speakers, wish.voice)
+        double = _voice(first.speakers, asked.voice)
         await chat_in_terminal(
             first.pipeline,
-            me=wish.me or next((name for name in people if name != double), _NOBODY),
+            me=asked.me or next((name for name in people if name != double), _NOBODY),
             double=double,
             console=console(),
             options=ChatOptions(
                 speakers=first.speakers,
                 people=people,
-                models=None if wish.url else lambda: [card.name for card in opened.catalog().cards()],
-                open_model=None if wish.url else open_model,
+                models=None if asked.url else lambda: [card.name for card in workspace.catalog().cards()],
+                open_model=None if asked.url else open_model,
             ),
         )
     finally:
@@ -136,24 +151,25 @@ async def _chat(opened: Workspace, wish: _Wish) -> None:
             await engines.pop().close()
 
 
-def others(opened: Workspace, card: Card) -> tuple[str, ...]:
+def others(workspace: Workspace, card: Card) -> tuple[str, ...]:
     """Who talks to the model's speakers in its examples, most first."""
-    if card.examples not in opened.example_names():
+    if card.examples not in workspace.example_names():
         return ()
-    examples = opened.example_set(card.examples)
+    examples = open_examples(workspace.examples, card.examples)
     counts = Counter(turn.speaker for document in examples.documents("train") for turn in document.turns)
     return tuple(name for name, _ in counts.most_common() if name not in card.speakers)[:_PEOPLE]
 
 
-def _sampling(opened: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
-    """As the settings and options say; what choosing among several replies costs is told."""
-    settings = opened.settings.chat
-    sampling = sampling_of(opened)
+def _sampling(workspace: Workspace, given: Mapping[str, Any], *, reward: str | None) -> Sampling:
+    """As the settings and options say; prints what choosing among several replies costs."""
+    settings = workspace.settings.chat
+    sampling = sampling_of(workspace)
     count = given.get("best_of") or (_BEST_OF if reward and settings.best_of == 1 else settings.best_of)
     judge = reward or settings.reward
     if count > 1 and not judge:
         raise UserError(
-            "Nothing says which of several replies is the best.", hint="Name a reward, for example --reward sentiment."
+            "Choosing the best of several replies needs a reward.",
+            hint="Name a reward, for example --reward sentiment.",
         )
     if count > 1:
         say(f"Each reply is the best of {count} by {judge}: {count} times the work, shown when all are written.")

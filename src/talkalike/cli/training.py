@@ -15,13 +15,14 @@ from rich.console import Console
 
 from talkalike.charts.losses import loss_chart
 from talkalike.charts.plotter import save
+from talkalike.cli.commands import WorkspaceOption, above_zero
 from talkalike.cli.models import ensure_base
-from talkalike.cli.numbers import above_zero
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
 from talkalike.cli.training_screen import show_events
-from talkalike.cli.workspace import Workspace, WorkspaceOption, open_workspace
+from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import MissingExtraError, UserError
 from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.opening import open_examples
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import AdapterSettings
@@ -37,43 +38,55 @@ _TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 def train(  # signature: typer
-    name: Annotated[str | None, typer.Option(help="Name of the new model. Default: the speaker's, numbered.")] = None,
-    examples: Annotated[str | None, typer.Option(help="Which examples. Default: those prepared last.")] = None,
-    method: Annotated[Method | None, typer.Option(help="What is trained. Default: as in the settings.")] = None,
-    base: Annotated[str | None, typer.Option(help="The base model. Default: the one the examples are for.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new model. Default: the speaker's name with a number.")
+    ] = None,
+    examples: Annotated[str | None, typer.Option(help="Example set to train on. Default: the newest one.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="Training method: which weights are trained. Default: as in the settings.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model to train. Default: the one the examples were made for.")
+    ] = None,
     epochs: Annotated[
-        float | None, typer.Option(callback=above_zero, help="Passes over the examples, at most.")
+        float | None,
+        typer.Option(
+            callback=above_zero, help="Maximum number of passes over the examples. Default: as in the settings."
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(callback=above_zero, help="Stop after this long, schedule fitted to it.")
+        float | None,
+        typer.Option(callback=above_zero, help="Time limit in minutes; the learning rate schedule is fitted to it."),
     ] = None,
-    lr: Annotated[float | None, typer.Option(callback=above_zero, help="Highest learning rate.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(callback=above_zero, help="Highest learning rate. Default: as in the settings.")
+    ] = None,
     tracker: Annotated[
-        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio (repeatable).")
+        list[str] | None, typer.Option(help="Also log to tensorboard, wandb or trackio; can be given several times.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished training.")] = False,
     run_id: Annotated[str | None, typer.Option("--run", hidden=True)] = None,
-    workspace: WorkspaceOption = None,
+    workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on the prepared examples. Ctrl-C saves and stops; --resume goes on where it stopped."""
+    """Train a model on the prepared examples. Ctrl-C saves and stops; --resume continues."""
     began = time.monotonic()
-    opened = open_workspace(workspace)
+    workspace = open_workspace(workspace_dir)
     changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
     given = {key: value for key, value in changes.items() if value is not None}
     if resume:
         if given or base or examples or tracker:
             raise UserError(
-                "--resume goes on with the training as it was started.", hint="Leave out the other options but --name."
+                "--resume continues the training as it was started.", hint="Leave out the other options but --name."
             )
-        config, chosen, run = _resumed(opened, name)
+        config, chosen, run = _find_unfinished(workspace, name)
     else:
-        chosen = opened.example_set(examples)
-        config = _config(opened, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
-        run = new_run(opened.runs, config.name, run_id)
+        chosen = open_examples(workspace.examples, examples)
+        config = _config(workspace, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
+        run = new_run(workspace.runs, config.name, run_id)
     run.began = began
-    _check_base(opened, chosen, config.base)
-    finished = run_training(opened, config, chosen, run, resume=resume, quiet=as_json)
+    _check_base(workspace, chosen, config.base)
+    finished = run_training(workspace, config, chosen, run, resume=resume, quiet=as_json)
     plot = run.path / "loss.svg"
     card = finished.card
     result = {
@@ -81,7 +94,7 @@ def train(  # signature: typer
         "ended": finished.reason,
         "seconds": finished.seconds,
         "scores": dict(card.scores) if card else {},
-        "folder": opened.catalog().path(card.name) if card else None,
+        "folder": workspace.catalog().path(card.name) if card else None,
         "run": run.path,
         "plot": plot,
     }
@@ -89,7 +102,7 @@ def train(  # signature: typer
 
 
 def run_training(
-    opened: Workspace, config: TrainConfig, chosen: ExampleSet, run: RunFolder, *, resume: bool, quiet: bool
+    workspace: Workspace, config: TrainConfig, chosen: ExampleSet, run: RunFolder, *, resume: bool, quiet: bool
 ) -> Finished:
     """Drives the recipe to its end (or to Ctrl-C), showing it unless `quiet`, and draws the loss plot."""
     # torch: the help, and wrong options, do not wait for it
@@ -97,10 +110,10 @@ def run_training(
 
     chosen.verify()
     if not chosen.manifest.heldout.learned:
-        say("Nothing is held out, so nothing tells which state is the best: the last one is kept.")
-    with only_training(opened.runs), polite_interrupt() as should_stop:
+        say("Nothing is held out, so the best state cannot be found: the last one is kept.")
+    with only_training(workspace.runs), polite_interrupt() as should_stop:
         events = train_supervised(
-            config, catalog=opened.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
+            config, catalog=workspace.catalog(), examples=chosen, run=run, resume=resume, should_stop=should_stop
         )
         with failing_with(run):
             last = show_events(events, quiet=quiet)
@@ -112,7 +125,7 @@ def run_training(
 
 
 def _config(
-    opened: Workspace,
+    workspace: Workspace,
     chosen: ExampleSet,
     given: dict[str, Any],
     *,
@@ -120,11 +133,11 @@ def _config(
     base: str | None,
     trackers: tuple[str, ...],
 ) -> TrainConfig:
-    settings, model = opened.settings.train, opened.settings.model
+    settings, model = workspace.settings.train, workspace.settings.model
     method = given.get("method", settings.method)
     rate = given.get("lr", settings.lr)
     return TrainConfig(
-        name=_free_name(opened, chosen, name),
+        name=_free_name(workspace, chosen, name),
         base=base or chosen.manifest.base,
         adapter=AdapterSettings(
             method=method,
@@ -144,14 +157,14 @@ def _config(
         dtype=model.dtype,
         device=model.device,
         patience=settings.patience,
-        trackers=_installed(trackers),
+        trackers=_check_trackers(trackers),
     )
 
 
-def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
-    run = newest_unfinished(opened.runs, name)
+def _find_unfinished(workspace: Workspace, name: str | None) -> tuple[TrainConfig, ExampleSet, RunFolder]:
+    run = newest_unfinished(workspace.runs, name)
     config, about = run.settings_as(TrainConfig), run.description()
-    chosen = opened.example_set(str(about["examples"]))
+    chosen = open_examples(workspace.examples, str(about["examples"]))
     if about.get("examples_hash") not in {None, chosen.manifest.hash}:
         raise UserError(
             f"The examples '{chosen.manifest.name}' were prepared anew since this training began.",
@@ -160,25 +173,25 @@ def _resumed(opened: Workspace, name: str | None) -> tuple[TrainConfig, ExampleS
     return config, chosen, run
 
 
-def _free_name(opened: Workspace, chosen: ExampleSet, wanted: str | None) -> str:
-    catalog = opened.catalog()
+def _free_name(workspace: Workspace, chosen: ExampleSet, wanted: str | None) -> str:
+    catalog = workspace.catalog()
     if wanted is not None:
         if catalog.exists(check_name(wanted)):
             raise UserError(f"There is a model '{wanted}' already.", hint="Choose another --name.")
         return wanted
     stem = folder_name(chosen.manifest.speakers)
-    taken = {card.name for card in catalog.cards()} | {str(run.get("model")) for run in _runs(opened)}
+    taken = {card.name for card in catalog.cards()} | {str(run.get("model")) for run in _runs(workspace)}
     return next(f"{stem}-{number}" for number in range(1, len(taken) + 2) if f"{stem}-{number}" not in taken)
 
 
-def _runs(opened: Workspace) -> Iterator[dict[str, Any]]:
-    return (RunFolder(file.parent).description() for file in opened.runs.glob("*/run.json"))
+def _runs(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    return (RunFolder(file.parent).description() for file in workspace.runs.glob("*/run.json"))
 
 
-def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
+def _check_base(workspace: Workspace, chosen: ExampleSet, base: str) -> None:
     """The base is here, and the examples are in its vocabulary."""
-    card = ensure_base(opened, base)
-    renderer = Renderer(load_tokenizer(opened.catalog().path(card.name)))
+    card = ensure_base(workspace, base)
+    renderer = Renderer(load_tokenizer(workspace.catalog().path(card.name)))
     if tokenizer_hash(renderer) != chosen.manifest.tokenizer_hash:
         raise UserError(
             f"The examples '{chosen.manifest.name}' are in the vocabulary of '{chosen.manifest.base}', not '{base}'.",
@@ -186,7 +199,7 @@ def _check_base(opened: Workspace, chosen: ExampleSet, base: str) -> None:
         )
 
 
-def _installed(trackers: tuple[str, ...]) -> tuple[str, ...]:
+def _check_trackers(trackers: tuple[str, ...]) -> tuple[str, ...]:
     for tracker in trackers:
         if tracker not in _TRACKERS:
             raise UserError(f"There is no tracker '{tracker}'.", hint=f"Choose from: {', '.join(_TRACKERS)}.")
@@ -220,14 +233,14 @@ def polite_interrupt() -> Iterator[Callable[[], bool]]:
 
 def _show(screen: Console, finished: Finished, plot: Path) -> None:
     ended = {
-        "finished": "Trained to the end.",
+        "finished": "Training is finished.",
         "early": "Stopped early: the held-out loss no longer fell.",
-        "stopped": "Stopped. Go on with: talkalike train --resume",
+        "stopped": "Stopped. Continue with: talkalike train --resume",
     }[finished.reason]
     screen.print(ended, markup=False)
     card = finished.card
     if card is None:
-        screen.print("There is no model yet: nothing was better than what it began with.")
+        screen.print("No model was saved: the held-out loss never became lower than the base model's.")
         return
     rows = [
         ["model", card.name],
@@ -237,7 +250,9 @@ def _show(screen: Console, finished: Finished, plot: Path) -> None:
         ["loss plot", str(plot)],
     ]
     screen.print(table(["", ""], rows))
-    screen.print(f"Talk to it: talkalike chat --model {card.name}    How alike is it: talkalike score", markup=False)
+    screen.print(
+        f"Talk to it: talkalike chat --model {card.name}    Measure its likeness: talkalike score", markup=False
+    )
 
 
 def _heldout(scores: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from talkalike.cli.output import counted, duration, number, say
+from talkalike.cli.output import duration, number, quantity, say
 from talkalike.training.values import Evaluated, Event, Started, Step
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -61,7 +61,7 @@ class _View:
         last: Event | None = None
         for last in events:
             if isinstance(last, Started):
-                going_on = f", going on after step {last.step}" if last.step else ""
+                going_on = f", continuing after step {last.step}" if last.step else ""
                 self.about = (
                     f"{number(last.trained_parameters)} trained numbers, {last.dtype} on {last.device}{going_on}"
                 )
@@ -106,7 +106,7 @@ class _View:
             lines.append(Text(f"loss      {sparkline(self.losses)}"))
         if self.heldout:
             best = min(self.heldout)
-            looks = counted(len(self.heldout), "look")
+            looks = quantity(len(self.heldout), "look")
             lines.append(Text(f"held-out  {sparkline(self.heldout)}  best {best:.4f} of {looks}"))
         lines.append(Text("Ctrl-C saves and stops.", style="dim"))
         return Group(*lines)

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from talkalike.chat.engines import Engines
+from talkalike.cli.commands import WorkspaceOption, hand_down
 from talkalike.cli.output import say
-from talkalike.cli.secrets import database_url
-from talkalike.cli.workspace import Workspace, WorkspaceOption, hand_down, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.engine.listening import address_of
 from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
@@ -24,22 +24,22 @@ from talkalike.website.services import SiteServices, SiteSettings
 from talkalike.website.trainings.service import Alignment, Recipe
 from talkalike.workspace import serving
 
-app = typer.Typer(help="The website's owner.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Manage the owner's account on the website.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
-def options(context: typer.Context, workspace: WorkspaceOption = None) -> None:
-    """Options that may stand before the command."""
-    hand_down(context, workspace=workspace)
+def options(context: typer.Context, workspace_dir: WorkspaceOption = None) -> None:
+    """Takes options that may stand before the command."""
+    hand_down(context, workspace_dir=workspace_dir)
 
 
 @app.command("owner")
 def owner(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
-    workspace: WorkspaceOption = None,
+    name: Annotated[str, typer.Argument(help="Name to log in with on the website.")],
+    workspace_dir: WorkspaceOption = None,
 ) -> None:
-    """Make the account that may do everything on the website, or give it a new password."""
-    with site_store(open_workspace(workspace), SiteSettings()) as store:
+    """Create the owner's account, or give it a new password. It may do everything on the website."""
+    with site_store(open_workspace(workspace_dir), SiteSettings()) as store:
         from talkalike.website.accounts import make_owner  # Django's tables: once the site is configured
 
         fresh = store.call(make_owner, name, _password())
@@ -64,16 +64,16 @@ def _password() -> str:
 
 
 @contextmanager
-def site_store(opened: Workspace, settings: SiteSettings) -> Iterator[Store]:
+def site_store(workspace: Workspace, settings: SiteSettings) -> Iterator[Store]:
     """The workspace's store, with the site's tables. The first store that the process opens."""
-    url = database_url(opened)
-    configure_site(url, secret=secret_key(opened.root), settings=settings)
+    url = database_url(workspace)
+    configure_site(url, secret=secret_key(workspace.root), settings=settings)
     with open_store(url) as store:
         yield store
 
 
 async def web(
-    opened: Workspace,
+    workspace: Workspace,
     store: Store,
     *,
     listening: socket.socket,
@@ -88,23 +88,23 @@ async def web(
 
     owned = await store.run(accounts.has_owner)
 
-    def told() -> None:
+    def announce() -> None:
         say(f"The site: {address_of(listening).rstrip('/')}{settings.path}/")
         for sentence in doubts(settings, listening):
-            say(f"Look at this: {sentence}")
+            say(f"Please check: {sentence}")
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
-    trainings = WorkspaceTrainings(opened)
-    services = SiteServices(store=store, root=opened.root, engines=engines, trainings=trainings, settings=settings)
-    await site.run_site(services, listening=listening, stop=stop, when_ready=told)
+    trainings = WorkspaceTrainings(workspace)
+    services = SiteServices(store=store, root=workspace.root, engines=engines, trainings=trainings, settings=settings)
+    await site.run_site(services, listening=listening, stop=stop, when_ready=announce)
 
 
 class WorkspaceTrainings:
-    """`talkalike.website.trainings.service.Trainings` over a workspace."""
+    """Starts the website's runs as command lines in a workspace: `talkalike.website.trainings.service.Trainings`."""
 
-    def __init__(self, opened: Workspace) -> None:
-        self._opened = opened
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
     def train(self, recipe: Recipe, run: str) -> Sequence[str]:
         """The command line of a training by this recipe, into the folder of its job."""
@@ -118,7 +118,7 @@ class WorkspaceTrainings:
             "--lr": recipe.learning_rate,
             "--run": run,
         }
-        return (*self._program("train"), *_words(options))
+        return (*self._program("train"), *_arguments(options))
 
     def align(self, wanted: Alignment, run: str) -> Sequence[str]:
         """The command line of an alignment, into the folder of its job."""
@@ -127,26 +127,26 @@ class WorkspaceTrainings:
             options |= {"--reward": wanted.reward, "--steps": wanted.steps}
         else:
             options |= {"--epochs": wanted.epochs, "--judges": wanted.judges}
-        return (*self._program("align", wanted.kind), *_words(options))
+        return (*self._program("align", wanted.kind), *_arguments(options))
 
     def resume(self, model: str) -> Sequence[str]:
-        """The command line that goes on with it."""
+        """The command line that continues the model's training."""
         return (*self._program("train"), "--resume", "--name", model)
 
     def serving(self) -> str | None:
-        """The promoted model."""
-        return serving.serving_model(self._opened.models)
+        """The name of the promoted model, if there is one."""
+        return serving.serving_model(self._workspace.models)
 
     def promote(self, model: str, by: str) -> None:
-        """Promotes it."""
-        serving.promote(self._opened.models, model, by)
+        """Promotes the model, on behalf of the person named."""
+        serving.promote(self._workspace.models, model, by)
 
     def _program(self, *command: str) -> tuple[str, ...]:
         program = (sys.executable, "-m", "talkalike.cli.main")
-        return (*program, *command, "--workspace", str(self._opened.root))
+        return (*program, *command, "--workspace", str(self._workspace.root))
 
 
-def _words(options: Mapping[str, object]) -> Iterator[str]:
+def _arguments(options: Mapping[str, object]) -> Iterator[str]:
     """The options that were given, as the command line has them."""
     for option, value in options.items():
         if value not in ("", None):

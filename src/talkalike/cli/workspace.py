@@ -1,48 +1,37 @@
-"""The workspace: the folder with `talkalike.toml` in which everything of one owner lies, and how it is found."""
+"""The workspace: the folder with `talkalike.toml` in which everything of one owner lies; how it is made and found.
+
+Its secrets come from the environment, or from a file in it that only its owner can read. They are never printed.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Mapping
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from talkalike.cli.commands import VARIABLE, WorkspaceOption
+from talkalike.cli.output import JsonOption, emit
 from talkalike.errors import UserError
+from talkalike.settings import Settings, default_toml, load_settings
+from talkalike.workspace.files import write_atomically
 from talkalike.workspace.paths import SETTINGS_FILE, WorkspacePaths
 from talkalike.workspace.privacy import close_folder
-
-if TYPE_CHECKING:
-    from talkalike.chats.archive import Archive
-    from talkalike.examples.dataset import ExampleSet
-    from talkalike.settings import Settings
 
 FICTIONAL_FILE = "FICTIONAL"
 """A workspace with this file holds the bundled, invented sample; what is made from it is labelled as such."""
 
-VARIABLE = "TALKALIKE_WORKSPACE"
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        "-w",
-        metavar="DIR",
-        help=f"The workspace. Default: ${VARIABLE}, or this folder or the nearest one above with a {SETTINGS_FILE}.",
-        show_default=False,
-    ),
-]
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_ODD = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+TOKEN_VARIABLE = "DISCORD_TOKEN"
+DATABASE_VARIABLE = "DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace(WorkspacePaths):
-    """An opened workspace: where everything lies, and its settings."""
+    """A workspace: where everything lies, and its settings."""
 
     settings: Settings
 
@@ -50,25 +39,6 @@ class Workspace(WorkspacePaths):
     def is_fictional(self) -> bool:
         """Whether its chats are the bundled, invented sample."""
         return (self.root / FICTIONAL_FILE).exists()
-
-    def archive(self) -> Archive:
-        """The imported chats, possibly none."""
-        from talkalike.chats.archive import Archive  # pyarrow: few commands read the chats
-
-        return Archive(self.chats)
-
-    def filled_archive(self) -> Archive:
-        """The imported chats; UserError if there are none yet."""
-        archive = self.archive()
-        if archive.is_empty:
-            raise UserError(f"No chats are imported in {self.root} yet.", hint="Run: talkalike import PATH")
-        return archive
-
-    def example_set(self, name: str | None = None) -> ExampleSet:
-        """The named example set, or the one prepared last; UserError if there is none."""
-        from talkalike.examples.opening import open_examples  # numpy: few commands read examples
-
-        return open_examples(self.examples, name)
 
 
 def open_workspace(directory: Path | None = None) -> Workspace:
@@ -87,9 +57,6 @@ def open_workspace(directory: Path | None = None) -> Workspace:
             f"{root} is not a workspace: it has no {SETTINGS_FILE}.",
             hint="Make one with `talkalike init DIR`, then work inside it or pass --workspace DIR.",
         )
-    # pydantic: the program itself reads this module for its `--workspace`
-    from talkalike.settings import load_settings
-
     close_folder(root)  # workspaces of older versions were made open to others; `doctor` closes each file, too
     return Workspace(root=root, settings=load_settings(file, os.environ))
 
@@ -103,27 +70,75 @@ def find_root(directory: Path | None = None) -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / SETTINGS_FILE).is_file()), here)
 
 
-def hand_down(context: typer.Context, **values: object) -> None:
-    """Makes options of a group the defaults of its commands, so that they may stand on either side of the name."""
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value}
-    commands: Mapping[str, object] = getattr(context.command, "commands", {})
-    context.default_map = dict.fromkeys(commands, given)
+# -------------------------------------------------------------------------------------------------------- making one
+def init(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder to make it in. Default: the current one.")
+    ] = None,
+    workspace_dir: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a workspace: a folder with a commented talkalike.toml. One that is there already is left as it is."""
+    wanted = directory or workspace_dir
+    root = find_root(wanted) if wanted else Path.cwd()
+    created = make_workspace(root)
+
+    def render(screen: Console) -> None:
+        if not created:
+            screen.print(f"{root} is a workspace already; nothing was changed.", soft_wrap=True, markup=False)
+            return
+        screen.print(f"Made a workspace in {root}.", soft_wrap=True, markup=False)
+        screen.print(f"Its settings, each explained, are in {SETTINGS_FILE}.")
+        inside = "" if root == Path.cwd() else f"cd {root}, then "
+        screen.print(f"Next: {inside}talkalike import PATH (your export)", soft_wrap=True, markup=False)
+
+    emit(as_json, {"workspace": root, "settings": root / SETTINGS_FILE, "created": created}, render)
 
 
-def storage_error(error: OSError) -> UserError | None:
-    """What a failed read or write means to a person; None if it is no matter of space, permissions or paths."""
-    where = f": {error.filename}" if error.filename else ""
-    short_write = error.errno is None and "requested and" in str(error)  # numpy's words, without a number
-    if error.errno in _FULL or short_write:
-        return UserError(
-            f"The disk is full{where}. What was finished before is unharmed.",
-            hint="Free some space, then run the command again.",
+def make_workspace(root: Path) -> bool:
+    """Makes `root` a workspace with the default settings; false if it is one. UserError where that cannot be."""
+    if (root / SETTINGS_FILE).exists():
+        return False
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{root} cannot be a folder: there is a file.", hint="Choose another name.") from None
+    close_folder(root)  # it may have been there, open to others
+    write_atomically(root / SETTINGS_FILE, default_toml())
+    return True
+
+
+# ----------------------------------------------------------------------------------------------------------- secrets
+def token_file(workspace: Workspace) -> Path:
+    """Where `talkalike discord setup` keeps the bot's token."""
+    return workspace.root / "discord.token"
+
+
+def discord_token(workspace: Workspace) -> str:
+    """The bot's token from $DISCORD_TOKEN, else from the workspace's file; empty where there is neither.
+
+    Raises UserError for a file that others may read.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    file = token_file(workspace)
+    if token or not file.exists():
+        return token
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        raise UserError(
+            f"{file} holds the bot's token, and other users of this computer can read it (mode {mode:o}).",
+            hint="Run: talkalike doctor. If others may have seen the token, make a new one in the developer portal.",
         )
-    if error.errno in _DENIED:
-        return UserError(
-            f"This cannot be read or written ({os.strerror(error.errno)}){where}.",
-            hint="Check its permissions, or use another workspace (--workspace DIR).",
-        )
-    if error.errno in _ODD:
-        return UserError(f"This path cannot be used ({os.strerror(error.errno)}){where}.", hint="Check what it names.")
-    return None
+    return file.read_text(encoding="utf-8-sig").strip()
+
+
+def keep_token(workspace: Workspace, token: str) -> Path:
+    """Writes the token's file, readable by its owner only from the first moment."""
+    file = token_file(workspace)
+    write_atomically(file, f"{token}\n")
+    return file
+
+
+def database_url(workspace: Workspace) -> str:
+    """The database of the workspace: $DATABASE_URL (it may hold a password), else a SQLite file."""
+    return os.environ.get(DATABASE_VARIABLE, "").strip() or f"sqlite:///{workspace.database}"

@@ -10,7 +10,7 @@ An environment variable `TALKALIKE_<SECTION>_<KEY>` wins over the file; an empty
 from __future__ import annotations
 
 from talkalike.settings.describe import default_toml, environment_variables
-from talkalike.settings.fields import Settings, listed
+from talkalike.settings.fields import Settings, split_names
 from talkalike.settings.load import load_settings
 
-__all__ = ["Settings", "default_toml", "environment_variables", "listed", "load_settings"]
+__all__ = ["Settings", "default_toml", "environment_variables", "load_settings", "split_names"]

@@ -22,7 +22,7 @@ def json_schema(section: str, key: str) -> dict[str, Any]:
     return schema
 
 
-def allowed(section: str, key: str) -> str:
+def allowed_values(section: str, key: str) -> str:
     """In words, which values a setting takes."""
     schema = json_schema(section, key)
     if "allowed" in schema:
@@ -67,7 +67,7 @@ def default_toml() -> str:
     for section, model in SECTIONS.items():
         lines = [f"# {model.__doc__}", f"[{section}]"]
         for key, field in model.model_fields.items():
-            lines += ["", *_comment(str(field.description)), *_comment(f"Allowed: {allowed(section, key)}.")]
+            lines += ["", *_comment(str(field.description)), *_comment(f"Allowed: {allowed_values(section, key)}.")]
             if field.default is None:
                 lines.append(f"# {key} = {as_toml((field.examples or [''])[0])}")
             else:

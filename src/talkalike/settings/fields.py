@@ -15,7 +15,7 @@ DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 NOT_SETTINGS = {
     KEY_VARIABLE: "The key that clients of `talkalike serve` must send.",
     WORKSPACE_VARIABLE: "The workspace to use where --workspace is not given.",
-    DEBUG_VARIABLE: "1: a failure of ours shows its traceback.",
+    DEBUG_VARIABLE: "1: show the traceback of internal errors.",
 }
 
 _NAME = r"(\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
@@ -29,7 +29,7 @@ _Names = Annotated[
 _Positive = Annotated[float, Field(gt=0)]
 
 
-def listed(names: str) -> tuple[str, ...]:
+def split_names(names: str) -> tuple[str, ...]:
     """A setting's names, which have commas between them."""
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
@@ -46,16 +46,16 @@ class ChatsSettings(Section):
     session_gap_hours: _Positive = Field(
         default=4.0,
         le=87_600,
-        description="A silence this long ends a session: what was said before it is no context any more.",
+        description="A silence of this many hours ends a session: what was said before is no longer context.",
     )
     irc_gap_minutes: _Positive = Field(
         default=30.0,
         le=5_256_000,
-        description="The same for IRC channels, where many people talk and topics change fast.",
+        description="The same in minutes for IRC channels, where many people talk and topics change fast.",
     )
     timezone: str = Field(
         default="auto",
-        description="Time zone of the dates shown. auto: this computer's.",
+        description="Time zone of the dates that are shown. auto: this computer's.",
         json_schema_extra={"allowed": '"auto" or a name such as "Europe/Prague"'},
     )
     phone_region: str | None = Field(
@@ -68,7 +68,7 @@ class ChatsSettings(Section):
 
     platform_lines: bool = Field(
         default=False,
-        description="Learn also what looks like the platform's own words, such as “Anna sent a photo.”",
+        description="Also learn lines that look like the platform's own words, such as “Anna sent a photo.”",
     )
 
     @field_validator("timezone")
@@ -111,7 +111,7 @@ class ModelSettings(Section):
     base: str = Field(
         default="smollm2-135m-instruct",
         min_length=1,
-        description="Name in `talkalike models`, a folder, or a causal model on the Hugging Face hub.",
+        description="Base model: a name in `talkalike models`, a folder, or a causal model on the Hugging Face hub.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Number format of the weights in memory. auto: what is fastest here, by a probe."
@@ -142,20 +142,22 @@ class TrainSettings(Section):
         description="Stop after this many minutes, loading and saving included, with the schedule fitted to it.",
         examples=[10.0],
     )
-    batch_tokens: int = Field(default=2048, ge=64, description="Tokens in one step of training.")
+    batch_tokens: int = Field(default=2048, ge=64, description="Number of tokens in each training step.")
     row_tokens: int = Field(
         default=2048,
         ge=64,
         description="Tokens computed at once. Lower it when memory runs out: slower, with the same result.",
     )
     patience: int = Field(
-        default=3, ge=0, description="Stop after this many looks at the held-out part without a new best. 0: never."
+        default=3,
+        ge=0,
+        description="Stop after this many held-out losses without a new best. 0: never.",
     )
     seed: int = Field(
-        default=0, ge=0, lt=2**32, description="The same seed, examples and machine give the same adapter."
+        default=0, ge=0, lt=2**32, description="Random seed: the same seed, examples and machine give the same adapter."
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
-        default="cosine", description="How the learning rate falls to 0 after its warm-up, or that it does not."
+        default="cosine", description="How the learning rate falls to 0 after its warm-up; constant: it stays the same."
     )
 
 
@@ -179,7 +181,7 @@ class ChatSettings(Section):
     best_of: int = _reply_option("best_of")
     reward: str = Field(
         default="",
-        description="What chooses the best of several replies. Not set: nothing does, and best_of has to be 1.",
+        description="Reward that chooses the best of several replies. Not set: none, and best_of has to be 1.",
         examples=["sentiment"],
         json_schema_extra={"allowed": "a reward model, sentiment, a rules .yaml, classifier:NAME or python:mod.fn"},
     )
@@ -194,9 +196,9 @@ class ServeSettings(Section):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on. Others than this computer reach it only through another one.",
+        description="Address to listen on. 127.0.0.1: this computer only.",
     )
-    port: int = Field(default=8000, ge=0, le=65535, description="0: any free port.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on. 0: any free port.")
     api_key_env: str = Field(
         default=KEY_VARIABLE,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
@@ -223,7 +225,7 @@ class DiscordSettings(Section):
         default=None,
         gt=0,
         description="The Discord id of the bot's owner, who may do everything (in Discord: settings, advanced, "
-        "developer mode; then right-click your name, copy user id). Not set: nobody is.",
+        "developer mode; then right-click your name, copy user id). Not set: the bot has no owner.",
         examples=[123456789012345678],
     )
 
@@ -240,20 +242,22 @@ class DiscordSettings(Section):
     dm_access: Literal["closed", "open"] = Field(
         default="closed", description="Whether people other than the owner are answered in direct messages."
     )
-    history_messages: int = Field(default=200, ge=1, le=2000, description="Messages read of a channel, at most.")
+    history_messages: int = Field(default=200, ge=1, le=2000, description="Most messages that are read from a channel.")
     text_file_kb: int = Field(
-        default=64, ge=0, le=10240, description="KiB of an attached text file that the model reads."
+        default=64, ge=0, le=10240, description="Maximum size in KiB of an attached text file that the model reads."
     )
     catch_up_minutes: float = Field(
         default=10.0,
         ge=0,
         le=1440,
-        description="How old a message may be that is still answered when the bot was away and is back. 0: none is.",
+        description="Maximum age in minutes of a message that is still answered when the bot comes back. 0: none is.",
     )
-    at_once: int = Field(default=4, ge=1, description="Replies written at the same time, over all channels.")
-    max_waiting: int = Field(default=32, ge=0, description="Replies that may wait for their turn.")
+    at_once: int = Field(
+        default=4, ge=1, description="Most replies that are written at the same time, in all channels."
+    )
+    max_waiting: int = Field(default=32, ge=0, description="Most replies that wait for their turn.")
     shards: int = Field(default=1, ge=0, description="Connections to Discord. 0: as many as Discord recommends.")
-    scenarios: str = Field(default="", description="A folder with scenario files of your own for /test.")
+    scenarios: str = Field(default="", description="Folder with your own scenario files for /test.")
     page_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of the page that `--offline` opens. 0: any free port."
     )
@@ -265,22 +269,22 @@ class WebSettings(Section):
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address to listen on. 127.0.0.1: this computer only."
     )
-    port: int = Field(default=8100, ge=0, le=65535, description="0: any free port.")
+    port: int = Field(default=8100, ge=0, le=65535, description="Port to listen on. 0: any free port.")
     names: _Names = Field(
         default="",
         description="Names under which people reach it, with commas between (such as double.example.org). This "
         "computer's own need not be listed.",
     )
     tls: bool = Field(
-        default=False, description="People reach it by https (a proxy does that): cookies go nowhere else."
+        default=False, description="People reach the site by https, through a proxy: cookies are sent over https only."
     )
     behind_proxy: bool = Field(
-        default=False, description="A proxy on this computer tells who asks (X-Forwarded-For and -Proto)."
+        default=False, description="Trust a proxy on this computer to say who is asking (X-Forwarded-For and -Proto)."
     )
     path: str = Field(
         default="",
         pattern=r"^((/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?)?$",
-        description="The path that a proxy serves it under, where it shares a name with others. Empty: at the top.",
+        description="Path under which a proxy serves the site, if it shares its name with others. Empty: at the top.",
         examples=["/double"],
         json_schema_extra={"allowed": 'a path such as "/double"'},
     )

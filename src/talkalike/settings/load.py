@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from talkalike.errors import UserError
-from talkalike.settings.describe import ENV_PREFIX, allowed, as_toml, json_schema, variable_name
+from talkalike.settings.describe import ENV_PREFIX, allowed_values, as_toml, json_schema, variable_name
 from talkalike.settings.fields import KEY_VARIABLE, NOT_SETTINGS, SECTIONS, Section, Settings
 
 
@@ -91,7 +91,7 @@ def _from_file(
     for section, entries in table.items():
         if not isinstance(entries, dict):
             what = f"{_place(name, text, '', section)}: '{section}' stands outside every section."
-            problems.append(_Problem(what, _home_of(section) or f"The sections are {', '.join(_brackets())}."))
+            problems.append(_Problem(what, _section_of(section) or f"The sections are {', '.join(_brackets())}."))
             continue
         if section not in SECTIONS:
             what = f"{_place(name, text, section)}: there is no section [{section}]."
@@ -105,7 +105,7 @@ def _from_file(
                 origins[section, key] = f"{place}: '{key}' in [{section}]"
             else:
                 what = f"{place}: [{section}] has no setting '{key}'."
-                problems.append(_Problem(what, _home_of(key) or _suggest(key, known)))
+                problems.append(_Problem(what, _section_of(key) or _suggest(key, known)))
     return values, origins, problems
 
 
@@ -147,7 +147,8 @@ def _from_text(text: str, schema: Mapping[str, Any]) -> str | bool | int | float
 def _wrong_value(section: str, key: str, value: object, origin: str) -> _Problem:
     shown = as_toml(value) if isinstance(value, str | bool | int | float) else f"a {type(value).__name__}"
     return _Problem(
-        f"{origin} cannot be {shown if len(shown) <= 80 else shown[:79] + '…'}.", f"Allowed: {allowed(section, key)}."
+        f"{origin} cannot be {shown if len(shown) <= 80 else shown[:79] + '…'}.",
+        f"Allowed: {allowed_values(section, key)}.",
     )
 
 
@@ -155,8 +156,8 @@ def _brackets() -> list[str]:
     return [f"[{section}]" for section in SECTIONS]
 
 
-def _home_of(key: str) -> str:
-    """Where a setting belongs that was written in the wrong place; empty when no section has it."""
+def _section_of(key: str) -> str:
+    """Says where a setting belongs that was written in the wrong place; empty when no section has it."""
     homes = [f"[{section}]" for section, model in SECTIONS.items() if key in model.model_fields]
     return f"It belongs under {' or '.join(homes)}." if homes else ""
 

@@ -60,8 +60,8 @@ class Alpha:
 def chance_of_more_than_half(wins: int, losses: int) -> float:
     """How likely it is, after so many of each, that more than half of all such comparisons would be won.
 
-    Before the first one every share is taken to be as likely as any other (a uniform prior), so the answer is the tail of
-    a Beta(wins + 1, losses + 1) above one half: exactly the chance of at most `wins` heads in so many tosses and one.
+    Before the first one every share counts as equally likely (a uniform prior), so the answer is the tail of a
+    Beta(wins + 1, losses + 1) above one half: exactly the chance of at most `wins` heads in so many tosses and one.
     """
     tosses = wins + losses + 1
     return float(sum(math.comb(tosses, heads) for heads in range(wins + 1)) / 2**tosses)
