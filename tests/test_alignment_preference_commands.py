@@ -31,7 +31,7 @@ from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.store import open_store
-from talkalike.website.trainings.service import Alignment
+from talkalike.website.runs.service import Alignment
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.privacy import owner_only
 from talkalike.workspace.run_folder import RunFolder

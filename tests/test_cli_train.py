@@ -28,7 +28,7 @@ from talkalike.cli.training_screen import sparkline
 from talkalike.cli.web import WorkspaceTrainings
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
-from talkalike.website.trainings.service import Recipe
+from talkalike.website.runs.service import Recipe
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.run_folder import RunFolder, only_training
 from tiny_model import build_tiny_llama
