@@ -38,7 +38,7 @@ WORLD = [sys.executable, str(HERE / "website_world.py")]
 CHOICES = ("left", "right", "tie", "both_bad")
 PAGES = (
     *("/", "/chat/", "/judge/", "/judge/{batch}/", "/judge/batches/", "/insights/", "/insights/worst/"),
-    *("/trainings/", "/trainings/new/", "/guess/", "/guess/rounds/", "/invitations/", "/password/"),
+    *("/runs/", "/runs/new/", "/guess/", "/guess/rounds/", "/invitations/", "/password/"),
 )
 LINKED = re.compile(r'<(?:link rel="stylesheet" href|script defer src)="([^"]+)"')
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from runs_workspace import add_card, add_examples, add_rl_measurements, add_run
 from talkalike.store.judging import guesses, importing, items, judges, pairs
 from talkalike.store.judging.judgement_values import (
     Choice,
@@ -26,12 +27,11 @@ from talkalike.store.recording import Ending, ReplyState
 from talkalike.store.talking import conversations, messages
 from talkalike.store.talking.messages import Saying
 from talkalike.store.talking.values import MOST_PARTS, BurstPart, NewPicture
-from trainings_workspace import add_card, add_examples, add_practice, add_run
 
 SPEAKER, BASE = "Juno", "smollm2-135m-instruct"
 OLD, NEW, CANDIDATE = "juno-1", "juno-2", "juno-2-aligned"
 RUN = "juno-2-20261108-201530"
-PRACTICE = f"{CANDIDATE}-20261115-211007"
+RL_RUN = f"{CANDIDATE}-20261115-211007"
 OWNER = "user:1"
 
 Turns = tuple[tuple[str, str], ...]
@@ -76,8 +76,8 @@ MOMENTS: list[tuple[Turns, tuple[tuple[str, ...], ...]]] = [
 ]  # fmt: skip
 
 
-# A message, and what the double says to it as it practises to be shorter.
-PRACTISED = (
+# A held-out prompt, and what the double replies to it as RL training makes it shorter.
+RL_REPLIES = (
     (
         "Two of you could manage it; three would be company. Juno?",
         "yes i will come and help you",
@@ -108,7 +108,7 @@ def photo() -> bytes:
 
 
 def fill_workspace(root: Path) -> None:
-    """Two trainings, one that learned from judgements, and the models that they made."""
+    """Two runs on examples, one of RL training, and the models that they produced."""
     add_examples(root, "juno", BASE)
     add_card(root, BASE)
     made_of = (
@@ -123,8 +123,8 @@ def fill_workspace(root: Path) -> None:
     for run, method, start, steps in ((f"{OLD}-20261101-190412", "lora", 3.6, 80), (RUN, "dora", 3.3, 140)):
         about = settings | {"adapter": {"method": method}}
         add_run(root, run, start=start, steps=steps, examples="juno", settings=about)
-    practised = add_run(root, PRACTICE, kind="rl", steps=40, start=3.0, examples="juno", settings=settings)
-    add_practice(practised, steps=40, moments=PRACTISED)
+    rl_run = add_run(root, RL_RUN, kind="rl", steps=40, start=3.0, examples="juno", settings=settings)
+    add_rl_measurements(rl_run, steps=40, prompts=RL_REPLIES)
 
 
 def fill_store() -> None:

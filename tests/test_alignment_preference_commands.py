@@ -23,14 +23,14 @@ from talkalike.cli.aligning_dpo import align_dpo
 from talkalike.cli.aligning_reward import align_reward
 from talkalike.cli.aligning_rl import align_rl
 from talkalike.cli.judgements import sort
-from talkalike.cli.web import WorkspaceTrainings
+from talkalike.cli.web import WorkspaceRunCommands
 from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging import pairs
 from talkalike.store.judging.judgement_values import Choice
 from talkalike.store.judging.pairs import OpenPair
 from talkalike.store.store import open_store
-from talkalike.website.trainings.service import Alignment
+from talkalike.website.runs.service import Alignment
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.privacy import owner_only
 from talkalike.workspace.run_folder import RunFolder
@@ -119,7 +119,7 @@ def test_the_workspaces_own_judgements_are_exported_first(root: Path, tmp_path: 
     file = written(tmp_path / "judgements.jsonl", laughing(10))
     succeed("judgements", "import", file, "-w", root)
     # Asked for on the website: the same commands, into the folders of its jobs.
-    asked = WorkspaceTrainings(open_workspace(root))
+    asked = WorkspaceRunCommands(open_workspace(root))
     for kind in ("reward", "dpo"):
         wanted = Alignment(name=f"by-{kind}", kind=kind, double="anna-lora", epochs=0.5, judges="human")
         words = asked.align(wanted, f"job-{kind}")

@@ -138,7 +138,7 @@ def test_a_log_that_is_none_is_not_asked_for_as_json(empty: Path, tmp_path: Path
     (tmp_path / "notes.txt").write_text("milk\nbread\n", encoding="utf-8")
     done = talkalike("import", tmp_path / "notes.txt", "--format", "irc", "-w", empty)
     assert (done.code, "JSON" in done.err) == (2, False)
-    assert "the first is: milk" in done.out
+    assert "the first line is: milk" in done.out
 
 
 def test_one_damaged_file_is_said_loudly_and_the_rest_is_imported(empty: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_one_damaged_file_is_said_loudly_and_the_rest_is_imported(empty: Path, t
     assert re.search(r"cut_2/message_1\.json: it ends in the middle \(at position \d+; 1 message read\)", done.out)
     assert "Everything else was imported." in done.out
     assert re.search(r"Not readable: 2 × not a message object \(such as in \S+/odd_3/message_1\.json\)\.", done.out)
-    assert re.search(r"1 +not a chat export we know +.*readme\.docx", done.out)
+    assert re.search(r"1 +not a known chat export +.*readme\.docx", done.out)
     assert len(succeed("import", export, "-w", empty, "--json").json["damaged"]) == 1
 
 

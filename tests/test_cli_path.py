@@ -144,10 +144,10 @@ def test_prepare_says_what_was_too_long_and_that_nothing_is_held_out(copy: Path,
     options = ["--base", "tiny", "--no-estimate", "-w", copy]
     told = " ".join(succeed("prepare", "-s", "Ema 0", *options).out.split())
     assert "Nothing is held out: what Ema 0 wrote last was written before, too" in told
-    assert "Too long: messages of others, read without their middle 3." in told
+    assert "Too long: messages by others, shortened in the middle 3." in told
     assert "talkalike score` has nothing to compare with" in told
     own = succeed("prepare", "-s", "Ema 1", *options, "--json").json
-    assert own["shortened"]["learned messages, cut into several"] == 3
+    assert own["shortened"]["long messages, split into several"] == 3
     assert own["train"]["learned"] > 3
     file = copy / "models" / "tiny" / "config.json"
     file.write_text(file.read_text(encoding="utf-8").replace(": 1024", ": 500"), encoding="utf-8")

@@ -25,10 +25,10 @@ from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.training import polite_interrupt
 from talkalike.cli.training_screen import sparkline
-from talkalike.cli.web import WorkspaceTrainings
+from talkalike.cli.web import WorkspaceRunCommands
 from talkalike.cli.workspace import open_workspace
 from talkalike.errors import UserError
-from talkalike.website.trainings.service import Recipe
+from talkalike.website.runs.service import Recipe
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.run_folder import RunFolder, only_training
 from tiny_model import build_tiny_llama
@@ -271,7 +271,7 @@ def test_pairs_and_blind_tests_are_made_of_held_out_prompts(trained: Path) -> No
 def test_the_websites_trainings_and_the_model_that_serves(trained: Path, tmp_path: Path) -> None:
     trained = Path(shutil.copytree(trained, tmp_path / "copy"))
     opened = open_workspace(trained)
-    asked = WorkspaceTrainings(opened)
+    asked = WorkspaceRunCommands(opened)
     recipe = Recipe(name="by-a-job", examples=opened.example_names()[0], method="lora", epochs=0.05)
     done = subprocess.run(asked.train(recipe, "job-1"), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

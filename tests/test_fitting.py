@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from talkalike.chat.context import ContextItem, select
 from talkalike.chats.values import Speaker
 from talkalike.examples.dataset import ExampleSet
-from talkalike.examples.fitting import MARK, cut_apart, newest_that_fit, shorten
+from talkalike.examples.fitting import MARK, newest_that_fit, shorten, split_turn
 from talkalike.examples.heldout import load_messages, load_replies
 from talkalike.examples.render import Renderer, Turn
 from talkalike.examples.windows import heldout_cut
@@ -44,7 +44,7 @@ def test_a_shortened_message_keeps_its_ends_and_fits(text: str, limit: int) -> N
 
 @given(texts, st.integers(20, 120))
 def test_a_message_cut_apart_loses_nothing(text: str, limit: int) -> None:
-    pieces = cut_apart(Turn("Bob", text), limit, RENDERER.count_tokens)
+    pieces = split_turn(Turn("Bob", text), limit, RENDERER.count_tokens)
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert all(piece and cost(Turn("Bob", piece)) <= limit + 4 for piece in pieces)
 
@@ -52,11 +52,11 @@ def test_a_message_cut_apart_loses_nothing(text: str, limit: int) -> None:
 def test_a_message_is_cut_where_it_pauses() -> None:
     text = "One here. Two there!\nThree is a line.\n\nFour, a paragraph, is longer. Five"
     whole = cost(Turn("Bob", text))
-    cut = [cut_apart(Turn("Bob", text), limit, RENDERER.count_tokens) for limit in (whole, whole - 1, whole // 2)]
+    cut = [split_turn(Turn("Bob", text), limit, RENDERER.count_tokens) for limit in (whole, whole - 1, whole // 2)]
     assert cut[0] == [text]
     assert cut[1] == ["One here. Two there!\nThree is a line.", "Four, a paragraph, is longer. Five"]
     assert cut[2][:2] == ["One here. Two there!", "Three is a line."]
-    long_name = cut_apart(Turn("Bob " * 40, text), 20, RENDERER.count_tokens)
+    long_name = split_turn(Turn("Bob " * 40, text), 20, RENDERER.count_tokens)
     assert "".join("".join(long_name).split()) == "".join(text.split())
 
 
@@ -87,7 +87,7 @@ def test_a_long_question_keeps_its_ends_and_its_answer(tmp_path: Path) -> None:
     for reply in replies:
         assert reply.context[-1].text.startswith("story ") and reply.context[-1].text.endswith(" what do you think?")
         assert MARK in reply.context[-1].text
-    assert examples.manifest.shortened == {"messages of others, read without their middle": 20}
+    assert examples.manifest.shortened == {"messages by others, shortened in the middle": 20}
     # The double sees what it was trained to see, where it has as much room.
     question = Turn("Bob", said[0][2])
     seen = select([ContextItem(id="1", turn=question)], budget=280, count_tokens=RENDERER.count_tokens)
@@ -101,7 +101,7 @@ def test_a_long_message_of_one_s_own_is_learned_whole(tmp_path: Path) -> None:
     assert documents_fit(examples, 200)
     learned = [message.text for message in load_messages(examples, "train") if message.chosen]
     assert " ".join(learned).startswith(f"{story(1, 600)} nothing ")
-    assert examples.manifest.shortened == {"learned messages, cut into several": 1}
+    assert examples.manifest.shortened == {"long messages, split into several": 1}
     first = next(iter(examples.documents("train")))
     assert (first.turns[0].text, first.ended, first.next_speaker) == ("tell me", False, "Anna")
 

@@ -60,7 +60,7 @@ def test_html_threads_beside_json_ones_are_counted(archive, tmp_path):
     assert counts == {
         "HTML instead of JSON": 2,
         "the export's settings, holds no messages": 1,
-        "not a chat export we know": 1,
+        "not a known chat export": 1,
     }
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_chat_is_said_with_what_can_be_read(archive, tmp_path):
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "story.txt").write_text("Once upon a time\nthere was a chat.\n" * 20)
     (tmp_path / "export" / "data.json").write_text('{"a": 1}')
-    with pytest.raises(UserError, match=r"No chat was found.*2 × not a chat export.*Messenger.*IRC"):
+    with pytest.raises(UserError, match=r"No chat was found.*2 × not a known chat export.*Messenger.*IRC"):
         imported(tmp_path / "export", archive=archive)
 
 

@@ -292,8 +292,8 @@ def test_a_date_that_goes_back_is_believed(archive):
 def test_what_no_client_writes_is_shown_with_its_place_in_the_file(archive):
     lines = "[10:00] <ann> hi\n[10:01] <bob> yo\n[10:02] some other thing\n[10:03] <ann> bye\n"
     report = import_logs(archive, {"2020-01-01-#c.log": lines})
-    assert report.notes == ("2020-01-01-#c.log, line 3 is in no known form: [10:02] some other thing",)
-    assert report.unreadable == {"IRC: a line in no known form": 1}
+    assert report.notes == ("2020-01-01-#c.log, line 3 has no known format: [10:02] some other thing",)
+    assert report.unreadable == {"IRC: line of unknown format": 1}
 
 
 def test_a_forced_format_reads_what_would_not_be_taken_for_a_log_and_says_what_it_cannot_read(archive):
@@ -301,12 +301,12 @@ def test_a_forced_format_reads_what_would_not_be_taken_for_a_log_and_says_what_i
     logs = {"2020-01-01-#c.log": mixed, "story.md": "Once upon a time\n", "a.bin": b"\0\1\2"}
     report = import_logs(archive, logs, format="irc")
     assert told(archive) == ["2020-01-01 10:00:00 text ann: hi"]
-    assert "2020-01-01-#c.log, line 1 is in no known form: some words" in report.notes
-    assert report.unreadable == {"IRC: a line in no known form": 4}
+    assert "2020-01-01-#c.log, line 1 has no known format: some words" in report.notes
+    assert report.unreadable == {"IRC: line of unknown format": 4}
     reasons = {skipped.reason: skipped.files for skipped in report.skipped}
     assert reasons == {
-        "no line of it is in a known form of IRC logs; the first is: Once upon a time": ("story.md",),
-        "not a chat export we know": ("a.bin",),
+        "no line has a known IRC log format; the first line is: Once upon a time": ("story.md",),
+        "not a known chat export": ("a.bin",),
     }
 
 

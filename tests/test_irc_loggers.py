@@ -75,7 +75,7 @@ def test_two_computers_of_any_name_are_no_two_networks_and_two_networks_stay_two
     )
     assert list(stored(archive)) == ["irc:club/x", "irc:efnet/y", "irc:laptop/x", "irc:oftc/y"]
     assert len(spoken(archive, "irc:laptop/x")) == 3
-    assert report.notes == ("#x under server and under laptop is the same talk: it was put together.",)
+    assert report.notes == ("#x under server and under laptop is the same conversation: the logs were merged.",)
 
 
 def test_loggers_in_two_time_zones(archive):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from runs_workspace import add_card, add_examples, add_run, write
 from talkalike.errors import UserError
 from talkalike.jobs import job, process, runs
 from talkalike.jobs.job import Job
@@ -21,7 +22,6 @@ from talkalike.workspace import curves as metrics
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.example_sets import example_sets
 from talkalike.workspace.run_folder import RunState
-from trainings_workspace import add_card, add_examples, add_run, write
 
 WAIT = "import time; print('ready', flush=True); time.sleep(600)"
 STUBBORN = (
@@ -217,7 +217,7 @@ def test_two_who_start_at_once_get_one_job(folder: Path) -> None:
         try:
             job.start(python(WAIT), folder)
         except UserError as refused:
-            assert "is running already" in refused.what
+            assert "is already running" in refused.what
             return False
         return True
 

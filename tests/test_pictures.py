@@ -40,9 +40,9 @@ SITE = {
     "judge-dark",
     "blind-test",
     "insights",
-    "trainings",
-    "training",
-    "practice",
+    "runs",
+    "run",
+    "run-rl",
     "admin",
 }
 DISCORD = {"discord"}
@@ -96,7 +96,7 @@ async def test_pictures_of_the_site(site_store: Store, tmp_path: Path, folder: P
     said = ScriptedWords(("he WHAT", "tell him no", "see u at 2"), name=world.NEW)
     engines = OpenEngines(engines={world.NEW: said, world.OLD: said}, described=voices)
     async with owner_visits(site_store, tmp_path, name=world.SPEAKER, engines=engines) as site:
-        site.trainings.chosen = world.NEW
+        site.run_commands.chosen = world.NEW
         page = await site.page("/chat/")
         await talk(await sized(page, 700))
         await picture(page, "chat", folder)
@@ -111,9 +111,9 @@ async def test_pictures_of_the_site(site_store: Store, tmp_path: Path, folder: P
         await page.emulate_media(color_scheme="light")
         for address, name, height in (
             ("/insights/", "insights", 860),
-            ("/trainings/", "trainings", 860),
-            (f"/trainings/run/{world.RUN}/", "training", 800),
-            (f"/trainings/run/{world.PRACTICE}/", "practice", 1500),
+            ("/runs/", "runs", 860),
+            (f"/runs/run/{world.RUN}/", "run", 800),
+            (f"/runs/run/{world.RL_RUN}/", "run-rl", 1500),
             ("/admin/", "admin", 640),
         ):
             await (await sized(page, height)).goto(f"{site.address}{address}")

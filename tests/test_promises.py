@@ -72,7 +72,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     },
     "test_judging_exchange.py": {
         "test_only_who_agreed_is_exported": [
-            "Only if you agree may it also be exported",
+            "Only if you agree may they also be exported",
             "What you say here stays in the statistics only.",
         ],
         "test_guesses_go_out_as_preferences_only_if_the_owner_says_so": [
@@ -98,9 +98,9 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "Only you see this page.",
         ],
     },
-    "test_website_trainings.py": {
+    "test_website_runs.py": {
         "test_a_model_is_promoted": [
-            "You can let the present one serve again at any time.",
+            "You can switch back to the current model at any time.",
         ],
     },
     "test_discord_commands_talk.py": {

@@ -195,7 +195,7 @@ def test_reactions_have_numbers_of_their_own(tmp_path: Path) -> None:
     ("renderer", "settings", "why"),
     [
         (RENDERER, {"reactions": False}, "switched off"),
-        (Renderer(unigram_tokenizer()), {}, "no sign for them in this base's vocabulary"),
+        (Renderer(unigram_tokenizer()), {}, "the base model's vocabulary has no sign for reactions"),
     ],
 )
 def test_examples_without_reactions(tmp_path: Path, renderer: Renderer, settings: dict, why: str) -> None:

@@ -122,5 +122,5 @@ def test_the_owner_cannot_name_a_batch_after_its_models(person: Callable[..., An
     services.store.call(fill, "first")
     form = {"models": list(MODELS), "count": "3"}
     refused = person("owner").post("/judge/batches/", {"name": f"The new {MODELS[0]}", **form})
-    assert refused.status_code == 400 and "names no model" in refused.content.decode()
+    assert refused.status_code == 400 and "must not name a model" in refused.content.decode()
     assert len(services.store.call(pairs.batches)) == 1

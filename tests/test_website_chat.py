@@ -232,7 +232,7 @@ def test_pictures_are_written_anew_and_told_to_the_model(person: Any, talking: T
 @pytest.mark.parametrize(
     ("burst", "words"),
     [
-        ((), "chose to say nothing"),
+        ((), "chose not to reply"),
         (EngineBusyError("full"), "busy with other people"),
         (TalkalikeError("The model's process has died.", hint="Look at its log."), "process has died"),
         (("half", "of it", DROP), "broke off before its end"),
@@ -328,7 +328,7 @@ def test_a_reply_of_a_dead_process_is_marked_and_keeps_its_words(
     services.store.call(as_if_killed)
     html = page(anna, address)
     assert bubbles(html) == ["> hello", "hey", "you"]
-    assert "broke off here" in html
+    assert "This reply is incomplete" in html
     assert "data-live" not in html
 
 

@@ -85,7 +85,7 @@ async def test_a_talk_with_the_keyboard_alone(services: SiteServices, talking: T
         await page.keyboard.press("Enter")
         await expect(page.locator(".mine .bubble").last).to_have_text("all good\nhere, and there", use_inner_text=True)
         await expect(page.locator(".theirs .bubble")).to_have_text(["hey", "you?", "three"])
-        await page.get_by_label("Branch before").click()
+        await page.get_by_label("Previous branch").click()
         await expect(page.locator(".theirs .bubble")).to_have_text(["hey", "you?", "nice"])
         await page.get_by_label("Another reply").last.click()
         await expect(page.locator(".theirs .bubble")).to_have_text(["hey", "you?", "four"])
@@ -95,7 +95,7 @@ async def test_a_talk_with_the_keyboard_alone(services: SiteServices, talking: T
         await page.locator("a.tool.wide").last.click()
         await page.get_by_label("Honest: 4 of 5").click()
         await expect(page.get_by_label("Honest: 4 of 5")).to_have_attribute("aria-pressed", "true")
-        await expect(page.locator(".judge .notice")).to_contain_text("kept")
+        await expect(page.locator(".judge .notice")).to_contain_text("saved")
         assert complaints == []
 
 
@@ -154,7 +154,7 @@ async def test_a_refused_message_stays_in_the_field(services: SiteServices, talk
         await page.locator("#text").evaluate("field => field.maxLength = 30000")
         await page.fill("#text", "x" * 20_001)
         await page.keyboard.press("Enter")
-        await expect(page.locator("#problem")).to_contain_text("20,000 is the most")
+        await expect(page.locator("#problem")).to_contain_text("at most 20,000 are allowed")
         await expect(page.locator("#text")).to_have_value("x" * 20_001)
 
 
@@ -192,7 +192,7 @@ async def test_without_javascript_it_is_the_same_talk(services: SiteServices, ta
         await expect(page.locator(".theirs .bubble")).to_have_text(["hey", "you"])
         await page.get_by_label("Another reply").click()
         await expect(page.locator(".theirs .bubble")).to_have_text(["two"])
-        await page.get_by_label("Branch before").click()
+        await page.get_by_label("Previous branch").click()
         await expect(page.locator(".theirs .bubble")).to_have_text(["hey", "you"])
         await page.locator("a.tool.wide").click()
         await page.get_by_label("Helpful: 2 of 5").click()

@@ -164,4 +164,4 @@ async def test_the_end_of_the_site_marks_replies_as_broken_off(
         await live.wait()
         html = await browser.get(address)
         assert bubbles(html) == ["> hi", "half"]
-        assert "The site was shut down while this was written" in html
+        assert "The site was shut down while this reply was being written" in html

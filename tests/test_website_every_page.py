@@ -138,7 +138,7 @@ async def test_every_page_reads_well_for_everybody(site_store: Store, tmp_path: 
     world.fill_workspace(tmp_path)
     token = site_store.call(fill)
     async with owner_visits(site_store, tmp_path, name=world.SPEAKER, engines=engines()) as site:
-        site.trainings.chosen = world.NEW
+        site.run_commands.chosen = world.NEW
         places = site_store.call(addresses, token=token)
         wrong, none = await open_all(site, token, tmp_path)
         stranger = await open_page(site.browser, [], phone=False, dark=False, script=True)

@@ -184,7 +184,7 @@ def test_an_expired_invitation_lets_nobody_in(person: Callable[..., Any], servic
     services.store.call(lambda: tables.Invitation.objects.filter(id=row.id).update(expires_at=past))
     who = person()
     answer = who.post(f"/invite/{token}/")
-    assert answer.status_code == 403 and "does not hold" in answer.content.decode()
+    assert answer.status_code == 403 and "is not valid" in answer.content.decode()
     assert who.get(f"/guess/{number}/").status_code == 302
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
+from runs_workspace import fill
 from talkalike.store.judging import guesses, items, judgements, judges, pairs, undoing, voting
 from talkalike.store.judging.judgement_values import Choice, JudgedReply, Kind, Scale, Side
 from talkalike.website.insights.tables import Column, Table, as_csv
 from talkalike.website.services import SiteServices
-from trainings_workspace import fill
 
 pytest_plugins = ("website_site",)
 
@@ -66,7 +66,7 @@ def rows_of(answer: Any) -> list[dict[str, str]]:
 
 def test_an_empty_site_says_so(person: Callable[..., Any], services: SiteServices) -> None:
     page = person("viewer").get("/insights/").content.decode()
-    assert "Nobody judged yet" in page and "Nobody compared two models yet." in page
+    assert "Nobody has judged yet" in page and "Nobody has compared two models yet." in page
     assert "not enough yet (0 of 20)" in page
     assert rows_of(person("viewer", name="two").get("/insights/standings.csv")) == []
 
@@ -157,11 +157,11 @@ def test_what_was_written_is_for_the_owner_alone(
     assert owner.get("/insights/nonsense.csv").status_code == 404
 
 
-def test_what_was_measured_stands_beside_it(person: Callable[..., Any], services: SiteServices) -> None:
+def test_measurements_stand_below_the_judgements(person: Callable[..., Any], services: SiteServices) -> None:
     fill(services.root)
     who = person("viewer")
     page = who.get("/insights/").content.decode()
-    assert "Likeness, measured" in page and "mira-2-aligned" in page
+    assert ">Measurements<" in page and "mira-2-aligned" in page
     likeness = rows_of(who.get("/insights/likeness.csv"))
     assert [(row["Model"], row["Likeness"]) for row in likeness] == [
         ("mira-2-aligned", "0.66"),
@@ -178,7 +178,7 @@ def test_what_machines_say_is_kept_apart(person: Callable[..., Any], services: S
     services.store.call(judged, 3)
     services.store.call(lambda: judging_tables.Tally.objects.filter(model_b="tiny").update(kind=Kind.AI.value))
     page = person("viewer").get("/insights/").content.decode()
-    assert "Standings, by AI judges" in page and "Nobody compared two models yet." in page
+    assert "Standings, by AI judges" in page and "Nobody has compared two models yet." in page
 
 
 def test_the_page_is_light_and_obeys_the_policy(person: Callable[..., Any], services: SiteServices) -> None:

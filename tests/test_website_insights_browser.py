@@ -8,9 +8,9 @@ from pathlib import Path
 from playwright.async_api import expect
 
 from pictures import picture
+from runs_workspace import fill
 from talkalike.store.store import Store
 from test_website_insights import blind_test, judged
-from trainings_workspace import fill
 from website_owner import fits, owner_visits
 
 pytest_plugins = ("website_site",)
@@ -40,7 +40,7 @@ async def test_plots_and_files(site_store: Store, tmp_path: Path) -> None:
         assert file.suggested_filename == "standings.csv"
         assert "mira-2" in Path(await file.path()).read_text()
         await page.get_by_role("link", name="Worst replies first").click()
-        await page.get_by_label("How").select_option("helpful")
+        await page.get_by_label("Scale").select_option("helpful")
         await page.get_by_role("button", name="Show").click()
         await expect(page.locator("article").first).to_contain_text("Reply 3 of tiny")
         assert await fits(page)

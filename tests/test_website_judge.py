@@ -80,7 +80,7 @@ def test_the_next_pair_comes_with_the_answer_where_one_wants_to_go_on(person: Ca
     url = open_pair(who, batch)
     part = who.post(f"{url}vote/", {"choice": "tie", "go_on": "on"}, headers=HTMX).content.decode()
     assert "<html" not in part and "Saved: a tie." in part
-    assert url_in(part) != url and "checked" in part.split("Go on at once")[0][-90:]
+    assert url_in(part) != url and "checked" in part.split("Next pair automatically")[0][-90:]
     back = who.get(url).content.decode()
     assert 'value="tie" aria-pressed="true"' in back
 
@@ -121,7 +121,7 @@ def test_undo_takes_back_one_step_after_the_other(
     said = [who.post(f"/judge/{batch}/undo/", undo, headers=HTMX).content.decode() for _ in range(3)]
     assert "Taken back: 2 of 5 for “helpful”." in said[0]
     assert "Taken back: a tie." in said[1] and url_in(said[1]) == url and "data-given" not in said[1]
-    assert "There is nothing to take back." in said[2]
+    assert "There is nothing to undo." in said[2]
     assert standing(services) == []
     assert open_pair(who, batch) == url  # it is asked again
 
@@ -162,8 +162,8 @@ def test_odd_corrections_are_kept_whole(
 @pytest.mark.parametrize(
     ("what", "form", "words"),
     [
-        ("vote", {"choice": "a"}, "no choice that there is"),
-        ("vote", {}, "no choice that there is"),
+        ("vote", {"choice": "a"}, "choice does not exist"),
+        ("vote", {}, "choice does not exist"),
         ("rate", {"side": "left", "helpful": "6"}, "from 1 to 5"),
         ("rate", {"side": "left", "helpful": "12"}, "from 1 to 5"),
         ("rate", {"side": "left"}, "from 1 to 5"),
@@ -267,9 +267,9 @@ def test_a_judge_reveals_once_nothing_waits(person: Callable[..., Any], services
             page = who.get(f"/judge/{batch}/").content.decode()
             if 'id="vote"' in page:
                 who.post(f"{url_in(page)}vote/", {"choice": "left"})
-    assert "Nothing in this batch waits" in people[0].get(f"/judge/{batch}/").content.decode()
+    assert "Every pair of this batch is judged" in people[0].get(f"/judge/{batch}/").content.decode()
     assert people[0].post(f"/judge/{batch}/reveal/").status_code == 303
-    assert "The names are known" in people[1].get(f"/judge/{batch}/").content.decode()
+    assert "the models' names are shown" in people[1].get(f"/judge/{batch}/").content.decode()
 
 
 def test_a_blocked_judge_is_refused(guest: Callable[[str], Any], services: SiteServices, batch: int) -> None:
@@ -311,7 +311,7 @@ def test_the_owner_makes_batches_from_stored_replies(person: Callable[..., Any],
     from website_judging import MODELS, stored
 
     owner = person("owner")
-    assert "No replies are stored yet" in owner.get("/judge/batches/").content.decode()
+    assert "There are no stored replies to compare yet" in owner.get("/judge/batches/").content.decode()
 
     def fill() -> None:
         for number in range(5):
@@ -324,7 +324,7 @@ def test_the_owner_makes_batches_from_stored_replies(person: Callable[..., Any],
     alone = owner.post("/judge/batches/", {"name": "x", "models": ["base"], "count": "3"})
     assert alone.status_code == 400 and "no two replies to the same messages" in alone.content.decode()
     made = owner.post("/judge/batches/", {"name": "Second", "models": list(MODELS), "count": "40"}, follow=True)
-    assert "A batch with 5 pairs was made. There were no more" in made.content.decode()
+    assert "A batch with 5 pairs was made. You asked for 40; there are no more." in made.content.decode()
     made = owner.post("/judge/batches/", {"name": "Third", "models": [*MODELS, MALICE], "count": "7"}, follow=True)
     assert "A batch with 7 pairs" in made.content.decode()
     assert [(row.name, row.pairs) for row in services.store.call(pairs.batches)] == [("Third", 7), ("Second", 5)]

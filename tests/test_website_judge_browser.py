@@ -170,7 +170,7 @@ async def test_both_replies_are_in_sight_before_one_scrolls(site_store: Store, t
         await expect(page.get_by_text("line 30?")).to_be_in_viewport()
         if phone:  # the rest of the talk is one tap away
             await expect(page.get_by_text("line 28?")).to_be_hidden()
-            await page.get_by_label("Show all that was said before").check()
+            await page.get_by_label("Show the whole conversation").check()
         await page.get_by_text("messages before that").click()
         await expect(page.get_by_text("line 28?")).to_be_visible()
         await expect(page.get_by_text("line 3?")).to_be_visible()

@@ -95,7 +95,7 @@ def test_one_address_cannot_try_many_names(person: Callable[..., Any], services:
 def test_tries_at_the_same_moment_are_all_counted(services: SiteServices) -> None:
     from django.utils import timezone
 
-    from talkalike.website.accounts import FOR_ACCOUNT, WINDOW, begin_attempt, succeeded
+    from talkalike.website.accounts import FOR_ACCOUNT, WINDOW, begin_attempt, forget_failures
 
     now = timezone.now()
     with ThreadPoolExecutor(8) as threads:
@@ -104,7 +104,7 @@ def test_tries_at_the_same_moment_are_all_counted(services: SiteServices) -> Non
     begin = services.store.call
     assert begin(begin_attempt, "anna", "::1", now + WINDOW / 2)[1] == pytest.approx(WINDOW.total_seconds() / 2, abs=1)
     assert begin(begin_attempt, "anna", "::1", now + WINDOW + timedelta(seconds=1))[0] is not None  # it renews
-    services.store.call(succeeded, "anna", "::1")
+    services.store.call(forget_failures, "anna", "::1")
     assert begin(begin_attempt, "anna", "::1", now)[0] is not None
 
 

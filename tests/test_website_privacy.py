@@ -105,7 +105,7 @@ def test_only_its_owner_opens_a_conversation(
     others = (person("owner"), person("judge", "viewer"), guest("judge"), guest("viewer"), person())
     for other in others:
         assert other.get(address).status_code in (302, 404)
-        for near in ("/", "/chat/", "/judge/", "/insights/", "/trainings/"):
+        for near in ("/", "/chat/", "/judge/", "/insights/", "/runs/"):
             assert SECRET not in other.get(near, follow=True).content.decode()
     listed = page(mine, "/chat/")
     assert "On this site only you can open your conversations." in listed
@@ -116,7 +116,7 @@ PHRASES = {
     "/chat/": "talk to the double",
     "/judge/": "judge its replies",
     "/insights/": "see what people think of it",
-    "/trainings/": "look at its trainings",
+    "/runs/": "look at its training runs",
     "/guess/": "guess which reply is the real one",
 }
 

@@ -117,7 +117,7 @@ async def test_every_link_form_file_and_cookie_stays_under_the_path(
             invited = await client.get(f"{proxy.address}/invite/{token}/")
             assert urlsplit(str(invited.url)).path == "/double/"  # the owner is in already
             walked = await walk(client, f"{proxy.address}/")
-        pages = {"chat", "judge", "guess", "insights", "trainings", "admin", "invitations", "static"}
+        pages = {"chat", "judge", "guess", "insights", "runs", "admin", "invitations", "static"}
         assert {path.split("/")[2] for path in walked} >= pages
         assert proxy.strayed == []
 
@@ -192,12 +192,12 @@ async def test_nobody_elses_computer_is_believed() -> None:
 
 @pytest.mark.parametrize("path", ["/chat", "/static/x", "/admin", "/login"])
 def test_the_site_cannot_lie_under_its_own_pages(services: SiteServices, path: str) -> None:
-    from talkalike.website.proxy import checked_path
+    from talkalike.website.proxy import check_path
 
     with pytest.raises(UserError, match="one of its own pages"):
-        checked_path(path)
-    assert checked_path("/double/") == checked_path("/double") == "/double"
-    assert checked_path("") == ""
+        check_path(path)
+    assert check_path("/double/") == check_path("/double") == "/double"
+    assert check_path("") == ""
 
 
 def test_paths_are_written_as_paths(tmp_path: Any) -> None:

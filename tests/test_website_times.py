@@ -87,11 +87,11 @@ async def test_a_browser_tells_its_zone(site_store: Store, tmp_path: Path) -> No
     async with owner_visits(site_store, tmp_path) as site:
         context = await site.browser.new_context(timezone_id="America/New_York")
         stranger = await context.new_page()
-        await stranger.goto(f"{site.address}/login/?next=/trainings/")
+        await stranger.goto(f"{site.address}/login/?next=/runs/")
         await stranger.fill("#id_username", site.owner)
         await stranger.fill("#id_password", "correct horse battery")
         await stranger.click("main button")
-        await stranger.wait_for_url(f"{site.address}/trainings/")
+        await stranger.wait_for_url(f"{site.address}/runs/")
         run = stranger.locator("#runs time").first
         moment = datetime.fromisoformat(await run.get_attribute("datetime") or "").astimezone(
             ZoneInfo("America/New_York")
@@ -100,7 +100,7 @@ async def test_a_browser_tells_its_zone(site_store: Store, tmp_path: Path) -> No
         assert await run.inner_text() == expected and await run.get_attribute("title") == "America/New_York"
         plain = await site.browser.new_context(java_script_enabled=False, storage_state=await context.storage_state())
         without = await plain.new_page()  # the cookie is enough
-        await without.goto(f"{site.address}/trainings/")
+        await without.goto(f"{site.address}/runs/")
         assert await without.locator("#runs time").first.inner_text() == expected
         await context.clear_cookies(name=zones.COOKIE)
         await without.context.clear_cookies(name=zones.COOKIE)

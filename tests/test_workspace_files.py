@@ -77,3 +77,12 @@ def test_killed_at_any_moment_a_reader_finds_a_whole_file(tmp_path: Path) -> Non
         assert found is not None
         assert found["n"] >= acknowledged
         assert found["again"] == [found["n"]] * 20_000
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"one": "é"})
+    write_json(tmp_path / "a.json", {"two": 2})
+    assert read_json(tmp_path / "a.json") == {"two": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert read_json(tmp_path / "deep.json") is None

@@ -1,4 +1,4 @@
-"""A site whose owner logs in with a browser, over a workspace with trainings."""
+"""A site whose owner logs in with a browser, over a workspace with runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from playwright.async_api import Browser, Page
 
 from browser import open_browser
+from runs_workspace import FakeRunCommands
 from talkalike.chat.engines import Engines
 from talkalike.store.store import Store
 from talkalike.website.services import SiteServices, SiteSettings
-from trainings_workspace import FakeTrainings
 from website_visit import open_page
 
 PASSWORD = "correct horse battery"
@@ -22,11 +22,11 @@ PASSWORD = "correct horse battery"
 class OwnersVisit:
     """Where the site is, and pages of its owner. `problems`: what the browser's console complained of."""
 
-    def __init__(self, address: str, store: Store, browser: Browser, trainings: FakeTrainings, owner: str) -> None:
+    def __init__(self, address: str, store: Store, browser: Browser, run_commands: FakeRunCommands, owner: str) -> None:
         self.address = address
         self.store = store
         self.owner = owner
-        self.trainings = trainings
+        self.run_commands = run_commands
         self.problems: list[str] = []
         self.browser = browser
 
@@ -50,16 +50,16 @@ async def owner_visits(
     from talkalike.website.site import run_site
 
     await store.run(make_owner, name.lower(), PASSWORD)
-    trainings = FakeTrainings(root)
+    run_commands = FakeRunCommands(root)
     settings = SiteSettings(name=name)
-    services = SiteServices(store=store, root=root, settings=settings, trainings=trainings, engines=engines)
+    services = SiteServices(store=store, root=root, settings=settings, run_commands=run_commands, engines=engines)
     listening, stop, ready = open_socket("127.0.0.1", 0), asyncio.Event(), asyncio.Event()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     serving = asyncio.create_task(run_site(services, listening=listening, stop=stop, when_ready=ready.set))
     await ready.wait()
     try:
         async with open_browser() as browser:
-            yield OwnersVisit(address, store, browser, trainings, name.lower())
+            yield OwnersVisit(address, store, browser, run_commands, name.lower())
     finally:
         stop.set()
         await asyncio.wait_for(serving, 30)

@@ -27,11 +27,12 @@ PLACES: dict[str, Any] = {
     "app_label": "store",
     "chat:edit message_id": 1,
     "insights:csv name": "standings",
-    "trainings:model name": world.CANDIDATE,
-    "trainings:promote name": world.CANDIDATE,
-    "trainings:run name": world.PRACTICE,
-    "trainings:stop name": world.RUN,
-    "trainings:resume name": world.RUN,
+    "trainings rest": "",
+    "runs:model name": world.CANDIDATE,
+    "runs:promote name": world.CANDIDATE,
+    "runs:run name": world.RL_RUN,
+    "runs:stop name": world.RUN,
+    "runs:resume name": world.RUN,
 }
 
 

@@ -49,7 +49,7 @@ class Faults:
         self._waiting.append(Fault(route_pattern, times, status, after=after))
 
     def delay(self, route_pattern: str, seconds: float, times: int = 1) -> None:
-        """Answers late, but rightly."""
+        """Answers these requests correctly, but after so many seconds."""
         self._waiting.append(Fault(route_pattern, times, 0, delay=seconds))
 
     def garble(self, route_pattern: str, times: int = 1) -> None:

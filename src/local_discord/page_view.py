@@ -46,7 +46,7 @@ def person(who: User, server: Server | None = None) -> View:
 
 
 def places(world: World, viewer_id: int) -> View:
-    """Everything but the messages."""
+    """What a viewer's page shows beside messages: servers, channels and people."""
     seen = visible_channels(world, viewer_id)
     servers = [s for s in world.servers.values() if viewer_id in s.members]
     known: dict[int, View] = {viewer_id: person(world.users[viewer_id])}

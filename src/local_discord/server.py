@@ -36,7 +36,7 @@ class LocalDiscord:
 
     @property
     def gateway(self) -> Gateway:
-        """Of the running server."""
+        """The gateway, which exists while the server runs."""
         if self._gateway is None:
             raise RuntimeError("The server has not been started.")
         return self._gateway

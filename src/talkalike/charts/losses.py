@@ -19,8 +19,8 @@ def loss_chart(found: Curves, *, label: str) -> CurveChart:
     return CurveChart(
         label=label,
         curves=(
-            Curve(label="loss on the examples", points=found.loss, series=4, thin=True),
-            Curve(label="the same, smoothed", points=smoothed, series=4),
+            Curve(label="training loss", points=found.loss, series=4, thin=True),
+            Curve(label="training loss, smoothed", points=smoothed, series=4),
             Curve(label=f"held-out loss{lowest}", points=found.heldout, series=0, marks=True),
         ),
         y=Axis(form="{:.2f}".format),

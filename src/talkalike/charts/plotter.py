@@ -135,7 +135,7 @@ def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
 
 
 def percent(value: float) -> str:
-    """0.5 is "50 %"."""
+    """Writes a share for people: 0.5 as "50 %"."""
     return f"{value:.0%}".replace("%", " %")
 
 

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from talkalike.chats.bridges import speakers, unbridged
+from talkalike.chats.bridges import resolve_bridges, speakers
 from talkalike.chats.columns import BATCH, SCHEMA, messages_of
-from talkalike.chats.merging import MergeReport, identified, merge
+from talkalike.chats.merging import MergeReport, merge, with_ids
 from talkalike.chats.values import Conversation, Message, Platform, Speaker
 from talkalike.errors import UserError
 from talkalike.workspace.files import replacing
@@ -84,11 +84,11 @@ class Archive:
             yield from messages_of(batch)
 
     def batches(self, conversation_id: str) -> Iterator[pa.RecordBatch]:
-        """The same as columns."""
+        """Yields the conversation's messages in batches of columns."""
         path = self._path(conversation_id)
         if not path.exists():
             raise UserError(f"There is no conversation {conversation_id} in {self.root}.", hint="Import it first.")
-        with _opened(path) as file:
+        with _open_file(path) as file:
             yield from file.iter_batches(batch_size=BATCH)
 
     def table(self, conversation_id: str) -> pa.Table:
@@ -113,19 +113,19 @@ class Archive:
         with self.writing():
             known = self.summaries().get(conversation.id)
             path = self._path(conversation.id)
-            incoming = identified(table, conversation.id)
+            incoming = with_ids(table, conversation.id)
             stored = _table(path) if known else SCHEMA.empty_table()
             bridges = sorted({*bridges, *(known.bridges if known else ())})
-            incoming, carried, _ = unbridged(incoming, bridges)
-            stored, carried_before, changed = unbridged(stored, bridges)
+            incoming, carried, _ = resolve_bridges(incoming, bridges)
+            stored, carried_before, changed = resolve_bridges(stored, bridges)
             merged, report = merge(stored, incoming)
             report = replace(report, updated=report.updated + changed)
             if not len(merged):
                 return report
             aliases = dict.fromkeys([*(known.aliases if known else ()), *([alias] if alias else [])])
-            joined = _joined(known.conversation, conversation) if known else conversation
+            joined = _add_people(known.conversation, conversation) if known else conversation
             summary = _summarise(
-                _unbridged(joined, [*carried_before, *carried], bridges, speakers(merged)) if bridges else joined,
+                _without_bridges(joined, [*carried_before, *carried], bridges, speakers(merged)) if bridges else joined,
                 merged,
                 twin_key=(known.twin_key if known else "") or twin_key,
                 aliases=tuple(aliases),
@@ -178,7 +178,7 @@ class Archive:
             if isinstance(entry, dict) and entry.get("stamp") == _stamp(path):
                 footer = entry["summary"]
             else:
-                with _opened(path) as file:
+                with _open_file(path) as file:
                     footer = json.loads((file.schema_arrow.metadata or {}).get(_FOOTER_KEY, b"null"))
             if footer is not None:
                 summaries.append(_summary_of(footer))
@@ -216,7 +216,7 @@ def _plain_words(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise UserError(
-                f"The disk is full: {folder} could not be written. What was imported before is unharmed.",
+                f"The disk is full: {folder} could not be written. Earlier imports are unharmed.",
                 hint="Free some space and import again; nothing is imported twice.",
             ) from error
         if error.errno in _DENIED:
@@ -230,7 +230,7 @@ def _plain_words(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _open_file(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
@@ -244,7 +244,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _table(path: Path) -> pa.Table:
-    with _opened(path) as file:
+    with _open_file(path) as file:
         return file.read().replace_schema_metadata(None).unify_dictionaries()
 
 
@@ -270,13 +270,13 @@ def _summarise(
     )
 
 
-def _joined(stored: Conversation, new: Conversation) -> Conversation:
+def _add_people(stored: Conversation, new: Conversation) -> Conversation:
     """The stored conversation with the new one's people added."""
     people = {person.id: person for person in (*stored.participants, *new.participants)}
     return replace(stored, participants=tuple(people.values()), is_group=stored.is_group or new.is_group)
 
 
-def _unbridged(
+def _without_bridges(
     conversation: Conversation, carried: Iterable[Speaker], bridges: Collection[str], speaking: Collection[str]
 ) -> Conversation:
     """The conversation with those whom bridges spoke for, and without bridges that said nothing of their own."""

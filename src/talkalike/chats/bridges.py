@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from talkalike.chats.columns import with_column
-from talkalike.chats.importers.irc.nicks import addressed
+from talkalike.chats.importers.irc.nicks import addressee
 from talkalike.chats.values import Message, MessageKind, Platform, Speaker
 
 _RELAYED = re.compile(
@@ -51,7 +51,7 @@ class BridgeWatch:
         if message.kind is not MessageKind.TEXT or not author.id.startswith(f"{Platform.IRC}:"):
             return
         self._said[author.id] += 1
-        if message.text[:1] in ("<", "[", "(") and (carried := _carried(message.text)):
+        if message.text[:1] in ("<", "[", "(") and (carried := _read_carried(message.text)):
             self._for[author.id][carried[0]] += 1
             self._names[author.id] = author.name
 
@@ -65,7 +65,7 @@ class BridgeWatch:
         return sorted(found, key=lambda bridge: -bridge.messages)
 
 
-def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list[Speaker], int]:
+def resolve_bridges(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list[Speaker], int]:
     """A table with the bridges' messages given to those who wrote them; who these are; how many messages it were."""
     wanted = {name.casefold() for name in bridges}
     if not wanted:
@@ -81,17 +81,17 @@ def unbridged(table: pa.Table, bridges: Collection[str]) -> tuple[pa.Table, list
     for at in rows:
         if columns["kind"][at] != MessageKind.TEXT or columns["origin"][at] != Platform.IRC:
             continue
-        if carried := _carried(columns["text"][at]):
+        if carried := _read_carried(columns["text"][at]):
             name, text = carried
             person = people.setdefault(name.casefold(), Speaker(id=f"{Platform.IRC}:{name.lower()}", name=name))
             known.setdefault(name.casefold(), name)
             names[at], columns["author_id"][at], columns["text"][at] = name, person.id, text
-            called = addressed(text)
+            called = addressee(text)
             columns["reply_to"][at] = known.get(called.casefold()) if called else None
             columns["is_bot"][at] = False
             changed += 1
     for at, text in enumerate(columns["text"] if people else ()):
-        if not columns["reply_to"][at] and (whom := people.get(addressed(text).casefold())):
+        if not columns["reply_to"][at] and (whom := people.get(addressee(text).casefold())):
             columns["reply_to"][at] = whom.name
     for name, values in {**columns, "author_name": names}.items():
         table = with_column(table, name, values)
@@ -104,7 +104,7 @@ def speakers(table: pa.Table) -> set[str]:
     return set(pc.unique(table.filter(spoken)["author_id"]).to_pylist())
 
 
-def _carried(text: str) -> tuple[str, str] | None:
+def _read_carried(text: str) -> tuple[str, str] | None:
     """Who said it over there, and what."""
     found = _RELAYED.fullmatch(text)
     if not found:

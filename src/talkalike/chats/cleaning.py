@@ -66,7 +66,7 @@ class Cleaner:
         if reason is None:
             message = self._written(message)
             if self._floods.is_flood(message):
-                reason = "said again and again"
+                reason = "repeated many times"
         if reason is not None:
             self.dropped[reason] += 1
             return None

@@ -105,7 +105,7 @@ def import_paths(
     """
     importers = _chosen(format, encoding)
     with Sources([Path(path) for path in paths]) as sources:
-        claimed, refused = _sorted_out(sources, importers)
+        claimed, refused = _assign_entries(sources, importers)
         if not any(claimed.values()):
             raise _nothing_found(paths, sources, refused)
         findings = Findings(damaged=[_as_damaged(refusal) for refusal in sources.damaged])
@@ -113,7 +113,7 @@ def import_paths(
         rows: dict[str, ConversationRow] = {}
         with archive.writing():
             for importer in importers:
-                entries = [meter.watched(entry) for entry in claimed[importer.name]]
+                entries = [meter.track(entry) for entry in claimed[importer.name]]
                 for draft in importer.drafts(entries, findings):
                     _store(draft, importer.name, archive, rows, findings, bridges)
         meter.finish()
@@ -195,7 +195,7 @@ def _chosen(name: str, encoding: str | None) -> tuple[Importer, ...]:
     return chosen
 
 
-def _sorted_out(sources: Sources, importers: Sequence[Importer]) -> tuple[dict[str, list[Entry]], list[Refusal]]:
+def _assign_entries(sources: Sources, importers: Sequence[Importer]) -> tuple[dict[str, list[Entry]], list[Refusal]]:
     """Each entry to the first importer that recognises it; the others with the reason why not."""
     claimed: dict[str, list[Entry]] = {importer.name: [] for importer in importers}
     refused = list(sources.refused)
@@ -205,7 +205,7 @@ def _sorted_out(sources: Sources, importers: Sequence[Importer]) -> tuple[dict[s
         if owner is not None:
             claimed[owner.name].append(entry)
         else:
-            refused.append(Refusal(file=entry.path, reason=reason or "not a chat export we know"))
+            refused.append(Refusal(file=entry.path, reason=reason or "not a known chat export"))
     return claimed, refused
 
 
@@ -271,8 +271,8 @@ class _Meter:
         self._total = total
         self._done = 0
 
-    def watched(self, entry: Entry) -> Entry:
-        """The same entry, reporting what is read of it."""
+    def track(self, entry: Entry) -> Entry:
+        """Returns the same entry, which reports its progress as it is read."""
         if self._progress is None:
             return entry
         furthest = 0

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from talkalike.chats.columns import SCHEMA, batches, with_column
 from talkalike.chats.importers.protocol import Part
 from talkalike.chats.other_clocks import match_other_clocks
-from talkalike.chats.read_anew import match_read_anew, read_anew
+from talkalike.chats.read_anew import match_read_anew, update_from_reread
 
 TOLERANCE_MS = 1000
 """How far apart two formats may put the same message."""
@@ -64,7 +64,7 @@ def _key(batch: pa.RecordBatch, row: int) -> tuple[int, ...]:
     return tuple(batch[name][row].as_py() for name, _ in _ORDER)
 
 
-def identified(table: pa.Table, conversation_id: str) -> pa.Table:
+def with_ids(table: pa.Table, conversation_id: str) -> pa.Table:
     """A collected table with every message's id, each id once (the first telling's), in the archive's columns."""
     start = hashlib.blake2b(f"{conversation_id}\n".encode(), digest_size=12)
     ids: list[pa.Array] = []
@@ -186,7 +186,7 @@ def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tupl
                 unsent[index], texts[index] = True, ""
                 learnt.add(index)
         stored = with_column(with_column(stored, "unsent", unsent), "text", texts)
-    stored, anew = read_anew(stored, incoming, same)
+    stored, anew = update_from_reread(stored, incoming, same)
     return stored, len(learnt | anew)
 
 

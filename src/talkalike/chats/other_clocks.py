@@ -85,16 +85,16 @@ def match_other_clocks(stored: pa.Table, incoming: pa.Table, same: list[int | No
     offset: int | None = None
     for day, rows in groupby(fresh, lambda row: row.sent_ms // _DAY_MS):
         todays = list(rows)
-        offset = _agreed(todays, old, offset, at_once[day])
+        offset = _find_shifts(todays, old, offset, at_once[day])
         if offset is None:
             continue
         offsets[day] = offset
         for row in todays:
             same[row.place] = old.take(row, offset)
-    return _moved(incoming, same, offsets, times) if offsets else incoming
+    return _shift(incoming, same, offsets, times) if offsets else incoming
 
 
-def _agreed(rows: Sequence[_Row], old: _Stored, before: int | None, at_once: int) -> int | None:
+def _find_shifts(rows: Sequence[_Row], old: _Stored, before: int | None, at_once: int) -> int | None:
     """How far a day's times are from the stored ones; None where it is not told twice.
 
     `before` is what was agreed on for the day before, `at_once` how many of this day's messages have the same time in
@@ -132,7 +132,7 @@ def _spoken(table: pa.Table, start: int, end: int) -> list[_Row]:
     return [_Row(at, sent, (name.lower(), text)) for at, (sent, kind, name, text) in rows if kind in _SPOKEN and text]
 
 
-def _moved(incoming: pa.Table, same: Sequence[int | None], offsets: dict[int, int], stored_times: Any) -> pa.Table:
+def _shift(incoming: pa.Table, same: Sequence[int | None], offsets: dict[int, int], stored_times: Any) -> pa.Table:
     """What is new, in the zone of what is stored, and not before what its own log has before it."""
     moved = []
     before = 0

@@ -73,7 +73,7 @@ def _suspects_in(
     reacting = _lately(reacted)
     if reacting.any():
         reacting &= _matching(text, f"[{EMOJI}]")
-    alike = _worded(text, wordings)
+    alike = _has_words(text, wordings)
     picked = np.flatnonzero((telling | (said & (beside | named | reacting | alike))) & _flags(pc.not_equal(text, "")))
     picked = picked[(picked >= new.start) & (picked < new.stop)]
     context = np.flatnonzero(reacted)
@@ -108,7 +108,7 @@ def _lately(reacted: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]
     return lately
 
 
-def _worded(text: Any, wordings: Collection[Sequence[str]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _has_words(text: Any, wordings: Collection[Sequence[str]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which texts have the words of one of these, in any case."""
     if not wordings:
         return np.zeros(len(text), dtype=bool)

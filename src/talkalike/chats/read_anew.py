@@ -39,7 +39,7 @@ def match_read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]
             waiting.remove(found)
 
 
-def read_anew(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, set[int]]:
+def update_from_reread(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, set[int]]:
     """Stored rows take over the text and the kind where the same format's file is read differently now."""
     if not _is_ours(incoming):
         return stored, set()

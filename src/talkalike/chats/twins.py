@@ -56,14 +56,14 @@ def placement(draft: Draft, table: pa.Table, *, origin: str, archive: Archive) -
             break
         if _may_be(known, own):
             return Placement(conversation_id=known.conversation.id)
-        if told_alike(archive, known, table):
+        if tell_the_same(archive, known, table):
             mixed = known.conversation.is_group and not own.is_group
             return Placement(conversation_id=known.conversation.id, note=_MIXED.format(own.title) if mixed else "")
     key = draft.twin_key()
     if not key and origin not in _WITHOUT_THREAD_IDS:
         return Placement(conversation_id=free_id)
     alike = [s for s in stored.values() if s.conversation.platform == own.platform and _alike(s, own, key)]
-    verdicts = [told_alike(archive, summary, table) for summary in alike]
+    verdicts = [tell_the_same(archive, summary, table) for summary in alike]
     if True in verdicts:
         return _joined(alike[verdicts.index(True)], own)
     free = [
@@ -77,7 +77,7 @@ def placement(draft: Draft, table: pa.Table, *, origin: str, archive: Archive) -
     return Placement(conversation_id=free_id, note=note if free else "")
 
 
-def told_alike(archive: Archive, summary: Summary, table: pa.Table) -> bool | None:
+def tell_the_same(archive: Archive, summary: Summary, table: pa.Table) -> bool | None:
     """Whether a stored conversation and a table tell of the same messages; None if that cannot be told.
 
     Only the stretch of time that both tell of is compared, as an export may begin late or end early.
@@ -86,7 +86,7 @@ def told_alike(archive: Archive, summary: Summary, table: pa.Table) -> bool | No
     last = min(summary.last_ms, table["sent_ms"][-1].as_py()) + TOLERANCE_MS
     if first > last:
         return None
-    one, two = (_told(messages, first, last) for messages in (archive.table(summary.conversation.id), table))
+    one, two = (_messages_of(messages, first, last) for messages in (archive.table(summary.conversation.id), table))
     fewer, more = sorted((one, two), key=len)
     if not fewer:
         return None
@@ -135,7 +135,7 @@ def _fingerprint(own: Conversation) -> str:
     return hashlib.blake2b("\n".join(sorted(_names(own))).encode(), digest_size=6).hexdigest()
 
 
-def _told(table: pa.Table, first_ms: int, last_ms: int) -> set[tuple[str, str, int]]:
+def _messages_of(table: pa.Table, first_ms: int, last_ms: int) -> set[tuple[str, str, int]]:
     """The author, text and second of each message of a stretch of time."""
     inside = pc.and_(pc.greater_equal(table["sent_ms"], first_ms), pc.less_equal(table["sent_ms"], last_ms))
     columns = table.select(["author_name", "text", "sent_ms"]).filter(inside)

@@ -114,7 +114,7 @@ class Chats(Protocol):
     """Conversations with their messages, wherever they are kept."""
 
     def conversations(self) -> Sequence[Conversation]:
-        """Every conversation."""
+        """Returns every conversation that is kept."""
         ...
 
     def messages(self, conversation_id: str) -> Iterable[Message]:

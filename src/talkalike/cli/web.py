@@ -19,9 +19,9 @@ from talkalike.engine.listening import address_of
 from talkalike.errors import UserError
 from talkalike.store.store import Store, open_store
 from talkalike.website.configure import configure_site, secret_key
-from talkalike.website.proxy import checked_path, doubts
+from talkalike.website.proxy import check_path, doubts
+from talkalike.website.runs.service import Alignment, Recipe
 from talkalike.website.services import SiteServices, SiteSettings
-from talkalike.website.trainings.service import Alignment, Recipe
 from talkalike.workspace import serving
 
 app = typer.Typer(help="Manage the owner's account on the website.", no_args_is_help=True, rich_markup_mode=None)
@@ -84,7 +84,7 @@ async def web(
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
     from talkalike.website import accounts, site  # Django's tables: once the site is configured
 
-    checked_path(settings.path)
+    check_path(settings.path)
 
     owned = await store.run(accounts.has_owner)
 
@@ -95,13 +95,13 @@ async def web(
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
-    trainings = WorkspaceTrainings(workspace)
-    services = SiteServices(store=store, root=workspace.root, engines=engines, trainings=trainings, settings=settings)
+    commands = WorkspaceRunCommands(workspace)
+    services = SiteServices(store=store, root=workspace.root, engines=engines, run_commands=commands, settings=settings)
     await site.run_site(services, listening=listening, stop=stop, when_ready=announce)
 
 
-class WorkspaceTrainings:
-    """Starts the website's runs as command lines in a workspace: `talkalike.website.trainings.service.Trainings`."""
+class WorkspaceRunCommands:
+    """`talkalike.website.runs.service.RunCommands` over a workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

@@ -101,7 +101,7 @@ class Documents:
 
     @property
     def loss_tokens(self) -> int:
-        """Tokens with loss."""
+        """How many tokens the loss is computed on."""
         return int(self._mask.sum())
 
     @property

@@ -33,7 +33,7 @@ def shorten(turn: Turn, limit: int, count_tokens: CountTokens) -> Turn:
     return Turn(turn.speaker, _ends(text, kept) if kept else "")
 
 
-def cut_apart(turn: Turn, limit: int, count_tokens: CountTokens) -> list[str]:
+def split_turn(turn: Turn, limit: int, count_tokens: CountTokens) -> list[str]:
     """The turn's text in pieces of at most about `limit` tokens, cut where paragraphs, lines or sentences end."""
     pieces: list[str] = []
     rest = turn.text.strip()

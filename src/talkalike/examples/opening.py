@@ -26,8 +26,8 @@ def examples_of(folder: Path, card: Card) -> ExampleSet:
     examples = open_examples(folder, card.examples)
     if examples.manifest.hash != card.examples_hash:
         raise UserError(
-            f"The examples '{card.examples}' were prepared anew since '{card.name}' was trained: what is held out now "
-            "may have been trained on.",
+            f"The examples '{card.examples}' were prepared anew since '{card.name}' was trained: conversations "
+            "that are held out now may have been used for training.",
             hint="Train again, then use that model.",
         )
     return examples

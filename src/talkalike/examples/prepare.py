@@ -15,7 +15,7 @@ from talkalike.chats.sessions import DEFAULT_GAP_MS, split_sessions
 from talkalike.chats.values import Chats, Conversation, Message, Platform, Session, Speaker
 from talkalike.errors import UserError
 from talkalike.examples.dataset import SPLITS, Document, Manifest, SplitCounts, write_examples
-from talkalike.examples.fitting import cut_apart, shorten
+from talkalike.examples.fitting import shorten, split_turn
 from talkalike.examples.holding_out import SessionDocument, hold_out
 from talkalike.examples.reactions import emoji_of, has_sign, people_by_name, plain, with_reactions
 from talkalike.examples.render import Rendered, Renderer, Turn, speaker_name
@@ -29,7 +29,7 @@ _WORTH_CUTTING = 20  # learned messages of a conversation that is one long sessi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSettings:
-    """How conversations become examples."""
+    """Settings of how conversations are turned into examples."""
 
     gap_ms: dict[Platform, int] = field(default_factory=lambda: dict(DEFAULT_GAP_MS))  # silence that ends a session
     max_tokens: int = 1024  # longest document
@@ -114,13 +114,13 @@ class _Preparation:
         sessions = list(split_sessions(conversation, turns, gap_ms=gap_ms, weight=lambda _: 0, max_weight=_ENDLESS))
         speaking = [session for session in sessions if any(map(self._is_chosen, session.messages))]
         self.tally.left_out["sessions without a chosen speaker"] += len(sessions) - len(speaking)
-        older, newer, following = self._divided(speaking)
+        older, newer, following = self._split_sessions(speaking)
         for split, part in (("train", older), ("heldout", newer)):
             for session in part:
                 self.tally.sessions += 1
                 self.pieces[split] += self._pieces(session, following if older and session is older[-1] else None)
 
-    def _divided(self, sessions: list[Session]) -> tuple[list[Session], list[Session], Message | None]:
+    def _split_sessions(self, sessions: list[Session]) -> tuple[list[Session], list[Session], Message | None]:
         """The older and the newer sessions of a conversation, and the first newer message if it was cut off.
 
         A session is cut where whole ones would hold out more than half of what is learned, or nothing of a long one.
@@ -156,7 +156,7 @@ class _Preparation:
         self.tally.dropped["empty text"] += len(cleaned) - len(written)
         stored = sum(len(message.reactions) for message in read)
         if not self._reactions:
-            why = "no sign for them in this base's vocabulary" if self.settings.reactions else "switched off"
+            why = "the base model's vocabulary has no sign for reactions" if self.settings.reactions else "switched off"
             self.tally.left_out[f"reactions ({why})"] += stored
             return written
         people = people_by_name([*conversation.participants, *(message.author for message in read)])
@@ -173,7 +173,7 @@ class _Preparation:
 
     def _pieces(self, session: Session, after: Message | None) -> list[SessionDocument]:
         most = self._most_tokens(session)
-        messages, short = self._fitted(session.messages, most // 2)
+        messages, short = self._fit_messages(session.messages, most // 2)
         learn = [self._is_chosen(message) for message in messages]
         kept = worthwhile(learn, [self._cost(message) for message in messages], self.settings.context_tokens)
         near = {index for start, stop in kept for index in range(start, stop)}
@@ -182,7 +182,7 @@ class _Preparation:
                 what = "messages" if emoji_of(message.text) is None else "reactions"
                 self.tally.left_out[f"{what} too far from any reply"] += 1
             elif message.id in short:
-                self.tally.shortened["messages of others, read without their middle"] += 1
+                self.tally.shortened["messages by others, shortened in the middle"] += 1
         pieces: list[SessionDocument] = []
         for start, stop in kept:
             for piece in split_sessions(
@@ -209,7 +209,7 @@ class _Preparation:
         after = max(len(self.renderer.ended_ids), *(len(self.renderer.header(name)) for name in names))
         return max(_SMALLEST, self.settings.max_tokens - len(self.renderer.begin_ids) - after)
 
-    def _fitted(self, messages: Sequence[Message], longest: int) -> tuple[list[Message], set[str]]:
+    def _fit_messages(self, messages: Sequence[Message], longest: int) -> tuple[list[Message], set[str]]:
         """The messages with none that costs more than `longest`, and the ids of those that lost their middle.
 
         What is learned is cut into several messages instead. The texts' tokens are kept for what comes next.
@@ -224,8 +224,8 @@ class _Preparation:
                 continue
             turn = Turn(self.names.of(message.author), message.text)
             if self._is_chosen(message):
-                texts = cut_apart(turn, longest, self.renderer.count_tokens)
-                self.tally.shortened["learned messages, cut into several"] += 1
+                texts = split_turn(turn, longest, self.renderer.count_tokens)
+                self.tally.shortened["long messages, split into several"] += 1
             else:
                 texts = [shorten(turn, longest, self.renderer.count_tokens).text]
                 short.add(f"{message.id}#0")

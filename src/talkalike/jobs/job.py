@@ -88,7 +88,10 @@ def start(
     with _one_at_a_time(folder):
         before = status(folder)
         if before is not None and before.running:
-            raise UserError(f"'{before.title or before.id}' is running already.", hint="Stop it first, or wait for it.")
+            raise UserError(
+                f"'{before.title or before.id}' is already running.",
+                hint="Stop it first, or wait until it has finished.",
+            )
         (folder / STOP).unlink(missing_ok=True)
         described = {
             "title": title,
@@ -120,7 +123,7 @@ def status(folder: Path) -> Job | None:
         return None
     described = read_json(folder / JOB)
     if described is None:
-        return Job(folder=folder, state=RunState.LOST, problem="Its description cannot be read.")
+        return Job(folder=folder, state=RunState.LOST, problem="The job's description cannot be read.")
     if not _is_over(described) and not _is_alive(described):
         described = read_json(folder / JOB) or described  # it may have ended, and been noted, just now
     return _job(folder, described)
@@ -209,7 +212,7 @@ def _once_started(folder: Path) -> Job:
         time.sleep(0.02)
     job = status(folder)
     if job is None or (job.state is RunState.LOST and job.exit_code is None and "pid" not in described):
-        raise TalkalikeError("The job could not be started.", hint=f"What is known stands in {folder / LOG}.")
+        raise TalkalikeError("The job could not be started.", hint=f"See {folder / LOG}.")
     return job
 
 

@@ -54,10 +54,10 @@ def _portable_identity(pid: int) -> str | None:
         return None
 
 
-def started_before(pid: int, moment: float) -> bool:
+def started_before(pid: int, at: float) -> bool:
     """Whether a process with this number runs and began before that time (seconds since 1970)."""
     try:
         process = psutil.Process(pid)
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= moment + 1.0)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= at + 1.0)
     except (psutil.Error, ValueError, OverflowError):
         return False

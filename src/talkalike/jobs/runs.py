@@ -1,4 +1,4 @@
-"""The trainings of a workspace: what was asked, how each stands, whether a job started it. Reads folders only."""
+"""The training runs of a workspace: settings, state, and the job that started each. Reads folders only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from talkalike.jobs.keeper import JOB
 from talkalike.jobs.process import started_before
 from talkalike.workspace.curves import METRICS, Curves, curves
 from talkalike.workspace.files import mapping_of, number_of, read_json, text_of
-from talkalike.workspace.run_folder import LOCK, RUN, RunState, can_be_resumed, told_state
+from talkalike.workspace.run_folder import LOCK, RUN, RunState, can_be_resumed, last_state
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -75,7 +75,7 @@ def run(folder: Path, name: str) -> Run | None:
     described = described or {}
     wanted = job.about if job else {}
     settings = mapping_of(described, "settings")
-    state = _state(folder, told_state(described), job)
+    state = _state(folder, last_state(described), job)
     return Run(
         folder=path,
         model=text_of(described, "model") or text_of(wanted, "name") or name,
@@ -110,7 +110,7 @@ def _somebody_trains(folder: Path) -> bool:
 
 
 def _began(path: Path, job: Job | None) -> datetime.datetime | None:
-    """From the folder's name, as trainings are named (local time); else when it was described."""
+    """From the folder's name, as runs are named (local time); else the time of its files."""
     stamp = re.search(r"-(\d{8}-\d{6})$", path.name)
     if stamp:
         try:

@@ -70,7 +70,7 @@ class Visitor:
 
     @property
     def owner(self) -> bool:
-        """For templates."""
+        """Whether they may administer the site."""
         return Role.OWNER in self.roles
 
 

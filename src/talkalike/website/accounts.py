@@ -91,7 +91,7 @@ def begin_attempt(name: str, address: str, now: datetime) -> tuple[int | None, i
     return LoginAttempt.objects.create(account=account, address=source, at=now).pk, 0
 
 
-def succeeded(name: str, address: str) -> None:
+def forget_failures(name: str, address: str) -> None:
     """The password was right: earlier failures with this name from this address no longer count."""
     LoginAttempt.objects.filter(account=_digest(name.strip().casefold()), address=_digest(address)).delete()
 
@@ -114,7 +114,7 @@ class _Login(django_views.LoginView):
             refused = problem(
                 request,
                 429,
-                "Too many tries",
+                "Too many attempts",
                 "There were too many wrong passwords from here.",
                 f"Try again in {minutes} minute{'' if minutes == 1 else 's'}. Other people can log in meanwhile.",
             )
@@ -123,7 +123,7 @@ class _Login(django_views.LoginView):
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        write(succeeded, form.cleaned_data["username"], _address(self.request))
+        write(forget_failures, form.cleaned_data["username"], _address(self.request))
         return super().form_valid(form)
 
 

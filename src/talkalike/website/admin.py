@@ -70,7 +70,7 @@ site = OwnersSite(name="admin")
 site.disable_action("delete_selected")
 
 
-def _named(field: Any) -> Any:
+def _name_parts(field: Any) -> Any:
     widget = getattr(field, "widget", None)
     if isinstance(widget, forms.MultiWidget):
         for part, name in zip(widget.widgets, ("date", "time"), strict=True):
@@ -84,12 +84,12 @@ class PeopleAdmin(AccountAdmin):
     filter_horizontal = ()
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """As in the store's tables."""
-        return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
+        """Gives the two fields of a time a name each, as in the store's tables."""
+        return _name_parts(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 
 class RolesAdmin(GroupAdmin):
-    """Groups, likewise."""
+    """Groups, with plain lists to choose from as well."""
 
     filter_horizontal = ()
 
@@ -105,7 +105,7 @@ class UnseenChangeForm(ModelForm):
         self.present = self.initial["as_loaded"]
 
     def clean(self) -> dict[str, Any]:
-        """Compares. Raises ValidationError."""
+        """Raises ValidationError where the row was changed meanwhile."""
         cleaned = super().clean() or {}
         if self.instance.pk and cleaned.get("as_loaded") != self.present:
             raise ValidationError(CLASH)
@@ -131,7 +131,7 @@ class StoredAdmin(ModelAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Django gives the two fields of a time one name for the eye, and none for a reader's ear."""
-        return _named(super().formfield_for_dbfield(db_field, request, **kwargs))
+        return _name_parts(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The first columns that can be read at a glance; long texts and structures are on the row's own page."""
@@ -144,7 +144,7 @@ class StoredAdmin(ModelAdmin):
         return WORDS.get(str(self.model._meta.model_name), ())
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """What people said."""
+        """Leaves out the fields with what people said."""
         return self.words
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -174,16 +174,16 @@ class StoredAdmin(ModelAdmin):
         return self.changeable and super().has_add_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """As for adding."""
+        """Owners, in the same tables as for adding."""
         return self.changeable and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """As for adding. What a person wrote and judged is forgotten by `/privacy` on Discord."""
+        """As for adding (what a person wrote and judged is forgotten by `/privacy` on Discord)."""
         return self.changeable and super().has_delete_permission(request, obj)
 
 
 class RuleForm(UnseenChangeForm):
-    """A rule in words."""
+    """A form in which a rule's level or access is chosen by its name."""
 
     subject = forms.ChoiceField(choices=[(subject.value, subject.value) for subject in Subject])
     kind = forms.ChoiceField(choices=[("level", "level of people"), ("access", "access of a place")])
@@ -217,14 +217,14 @@ class RuleAdmin(StoredAdmin):
         return ("server_id", "subject", "subject_id", "kind") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """As the bot does it."""
+        """Saves the rule as the bot does, with its history."""
         rules.put(_rule(obj), by=BY_ADMIN)
         key = {name: getattr(obj, name) for name in ("server_id", "subject", "subject_id", "kind")}
         obj.pk = self.model.objects.values_list("pk", flat=True).get(**key)
         obj._state.adding = False
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """As the bot does it."""
+        """Removes the rule as the bot does, with its history."""
         rules.remove(_rule(obj), by=BY_ADMIN)
 
 

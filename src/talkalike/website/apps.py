@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class WebsiteConfig(AppConfig):
-    """Label "website"."""
+    """The website as a Django app, with the label "website"."""
 
     name = "talkalike.website"
     label = "website"

@@ -59,7 +59,7 @@ def talking(visitor: Visitor) -> Iterator[Todo]:
     model = model_of(None)
     for voice in voices():
         if voice.model == model:
-            text = f"Write with the double of {voice.speaker}. What it says can be judged where it stands."
+            text = f"Chat with the double of {voice.speaker}. You can judge its replies there."
             yield Todo(title="Chat", text=text, action=f"Talk to {voice.speaker}", url=reverse("chat:index"))
 
 
@@ -110,6 +110,15 @@ def home(request: HttpRequest) -> HttpResponse:
     visitor = visitor_of(request)
     context = {"todo": todo_of(visitor), "has_owner": visitor.known or read(has_owner)}
     return render(request, "website/home.html", context)
+
+
+@open_to_all
+def moved_runs(request: HttpRequest, rest: str) -> HttpResponse:
+    """Redirects from `/trainings/…`, where the page "Runs" was before, to the same address below `/runs/`."""
+    del rest  # as it was sent, still encoded and with what follows the question mark, it stands in the full path
+    home = reverse("home")
+    after = request.get_full_path().removeprefix(f"{home}trainings/")
+    return HttpResponsePermanentRedirect(f"{home}runs/{after}", preserve_request=True)
 
 
 @open_to_all

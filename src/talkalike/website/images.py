@@ -22,7 +22,7 @@ class Readable(Protocol):
     """An open binary file, or a Django upload."""
 
     def read(self, count: int, /) -> bytes:
-        """At most `count` bytes."""
+        """Reads at most `count` bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,13 @@ def reencode(source: Readable, *, max_bytes: int = MAX_BYTES, max_pixels: int = 
                     f"The picture has too many pixels ({picture.width} x {picture.height}).",
                     hint=f"Send one of at most {max_pixels // 1_000_000} megapixels.",
                 )
-            return _written(picture)
+            return _encode(picture)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError):
         # What Pillow raises for files that are broken, or no pictures.
         raise UserError("This file is no picture that can be read.", hint="Send a PNG, JPEG, WebP or GIF.") from None
 
 
-def _written(picture: Image.Image) -> Picture:
+def _encode(picture: Image.Image) -> Picture:
     upright = ImageOps.exif_transpose(picture)
     upright.thumbnail((MAX_SIDE, MAX_SIDE))
     see_through = upright.has_transparency_data

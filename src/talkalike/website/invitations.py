@@ -26,13 +26,13 @@ from talkalike.website.pages import PAGES
 from talkalike.website.visitors import SESSION_JUDGE, judge_of
 
 
-def opened_by(role: Role) -> str:
+def pages_opened_by(role: Role) -> str:
     """What the role lets somebody do: every page that it opens, and no other."""
     does = [page.does for page in PAGES if not IMPLIED[role].isdisjoint(page.roles)]
     return " and ".join(filter(None, (", ".join(does[:-1]), does[-1])))
 
 
-WORDS = {role: opened_by(role) for role in INVITABLE}
+WORDS = {role: pages_opened_by(role) for role in INVITABLE}
 """What an invitation may let somebody do. Nobody is made an owner by a link."""
 
 OFFERED = tuple(role for role in INVITABLE if role.value in {group.value for group in Group})
@@ -50,8 +50,8 @@ class Invited:
     holds: bool
 
 
-def shown(row: InvitationRow, now: datetime) -> Invited:
-    """For the list."""
+def describe(row: InvitationRow, now: datetime) -> Invited:
+    """Describes an invitation for the list of links."""
     if row.revoked:
         state = "revoked"
     elif row.expires_at <= now:
@@ -76,7 +76,7 @@ MAX_NOTE = 200
 
 
 class InvitationForm(forms.Form):
-    """A new link."""
+    """What a new invitation link allows, for how many people and how long."""
 
     role = forms.ChoiceField(label="They may", choices=[(role.value, WORDS[role]) for role in OFFERED])
     uses = forms.IntegerField(label="For how many people", min_value=1, max_value=MAX_USES, initial=10)
@@ -97,7 +97,7 @@ def invitations(request: HttpRequest) -> HttpResponse:
         link = request.build_absolute_uri(reverse("accept", args=[token]))
         form = InvitationForm()
     now = timezone.now()
-    rows = [shown(row, now) for row in read(judges.all_invitations)]
+    rows = [describe(row, now) for row in read(judges.all_invitations)]
     context = {"form": form, "link": link, "invitations": rows}
     return render(request, "website/invitations.html", context, status=400 if form.errors else 200)
 
@@ -107,7 +107,7 @@ def invitations(request: HttpRequest) -> HttpResponse:
 def revoke(request: HttpRequest, number: int) -> HttpResponse:
     """Ends a link. Those who came with it stay; the admin can block each of them."""
     ended = write(judges.revoke, number)
-    messages.success(request, "The link no longer works." if ended else "That link had ended already.")
+    messages.success(request, "The link no longer works." if ended else "The link had already ended.")
     return redirect(request, "invitations")
 
 
@@ -129,9 +129,9 @@ def accept(request: HttpRequest, token: str) -> HttpResponse:
         return problem(
             request,
             403,
-            "This invitation does not hold",
-            "The link is mistyped, over, withdrawn, or as many people as it was for have used it.",
-            "Ask whoever sent it for a new one.",
+            "This invitation is not valid",
+            "The link is mistyped, expired, revoked or used up.",
+            "Ask the sender for a new link.",
         )
     request.session.flush()  # a new session, so that nobody who knew the old one comes along
     request.session[SESSION_JUDGE] = judge.id

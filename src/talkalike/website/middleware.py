@@ -18,7 +18,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.website.access import RULE
 from talkalike.website.answers import problem
-from talkalike.website.once import HEADER, told
+from talkalike.website.once import HEADER, sending_of
 from talkalike.website.visitors import find_visitor
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -65,7 +65,7 @@ class HeadersMiddleware:
         for name, cookie in response.cookies.items():
             if not name.startswith("__Host-"):  # browsers take those for the whole host only
                 cookie["path"] = get_script_prefix()
-        if sending := told(request):
+        if sending := sending_of(request):
             response.headers[HEADER] = sending
         return response
 

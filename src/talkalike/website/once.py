@@ -50,7 +50,7 @@ class _Pages:
 _pages = _Pages()
 
 
-def told(request: HttpRequest) -> str:
+def sending_of(request: HttpRequest) -> str:
     """What the page says it sends; "" where it says nothing, or nonsense."""
     given = request.headers.get(HEADER, "")
     return given if _TOLD.fullmatch(given) else ""
@@ -61,7 +61,7 @@ def once(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        match = _TOLD.fullmatch(told(request))
+        match = _TOLD.fullmatch(sending_of(request))
         if match is None:
             return view(request, *args, **kwargs)
         page, number = _pages.get(visitor_of(request).key, match[1]), int(match[2])

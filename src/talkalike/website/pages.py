@@ -24,7 +24,7 @@ PAGES: tuple[PagePackage, ...] = (
     PagePackage(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), does="talk to the double"),
     PagePackage(name="judge", title="Judge", roles=(Role.JUDGE,), does="judge its replies"),
     PagePackage(name="insights", title="What people think", roles=(Role.VIEWER,), does="see what people think of it"),
-    PagePackage(name="trainings", title="Trainings", roles=(Role.VIEWER,), does="look at its trainings"),
+    PagePackage(name="runs", title="Runs", roles=(Role.VIEWER,), does="look at its training runs"),
     PagePackage(name="guess", title="Blind test", roles=(Role.GUESSER,), does="guess which reply is the real one"),
 )
 

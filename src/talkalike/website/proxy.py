@@ -57,9 +57,9 @@ class BehindProxy:
         self._teller = Teller(logging.getLogger(__name__))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Handles one request, whose path is made to begin with the prefix."""
         if scope["type"] == "http":
-            seen = _seen(scope)
+            seen = _read_arrival(scope)
             for sentence in mistakes(seen, self._settings):
                 self._teller.tell(sentence)
             prefix = self._prefix(seen)
@@ -77,13 +77,13 @@ class BehindProxy:
         if self._settings.path or not (said and self._settings.behind_proxy and seen.is_near):
             return self._settings.path
         try:
-            return checked_path(said)
+            return check_path(said)
         except UserError:
             self._teller.tell("X-Forwarded-Prefix is no path that the site can lie under, so it was not used.")
             return ""
 
 
-def checked_path(path: str) -> str:
+def check_path(path: str) -> str:
     """The path under which the site lies, without a slash at its end. UserError for one that cannot be."""
     plain = path.rstrip("/")
     if plain and not PATH.fullmatch(plain):
@@ -165,7 +165,7 @@ def doubts(settings: SiteSettings, listening: socket.socket) -> Iterator[str]:
         )
 
 
-def _seen(scope: Any) -> Arrival:
+def _read_arrival(scope: Any) -> Arrival:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     host, _ = split_domain_port(headers.get(b"host", ""))
     return Arrival(peer=(scope.get("client") or ("", 0))[0], host=host, headers=headers)

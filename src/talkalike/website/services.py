@@ -15,7 +15,7 @@ from talkalike.store.store import Store
 
 if TYPE_CHECKING:
     from talkalike.chat.engines import Engines
-    from talkalike.website.trainings.service import Trainings
+    from talkalike.website.runs.service import RunCommands
 
 OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # names of this computer, which need not be listed
 THREADS = 8  # requests that run Python at once; a streamed answer holds none of them
@@ -44,13 +44,13 @@ class SiteSettings:
 class SiteServices:
     """The store, the workspace, the models (None: this site has nobody to talk to) and the settings.
 
-    `trainings`: how a training is started and a model promoted; None: this site shows trainings and changes nothing.
+    `run_commands`: starts training runs and chooses the model in use; None: this site shows runs and starts none.
     """
 
     store: Store
     root: Path
     engines: Engines | None = None
-    trainings: Trainings | None = None
+    run_commands: RunCommands | None = None
     settings: SiteSettings = field(default_factory=SiteSettings)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="website")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from talkalike.website import accounts, frame, invitations
 from talkalike.website.admin import site as admin_site
@@ -24,6 +24,7 @@ urlpatterns = [
     path("invitations/", invitations.invitations, name="invitations"),
     path("invitations/<int:number>/revoke/", invitations.revoke, name="revoke"),
     path("invite/<str:token>/", invitations.accept, name="accept"),
+    re_path(r"^trainings/(?P<rest>.*)$", frame.moved_runs, name="trainings"),
     path("admin/", admin_site.urls),
     *(path(f"{page.name}/", include(f"talkalike.website.{page.name}.urls")) for page in PAGES),
 ]

@@ -130,7 +130,7 @@ class Catalog:
         return card
 
     def save_card(self, card: Card) -> None:
-        """Writes the card atomically; a model exists from this moment on."""
+        """Writes the card atomically; a model exists from now on."""
         path = self.path(card.name) / CARD_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, dataclasses.asdict(card))

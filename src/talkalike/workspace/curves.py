@@ -19,15 +19,15 @@ _LONG_LINE = 2048
 RECENT = 50  # measurements from which is known how long one takes
 OTHERS = {  # what else is measured, in words
     "reward": "mean reward",
-    "kl_k1": "nats from the double, in a reply",
-    "distinct_2": "distinct-2: how varied the replies are",
-    "length": "tokens in a reply",
-    "ended_share": "share of replies that end by themselves",
-    "entropy": "entropy, nats in a token",
-    "clip_share": "share of tokens at the clip",
-    "value_loss": "the critic's loss",
-    "heldout_accuracy": "held-out pairs in the right order",
-    "bits_per_character": "bits per character of what was really written",
+    "kl_k1": "KL from the reference model (per reply)",
+    "distinct_2": "distinct-2 (variety of the replies)",
+    "length": "reply length (tokens)",
+    "ended_share": "share of replies that end before the token limit",
+    "entropy": "entropy (per token)",
+    "clip_share": "clip fraction (share of clipped tokens)",
+    "value_loss": "value loss",
+    "heldout_accuracy": "accuracy on held-out pairs",
+    "bits_per_character": "bits per character on the real held-out replies",
 }
 Point = tuple[float, float]  # step, value
 
@@ -118,10 +118,10 @@ def longest_wait(run: Path, *, since: float) -> float:
     except OSError:
         return 0.0
     found = (_number(_values(line).get("at")) for line in lines)
-    moments = [at for at in found if at is not None and at >= since][-RECENT:]
-    if not moments:
+    times = [at for at in found if at is not None and at >= since][-RECENT:]
+    if not times:
         return 0.0
-    return max(after - before for before, after in pairwise([*moments, max(moments[-1], time.time())]))
+    return max(after - before for before, after in pairwise([*times, max(times[-1], time.time())]))
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:

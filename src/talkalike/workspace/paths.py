@@ -19,27 +19,22 @@ class WorkspacePaths:
 
     @property
     def settings_file(self) -> Path:
-        """The settings."""
         return self.root / SETTINGS_FILE
 
     @property
     def chats(self) -> Path:
-        """The imported chats."""
         return self.root / "chats"
 
     @property
     def examples(self) -> Path:
-        """One folder per example set."""
         return self.root / "examples"
 
     @property
     def models(self) -> Path:
-        """One folder per model."""
         return self.root / "models"
 
     @property
     def runs(self) -> Path:
-        """One folder per training."""
         return self.root / "runs"
 
     @property
@@ -53,7 +48,7 @@ class WorkspacePaths:
         return self.root / "cache" / "reference-logprobs"
 
     def catalog(self) -> Catalog:
-        """The models."""
+        """Opens the catalog of the models."""
         return Catalog(self.models)
 
     def example_names(self) -> list[str]:

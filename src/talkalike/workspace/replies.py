@@ -1,4 +1,4 @@
-"""What a run replied while it trained: the same moments again and again, to be read side by side."""
+"""What a run replied to the same held-out prompts at several steps of its training, to be read side by side."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ MOST_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """A message that is answered, and what was replied after each of the steps, with its reward where there is one."""
+class PromptReplies:
+    """A held-out prompt, and the reply after each of the steps, with its reward where there is one."""
 
-    prompt: str
+    text: str
     speaker: str
     replies: tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideBySide:
-    """`moments` with a reply for each of `steps`, the first and the last that were kept and some between."""
+    """`prompts`, each with a reply for each of `steps`, the first and the last that were kept and some between."""
 
     steps: tuple[int, ...] = ()
-    moments: tuple[Moment, ...] = ()
+    prompts: tuple[PromptReplies, ...] = ()
 
 
 def side_by_side(run: Path) -> SideBySide:
-    """What the run in this folder replied so far. Lines that are damaged, or of other moments, are left out."""
+    """What the run in this folder replied so far. Lines that are damaged, or of other prompts, are left out."""
     try:
         with (run / REPLIES).open("rb") as file:
             lines = file.read(MOST_BYTES).split(b"\n")
@@ -39,22 +39,22 @@ def side_by_side(run: Path) -> SideBySide:
     by_step: dict[int, list[dict[str, Any]]] = {}
     for line in lines:
         step, replies = _read(line)
-        if replies and (not by_step or _moments(replies) == _moments(next(iter(by_step.values())))):
+        if replies and (not by_step or _prompts(replies) == _prompts(next(iter(by_step.values())))):
             by_step[step] = replies  # the last one of a step counts: an earlier one was done again
     known = sorted(by_step)
     if not known:
         return SideBySide()
     places = {round(number * (len(known) - 1) / (MOST_STEPS - 1)) for number in range(MOST_STEPS)}
     steps = tuple(known[place] for place in sorted(places))
-    moments = tuple(
-        Moment(
-            prompt=prompt,
+    prompts = tuple(
+        PromptReplies(
+            text=text,
             speaker=speaker,
             replies=tuple((by_step[step][row]["text"], by_step[step][row].get("reward")) for step in steps),
         )
-        for row, (prompt, speaker) in enumerate(_moments(by_step[steps[0]]))
+        for row, (text, speaker) in enumerate(_prompts(by_step[steps[0]]))
     )
-    return SideBySide(steps=steps, moments=moments)
+    return SideBySide(steps=steps, prompts=prompts)
 
 
 def _read(line: bytes) -> tuple[int, list[dict[str, Any]]]:
@@ -68,5 +68,5 @@ def _read(line: bytes) -> tuple[int, list[dict[str, Any]]]:
     return (step, replies) if texts and numbers else (0, [])
 
 
-def _moments(replies: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _prompts(replies: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(reply["prompt"], reply["speaker"]) for reply in replies]

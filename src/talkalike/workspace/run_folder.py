@@ -1,7 +1,7 @@
-"""A training's folder: what was asked (`run.json`), what happened (`metrics.jsonl`), and where to go on (checkpoints).
+"""A run's folder: its settings (`run.json`), its measurements (`metrics.jsonl`), and its checkpoints to resume from.
 
 A checkpoint is a folder of safetensors whose `state.json` is written last: without it the checkpoint does not count,
-so a crash at any moment leaves the one before.
+so a crash at any time leaves the one before.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class RunState(StrEnum):
     LOST = "lost"
 
 
-def told_state(description: Mapping[str, Any]) -> RunState | None:
-    """How a run last said itself that it stands; RUNNING may have ceased to be true."""
-    told = text_of(description, "state")
-    return RunState(told) if told in list(RunState) else None
+def last_state(description: Mapping[str, Any]) -> RunState | None:
+    """The state that a run last wrote down; RUNNING may have ceased to be true."""
+    written = text_of(description, "state")
+    return RunState(written) if written in list(RunState) else None
 
 
 def can_be_resumed(description: Mapping[str, Any], kind: str | None = None) -> bool:
     """Whether a training can go on with this run, unless it runs. `kind`: None for a training on examples."""
-    unfinished = told_state(description) in (RunState.RUNNING, RunState.STOPPED, RunState.FAILED)
+    unfinished = last_state(description) in (RunState.RUNNING, RunState.STOPPED, RunState.FAILED)
     return unfinished and description.get("kind") == kind
 
 
 class RunFolder:
-    """One training's folder under `<workspace>/runs/`."""
+    """One run's folder under `<workspace>/runs/`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,12 +70,12 @@ class RunFolder:
 
     @property
     def replies_file(self) -> Path:
-        """One JSON object a line: a step, and what was replied after it in moments that are always the same."""
+        """One JSON object a line: a step, and the replies after it to the same held-out prompts."""
         return self.path / REPLIES
 
     @property
     def samples_file(self) -> Path:
-        """One JSON object a line: a step, and some of the replies that it practised with."""
+        """One JSON object a line: a step, and some of its rollouts."""
         return self.path / "samples.jsonl"
 
     def describe(self, about: Mapping[str, Any]) -> None:
@@ -97,11 +97,11 @@ class RunFolder:
         _append(self.metrics_file, {**values, "at": round(time.time(), 2)})
 
     def record_replies(self, step: int, replies: Sequence[Mapping[str, Any]]) -> None:
-        """Appends what is replied after this step."""
+        """Appends the replies to the held-out prompts after this step."""
         _append(self.replies_file, {"step": step, "replies": replies})
 
     def record_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Appends some of what this step practised with."""
+        """Appends some of this step's rollouts."""
         _append(self.samples_file, {"step": step, "samples": samples})
 
     def metrics(self) -> list[dict[str, Any]]:

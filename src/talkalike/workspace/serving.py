@@ -21,9 +21,10 @@ def promote(root: Path, name: str, by: str) -> None:
     """Marks the model as the one that serves. Raises UserError, and changes nothing, for one that cannot be used."""
     card = Catalog(root).card(name)  # there, and readable
     if card.kind == "reward":
-        raise UserError(f"'{name}' is a reward model: it judges replies and writes none.", hint="Name a double.")
+        raise UserError(f"'{name}' is a reward model: it scores replies and cannot write any.", hint="Choose a double.")
     if card.kind == "adapter" and not Catalog(root).exists(card.base):
         raise UserError(
-            f"'{name}' stands on '{card.base}', which is not here.", hint="Fetch its base first: talkalike models fetch"
+            f"'{name}' needs its base model '{card.base}', which is not here.",
+            hint="Fetch the base model first: talkalike models fetch",
         )
     write_json(root / SERVING_FILE, {"model": name, "by": by, "at": now(), "before": serving_model(root)})

@@ -51,7 +51,7 @@ class JsonThread:
 
     @property
     def position(self) -> int:
-        """Characters read so far."""
+        """How many characters were read so far."""
         return self._before + self._at
 
     def items(self) -> Iterator[object]:

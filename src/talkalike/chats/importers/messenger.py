@@ -203,10 +203,10 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
     read = Message(
         id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
-    return finished(read, raw, people, told=told, sentence=sentence)
+    return complete_message(read, raw, people, told=told, sentence=sentence)
 
 
-def finished(
+def complete_message(
     read: Message,
     raw: Mapping[str, object],
     people: People,

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from talkalike.chats.importers.messenger import finished, read_file
+from talkalike.chats.importers.messenger import complete_message, read_file
 from talkalike.chats.importers.messenger_people import People, listed_names, pair_of
 from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
 from talkalike.chats.importers.protocol import Draft, Findings, Part
@@ -115,7 +115,7 @@ def _message(raw: Mapping[str, object], people: People, source: str) -> Message 
         id="", author=author, sent_ms=sent, text=text, attachments=_attachments(raw, people.repair), source=source
     )
     told = _KINDS.get(str(raw.get("type", "")).lower())
-    return finished(read, raw, people, told=told, sentence=people.platform_sentence(text, author))
+    return complete_message(read, raw, people, told=told, sentence=people.platform_sentence(text, author))
 
 
 def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachment, ...]:

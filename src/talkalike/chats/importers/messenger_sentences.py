@@ -50,14 +50,14 @@ def platform_sentence(text: str, sender: str, others: Iterable[str] = ()) -> Mes
         return None
     plain = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
     plain = plain.translate(_QUOTES).rstrip(_END)
-    for marked in _marked(plain, sender, names):
+    for marked in _mark_names(plain, sender, names):
         kind = _table().kind_of(marked)
         if kind:
             return None if _may_be_typed(marked) else _KINDS[kind]
     return None
 
 
-def _marked(plain: str, sender: str, names: re.Pattern[str] | None) -> Iterable[str]:
+def _mark_names(plain: str, sender: str, names: re.Pattern[str] | None) -> Iterable[str]:
     """The text with marks for names; a name can be a word, too ("An sent an attachment"), so not all may be one."""
     if names is None or not plain:
         return [plain] if plain else []

@@ -29,39 +29,39 @@ class TextRepair:
         if text.isascii():
             return text
         for _ in range(_MOST_ROUNDS):
-            before, text = text, _decoded_once(text)
+            before, text = text, _decode_once(text)
             # What is right now may look like bytes by chance ("Ã©"): another round needs better evidence.
             if text == before or not surely_bytes(text):
                 break
         if _ODD.search(text):
             # Halves of a surrogate pair cannot be stored.
-            text = _SURROGATES.sub(self._joined, text)
+            text = _SURROGATES.sub(self._join, text)
             self.unmended += sum(len(run[0]) for run in _RUN.finditer(text) if _CONTROLS.search(run[0]))
         return text
 
-    def _joined(self, found: re.Match[str]) -> str:
+    def _join(self, found: re.Match[str]) -> str:
         # Neighbouring halves may make up a whole character.
         joined = found[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         self.replaced += joined.count("\ufffd")
         return joined
 
 
-def _decoded_once(text: str) -> str:
+def _decode_once(text: str) -> str:
     """The text with its bytes decoded: the whole, or else run by run where something stands in it that is no byte."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         pass
     runs = [run[0] for run in _RUN.finditer(text)]
-    if all(_decoded(run) for run in runs):
-        return _RUN.sub(lambda run: _decoded(run[0]), text)
+    if all(_decode_run(run) for run in runs):
+        return _RUN.sub(lambda run: _decode_run(run[0]), text)
     # Some runs are letters, or lack a byte. They are told from bytes by a character that holds what nobody types.
     if any(_CONTROLS.search(found[0]) for found in _BYTES.finditer(text)):
-        return _BYTES.sub(lambda found: _decoded(found[0]) or found[0], text)
+        return _BYTES.sub(lambda found: _decode_run(found[0]) or found[0], text)
     return text
 
 
-def _decoded(run: str) -> str:
+def _decode_run(run: str) -> str:
     """What a run of bytes means; "" if it is no whole UTF-8."""
     try:
         return run.encode("latin-1").decode("utf-8")
@@ -74,7 +74,7 @@ def surely_bytes(text: str) -> bool:
     if not _BYTES.search(text):
         return False
     runs = [run[0] for run in _RUN.finditer(text)]
-    whole = [run for run in runs if _decoded(run)]
+    whole = [run for run in runs if _decode_run(run)]
     return any(_CONTROLS.search(run) for run in whole) or (len(whole) == len(runs) and len(set(whole)) > 1)
 
 

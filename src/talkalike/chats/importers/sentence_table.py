@@ -41,7 +41,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """One of several sequences."""
+    """A place in a sentence where one of several sequences stands."""
 
     options: tuple[tuple[_Node, ...], ...]
 
@@ -76,7 +76,7 @@ class SentenceTable:
             you += [f"{title} {WHO}" for title in titles]
             for kind, sentences in language.items():
                 for sentence in sentences:
-                    for head in self._add(_parsed(sentence), kind, you):
+                    for head in self._add(_parse(sentence), kind, you):
                         beginnings.add(_NAMES.split(head)[0])
         self._beginnings = Beginnings(beginnings)
 
@@ -91,7 +91,7 @@ class SentenceTable:
         for length in range(1, _HEAD + 1):
             found += self._by_head.get(folded[:length], ())
         for pattern, kind in found:
-            if _compiled(pattern).fullmatch(text):
+            if _compile(pattern).fullmatch(text):
                 return kind
         return None
 
@@ -107,12 +107,12 @@ class SentenceTable:
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     """Most sentences are of languages that a chat does not speak: each is made ready once it may be met."""
     return re.compile(pattern, re.IGNORECASE)
 
 
-def _parsed(sentence: str) -> tuple[_Node, ...]:
+def _parse(sentence: str) -> tuple[_Node, ...]:
     tokens = list(_TOKEN.finditer(sentence.lower()))
     if "".join(token[0] for token in tokens) != sentence.lower():
         raise ValueError(f"not a sentence of the table: {sentence}")

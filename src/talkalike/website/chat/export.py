@@ -38,13 +38,13 @@ def _text(conversation: TalkRow, path: Sequence[MessageRow]) -> str:
     for row in path:
         at = f"[{zones.at(row.at)}]"
         if row.kind is EntryKind.RESET:
-            lines.append(f"{at} --- reset: the double forgets what stands above ---")
+            lines.append(f"{at} --- reset: the double does not remember the messages above ---")
         elif row.kind is EntryKind.SAID:
             lines += [f"{at} (picture: {one.name})" for one in row.pictures]
-            lines.append(f"{at} {_name(conversation)}: {_indented(row.text)}")
+            lines.append(f"{at} {_name(conversation)}: {_indent(row.text)}")
         else:
             who = row.speaker or "The double"
-            said = [f"reacted {one.emoji}" if one.emoji else f"{who}: {_indented(one.text)}" for one in row.parts]
+            said = [f"reacted {one.emoji}" if one.emoji else f"{who}: {_indent(one.text)}" for one in row.parts]
             lines += [f"{at} {line}" for line in said or [f"({who} said nothing)"]]
     return "\n".join(lines) + "\n"
 
@@ -89,6 +89,6 @@ def _name(conversation: TalkRow) -> str:
     return conversation.name or GUEST
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     """Further lines cannot be mistaken for somebody else's."""
     return text.replace("\n", "\n    ")

@@ -24,7 +24,7 @@ from talkalike.website.data import read, write
 from talkalike.website.visitors import judge_of
 
 FACE = "web"
-KEPT, TAKEN_BACK = "Thanks, that is kept.", "Taken back."
+KEPT, TAKEN_BACK = "Thanks, your judgement is saved.", "Taken back."
 
 
 @needs(*ROLES)

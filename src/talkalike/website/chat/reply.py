@@ -38,7 +38,7 @@ ORIGIN = "web"
 MOST_AT_ONCE = 3  # replies of one visitor that are written or wait
 SAVE_EACH = 1.0  # seconds between writes of a message that is still being written
 BUSY = "The model is busy with other people. Try again in a moment."
-SHUT_DOWN = "The site was shut down while this was written."
+SHUT_DOWN = "The site was shut down while this reply was being written."
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class WebReply:
         return self.reply_id
 
     def open_journal(self, reply_id: int) -> WebJournal:
-        """In the conversation."""
+        """The journal that keeps the reply in its conversation."""
         return WebJournal(self)
 
     async def show_place(self, reply_id: int, position: Callable[[int], int | None]) -> None:
@@ -115,7 +115,7 @@ class WebReply:
         return SHUT_DOWN
 
     async def on_ended(self, outcome: ReplyOutcome) -> None:
-        """The last event."""
+        """Tells the browsers that follow that the reply has ended."""
         self.followers.tell("end", state=outcome.state.value)
 
     def _branch(self, speaker: str) -> Branch | None:
@@ -137,7 +137,7 @@ class WebDisplay:
         self.begun = False
 
     def start(self, speaker: str) -> None:
-        """Who speaks."""
+        """Tells the browsers that follow whose reply begins."""
         self._followers.tell("start", speaker=speaker)
 
     async def add_text(self, index: int, chunk: str) -> None:
@@ -204,7 +204,7 @@ class WebJournal:
         self._save_said()
 
     def stop(self) -> None:
-        """The end comes next."""
+        """Does nothing: the end, which comes next, tells all."""
 
     async def settle(self) -> None:
         """Everything that was begun is written."""
@@ -278,7 +278,7 @@ class Live:
             )
 
     def start(self, face: WebReply) -> OngoingReply[WebReply]:
-        """Begins to write it."""
+        """Starts to write the reply, in line with others."""
         reply = OngoingReply(face=face, id=face.reply_id)
         self.session.start(reply)
         return reply

@@ -13,7 +13,7 @@ FIRST = ("temperature", "max_messages", "reactions", "persona")
 MORE = ("top_p", "top_k", "min_p", "repetition_penalty", "seed", "max_tokens", "best_of", "budget_tokens", "side_talk")
 LABELS = {
     "temperature": "Temperature",
-    "max_messages": "Most messages in one reply",
+    "max_messages": "Messages per reply, at most",
     "reactions": "Reactions",
     "persona": "Persona",
     "top_p": "Top-p",
@@ -21,10 +21,10 @@ LABELS = {
     "min_p": "Min-p",
     "repetition_penalty": "Repetition penalty",
     "seed": "Seed",
-    "max_tokens": "Longest reply (tokens)",
-    "best_of": "Best of so many replies",
-    "budget_tokens": "What it sees (tokens)",
-    "side_talk": "Sign of side talk",
+    "max_tokens": "Reply length, at most (tokens)",
+    "best_of": "Best of n replies",
+    "budget_tokens": "Context length (tokens)",
+    "side_talk": "Prefix of messages it does not see",
 }
 
 

@@ -42,11 +42,11 @@ RESET = "/reset"
 @require_POST
 async def new(request: HttpRequest) -> HttpResponse:
     """A new conversation, begun with what was said."""
-    text, pictures = await aread(_posted, request)
+    text, pictures = await aread(_read_posted, request)
     model = view_models.known_model(request.POST.get("model", ""))
     await _require_room(request)
     if not model and not view_models.voices():
-        raise UserError("There is nobody to talk to here: the site runs without a model.")
+        raise UserError("There is no model to talk to: the site runs without one.")
     owner, name = visitor_of(request).key, visitor_of(request).name
     conversation_id = await awrite(conversations.begin, owner, name=name, model=model)
     conversation = await aread(view_models.own_conversation, request, conversation_id)
@@ -60,17 +60,17 @@ async def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 async def say(request: HttpRequest, conversation_id: int) -> HttpResponse:
     """Says something at the end of the branch that the visitor saw."""
-    text, pictures = await aread(_posted, request)
+    text, pictures = await aread(_read_posted, request)
     conversation, tree = await aread(view_models.own_tree, request, conversation_id)
     _require_space(tree)
     parent = _parent(request, conversation, tree)
     if text.lower() == RESET and not pictures:
         if parent is not None:
             await awrite(messages.reset, conversation_id, parent)
-        return await _shown(request, conversation_id, None)
+        return await _show_branch(request, conversation_id, None)
     token = request.POST.get("token", "")[:40]
     live = await _say(request, conversation, Saying(parent=parent, text=text, token=token, pictures=pictures))
-    return await _shown(request, conversation_id, live)
+    return await _show_branch(request, conversation_id, live)
 
 
 @needs(*ROLES)
@@ -87,7 +87,7 @@ async def again(request: HttpRequest, conversation_id: int, message_id: int) -> 
     assert row.parent is not None  # a reply answers something
     model = view_models.model_of(conversation)
     reply_id = await awrite(messages.answer, conversation_id, row.parent, model=model)
-    return await _shown(request, conversation_id, await _start(request, conversation, reply_id, model))
+    return await _show_branch(request, conversation_id, await _start(request, conversation, reply_id, model))
 
 
 @needs(*ROLES)
@@ -97,12 +97,12 @@ async def edit(request: HttpRequest, conversation_id: int, message_id: int) -> H
     row = _of_kind(tree, message_id, EntryKind.SAID)
     if request.method != "POST":
         return await aread(_edit_form, request, conversation, row)
-    text, pictures = await aread(_posted, request, kept=len(row.pictures))
+    text, pictures = await aread(_read_posted, request, kept=len(row.pictures))
     _require_space(tree)
     kept = await aread(_pictures_of, conversation, row)
     token = request.POST.get("token", "")[:40]
     saying = Saying(parent=row.parent, text=text, token=token, pictures=(*kept, *pictures))
-    return await _shown(request, conversation_id, await _say(request, conversation, saying))
+    return await _show_branch(request, conversation_id, await _say(request, conversation, saying))
 
 
 @needs(*ROLES)
@@ -112,7 +112,7 @@ async def stop(request: HttpRequest, conversation_id: int) -> HttpResponse:
     await aread(view_models.own_conversation, request, conversation_id)
     for live in LIVE.of_conversation(conversation_id)[::-1]:  # those that wait first: none begins meanwhile
         await LIVE.stop(live)
-    return await _shown(request, conversation_id, None)
+    return await _show_branch(request, conversation_id, None)
 
 
 @needs(*ROLES)
@@ -146,7 +146,7 @@ async def _say(request: HttpRequest, conversation: TalkRow, saying: Saying) -> O
 async def _start(request: HttpRequest, conversation: TalkRow, reply_id: int, model: str) -> OngoingReply[WebReply]:
     given = services()
     if given.engines is None:
-        raise UserError("There is nobody to talk to here: the site runs without a model.")
+        raise UserError("There is no model to talk to: the site runs without one.")
     face = WebReply(
         store=given.store,
         engines=given.engines,
@@ -159,7 +159,7 @@ async def _start(request: HttpRequest, conversation: TalkRow, reply_id: int, mod
     return LIVE.start(face)
 
 
-async def _shown(request: HttpRequest, conversation_id: int, live: OngoingReply[WebReply] | None) -> HttpResponse:
+async def _show_branch(request: HttpRequest, conversation_id: int, live: OngoingReply[WebReply] | None) -> HttpResponse:
     """The branch as it is now; without JavaScript the page, once the reply is written."""
     if wants_part(request):
         return await aread(_thread, request, conversation_id)
@@ -172,7 +172,7 @@ def _thread(request: HttpRequest, conversation_id: int) -> HttpResponse:
     return render(request, "website/chat/_thread.html", view_models.thread(request, conversation_id))
 
 
-def _posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[NewPicture, ...]]:
+def _read_posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[NewPicture, ...]]:
     """What was typed, and the pictures, written anew. Raises UserError for what cannot be sent."""
     text = request.POST.get("text", "").replace("\r\n", "\n").strip()
     files = [file for file in request.FILES.getlist("pictures") if file.size]
@@ -180,7 +180,8 @@ def _posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[NewPictu
         raise UserError("There is nothing to send yet.", hint="Write something, or add a picture.")
     if len(text) > LONGEST_TEXT:
         raise UserError(
-            f"The message has {len(text):,} characters, and {LONGEST_TEXT:,} is the most.", hint="Send it in parts."
+            f"The message has {len(text):,} characters, but at most {LONGEST_TEXT:,} are allowed.",
+            hint="Send it in parts.",
         )
     if len(files) + kept > MOST_PICTURES:
         raise UserError(f"A message can have {MOST_PICTURES} pictures at most.")
@@ -242,7 +243,7 @@ def _used_up(request: HttpRequest, under_way: int) -> str:
 
 def _require_space(tree: Tree) -> None:
     if len(tree.rows) >= MOST_MESSAGES:
-        raise UserError(f"This conversation has {len(tree.rows):,} messages, and is full.", hint="Begin a new one.")
+        raise UserError(f"This conversation has {len(tree.rows):,} messages and is full.", hint="Start a new one.")
 
 
 def _edit_form(request: HttpRequest, conversation: TalkRow, row: MessageRow) -> HttpResponse:

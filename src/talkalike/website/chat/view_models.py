@@ -33,9 +33,9 @@ PATIENCE = timedelta(seconds=10)  # a reply that nobody writes any more is older
 GOOD, BAD = 5, 1  # what a thumb says on the scale "sounds like me"
 
 STATES = {
-    ReplyState.SILENT: "It read this, and chose to say nothing.",
+    ReplyState.SILENT: "It read this and chose not to reply.",
     ReplyState.CANCELLED: "You stopped it here.",
-    ReplyState.LOST: "It broke off here: the site was stopped while it was written.",
+    ReplyState.LOST: "This reply is incomplete: the site was stopped while it was being written.",
 }
 
 
@@ -53,12 +53,12 @@ class ShownMessage:
 
     @property
     def is_reply(self) -> bool:
-        """For templates."""
+        """Whether the double wrote this message."""
         return self.row.kind is EntryKind.REPLY
 
     @property
     def is_reset(self) -> bool:
-        """For templates."""
+        """Whether the double forgets what is above this mark."""
         return self.row.kind is EntryKind.RESET
 
     @property
@@ -84,7 +84,7 @@ def own_tree(request: HttpRequest, conversation_id: int) -> tuple[TalkRow, Tree]
     """The conversation with all that was said in it; what nobody writes any more is marked as broken off."""
     conversation = own_conversation(request, conversation_id)
     tree = Tree(read(messages.all_of, conversation_id))
-    if any(_abandoned(row) for row in tree.rows):
+    if any(_is_abandoned(row) for row in tree.rows):
         write(
             messages.break_off,
             conversation_id,
@@ -94,7 +94,7 @@ def own_tree(request: HttpRequest, conversation_id: int) -> tuple[TalkRow, Tree]
     return conversation, tree
 
 
-def _abandoned(row: MessageRow) -> bool:
+def _is_abandoned(row: MessageRow) -> bool:
     return row.state is ReplyState.WRITING and LIVE.get(row.id) is None and timezone.now() - row.at > PATIENCE
 
 
@@ -196,7 +196,9 @@ def voices() -> tuple[Voice, ...]:
 def known_model(model: str) -> str:
     """The model that was chosen, "" for none. Raises UserError where it is gone."""
     if model and model not in {voice.model for voice in voices()}:
-        raise UserError("The model that you chose is no longer there.", hint="Load the page again and choose another.")
+        raise UserError(
+            "The model that you chose is no longer available.", hint="Load the page again and choose another."
+        )
     return model
 
 
@@ -209,6 +211,6 @@ def model_of(conversation: TalkRow | None) -> str:
 
 
 def _double(conversation: TalkRow | None) -> str:
-    """Whose voice answers."""
+    """The name of the person whose double answers."""
     model = model_of(conversation)
     return next((one.speaker for one in voices() if one.model == model), "") or "The double"

@@ -81,7 +81,7 @@ def settings(request: HttpRequest, conversation_id: int) -> HttpResponse:
     name = " ".join(request.POST.get("name", "").split())
     model = request.POST.get("model", "")
     if len(name) > LONGEST_NAME:
-        raise UserError(f"The name has {len(name)} characters, and {LONGEST_NAME} is the most.")
+        raise UserError(f"The name has {len(name)} characters, but at most {LONGEST_NAME} are allowed.")
     if model != found.model:
         view_models.known_model(model)
     options = settings_form.read(request.POST)

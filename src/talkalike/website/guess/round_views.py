@@ -48,7 +48,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 @needs(Role.OWNER)
 @require_POST
 def change(request: HttpRequest, number: int, what: str) -> HttpResponse:
-    """One of `CHANGES`."""
+    """Applies one of `CHANGES` to a blind test."""
     if what not in CHANGES:
         raise Http404
     function, value, words = CHANGES[what]

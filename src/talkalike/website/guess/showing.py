@@ -41,13 +41,13 @@ class Asked:
     at: float
 
 
-def sealed(asked: Asked) -> str:
+def seal(asked: Asked) -> str:
     """A token for the form: nobody answers a question that they were not shown."""
     return signing.dumps([asked.question, asked.round, asked.judge, asked.at], salt=SALT)
 
 
-def unsealed(token: str) -> Asked | None:
-    """What was sealed; None for a forged or old token."""
+def unseal(token: str) -> Asked | None:
+    """What was seal; None for a forged or old token."""
     try:
         question, round_, judge, at = signing.loads(token, salt=SALT, max_age=LONGEST)
     except (signing.BadSignature, ValueError, TypeError):

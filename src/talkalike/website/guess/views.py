@@ -69,7 +69,7 @@ def start(request: HttpRequest, number: int) -> HttpResponse:
 def take(request: HttpRequest, number: int) -> HttpResponse:
     """Takes a guess and goes on. The first guess about a question stays."""
     row, judge = _round(number), judge_of(request)
-    asked = showing.unsealed(request.POST.get("asked", ""))
+    asked = showing.unseal(request.POST.get("asked", ""))
     side = request.POST.get("side", "")
     if asked is None or (asked.round, asked.judge) != (number, judge.id) or side not in (Side.LEFT, Side.RIGHT):
         raise RefusedError(
@@ -117,7 +117,7 @@ def _question(question: Question, round_id: int, judge_id: int) -> dict[str, Any
     return {
         "question": question,
         "replies": replies,
-        "asked": showing.sealed(asked),
+        "asked": showing.seal(asked),
         "number": question.answered + 1,
         "all": question.answered + question.left_to_answer,
         "sides": [(side, replies.on(side).messages) for side in Side],

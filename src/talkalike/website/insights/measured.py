@@ -1,4 +1,4 @@
-"""What was measured and not judged, beside it: likeness from the cards, losses from the runs."""
+"""Measurements, which need no judge: likeness from the models' cards, losses from the runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from talkalike.workspace.cards import Card
 
 
 def likeness(cards: Sequence[Card]) -> Finding:
-    """How alike each model writes."""
+    """The likeness of each model to the person, from its card."""
     scored = [(card, card.likeness) for card in cards if card.likeness is not None]
     scored.sort(key=lambda one: (-(one[1].value or 0.0), one[0].name))
     rows = [
@@ -21,30 +21,30 @@ def likeness(cards: Sequence[Card]) -> Finding:
             value=one.value,
             low=one.low,
             high=one.high,
-            note=f"{one.value:.2f}" if one.value is not None else "too little to say",
+            note=f"{one.value:.2f}" if one.value is not None else "too few replies",
             series=BASE_SERIES if card.kind == "base" else 0,
         )
         for card, one in scored
     ]
-    axis = Axis(low=0.0, high=1.0, title="0: unlike the person, 1: as alike as they are to themself")
+    axis = Axis(low=0.0, high=1.0, title="0: unlike the person, 1: like the person's own messages")
     return Finding(
-        words="What `talkalike score` found on held-out conversations.",
+        words="Measured by `talkalike score` on held-out conversations.",
         charts=[DotChart(label="Likeness of each model", rows=rows, axis=axis)],
         table=Table(
             name="likeness",
-            title="Likeness, measured",
+            title="Likeness",
             columns=(
                 Column("Model"),
                 *with_interval("Likeness", decimal(2)),
                 Column("Replies", count),
                 Column("Bits per character", decimal(3)),
-                Column("of its base", decimal(3)),
+                Column("Bits per character, base", decimal(3)),
             ),
             rows=[
                 (card.name, one.value, one.low, one.high, one.replies, one.bits, one.bits_base) for card, one in scored
             ],
         ),
-        empty="No model was scored yet.",
+        empty="No model has been scored yet.",
     )
 
 
@@ -56,11 +56,11 @@ def losses(runs: Sequence[Run]) -> Finding:
         for number, (run, found, _) in enumerate(shown)
     ]
     return Finding(
-        words="On conversations that were held out; lower is better. Only runs on the same examples compare.",
+        words="The loss on held-out conversations; lower is better. Only runs on the same examples can be compared.",
         charts=[CurveChart(label="Held-out loss of the latest runs", curves=curves, y=Axis(form=decimal(2)))],
         table=Table(
             name="losses",
-            title="Loss of the latest trainings",
+            title="Held-out loss of the latest runs",
             columns=(
                 Column("Run"),
                 Column("Model"),
@@ -73,5 +73,5 @@ def losses(runs: Sequence[Run]) -> Finding:
                 (run.id, run.model, found.heldout[0][1], best[1], best[0], found.steps) for run, found, best in shown
             ],
         ),
-        empty="No training was measured yet.",
+        empty="No run has measured a held-out loss yet.",
     )

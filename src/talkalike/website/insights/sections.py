@@ -1,4 +1,4 @@
-"""What people said, part by part: a few words, a chart, and the table it was drawn from. From the store's summaries."""
+"""The statistics, section by section: an explanation, a chart, and the table it was drawn from."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def standings(found: Sequence[Standing], bases: frozenset[str] = frozenset()) ->
             )
         ],
         table=standings_table(found, name="standings", title="Which model is better"),
-        empty="Nobody compared two models yet.",
+        empty="Nobody has compared two models yet.",
     )
 
 
@@ -80,7 +80,7 @@ def over_time(found: Sequence[tuple[date, Sequence[Standing]]], now: Sequence[St
         points = [(day, chance(one.score)) for day, one in then]
         curves.append(Curve(label=model, points=points, bars=bars, series=number, marks=True))
     days = Axis(
-        title="counting what was said up to that day",
+        title="judgements up to that day",
         form=lambda value: date.fromordinal(round(value)).strftime("%d %b"),
     )
     label = "Chance of each model to beat an average one, over time"
@@ -91,11 +91,11 @@ def over_time(found: Sequence[tuple[date, Sequence[Standing]]], now: Sequence[St
     ]
     more = f" The plot shows the best {SERIES}." if len(now) > SERIES else ""
     return Finding(
-        words=f"The same, counting only what was said up to each day (UTC).{more}",
+        words=f"The standings by the judgements up to each day (UTC).{more}",
         charts=[CurveChart(label=label, curves=curves, x=days, y=Axis(form=percent))] if len(found) > 1 else (),
         table=Table(
             name="over-time",
-            title="How that changed",
+            title="Standings over time",
             columns=(
                 Column("Day"),
                 Column("Model"),
@@ -104,7 +104,7 @@ def over_time(found: Sequence[tuple[date, Sequence[Standing]]], now: Sequence[St
             ),
             rows=rows,
         ),
-        empty="This begins once there are comparisons.",
+        empty="This chart starts once there are comparisons.",
     )
 
 
@@ -127,15 +127,15 @@ def ratings(found: Sequence[RatingSummary], bases: frozenset[str] = frozenset())
         axis = Axis(low=1, high=5, title=f"“{words}”, 1 to 5")
         charts.append(DotChart(label=f"Mean rating for “{words}” of each model", rows=rows, axis=axis))
     return Finding(
-        words="Means with intervals that hold however the ratings are spread.",
+        words="Mean ratings, with intervals that assume nothing about how ratings are distributed.",
         charts=charts,
         table=ratings_table(found, name="ratings", title="Ratings"),
-        empty="Nobody rated a reply yet.",
+        empty="Nobody has rated a reply yet.",
     )
 
 
 def guesses(found: Sequence[GuessResult]) -> Finding:
-    """The friends' blind test."""
+    """How often each model was taken for the real person in blind tests."""
     named = [(ARMS.get(one.arm, one.arm), one.model, one.taken_for_real) for one in found]
     rows = [
         _share_dot(f"{arm}: {model}", taken, series=0 if arm == ARMS["double"] else BASE_SERIES)
@@ -143,8 +143,8 @@ def guesses(found: Sequence[GuessResult]) -> Finding:
     ]
     axis = _share_axis("taken for the real one")
     return Finding(
-        words="How often friends took a reply for the one the person really wrote. Half would mean that nobody can "
-        "tell them apart; how far the base model gets says what that is worth. Wilson intervals, 95 %.",
+        words="How often friends took a reply for the one the person really wrote. 50 % would mean that nobody can "
+        "tell them apart; compare it with the base model's share. 95 % Wilson intervals.",
         charts=[DotChart(label="How often each was taken for the real one", rows=rows, axis=axis)],
         table=Table(
             name="blind-test",
@@ -160,7 +160,7 @@ def guesses(found: Sequence[GuessResult]) -> Finding:
                 (arm, model, taken.share, taken.low, taken.high, taken.count, taken.n) for arm, model, taken in named
             ],
         ),
-        empty="Nobody took the test yet.",
+        empty="Nobody has taken the test yet.",
     )
 
 
@@ -214,7 +214,7 @@ def machines(of_standings: Sequence[Standing], of_ratings: Sequence[RatingSummar
 
 
 def standings_table(found: Sequence[Standing], *, name: str, title: str) -> Table:
-    """Strongest first."""
+    """The table of the standings, the strongest model first."""
     columns = (
         Column("Model"),
         *with_interval("Beats an average one", share),

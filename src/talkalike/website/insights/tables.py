@@ -75,7 +75,7 @@ def count(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """0.123 is "12.3 %"."""
+    """Writes a share for people: 0.123 as "12.3 %"."""
     return f"{100 * value:.1f} %"
 
 

@@ -24,7 +24,7 @@ MOST_RUNS = 40  # of which the latest that measured something are shown
 MOST_WORST = 20
 TOTALS = {
     "comparison": "comparisons",
-    "repeat": "asked again",
+    "repeat": "repeated comparisons",
     "rating": "ratings",
     "correction": "corrections",
     "flag": "flags",

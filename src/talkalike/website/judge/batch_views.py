@@ -22,21 +22,27 @@ MAX_PAIRS = 2000
 MAX_NAME = 120
 CHANGES = {
     "close": (pairs.close_batch, "The batch is closed.", "The batch was not open."),
-    "reopen": (pairs.reopen_batch, "The batch is open again.", "The batch was not closed, or its names are known."),
-    "reveal": (pairs.reveal_batch, "The names are shown.", "The names were shown before."),
+    "reopen": (
+        pairs.reopen_batch,
+        "The batch is open again.",
+        "The batch was not closed, or its names are already shown.",
+    ),
+    "reveal": (pairs.reveal_batch, "The names are shown.", "The names were already shown."),
 }
 
 
 class BatchForm(forms.Form):
-    """A new batch."""
+    """Whose replies a new batch pairs, and how many pairs it has."""
 
-    name = forms.CharField(label="Name", max_length=MAX_NAME, help_text="Judges see it, so it may name no model.")
-    models = forms.MultipleChoiceField(label="Replies of", widget=forms.CheckboxSelectMultiple)
+    name = forms.CharField(
+        label="Name", max_length=MAX_NAME, help_text="Judges see this name, so it must not name a model."
+    )
+    models = forms.MultipleChoiceField(label="Replies by", widget=forms.CheckboxSelectMultiple)
     count = forms.IntegerField(label="How many pairs", min_value=1, max_value=MAX_PAIRS, initial=40)
     same_model = forms.BooleanField(
-        label="Two replies of one model may be a pair, too",
+        label="Also pair two replies of the same model",
         required=False,
-        help_text="For preference data; it says nothing about which model is better.",
+        help_text="Useful as preference data, but says nothing about which model is better.",
     )
 
     def __init__(self, *args: Any, found: list[tuple[str, int]], **kwargs: Any) -> None:
@@ -50,7 +56,7 @@ class BatchForm(forms.Form):
         """Refuses a name that tells judges what they must not know. Raises ValidationError."""
         given = super().clean() or {}
         if pairs.names_a_model(given.get("name", ""), given.get("models", ())):
-            self.add_error("name", "Judges see this name before they choose: call it something that names no model.")
+            self.add_error("name", "Judges see this name before they choose, so it must not name a model.")
         return given
 
 
@@ -64,10 +70,10 @@ def batches(request: HttpRequest) -> HttpResponse:
         made = _make(form.cleaned_data, by=judge_of(request).id)
         if made:
             wanted = form.cleaned_data["count"]
-            more = "" if made == wanted else f" There were no more than these for the {wanted:,} you asked for."
+            more = "" if made == wanted else f" You asked for {wanted:,}; there are no more."
             messages.success(request, f"A batch with {made:,} {'pair' if made == 1 else 'pairs'} was made.{more}")
             return redirect(request, "judge:batches")
-        form.add_error("models", "These have no two replies to the same messages. Choose others as well.")
+        form.add_error("models", "These models have no two replies to the same messages. Choose more models.")
     context = {"form": form, "batches": read(pairs.batches), "found": found}
     return render(request, "website/judge/batches.html", context, status=400 if form.errors else 200)
 

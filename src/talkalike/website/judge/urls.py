@@ -13,11 +13,11 @@ class Again:
     regex = "[01]"
 
     def to_python(self, value: str) -> bool:
-        """From the address."""
+        """Reads the value from the address."""
         return value == "1"
 
     def to_url(self, value: object) -> str:
-        """To the address."""
+        """Writes the value into the address."""
         return "1" if value else "0"
 
 

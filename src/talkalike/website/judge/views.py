@@ -115,11 +115,11 @@ def undo(request: HttpRequest, batch: int) -> HttpResponse:
     undone = write(undoing.undo, judge.id)
     here = (batch, _number(request, "pair"), request.POST.get("again") == "1")
     if undone is None:
-        return shown_answer(request, judge.id, here, said="There is nothing to take back.")
+        return shown_answer(request, judge.id, here, said="There is nothing to undo.")
     row = undone.taken_back
     said = f"Taken back: {_what(row)}."
     if undone.holds_again is not None:
-        said += f" What you said before holds again: {_what(undone.holds_again)}."
+        said += f" Your earlier judgement counts again: {_what(undone.holds_again)}."
     if row.pair_id is not None:
         view = read(serving.find_shown, row.pair_id, judge.id, repeat=row.repeat)
         if view is not None and view.batch_id is not None:
@@ -225,7 +225,7 @@ def _choice(given: str) -> Choice | Side:
         return Side(given)
     if given in (Choice.TIE, Choice.BOTH_BAD, Choice.SKIP):
         return Choice(given)
-    raise RefusedError(Reason.INVALID, "That is no choice that there is.", hint="Use the buttons below the replies.")
+    raise RefusedError(Reason.INVALID, "That choice does not exist.", hint="Use the buttons below the replies.")
 
 
 def _words(chosen: Choice | Side) -> str:

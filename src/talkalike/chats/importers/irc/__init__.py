@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from talkalike.chats.importers.irc import codepages
 from talkalike.chats.importers.irc.channel import IrcChannel
-from talkalike.chats.importers.irc.same_talk import put_together
+from talkalike.chats.importers.irc.same_talk import merge_windows
 from talkalike.chats.importers.irc.survey import Survey, by_window, looks_like_a_log, survey
 from talkalike.chats.importers.irc.text import NOT_DECIDED, is_text
 from talkalike.chats.importers.protocol import Draft, Findings
@@ -49,9 +49,9 @@ class Irc:
         surveys = [found for entry in entries if (found := survey(entry, encoding, findings))]
         windows = by_window(surveys)
         if self.encoding is None:
-            windows = {key: _decoded(found, surveys, findings) for key, found in windows.items()}
+            windows = {key: _decode_windows(found, surveys, findings) for key, found in windows.items()}
             _say_encodings([found for members in windows.values() for found in members], findings)
-        windows = put_together(windows, findings)
+        windows = merge_windows(windows, findings)
         _say_days(surveys, findings)
         for (network, window), members in sorted(windows.items(), key=lambda item: item[0]):
             loggers: dict[tuple[str, str], list[Survey]] = {}
@@ -63,7 +63,7 @@ class Irc:
                 yield IrcChannel(network=network, window=window, files=files, findings=findings)
 
 
-def _decoded(members: Sequence[Survey], everybody: Sequence[Survey], findings: Findings) -> list[Survey]:
+def _decode_windows(members: Sequence[Survey], everybody: Sequence[Survey], findings: Findings) -> list[Survey]:
     """The files of a window with their code pages: by their own letters, or if these are few, by their neighbours'."""
     decided = []
     for found in members:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from talkalike.chats.importers.irc.clock import Clock
 from talkalike.chats.importers.irc.lines import Line, LineKind
-from talkalike.chats.importers.irc.nicks import Nicks, addressed
+from talkalike.chats.importers.irc.nicks import Nicks, addressee
 from talkalike.chats.importers.irc.paths import CHANNEL_SIGNS
 from talkalike.chats.importers.irc.survey import Survey
 from talkalike.chats.importers.irc.text import lines_of
@@ -14,7 +14,7 @@ from talkalike.chats.importers.protocol import Findings, Part
 from talkalike.chats.values import KNOWN_BOTS, Conversation, Message, MessageKind, Platform, Speaker
 
 _SPOKEN = {LineKind.MESSAGE: MessageKind.TEXT, LineKind.ACTION: MessageKind.ACTION}
-_UNKNOWN = "IRC: a line in no known form"
+_UNKNOWN = "IRC: line of unknown format"
 _SHOWN = 3  # such lines shown in the report
 _WIDTH = 80
 
@@ -67,7 +67,7 @@ class IrcChannel:
                 text = f"{line.nick} is now known as {line.text}"
             elif kind is not MessageKind.SYSTEM:
                 self._speakers.setdefault(author.id, author)
-            called = addressed(text) if kind is MessageKind.TEXT else ""
+            called = addressee(text) if kind is MessageKind.TEXT else ""
             yield Message(
                 id="",
                 author=author,
@@ -98,9 +98,9 @@ class IrcChannel:
             elif line.nick.lower() in known:
                 yield line._replace(kind=LineKind.ACTION)
             else:
-                self._findings.drop("IRC: a line that is neither an event nor by a known nick")
+                self._findings.drop("IRC: line that is neither an event nor by a known nick")
 
     def _unknown(self, survey: Survey, number: int, text: str) -> None:
         if self._findings.unreadable.get(_UNKNOWN, 0) < _SHOWN:
-            self._findings.notes.append(f"{survey.entry.path}, line {number} is in no known form: {text[:_WIDTH]}")
+            self._findings.notes.append(f"{survey.entry.path}, line {number} has no known format: {text[:_WIDTH]}")
         self._findings.drop(_UNKNOWN)

@@ -101,7 +101,7 @@ def guess(raw: bytes) -> CodePage:
     return CodePage(encoding=best, language=language, margin=score - max(others, default=-math.inf))
 
 
-def decoded(raw: bytes, encoding: str) -> str:
+def decode_line(raw: bytes, encoding: str) -> str:
     """A line that is not UTF-8. A byte its code page has no letter for stays the character of its number."""
     text = raw.decode(encoding, "talkalike-as-number")
     windows = _WINDOWS.get(encoding)

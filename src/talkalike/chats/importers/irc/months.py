@@ -74,7 +74,7 @@ _IN_WORDS = tuple(
 )
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
 
 
@@ -82,12 +82,12 @@ def _beginnings() -> dict[str, int]:
     found: dict[str, int] = {}
     for months in _LANGUAGES.values():
         for number, beginning in enumerate(months.split(), 1):
-            found.setdefault(_folded(beginning), number)
+            found.setdefault(_fold(beginning), number)
     return found
 
 
 _MONTHS = _beginnings()
-_CROATIAN = {word: number for number, word in enumerate(map(_folded, _LANGUAGES["Croatian"].split()), 1)}
+_CROATIAN = {word: number for number, word in enumerate(map(_fold, _LANGUAGES["Croatian"].split()), 1)}
 _LONGEST = max(map(len, _MONTHS))
 
 
@@ -96,7 +96,7 @@ def month_of(word: str) -> int | None:
     """The month a word names, in any of the languages known; None where it names none."""
     if word[-1:] in "月월" and word[:-1].isdigit():
         return int(word[:-1]) if 1 <= int(word[:-1]) <= 12 else None
-    folded = _folded(word).removesuffix(".")
+    folded = _fold(word).removesuffix(".")
     for length in range(min(_LONGEST, len(folded)), 1, -1):
         if folded[:length] in _MONTHS:
             return _MONTHS[folded[:length]]
@@ -121,8 +121,8 @@ def day_in(text: str) -> Day | None:
 def _month_on(parts: dict[str, str | None], year: int, day: int) -> int | None:
     word = parts["month"] or ""
     month = month_of(word)
-    other = _CROATIAN.get(_folded(word)[:3])
-    weekday = _SLAVIC_WEEKDAYS.get(_folded(parts["weekday"] or "")[:2])
+    other = _CROATIAN.get(_fold(word)[:3])
+    weekday = _SLAVIC_WEEKDAYS.get(_fold(parts["weekday"] or "")[:2])
     if month and other and other != month and weekday is not None:
         named = [m for m in (month, other) if (d := real_date(year, m, day)) and d.weekday() == weekday]
         month = named[0] if named else month

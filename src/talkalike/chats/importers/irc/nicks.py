@@ -12,7 +12,7 @@ _MAKESHIFT = re.compile(r"guest\d+|.+(?:_|\|\w*|[-_^](?:off|away|afk|brb|gone|sl
 _ADDRESSED = re.compile(r"([^\s:,]{1,32})[:,](?:\s|$)")
 
 
-def addressed(text: str) -> str:
+def addressee(text: str) -> str:
     """The nick that a message begins with, as in `bob: hello`; "" where it calls nobody."""
     found = _ADDRESSED.match(text)
     return found[1] if found else ""

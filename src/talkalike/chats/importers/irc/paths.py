@@ -92,7 +92,7 @@ def place_of(path: str, container: str = "") -> Place:
     kept = [bare for folder in folders if (bare := days.take(unquote(folder), whole=True))]
     bare = _without_suffix(unquote(name))
     stem = days.take(bare, whole=False)
-    network, window, sure = _placed(kept, stem, container, dated=stem != bare)
+    network, window, sure = _place(kept, stem, container, dated=stem != bare)
     network = network or (container if is_network(container) else "")
     family = "/".join([container, *kept, _PART.sub("", stem)])
     return Place(network=network, window=window, day=days.day(), sure=sure, family=family)
@@ -202,7 +202,7 @@ def _without_suffix(name: str) -> str:
     return _ROTATED.sub("", name) if not name.startswith(CHANNEL_SIGNS) else name
 
 
-def _placed(folders: Sequence[str], stem: str, container: str, *, dated: bool) -> tuple[str, str, bool]:
+def _place(folders: Sequence[str], stem: str, container: str, *, dated: bool) -> tuple[str, str, bool]:
     """Network, window, and whether the window is sure."""
     network, window = _split(stem)
     channel = next((at for at in range(len(folders) - 1, -1, -1) if "#" in folders[at]), None)

@@ -20,7 +20,7 @@ _TELLING = 6  # letters a message must have: "ok" is said everywhere
 _COMMON, _SHARE = 3, 0.3  # messages two logs must share, and of all in the smaller one
 
 
-def put_together(windows: Windows, findings: Findings) -> Windows:
+def merge_windows(windows: Windows, findings: Findings) -> Windows:
     """The windows, with those joined that tell the same talk under folders that need not be networks."""
     networks: dict[str, list[str]] = {}
     for network, window in windows:
@@ -31,7 +31,7 @@ def put_together(windows: Windows, findings: Findings) -> Windows:
             continue
         # A network that is known keeps its name, then one that is named at all.
         first = sorted(names, key=lambda name: (not is_network(name), not name, name))
-        said = {name: _said(joined[name, window]) for name in first}
+        said = {name: _fingerprints(joined[name, window]) for name in first}
         for at, name in enumerate(first):
             others = (other for other in first[:at] if (other, window) in joined and not _both_known(name, other))
             same = next((other for other in others if _same(said[name], said[other])), None)
@@ -39,8 +39,8 @@ def put_together(windows: Windows, findings: Findings) -> Windows:
                 joined[same, window] = [*joined[same, window], *joined.pop((name, window))]
                 said[same] |= said[name]
                 findings.notes.append(
-                    f"{window} under {name or 'no folder'} and under {same or 'no folder'} is the same talk: "
-                    "it was put together."
+                    f"{window} under {name or 'no folder'} and under {same or 'no folder'} is the same "
+                    "conversation: the logs were merged."
                 )
     return joined
 
@@ -54,7 +54,7 @@ def _same(one: set[int], other: set[int]) -> bool:
     return common >= max(_COMMON, _SHARE * min(len(one), len(other)))
 
 
-def _said(surveys: Sequence[Survey]) -> set[int]:
+def _fingerprints(surveys: Sequence[Survey]) -> set[int]:
     """Who said what, as numbers."""
     found = set()
     for survey in surveys:

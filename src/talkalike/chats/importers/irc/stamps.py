@@ -51,7 +51,7 @@ def _half_days(found: re.Match[str]) -> LineTime | None:
     return LineTime((time[0] % 12 + (12 if found[4] in "pP" else 0), time[1], time[2]))
 
 
-def _dated(found: re.Match[str]) -> LineTime | None:
+def _parse_date(found: re.Match[str]) -> LineTime | None:
     """Year first. A zone at the end is the one case in which a log tells the time everywhere."""
     time = _time(found[4], found[5], found[6])
     day = _day(int(found[1]), int(found[2]), int(found[3]))
@@ -103,7 +103,7 @@ _NUMERIC = re.compile(r"\[?(\d\d?)[/.-](\d\d?)[/.-](\d{4}|\d\d),? (\d?\d):(\d\d)
 
 BRACKETED = Stamp("bracketed", re.compile(rf"\[{_TIME}\]"), _clock)
 BARE = Stamp("bare", re.compile(rf"{_TIME}(?![\d:])"), _clock)
-COLUMNS = Stamp("columns", re.compile(rf"(\d{{4}})-(\d\d)-(\d\d) {_TIME}()(?=\t)"), _dated)
+COLUMNS = Stamp("columns", re.compile(rf"(\d{{4}})-(\d\d)-(\d\d) {_TIME}()(?=\t)"), _parse_date)
 DAY_FIRST = Stamp("day/month/year", _NUMERIC, _numbers(day_first=True))
 MONTH_FIRST = Stamp("month/day/year", _NUMERIC, _numbers(day_first=False))
 MONTH_AND_DAY = Stamp(
@@ -117,7 +117,7 @@ STAMPS = (
     Stamp(
         "year first",
         re.compile(rf"\[?(\d{{4}})[-/.](\d\d)[-/.](\d\d)[ T]{_TIME}(?:[.,]\d+)? ?(Z|z|[+-]\d\d:?\d\d)?\]?"),
-        _dated,
+        _parse_date,
     ),
     DAY_FIRST,
     MONTH_FIRST,

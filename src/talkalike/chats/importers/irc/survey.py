@@ -58,7 +58,7 @@ def survey(entry: Entry, encoding: str, findings: Findings) -> Survey | None:
         return None
     stamp, explained = best_stamp(sample)
     if not explained:
-        reason = f"no line of it is in a known form of IRC logs; the first is: {sample[0][:80]}"
+        reason = f"no line has a known IRC log format; the first line is: {sample[0][:80]}"
         findings.skipped.append((entry.path, reason))
         return None
     found = Survey(entry, place_of(entry.path, entry.container), stamp, encoding)

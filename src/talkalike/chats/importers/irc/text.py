@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from talkalike.chats.importers.irc.codepages import decoded
+from talkalike.chats.importers.irc.codepages import decode_line
 from talkalike.chats.importers.protocol import Damaged, Findings
 from talkalike.chats.sources import READ_ERRORS, Entry
 
@@ -79,7 +79,7 @@ def _raw_lines(entry: Entry, encoding: str, findings: Findings | None) -> Iterat
     try:
         with io.BufferedReader(entry.open()) as stream:  # type: ignore[type-var]  # any stream of bytes will do
             wide = _wide(stream.peek(2), encoding)
-            for raw in _recoded(stream, wide) if wide else iter(lambda: stream.readline(_LONGEST_LINE), b""):
+            for raw in _recode(stream, wide) if wide else iter(lambda: stream.readline(_LONGEST_LINE), b""):
                 count += 1
                 position += len(raw)
                 raw = raw.rstrip(b"\r\n")
@@ -95,7 +95,7 @@ def _wide(head: bytes, encoding: str) -> str | None:
     return _WIDE.get(head[:2]) or (encoding if encoding.startswith(("utf_16", "utf_32")) else None)
 
 
-def _recoded(stream: BinaryIO, wide: str) -> Iterator[bytes]:
+def _recode(stream: BinaryIO, wide: str) -> Iterator[bytes]:
     """The lines of such a file, as UTF-8."""
     with io.TextIOWrapper(stream, encoding=wide, errors="replace", newline="\n") as text:
         while line := text.readline(_LONGEST_LINE):
@@ -113,4 +113,4 @@ def _not_utf8(raw: bytes, error: UnicodeDecodeError, encoding: str) -> str:
     """A line in its code page, or one that IRC cut at 512 bytes in the middle of a letter."""
     if error.reason == "unexpected end of data" and not raw[: error.start].isascii():
         return raw[: error.start].decode("utf-8") + _CUT
-    return decoded(raw, encoding)
+    return decode_line(raw, encoding)

@@ -1,12 +1,12 @@
-"""The addresses of trainings and models."""
+"""The addresses of runs and models."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from talkalike.website.trainings import changes, views
+from talkalike.website.runs import changes, views
 
-app_name = "trainings"
+app_name = "runs"
 
 urlpatterns = [
     path("", views.index, name="index"),

@@ -14,7 +14,7 @@ from talkalike.charts.plotter import SERIES, Axis, Curve, CurveChart, for_page
 from talkalike.jobs.job import LogTail, log_tail
 from talkalike.jobs.runs import Run
 from talkalike.website.insights.tables import Column, Table, count, decimal
-from talkalike.website.trainings.lineage import METHODS
+from talkalike.website.runs.lineage import METHODS
 from talkalike.workspace.curves import OTHERS, thinned
 from talkalike.workspace.files import mapping_of
 from talkalike.workspace.replies import SideBySide
@@ -25,9 +25,9 @@ STATES = {
     RunState.FINISHED: ("finished", ""),
     RunState.STOPPED: ("stopped", ""),
     RunState.FAILED: ("failed", "bad"),
-    RunState.LOST: ("broke off", "bad"),
+    RunState.LOST: ("interrupted", "bad"),
 }
-KINDS = {"rl": "reinforcement learning", "dpo": "preferences", "reward": "reward model"}
+KINDS = {"rl": "RL training", "dpo": "preference training (DPO)", "reward": "reward model"}
 _MARKED = 12  # points: so few are looks now and then, and each is marked
 _SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
 
@@ -53,8 +53,8 @@ def view_of(run: Run) -> RunView:
     if run.job is not None and run.job.stopping:
         state = "stopping"
         stopping = (
-            "It finishes the step that it is in, then saves what it has. If that takes longer than "
-            f"{duration(run.job.patience)}, it is ended as it is, and can go on from what it saved last."
+            "It finishes the current step and saves its progress. If that takes longer than "
+            f"{duration(run.job.patience)}, it is stopped at once and can be resumed from its last checkpoint."
         )
     found = run.curves
     minutes = run.minutes
@@ -96,7 +96,7 @@ def evaluations(run: Run) -> Table:
     return Table(name="heldout", title="Held-out loss by step", columns=columns, rows=(*found[:1], *found[1:][-7:]))
 
 
-def comparison(runs: Sequence[Run], *, heldout: bool) -> Markup:
+def comparison_plot(runs: Sequence[Run], *, heldout: bool) -> Markup:
     """Curves of several runs over each other."""
     curves = [
         Curve(
@@ -107,10 +107,10 @@ def comparison(runs: Sequence[Run], *, heldout: bool) -> Markup:
         )
         for number, run in enumerate(runs[:SERIES])
     ]
-    return _by_step(curves, label="Held-out loss by step" if heldout else "Loss on the examples by step")
+    return _by_step(curves, label="Held-out loss by step" if heldout else "Training loss by step")
 
 
-def compared(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
+def comparison_rows(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
     """For a table with a column for each run: the row's name, and (the run, what it is there) of each."""
     views = [view_of(run) for run in runs]
     rows = [
@@ -118,7 +118,7 @@ def compared(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
         ("State", [view.state for view in views]),
         ("Examples", [run.examples for run in runs]),
         ("Base", [run.base for run in runs]),
-        ("Trained", [view.method for view in views]),
+        ("Method", [view.method for view in views]),
         *((_words(key), [_setting(run, key) for run in runs]) for key in _SHOWN_SETTINGS),
         ("Steps", [count(run.curves.steps) for run in runs]),
         ("Time", [view.took for view in views]),
@@ -137,11 +137,11 @@ def settings_of(run: Run) -> list[tuple[str, str]]:
     return [(_words(key), value) for key in _SHOWN_SETTINGS if (value := _setting(run, key))]
 
 
-def said_of(found: SideBySide) -> list[tuple[str, list[tuple[int, str, float | None]]]]:
-    """For a table with a column for each step: a message, and (step, reply, its reward) of each."""
+def replies_by_prompt(found: SideBySide) -> list[tuple[str, list[tuple[int, str, float | None]]]]:
+    """For a table with a column for each step: a prompt, and (step, reply, its reward) of each."""
     return [
-        (moment.prompt, [(step, *reply) for step, reply in zip(found.steps, moment.replies, strict=True)])
-        for moment in found.moments
+        (prompt.text, [(step, *reply) for step, reply in zip(found.steps, prompt.replies, strict=True)])
+        for prompt in found.prompts
     ]
 
 
@@ -161,9 +161,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def since(moment: datetime.datetime | None) -> str:
+def since(began: datetime.datetime | None) -> str:
     """How long ago it was; "" where that is not known."""
-    return duration(max(0.0, (timezone.now() - moment).total_seconds())) if moment else ""
+    return duration(max(0.0, (timezone.now() - began).total_seconds())) if began else ""
 
 
 def _by_step(curves: Sequence[Curve], *, label: str) -> Markup:

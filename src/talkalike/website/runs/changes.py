@@ -1,4 +1,4 @@
-"""What the owner does with trainings: starts, stops and resumes them, and says which model serves."""
+"""What the owner does with runs: starts, stops and resumes them, and chooses the model in use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from talkalike.jobs.runs import Run
 from talkalike.store.judging import promotion
 from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect
+from talkalike.website.runs import views
+from talkalike.website.runs.forms import AlignmentForm, RecipeForm, doubles
+from talkalike.website.runs.service import Alignment, Recipe, RunCommands
 from talkalike.website.services import services
-from talkalike.website.trainings import views
-from talkalike.website.trainings.forms import AlignmentForm, RecipeForm, doubles
-from talkalike.website.trainings.service import Alignment, Recipe, Trainings
 from talkalike.workspace.cards import Card
 from talkalike.workspace.example_sets import example_sets
 from talkalike.workspace.run_folder import RunState
@@ -29,87 +29,88 @@ from talkalike.workspace.run_folder import RunState
 @needs(Role.OWNER)
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """The recipe form. A training that it starts is a program of its own, which outlives this site."""
-    trainings, cards = _trainings(), views.all_cards()
+    """The recipe form. A run that it starts is a program of its own, which outlives this site."""
+    commands, cards = _run_commands(), views.all_cards()
     examples = example_sets(services().root / "examples")
     wanted = {"examples": request.GET.get("examples", ""), "base": request.GET.get("base", "")}
     given = {key: value for key, value in wanted.items() if value}
-    form = RecipeForm(request.POST or None, initial=given, examples=examples, cards=cards, taken=_taken(cards))
-    if _may_begin(request, form):
+    form = RecipeForm(request.POST or None, initial=given, examples=examples, cards=cards, taken=_taken_names(cards))
+    if _may_start(request, form):
         recipe = form.recipe
-        return _begun(request, recipe, lambda run: trainings.train(recipe, run))
-    return _form(request, form, "website/trainings/new.html", examples=examples)
+        return _start_job(request, recipe, lambda run: commands.train(recipe, run))
+    return _form(request, form, "website/runs/new.html", examples=examples)
 
 
 @needs(Role.OWNER)
 @require_http_methods(["GET", "HEAD", "POST"])
 def align(request: HttpRequest) -> HttpResponse:
-    """The same for learning from what people think: a reward model, practice with a reward, or preferences."""
-    trainings, cards = _trainings(), views.all_cards()
-    form = AlignmentForm(request.POST or None, cards=cards, taken=_taken(cards))
-    if _may_begin(request, form):
+    """The form for training from judgements: a reward model, RL training, or preference training."""
+    commands, cards = _run_commands(), views.all_cards()
+    form = AlignmentForm(request.POST or None, cards=cards, taken=_taken_names(cards))
+    if _may_start(request, form):
         wanted = form.alignment
-        return _begun(request, wanted, lambda run: trainings.align(wanted, run))
-    return _form(request, form, "website/trainings/align.html", doubles=doubles(cards))
+        return _start_job(request, wanted, lambda run: commands.align(wanted, run))
+    return _form(request, form, "website/runs/align.html", doubles=doubles(cards))
 
 
 @needs(Role.OWNER)
 @require_POST
 def stop(request: HttpRequest, name: str) -> HttpResponse:
-    """Asks a training to save and end."""
+    """Asks a run to save and stop."""
     found = views.one_run(name)
     if job.stop(found.folder):
-        messages.success(request, "It ends after the step that it is in, and saves what it has.")
+        messages.success(request, "The run stops after the current step and saves its progress.")
     elif found.running:
-        raise UserError(
-            "This training was not started from this site.", hint="Stop it where it was started, with Ctrl-C."
-        )
+        raise UserError("This run was not started from this site.", hint="Stop it where it was started, with Ctrl-C.")
     else:
-        messages.warning(request, "It had ended already.")
-    return redirect(request, "trainings:run", name)
+        messages.warning(request, "The run had already ended.")
+    return redirect(request, "runs:run", name)
 
 
 @needs(Role.OWNER)
 @require_POST
 def resume(request: HttpRequest, name: str) -> HttpResponse:
-    """Goes on with a training that was stopped, or broke off."""
-    trainings, found = _trainings(), views.one_run(name)
+    """Resumes a run that was stopped or interrupted."""
+    commands, found = _run_commands(), views.one_run(name)
     if (busy := _busy()) is not None:
-        raise UserError(f"{busy.model} is being trained.", hint="Wait for it, or stop it, before another one goes on.")
+        raise UserError(
+            f"{busy.model} is being trained.",
+            hint="Wait until it has finished, or stop it, before you resume another run.",
+        )
     newest = next((run for run in views.all_runs() if run.model == found.model and run.resumable), None)
     if newest is None or newest.id != found.id:
-        raise UserError("This training cannot go on.", hint="Start a new one instead.")
+        raise UserError("This run cannot be resumed.", hint="Start a new one instead.")
     about = dict(found.job.about) if found.job else {"name": found.model}
     by = visitor_of(request).name
-    command = trainings.resume(found.model)
+    command = commands.resume(found.model)
     started = job.start(command, found.folder, title=found.model, by=by, about=about, cwd=services().root)
-    _tell(request, started, f"The training of {found.model} goes on.")
-    return redirect(request, "trainings:run", name)
+    _tell(request, started, f"The run of {found.model} was resumed.")
+    return redirect(request, "runs:run", name)
 
 
 @needs(Role.OWNER)
 @require_POST
 def promote(request: HttpRequest, name: str) -> HttpResponse:
-    """Makes a model the one that answers where none is named; asks again where its blind comparison says otherwise."""
+    """Makes a model the one in use; asks for confirmation where its blind comparison speaks against it."""
     card = views.one_card(name)
-    found = views.compared(card)
+    found = views.blind_comparison(card)
     doubts = promotion.doubt(name, found)
     if doubts and request.POST.get("anyway") != "yes":
         context = {"card": card, "doubts": doubts, "batch": promotion.batch_of(card.settings)}
-        return render(request, "website/trainings/promote.html", context)
-    _trainings().promote(name, visitor_of(request).name)
-    messages.success(request, f"{name} is now the one that serves. {promotion.describe(found)}".strip())
-    return redirect(request, "trainings:index")
+        return render(request, "website/runs/promote.html", context)
+    _run_commands().promote(name, visitor_of(request).name)
+    messages.success(request, f"{name} is now the model in use. {promotion.describe(found)}".strip())
+    return redirect(request, "runs:index")
 
 
-def _trainings() -> Trainings:
-    found = services().trainings
+def _run_commands() -> RunCommands:
+    found = services().run_commands
     if found is None:
-        raise UserError("This site shows trainings, and starts none.", hint="Use `talkalike train` on its computer.")
+        raise UserError("This site shows runs, but cannot start them.", hint="Run `talkalike train` on its computer.")
     return found
 
 
-def _taken(cards: Sequence[Card]) -> set[str]:
+def _taken_names(cards: Sequence[Card]) -> set[str]:
     return {card.name for card in cards} | {run.model for run in views.all_runs() if run.running}
 
 
@@ -117,22 +118,27 @@ def _busy() -> Run | None:
     return next((run for run in views.all_runs() if run.running), None)
 
 
-def _may_begin(request: HttpRequest, form: RecipeForm | AlignmentForm) -> bool:
+def _may_start(request: HttpRequest, form: RecipeForm | AlignmentForm) -> bool:
     """Whether something is asked for that can be started; the form says why not."""
     if request.method != "POST":
         return False
     if (busy := _busy()) is not None:
-        form.add_error(None, f"{busy.model} is being trained. Wait for it, or stop it, before another one begins.")
+        form.add_error(
+            None,
+            f"{busy.model} is being trained. Wait until it has finished, or stop it, before you start another run.",
+        )
     return form.is_valid()
 
 
-def _begun(request: HttpRequest, wanted: Recipe | Alignment, command: Callable[[str], Sequence[str]]) -> HttpResponse:
+def _start_job(
+    request: HttpRequest, wanted: Recipe | Alignment, command: Callable[[str], Sequence[str]]
+) -> HttpResponse:
     run = f"{wanted.name}-{datetime.datetime.now().astimezone():%Y%m%d-%H%M%S}"
     root, by = services().root, visitor_of(request).name
     about = asdict(wanted)
     started = job.start(command(run), root / "runs" / run, title=wanted.name, by=by, about=about, cwd=root)
-    _tell(request, started, f"The training of {wanted.name} has begun.")
-    return redirect(request, "trainings:run", run)
+    _tell(request, started, f"Training of {wanted.name} has started.")
+    return redirect(request, "runs:run", run)
 
 
 def _form(request: HttpRequest, form: RecipeForm | AlignmentForm, template: str, **context: object) -> HttpResponse:

@@ -96,10 +96,10 @@ def _box(node: Node, row: int, serving: str | None) -> Markup:
         tag("text", about, kind="about", x=left + 12, y=top + 39),
     ]
     if serves:
-        made.append(tag("text", "serves", kind="mark", x=_WIDTH - 14, y=top + 21, text_anchor="end"))
+        made.append(tag("text", "in use", kind="mark", x=_WIDTH - 14, y=top + 21, text_anchor="end"))
     if node.card is None:
         return tag("g", *made)
-    return tag("a", *made, href=reverse("trainings:model", args=[node.name]))
+    return tag("a", *made, href=reverse("runs:model", args=[node.name]))
 
 
 def _left(node: Node) -> float:

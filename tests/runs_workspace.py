@@ -1,4 +1,4 @@
-"""A workspace with trainings, models and examples, and programs that stand in for training, for tests of pages."""
+"""A workspace with runs, models and examples, and programs that stand in for training, for tests of pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from talkalike.errors import UserError
 from talkalike.jobs import job
 from talkalike.jobs.job import Job
-from talkalike.website.trainings.service import Alignment, Recipe
+from talkalike.website.runs.service import Alignment, Recipe
 
 TRAINER = """
 import json, pathlib, signal, sys, time
@@ -38,7 +38,7 @@ describe("stopped")
 """
 
 
-MOMENTS = (
+PROMPTS = (
     ("are you coming?", "yes", "yes!", "yes, at <eight>"),
     ("which train", "dunno", "the early one", "the early one, as always"),
 )
@@ -84,7 +84,7 @@ def add_examples(root: Path, name: str = "mira", base: str = "tiny") -> None:
 def add_run(
     root: Path, name: str, *, state: str = "finished", steps: int = 80, start: float = 3.6, **values: Any
 ) -> Path:
-    """A training that lies there: name ends in a date."""
+    """A run that lies in the workspace: its name ends in a date."""
     folder = root / "runs" / name
     about = {"model": name.rpartition("-")[0].rpartition("-")[0], "state": state, "examples": "mira"}
     settings = {
@@ -105,8 +105,8 @@ def add_run(
     return folder
 
 
-def add_practice(run: Path, *, steps: int, moments: Sequence[Sequence[str]] = MOMENTS) -> None:
-    """What practice measures. `moments`: a message, and what is said to it after each of some steps."""
+def add_rl_measurements(run: Path, *, steps: int, prompts: Sequence[Sequence[str]] = PROMPTS) -> None:
+    """What RL training measures. `prompts`: a held-out prompt, and the reply to it after each of some steps."""
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
         for step in range(1, steps + 1):
             values = {
@@ -117,18 +117,18 @@ def add_practice(run: Path, *, steps: int, moments: Sequence[Sequence[str]] = MO
             }
             values |= {"distinct_2": 0.8 - step / 8 / steps, "length": 7 + 3 * math.sin(step)}
             file.write(json.dumps(values) + "\n")
-    times = len(moments[0]) - 1
+    times = len(prompts[0]) - 1
     with (run / "replies.jsonl").open("w", encoding="utf-8") as file:
         for number in range(times):
             said = [
-                {"prompt": moment[0], "speaker": "Mira", "text": moment[1 + number], "reward": 0.2 + number / 10}
-                for moment in moments
+                {"prompt": prompt[0], "speaker": "Mira", "text": prompt[1 + number], "reward": 0.2 + number / 10}
+                for prompt in prompts
             ]
             file.write(json.dumps({"step": steps * number // (times - 1), "replies": said}) + "\n")
 
 
-class FakeTrainings:
-    """`Trainings` whose program counts until it is told to stop."""
+class FakeRunCommands:
+    """`RunCommands` whose program counts until it is told to stop."""
 
     def __init__(self, root: Path, *, program: str = TRAINER) -> None:
         self.root = root
@@ -170,7 +170,7 @@ def fill(root: Path) -> None:
     add_run(root, "mira-2-20261102-113000", start=3.1, steps=120)
     add_run(root, "mira-3-20261103-090000", state="stopped", steps=33, start=4.0)
     reward = add_run(root, "mira-2-aligned-20261104-090000", kind="rl", steps=20)
-    add_practice(reward, steps=20)
+    add_rl_measurements(reward, steps=20)
 
 
 def jobs_in(runs: Path) -> list[Job]:

@@ -9,15 +9,15 @@ from typing import Any
 from django import forms
 from django.core.validators import RegexValidator
 
-from talkalike.website.trainings.service import Alignment, Recipe
+from talkalike.website.runs.service import Alignment, Recipe
 from talkalike.workspace.cards import Card
 from talkalike.workspace.example_sets import ExampleSummary
 
 METHODS = (
     ("", "as in the settings"),
-    ("lora", "LoRA: small matrices beside the weights (quick, little memory)"),
-    ("dora", "DoRA: LoRA with a size of its own for each direction"),
-    ("last-n", "the last layers as a whole"),
+    ("lora", "LoRA: small matrices beside the weights (fast, little memory)"),
+    ("dora", "DoRA: LoRA that also learns the magnitude of each weight"),
+    ("last-n", "the last layers, all their weights"),
     ("full", "all weights (slow, much memory)"),
     ("prompt", "a learned prompt (tiny)"),
 )
@@ -29,7 +29,7 @@ LONGEST = 7 * 24 * 60  # minutes
 
 
 class _NewModelForm(forms.Form):
-    """Something that makes a model, under a name that is free."""
+    """A training that produces a model, under a name that is free."""
 
     name = forms.CharField(label="Name of the new model", max_length=64, validators=[_NAME])
 
@@ -38,7 +38,7 @@ class _NewModelForm(forms.Form):
         self._taken = {name.casefold() for name in taken}
 
     def offer(self, **choices: Sequence[tuple[str, str]]) -> None:
-        """What can be chosen in these fields."""
+        """Sets the choices of these fields."""
         for name, offered in choices.items():
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
@@ -48,37 +48,37 @@ class _NewModelForm(forms.Form):
         """Nothing is trained over a model that is there, nor over one that is being trained."""
         name = str(self.cleaned_data["name"])
         if name.casefold() in self._taken:
-            raise forms.ValidationError(f"There is a model '{name}' already, or one that is being trained.")
+            raise forms.ValidationError(f"A model named '{name}' already exists or is being trained.")
         return name
 
 
 class RecipeForm(_NewModelForm):
-    """A new training."""
+    """Which examples to train on, from which base, how and for how long."""
 
     examples = forms.ChoiceField(label="Examples")
     base = forms.ChoiceField(label="Base model", required=False)
-    method = forms.ChoiceField(label="What is trained", choices=METHODS, required=False)
+    method = forms.ChoiceField(label="Training method", choices=METHODS, required=False)
     minutes = forms.FloatField(
-        label="Minutes",
+        label="Time limit (minutes)",
         min_value=0.1,
         max_value=LONGEST,
         initial=10,
         required=False,
-        help_text="It stops after this long; the schedule is fitted to it. Empty: as in the settings.",
+        help_text="Training stops after this time; the learning rate schedule fits it. Empty: as in the settings.",
     )
     epochs = forms.FloatField(
-        label="Passes over the examples, at most",
+        label="Epochs (passes over the examples), at most",
         min_value=0.01,
         max_value=1000,
         required=False,
         help_text="Empty: as in the settings.",
     )
     learning_rate = forms.FloatField(
-        label="Highest learning rate",
+        label="Peak learning rate",
         min_value=1e-8,
         max_value=1,
         required=False,
-        help_text="Empty: what suits the method.",
+        help_text="Empty: the default of the method.",
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
 
@@ -86,7 +86,7 @@ class RecipeForm(_NewModelForm):
         super().__init__(*args, **kwargs)
         self._base_of = {one.name: one.base for one in examples}
         offered = [(one.name, f"{one.name} ({', '.join(one.speakers)}: {one.learned:,} messages)") for one in examples]
-        bases = [("", "as the examples have it")]
+        bases = [("", "the base model of the examples")]
         bases += [(card.name, card.name) for card in cards if card.kind in ("base", "full")]
         self.offer(examples=offered, base=bases)
         if examples:
@@ -108,32 +108,32 @@ class RecipeForm(_NewModelForm):
 
 
 KINDS = (
-    ("reward", "a reward model: learns what people like, and judges replies"),
-    ("rl", "a double by practice: writes replies that a reward likes"),
-    ("dpo", "a double by preferences: moves towards what people preferred"),
+    ("reward", "Reward model: learns from judgements to score replies"),
+    ("rl", "RL training: a double learns to write replies with a higher reward"),
+    ("dpo", "Preference training (DPO): a double learns from preferred and rejected replies"),
 )
-SENTIMENT = ("sentiment", "cheerful words (to try it out)")
+SENTIMENT = ("sentiment", "positive words (built in, to try it out)")
 
 
 class AlignmentForm(_NewModelForm):
-    """A model that learns from what people think."""
+    """Training on judgements: what kind, from which double, with which reward."""
 
     field_order = ("kind", "double", "name")
-    kind = forms.ChoiceField(label="What is made", choices=KINDS)
-    double = forms.ChoiceField(label="From the double")
-    reward = forms.ChoiceField(label="Reward (for practice)", required=False)
+    kind = forms.ChoiceField(label="Kind of training", choices=KINDS)
+    double = forms.ChoiceField(label="Double to start from")
+    reward = forms.ChoiceField(label="Reward (RL training)", required=False)
     steps = forms.IntegerField(
-        label="Steps (of practice)", min_value=1, max_value=100_000, required=False, help_text="Empty: 100."
+        label="Steps (RL training)", min_value=1, max_value=100_000, required=False, help_text="Empty: 100."
     )
     epochs = forms.FloatField(
-        label="Passes over the judgements",
+        label="Epochs (passes over the judgements)",
         min_value=0.01,
         max_value=1000,
         required=False,
-        help_text="For a reward model and preferences. Empty: 2.",
+        help_text="For reward models and preference training. Empty: 2.",
     )
     judges = forms.ChoiceField(
-        label="Judgements of", choices=[("human", "people"), ("ai", "AI judges"), ("all", "both")], required=False
+        label="Judgements by", choices=[("human", "people"), ("ai", "AI judges"), ("all", "both")], required=False
     )
 
     def __init__(self, *args: Any, cards: Sequence[Card], **kwargs: Any) -> None:
@@ -145,10 +145,12 @@ class AlignmentForm(_NewModelForm):
             self.fields["name"].initial = free_name(f"{found[0].name}-aligned", self._taken)
 
     def clean(self) -> dict[str, Any]:
-        """Practice needs something to practise for."""
+        """RL training needs a reward."""
         cleaned = super().clean() or {}
         if cleaned.get("kind") == "rl" and not cleaned.get("reward"):
-            self.add_error("reward", "Practice needs a reward. Make a reward model first, or try it with another one.")
+            self.add_error(
+                "reward", "RL training needs a reward. Train a reward model first, or choose the built-in one."
+            )
         return cleaned
 
     @property

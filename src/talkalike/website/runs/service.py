@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training that somebody wants. Empty, or None: as it is without saying anything."""
+    """A training run to start. Empty, or None: the default."""
 
     name: str
     examples: str
@@ -22,9 +22,9 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """A model that is to learn from what people think. `kind`: "reward", "rl" or "dpo", as `talkalike align` has them.
+    """A training run on judgements to start. `kind`: "reward", "rl" or "dpo", as `talkalike align` has them.
 
-    `reward` and `steps` are for "rl", `epochs` and `judges` ("human", "ai", "all") for the others. None: as usual.
+    `reward` and `steps` are for "rl", `epochs` and `judges` ("human", "ai", "all") for the others. None: the default.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Alignment:
     judges: str = ""
 
 
-class Trainings(Protocol):
-    """Programs that train, and the mark of the model that serves."""
+class RunCommands(Protocol):
+    """The commands that start and resume training runs, and the choice of the model in use."""
 
     def train(self, recipe: Recipe, run: str) -> Sequence[str]:
-        """The words of the command that trains by this recipe into the folder `runs/<run>`."""
+        """The command line that trains by this recipe into the folder `runs/<run>`."""
         ...
 
     def align(self, wanted: Alignment, run: str) -> Sequence[str]:
-        """The words of the command that learns from judgements, or by a reward, into the folder `runs/<run>`."""
+        """The command line of a training on judgements, or with a reward, into the folder `runs/<run>`."""
         ...
 
     def resume(self, model: str) -> Sequence[str]:
-        """The words of the command that goes on with the newest unfinished training of this model."""
+        """The command line that resumes the newest unfinished run of this model."""
         ...
 
     def serving(self) -> str | None:
