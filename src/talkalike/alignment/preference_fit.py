@@ -54,7 +54,7 @@ class Comparisons:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class FeatureChoice:
     """Which blocks of features count, and the variance of the prior on their weights."""
 
     blocks: tuple[str, ...]
@@ -67,7 +67,7 @@ class PreferenceFit:
     a comparison's conversation, nor chosen its blocks by it, says of it; in log odds.
     """
 
-    choice: Choice
+    choice: FeatureChoice
     weights_MF: Floats
     unseen_C: Floats
 
@@ -102,17 +102,17 @@ def side_by_side(blocks: Mapping[str, Floats], chosen: Sequence[str]) -> Floats:
     return np.hstack([blocks[name] for name in chosen])
 
 
-def _choose(kernels: Mapping[str, Floats], comparisons: Comparisons) -> Choice:
+def _choose(kernels: Mapping[str, Floats], comparisons: Comparisons) -> FeatureChoice:
     """The blocks and the prior with the lowest loss on conversations that were not fitted."""
     names = list(kernels)
     every = [some for size in range(1, len(names) + 1) for some in combinations(names, size)]
-    losses: dict[Choice, float] = {}
+    losses: dict[FeatureChoice, float] = {}
     folds = _folds(comparisons.groups_C)
     for some in every:
         kernel = _joined(kernels, some)
         for strength in STRENGTHS:
             told = [(fold_C, _predict(kernel, comparisons, fold_C, strength)) for fold_C in folds]
-            losses[Choice(blocks=some, strength=strength)] = sum(
+            losses[FeatureChoice(blocks=some, strength=strength)] = sum(
                 _loss(gaps, comparisons.of(fold_C)) for fold_C, gaps in told
             )
     return min(losses, key=lambda choice: losses[choice])
