@@ -176,7 +176,7 @@ def test_people_names_the_bridge_and_what_to_do(tmp_path):
     succeed("init", root)
     succeed("import", export, "-w", root)
     out = " ".join(succeed("people", "-w", root).out.split())
-    assert "relay seems to be a bot that carries others' messages: 4 of them, of alice, carol, Dan D." in out
+    assert "relay seems to be a bot that relays others' messages: 4 of them, of alice, carol, Dan D." in out
     assert '--bridge "relay"' in out
     assert 'prepare --speaker "bob"' in out, "a bridge is nobody to learn from"
     succeed("import", export, "-w", root, "--bridge", "relay")

@@ -106,16 +106,19 @@ def test_a_judge_who_is_quite_sure_is_sure_in_the_file() -> None:
     assert from_line(to_line(record)) == record
 
 
+DISCORD_ID = 770_000_000_000_000_077  # long: no pseudonym holds its digits by chance
+
+
 def test_only_who_agreed_is_exported(store: Store) -> None:
-    yes, no, discord = judge(store), judge(store, consent=False), store.call(judges.of_discord, 77).id
+    yes, no, discord = judge(store), judge(store, consent=False), store.call(judges.of_discord, DISCORD_ID).id
     for who in (yes, no, discord):
         store.call(judgements.rate, put(store), who, Scale.HELPFUL, 4, **WEB)
     lines, left_out = exported(store)
     assert len(lines) == 1
     assert left_out == {exchange.NO_CONSENT: 2}
     name = store.call(judges.by_id, no).pseudonym  # type: ignore[union-attr]
-    assert name not in "".join(lines) and "77" not in json.loads(lines[0])["judge"]
-    store.call(people.set_consent, 77, training=True)
+    assert name not in "".join(lines) and str(DISCORD_ID) not in json.loads(lines[0])["judge"]
+    store.call(people.set_consent, DISCORD_ID, training=True)
     assert len(exported(store)[0]) == 2
 
 

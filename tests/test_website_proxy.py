@@ -8,7 +8,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +18,7 @@ import pytest
 from playwright.async_api import expect
 
 from browser import open_browser
+from chat_script import HANG
 from reverse_proxy import Proxy, proxied
 from talkalike.errors import UserError
 from talkalike.settings import load_settings
@@ -323,7 +324,7 @@ async def test_replies_arrive_while_they_are_written_through_the_proxy(services:
 
     from talkalike.store.judging import judges
 
-    talking(("one", "two"))
+    talking((f"one two {HANG}",))  # it is still being written when the page asks for it
     token, _ = await services.store.run(judges.invite, judges.Group.JUDGE, by=None)
     async with under_a_path(services, "set, and taken away by the proxy") as proxy:
         jar = aiohttp.CookieJar(unsafe=True)
@@ -337,5 +338,9 @@ async def test_replies_arrive_while_they_are_written_through_the_proxy(services:
             assert (status, to.startswith("/double/chat/")) == (204, True)
             live = re.search(r'data-live="(/double/[^"]+)"', await visitor.get(to.partition("#")[0]))
             assert live
-            said = [data async for _, _, data in visitor.follow(live[1])]
-            assert said
+            async with aclosing(visitor.follow(live[1])) as events:
+                async for _, _, data in events:
+                    if "one" in str(data):
+                        break
+                else:
+                    raise AssertionError("the reply's first words never arrived")
