@@ -30,6 +30,7 @@ from talkalike.alignment.judged_parts import EncodedContext, group_by_conversati
 from talkalike.alignment.lineage import lineage
 from talkalike.alignment.linear_reward import LinearForm, LinearReward, fit_linear_reward
 from talkalike.alignment.preference_fit import Comparisons, PreferenceFit
+from talkalike.alignment.reward_model import RewardScore
 from talkalike.alignment.reward_report import RewardReport, ScoredContext, report_scores, reward_report
 from talkalike.alignment.reward_values import RewardEvent, RewardFinished
 from talkalike.alignment.values import ReplySample
@@ -82,10 +83,10 @@ def train_linear_reward(
     roles = Roles.open(catalog.path(config.reference), catalog=catalog, device=config.device, dtype=config.dtype)
     run.describe({**_about(config, judgements), "state": "running"})
     yield _started(gathered, judgements, catalog, roles)
-    model, fit = fit_linear_reward(
+    model, fit, values_RM = fit_linear_reward(
         roles, compared.samples, compared.comparisons, _form(config, roles), seed=config.seed
     )
-    report = report_fit(model, fit, compared)
+    report = report_fit(fit, compared, model.combine_members(values_RM), scale=config.scale)
     seconds = time.monotonic() - start
     card = _card(config, reference, model, report, learned_from(judgements, gathered), seconds)
     write_json(run.path / "report.json", dataclasses.asdict(report))
@@ -151,10 +152,11 @@ def compare_replies(gathered: GatheredJudgements, *, seed: int) -> ComparedRepli
     return ComparedReplies(samples=tuple(samples), comparisons=comparisons, preferred_C=table[:, 5] > 0)
 
 
-def report_fit(model: LinearReward, fit: PreferenceFit, compared: ComparedReplies) -> RewardReport:
+def report_fit(
+    fit: PreferenceFit, compared: ComparedReplies, scores: Sequence[RewardScore], *, scale: str
+) -> RewardReport:
     """How far the model can be trusted: each comparison is measured by a fit that did not see its conversation."""
-    scale, comparisons = model.form.scale, compared.comparisons
-    scores = model.scores(compared.samples)
+    comparisons = compared.comparisons
     unseen = []
     for place in np.flatnonzero(compared.preferred_C):
         two = (int(comparisons.first_C[place]), int(comparisons.second_C[place]))

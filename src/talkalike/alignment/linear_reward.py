@@ -106,9 +106,13 @@ class LinearReward:
 
     def scores(self, samples: Sequence[ReplySample]) -> list[RewardScore]:
         """Value and spread of each reply, in order."""
+        return self.combine_members(self.values(samples))
+
+    def combine_members(self, values_RM: Floats) -> list[RewardScore]:
+        """What the members say of each reply, as one score."""
         return [
             RewardScore(value=float(row.mean()), spread=float(row.std()), by_scale={self.form.scale: float(row.mean())})
-            for row in self.values(samples)
+            for row in values_RM
         ]
 
     def score(self, samples: Sequence[ReplySample]) -> list[float]:
@@ -133,8 +137,11 @@ class LinearReward:
 
 def fit_linear_reward(
     roles: Roles, samples: Sequence[ReplySample], comparisons: Comparisons, form: LinearForm, *, seed: int = 0
-) -> tuple[LinearReward, PreferenceFit]:
-    """A reward model on these replies' comparisons. `form`: with blocks, vocabulary and hash still to be found."""
+) -> tuple[LinearReward, PreferenceFit, Floats]:
+    """A reward model on these replies' comparisons, and what its members say of these replies.
+
+    `form`: with blocks, vocabulary and hash still to be found.
+    """
     form = dataclasses.replace(form, vocabulary=vocabulary_of([sample.text for sample in samples]))
     reader = FeatureReader(roles, vocabulary=form.vocabulary, max_tokens=form.max_tokens)
     found = {name: features for name, features in reader.blocks(samples).items() if features.shape[1]}
@@ -152,4 +159,5 @@ def fit_linear_reward(
         strength=fit.choice.strength,
         tokenizer_hash=tokenizer_hash(reader.renderer),
     )
-    return LinearReward(roles, form, tensors), fit
+    values_RM = side_by_side(scaled, form.blocks) @ fit.weights_MF.T
+    return LinearReward(roles, form, tensors), fit, values_RM

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from talkalike.alignment.heldout_prompts import Answers, ModelArm, ReplySources, answer_prompts, choose_prompts
+from talkalike.alignment.heldout_prompts import ModelArm, ReplySources, answer_prompts, choose_prompts
 from talkalike.alignment.text_features import most_different
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.opening import examples_of
@@ -25,6 +25,15 @@ class MadeBatch:
     left_out: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PromptPair:
+    """Two different replies to a prompt, each with its model. `spread`: how much there is to learn from it, 0 to 1."""
+
+    prompt: ReferenceReply
+    replies: tuple[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]]
+    spread: float = 0.0
+
+
 async def make_pairs(
     sources: ReplySources, store: Store, cards: tuple[Card, Card], *, count: int, seed: int = 0
 ) -> MadeBatch:
@@ -36,7 +45,14 @@ async def make_pairs(
     heldout = load_replies(examples_of(sources.paths.examples, first), "heldout")
     prompts = choose_prompts(heldout, first.speakers[0], count, seed=seed)
     arms = [ModelArm(name="a", card=first), ModelArm(name="b", card=second)]
-    return await store.run(_store, prompts, await answer_prompts(sources, arms, prompts, seed), seed)
+    (_, ours), (_, others) = await answer_prompts(sources, arms, prompts, seed)
+    found = [
+        _PromptPair(prompt=prompt, replies=((first.name, one), (second.name, other)))
+        for prompt, one, other in zip(prompts, ours, others, strict=True)
+        if one and other and one != other
+    ]
+    # Judges read the batch's name: it says what is compared, and not whom. The models are part of each pair's key.
+    return await store.run(_store, f"{len(prompts)} held-out prompts", "held out", found, len(prompts), seed)
 
 
 async def make_own_pairs(
@@ -52,56 +68,29 @@ async def make_own_pairs(
     arm = ModelArm(name="own", card=card)
     drawn = [await answer_prompts(sources, [arm], prompts, 1000 * seed + number) for number in range(replies)]
     said = [[answers[0][1][index] for answers in drawn if answers[0][1][index]] for index in range(len(prompts))]
-    return await store.run(_store_own, card.name, prompts, said, seed)
-
-
-def _store_own(
-    model: str, prompts: Sequence[ReferenceReply], said: Sequence[Sequence[tuple[str, ...]]], seed: int
-) -> MadeBatch:
-    from talkalike.store.judging import items, pairs  # Django: a command's help does not wait for it
-
-    batch = pairs.make_batch(f"{len(prompts)} prompts to learn from", seed=seed)
     chosen = most_different([["\n".join(messages) for messages in replies] for replies in said])
-    made = 0
-    for prompt, replies, two in zip(prompts, said, chosen, strict=True):
-        if two is None:
-            continue
-        ids = [
-            items.put_item(
-                JudgedReply(
-                    context=tuple((turn.speaker, readable(turn.text)) for turn in prompt.context),
-                    speaker=prompt.speaker,
-                    messages=replies[place],
-                    model=model,
-                    origin="to learn from",
-                )
-            )
-            for place in two[:2]
-        ]
-        pairs.make_pair(ids[0], ids[1], batch, spread=math.tanh(two[2] / 2))
-        made += 1
-    return MadeBatch(id=batch, pairs=made, left_out=len(prompts) - made)
+    found = [
+        _PromptPair(
+            prompt=prompt,
+            replies=((card.name, replies[two[0]]), (card.name, replies[two[1]])),
+            spread=math.tanh(two[2] / 2),
+        )
+        for prompt, replies, two in zip(prompts, said, chosen, strict=True)
+        if two is not None
+    ]
+    return await store.run(_store, f"{len(prompts)} prompts to learn from", "to learn from", found, len(prompts), seed)
 
 
-def _store(prompts: Sequence[ReferenceReply], said: Answers, seed: int) -> MadeBatch:
+def _store(name: str, origin: str, found: Sequence[_PromptPair], prompts: int, seed: int) -> MadeBatch:
     from talkalike.store.judging import items, pairs  # Django: a command's help does not wait for it
 
-    # Judges read the name: it says what is compared, and not whom. The models are part of each pair's key.
-    batch = pairs.make_batch(f"{len(prompts)} held-out prompts", seed=seed)
-    left_out = 0
-    for index, prompt in enumerate(prompts):
-        one, two = (written[index] for _, written in said)
-        if not one or not two or one == two:
-            left_out += 1
-            continue
-        context = tuple((turn.speaker, readable(turn.text)) for turn in prompt.context)
-        ids = [
-            items.put_item(
-                JudgedReply(
-                    context=context, speaker=prompt.speaker, messages=written[index], model=arm.model, origin="held out"
-                )
-            )
-            for arm, written in said
-        ]
-        pairs.make_pair(ids[0], ids[1], batch)
-    return MadeBatch(id=batch, pairs=len(prompts) - left_out, left_out=left_out)
+    batch = pairs.make_batch(name, seed=seed)
+    for pair in found:
+        context = tuple((turn.speaker, readable(turn.text)) for turn in pair.prompt.context)
+        speaker = pair.prompt.speaker
+        first, second = (
+            items.put_item(JudgedReply(context=context, speaker=speaker, messages=messages, model=model, origin=origin))
+            for model, messages in pair.replies
+        )
+        pairs.make_pair(first, second, batch, spread=pair.spread)
+    return MadeBatch(id=batch, pairs=len(found), left_out=prompts - len(found))

@@ -39,7 +39,7 @@ class Comparisons:
         return len(self.first_C)
 
     def of(self, chosen_C: NDArray[np.bool_]) -> Comparisons:
-        """Some of them."""
+        """The comparisons that are marked, in order."""
         return Comparisons(
             first_C=self.first_C[chosen_C],
             second_C=self.second_C[chosen_C],
