@@ -23,7 +23,7 @@ from talkalike.alignment.linear_reward import WEIGHTS_FILE, LinearReward
 from talkalike.alignment.preference_fit import Comparisons, PreferenceFit, fit_dual, fit_preferences, side_by_side
 from talkalike.alignment.reward_values import RewardFinished
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.text_features import most_different
+from talkalike.alignment.text_features import different_pairs
 from talkalike.alignment.uncertain_pairs import Ensemble
 from talkalike.alignment.values import ReplySample, Reward
 from talkalike.errors import UserError
@@ -220,9 +220,16 @@ def test_what_cannot_be_learned_from_or_read_is_a_sentence(catalog: Catalog, tmp
         LinearReward.load(catalog, "liking")
 
 
-def test_of_several_replies_the_two_that_differ_most_are_asked_about() -> None:
-    groups = [["ok", "ok.", "what do you mean by that, are you coming?"], ["yes", "yes"], [], ["no", "never ever"]]
-    found = most_different(groups)
-    assert found[0] is not None and 2 in found[0][:2]
-    assert found[1] is None and found[2] is None
-    assert found[3] is not None and found[3][:2] == (0, 1) and found[3][2] > 0
+def test_of_several_replies_those_that_differ_most_are_asked_about() -> None:
+    groups = [
+        ["ok", "ok.", "what do you mean by that, are you coming?", "oh"],
+        ["yes", "yes"],
+        [],
+        ["no", "never ever", "no"],
+    ]
+    found = different_pairs(groups)
+    assert len(found[0]) == 2 and 2 in found[0][0][:2]
+    assert sorted(place for pair in found[0] for place in pair[:2]) == [0, 1, 2, 3], "each reply in one pair"
+    assert found[0][0][2] > found[0][1][2], "the most different first"
+    assert found[1] == [] and found[2] == []
+    assert len(found[3]) == 1 and 1 in found[3][0][:2], "two equal ones are no pair"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from talkalike.alignment.heldout_prompts import ModelArm, ReplySources, answer_prompts, choose_prompts
-from talkalike.alignment.text_features import most_different
+from talkalike.alignment.text_features import different_pairs
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.opening import examples_of
 from talkalike.examples.reactions import readable
@@ -52,13 +52,15 @@ async def make_pairs(
         if one and other and one != other
     ]
     # Judges read the batch's name: it says what is compared, and not whom. The models are part of each pair's key.
-    return await store.run(_store, f"{len(prompts)} held-out prompts", "held out", found, len(prompts), seed)
+    alike = len(prompts) - len(found)
+    return await store.run(_store, f"{len(prompts)} held-out prompts", "held out", found, alike, seed)
 
 
 async def make_own_pairs(
     sources: ReplySources, store: Store, card: Card, *, count: int, replies: int = 4, seed: int = 0
 ) -> MadeBatch:
-    """Lets a model reply several times to prompts it was trained on; the two that differ most become a pair.
+    """Lets a model reply several times to prompts it was trained on; the two that differ most become a pair, then two
+    of the others.
 
     What people say of these is what the model learns from: its held-out prompts stay for measuring. Raises UserError
     where the examples changed since it was trained.
@@ -68,20 +70,21 @@ async def make_own_pairs(
     arm = ModelArm(name="own", card=card)
     drawn = [await answer_prompts(sources, [arm], prompts, 1000 * seed + number) for number in range(replies)]
     said = [[answers[0][1][index] for answers in drawn if answers[0][1][index]] for index in range(len(prompts))]
-    chosen = most_different([["\n".join(messages) for messages in replies] for replies in said])
+    chosen = different_pairs([["\n".join(messages) for messages in replies] for replies in said])
     found = [
         _PromptPair(
             prompt=prompt,
-            replies=((card.name, replies[two[0]]), (card.name, replies[two[1]])),
-            spread=math.tanh(two[2] / 2),
+            replies=((card.name, replies[one]), (card.name, replies[other])),
+            spread=math.tanh(distance / 2),
         )
-        for prompt, replies, two in zip(prompts, said, chosen, strict=True)
-        if two is not None
+        for prompt, replies, pairs in zip(prompts, said, chosen, strict=True)
+        for one, other, distance in pairs
     ]
-    return await store.run(_store, f"{len(prompts)} prompts to learn from", "to learn from", found, len(prompts), seed)
+    alike = sum(not pairs for pairs in chosen)
+    return await store.run(_store, f"{len(prompts)} prompts to learn from", "to learn from", found, alike, seed)
 
 
-def _store(name: str, origin: str, found: Sequence[_PromptPair], prompts: int, seed: int) -> MadeBatch:
+def _store(name: str, origin: str, found: Sequence[_PromptPair], alike: int, seed: int) -> MadeBatch:
     from talkalike.store.judging import items, pairs  # Django: a command's help does not wait for it
 
     batch = pairs.make_batch(name, seed=seed)
@@ -93,4 +96,4 @@ def _store(name: str, origin: str, found: Sequence[_PromptPair], prompts: int, s
             for model, messages in pair.replies
         )
         pairs.make_pair(first, second, batch, spread=pair.spread)
-    return MadeBatch(id=batch, pairs=len(found), left_out=prompts - len(found))
+    return MadeBatch(id=batch, pairs=len(found), left_out=alike)

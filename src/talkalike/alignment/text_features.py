@@ -56,26 +56,30 @@ def scaled_as_a_whole(features_RF: Floats) -> tuple[Floats, Floats]:
     return means_F, np.full(features_RF.shape[1], length or 1.0)
 
 
-def most_different(groups: Sequence[Sequence[str]]) -> list[tuple[int, int, float] | None]:
-    """Of each group of texts the two that differ most, and how much; None where all are the same.
+def different_pairs(groups: Sequence[Sequence[str]]) -> list[list[tuple[int, int, float]]]:
+    """Of each group of texts pairs of two that differ, each text in one of them at most, with how much they differ.
 
-    People asked about two texts that hardly differ say "tie", which teaches little.
+    The first pair of a group is that of the two that differ most. People asked about two texts that hardly differ say
+    "tie", which teaches little.
     """
     texts = [text for group in groups for text in group]
     if not texts:
-        return [None for _ in groups]
+        return [[] for _ in groups]
     blocks = []
     words = word_features(texts, vocabulary_of(texts))
     for features, scale in ((text_features(texts), scaled_by_column), (words, scaled_as_a_whole)):
         means_F, sizes_F = scale(features)
         blocks.append((features - means_F) / sizes_F)
     places_RF, start = np.hstack(blocks), 0
-    found: list[tuple[int, int, float] | None] = []
+    found = []
     for group in groups:
         rows = places_RF[start : start + len(group)]
         start += len(group)
         two = [pair for pair in itertools.combinations(range(len(group)), 2) if group[pair[0]] != group[pair[1]]]
         apart = [(float(np.linalg.norm(rows[one] - rows[other])), one, other) for one, other in two]
-        best = max(apart, default=None)
-        found.append(None if best is None else (best[1], best[2], best[0]))
+        chosen: list[tuple[int, int, float]] = []
+        for distance, one, other in sorted(apart, reverse=True):
+            if not any({one, other} & {*pair[:2]} for pair in chosen):
+                chosen.append((one, other, distance))
+        found.append(chosen)
     return found

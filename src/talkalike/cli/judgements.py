@@ -134,7 +134,7 @@ def ask(
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, max=5000, help="Number of training prompts to reply to.")] = 240,
     replies: Annotated[
-        int, typer.Option(min=2, max=32, help="Replies to each prompt; the two that differ most become a pair.")
+        int, typer.Option(min=2, max=32, help="Replies to each prompt; those that differ most become pairs.")
     ] = 4,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; the same seed chooses the same prompts.")
