@@ -46,6 +46,12 @@ def test_group_advantages_by_hand() -> None:
     torch.testing.assert_close(group_advantages(1 + 3 * rewards, group_size=2, algorithm="grpo"), grpo)
 
 
+def test_training_on_the_best_reply_of_each_prompt() -> None:
+    rewards = torch.tensor([1.0, 3.0, 2.0, -5.0, -7.0, -6.0])
+    best = group_advantages(rewards, group_size=3, algorithm="raft")
+    torch.testing.assert_close(best, torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 0.0]))
+
+
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "dr-grpo"])
 def test_equal_rewards_teach_nothing(algorithm: str) -> None:
     advantages = group_advantages(torch.full((6,), 0.3), group_size=3, algorithm=algorithm)

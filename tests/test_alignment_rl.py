@@ -36,7 +36,7 @@ from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 
-ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
+ALGORITHMS = ("rloo", "grpo", "dr-grpo", "raft", "ppo")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

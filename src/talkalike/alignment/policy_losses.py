@@ -35,13 +35,16 @@ def shaped_rewards(
 
 
 def group_advantages(rewards_N: Tensor, *, group_size: int, algorithm: str) -> Tensor:
-    """How much better each reply is than its siblings.
+    """How much each reply counts: how much better it is than its siblings.
 
     rloo: reward less the mean of the other k - 1, over the batch's standard deviation (arXiv:2402.14740).
     grpo: reward less the group's mean, over the group's standard deviation (arXiv:2402.03300).
     dr-grpo: reward less the group's mean (arXiv:2503.20783).
+    raft: 1 for the best one, 0 for the others, which is supervised training on the best of k (arXiv:2304.06767).
     """
     rewards_PK = rewards_N.view(-1, group_size)
+    if algorithm == "raft":
+        return torch.zeros_like(rewards_PK).scatter_(1, rewards_PK.argmax(dim=1, keepdim=True), 1.0).flatten()
     centred_PK = rewards_PK - rewards_PK.mean(dim=1, keepdim=True)
     if algorithm == "rloo":
         better_PK = centred_PK * (group_size / (group_size - 1))

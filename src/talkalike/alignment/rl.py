@@ -1,7 +1,7 @@
 """Reinforcement learning from rewards, as one visible loop: a generator of steps that the caller drives.
 
-A step: prompts -> k replies each -> scores -> advantages -> update. RLOO, GRPO, Dr. GRPO and PPO differ in the
-advantages alone (PPO brings a critic along); replies, masks, loss and KL are the same for all.
+A step: prompts -> k replies each -> scores -> advantages -> update. RLOO, GRPO, Dr. GRPO, RAFT and PPO differ in
+the advantages alone (PPO brings a critic along); replies, masks, loss and KL are the same for all.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import ClassVar
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 
-ALGORITHMS = ("rloo", "grpo", "dr-grpo", "ppo")
+ALGORITHMS = ("rloo", "grpo", "dr-grpo", "raft", "ppo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

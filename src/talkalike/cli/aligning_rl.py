@@ -29,7 +29,7 @@ from talkalike.errors import UserError
 from talkalike.examples.opening import open_examples
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
-Algorithm = Literal["rloo", "grpo", "dr-grpo", "ppo"]
+Algorithm = Literal["rloo", "grpo", "dr-grpo", "raft", "ppo"]
 LINE_EVERY = 30.0  # seconds between two lines
 # adapters take ten times the rate of whole weights
 _RATES = {"lora": 1e-4, "last-n": 3e-5, "full": 3e-6}
