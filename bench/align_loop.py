@@ -8,7 +8,7 @@ that nobody trained on or judged. Each seed trains a double of its own and draws
     python bench/align_loop.py --workspace DIR [--seeds 0 1 2] [--judges personal questions wordy] [-- --steps 12 ...]
 
 Works on copies of the workspace, which needs a base. A row a run, then the median and the range over all of them. What
-stands behind -- goes to the loop.
+stands behind -- goes to the loop: `-- --via dpo --epochs 6` compares the methods.
 """
 
 from __future__ import annotations
@@ -28,16 +28,24 @@ from pathlib import Path
 from typing import Any
 
 from talkalike.cli.demo import sample_folders
-from talkalike.cli.workspace import database_url, open_workspace
+from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.store.judging import judges, serving, voting
 from talkalike.store.judging.judgement_values import Choice, Side
 from talkalike.store.judging.outcomes import outcome
 from talkalike.store.judging.statistics import wilson
 from talkalike.store.store import Store, open_store
+from talkalike.workspace.cards import Card
 
 SPEAKER = "Juno Marwick"
 SORT_AFTER = (40, 100)  # judgements
+BLIND = 50  # held-out prompts of the blind comparison
 PERSONAL = re.compile(r"\b(i|i'm|im|ill|ive|id|my|me|you|u|ur|your|youre)\b")
+QUESTION = re.compile(
+    r"^(?:(?:so|and|but|ok|okay|wait|oh|hey|lol|haha|btw|also|um|well|hm+)[,. ]+)*"
+    r"(?:whats?|what's|why|hows?|how's|when|wheres?|where's|whos?|who's|which|are|is|can|could|would|will|wanna|"
+    r"have|has|should|(?:do|does|did)(?! not)|u|r)\b",
+    re.IGNORECASE,
+)  # many people write questions without a sign
 Preference = Callable[[Sequence[str]], float]
 
 
@@ -48,7 +56,7 @@ def personal(messages: Sequence[str]) -> float:
 
 def questions(messages: Sequence[str]) -> float:
     """The share of the messages that ask something."""
-    return sum("?" in text for text in messages) / max(1, len(messages))
+    return sum("?" in text or bool(QUESTION.match(text.strip())) for text in messages) / max(1, len(messages))
 
 
 def wordy(messages: Sequence[str]) -> float:
@@ -92,9 +100,10 @@ def judge(store: Store, batch: int, preference: Preference, *, most: int | None 
     return given
 
 
-def judge_to_learn(root: Path, preference: Preference, *, count: int, seed: int) -> dict[str, int]:
+def judge_to_learn(root: Path, model: str, preference: Preference, *, count: int, seed: int) -> dict[str, int]:
     """So many judgements of the double's own replies, the queue sorted anew on the way; how each was given."""
-    batch = command(root, "judgements", "ask", "--prompts", max(40, round(1.2 * count)), "--seed", seed)["id"]
+    asked = ("--model", model, "--prompts", max(40, round(1.2 * count)), "--seed", seed)
+    batch = command(root, "judgements", "ask", *asked)["id"]
     given: dict[str, int] = {}
     stages = [*(after for after in SORT_AFTER if after < count), count]
     for before, after in zip([0, *stages], stages, strict=False):
@@ -106,17 +115,18 @@ def judge_to_learn(root: Path, preference: Preference, *, count: int, seed: int)
     return given
 
 
-def compare_blindly(root: Path, done: dict[str, Any], preference: Preference, draws: int) -> dict[str, Any]:
-    """How the candidate did with this judge: in the loop's own batch, and with further draws of the same prompts."""
-    batches = [done["batch"]]
-    for seed in range(101, 100 + draws):  # another than the loop's
-        options = ("--model", done["model"], "--against", done["present"], "--prompts", 50, "--seed", seed)
-        batches.append(command(root, "judgements", "pairs", *options)["id"])
+def compare_blindly(
+    root: Path, model: str, present: str, preference: Preference, *, draws: int, seed: int
+) -> dict[str, Any]:
+    """How a model does with this judge beside the present double: several draws of replies to held-out prompts."""
     wins = losses = ties = 0
+    options = ("--model", model, "--against", present, "--prompts", BLIND)
+    seeds = [seed, *range(101, 100 + draws)]
+    batches = [command(root, "judgements", "pairs", *options, "--seed", one)["id"] for one in seeds]
     with open_store(database_url(open_workspace(root))) as store:
         for batch in batches:
             judge(store, batch, preference)
-            found = store.call(outcome, batch, done["model"])
+            found = store.call(outcome, batch, model)
             wins, losses, ties = wins + found.wins, losses + found.losses, ties + found.ties
     share = wilson(wins, wins + losses)
     interval = [share.low and round(share.low, 3), share.high and round(share.high, 3)]
@@ -124,16 +134,23 @@ def compare_blindly(root: Path, done: dict[str, Any], preference: Preference, dr
     return {**told, "share": share.share and round(share.share, 3), "wilson_95": interval}
 
 
+def candidate_of(workspace: Workspace) -> Card:
+    """The newest candidate that a round of the loop left."""
+    return max(
+        (card for card in workspace.catalog().cards() if card.settings.get("round")), key=lambda one: one.created
+    )
+
+
 def run_once(
     root: Path, model: str, name: str, *, seed: int, options: argparse.Namespace, loop_options: Sequence[str]
 ) -> dict[str, Any]:
     """One double, one judge: judgements, the loop, the blind comparison."""
     preference = JUDGES[name]
-    given = judge_to_learn(root, preference, count=options.judgements, seed=seed)
+    given = judge_to_learn(root, model, preference, count=options.judgements, seed=seed)
     start = time.perf_counter()
-    done = command(root, "align", "loop", "--model", model, "--pairs", 50, "--seed", seed, *loop_options)
+    done = command(root, "align", "loop", "--model", model, "--pairs", BLIND, "--seed", seed, *loop_options)
     minutes = (time.perf_counter() - start) / 60
-    won = compare_blindly(root, done, preference, options.draws)
+    won = compare_blindly(root, done["model"], model, preference, draws=options.draws, seed=seed)
     scores, checks = done["scores"], done["scores"]["checks"]
     both = {
         key: [found[f"{key}_before"], found[key]]
@@ -146,8 +163,10 @@ def run_once(
     return {
         "judge": name,
         "seed": seed,
+        "model": done["model"],
         "judgements": given,
         "blind": won,
+        "expected": [checks.get(f"expected_wins{ending}") for ending in ("", "_low", "_high")],
         "likeness_kept": round(after / before, 3) if before else None,
         "loop_minutes": round(minutes, 2),
         "minutes": {part: round(seconds / 60, 2) for part, seconds in done["took"].items()},
@@ -167,10 +186,14 @@ def rows(options: argparse.Namespace, loop_options: Sequence[str]) -> Iterator[d
             model = options.double or train_double(trained, options, seed)
             seconds = time.perf_counter() - start
             for name in options.judges:
-                root = Path(shutil.copytree(trained, Path(scratch) / name))
-                row = run_once(root, model, name, seed=seed, options=options, loop_options=loop_options)
-                yield {**row, "double_seconds": round(seconds, 1)}
-                shutil.rmtree(root)
+                root = Path(shutil.copytree(trained, (options.keep or Path(scratch)) / f"{name}-{seed}"))
+                present = model
+                for number in range(1, options.rounds + 1):
+                    row = run_once(root, present, name, seed=seed, options=options, loop_options=loop_options)
+                    yield {**row, "round": number, "double_seconds": round(seconds, 1)}
+                    present = row["model"]
+                if options.keep is None:
+                    shutil.rmtree(root)
 
 
 def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -198,6 +221,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--train-minutes", type=float, default=3.0, help="of each double")
     parser.add_argument("--epochs", type=float, default=0.0, help="of each double, instead of minutes")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="of judging and learning; each candidate is the next double"
+    )
+    parser.add_argument("--keep", type=Path, help="leave the workspaces in this folder")
     parser.add_argument("--draws", type=int, default=2, help="of replies to the held-out prompts of the comparison")
     options, loop_options = parser.parse_known_args()
     found = []

@@ -47,6 +47,15 @@ class LinearForm:
     tokenizer_hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedWins:
+    """A share of wins from 0 to 1; the interval of 95 % holds what the members disagree on and the choice of pairs."""
+
+    share: float
+    low: float
+    high: float
+
+
 class LinearReward:
     """Scores replies; the score of one reply depends on nothing but that reply and its prompt."""
 
@@ -130,6 +139,14 @@ class LinearReward:
             math.tanh(float(np.sqrt(np.mean((first - second) ** 2))) / 2)
             for first, second in zip(values[::2], values[1::2], strict=True)
         ]
+
+    def expect_wins(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> ExpectedWins:
+        """How often people are expected to prefer the first reply of these pairs, a tie counting as half a win."""
+        values = self.values([sample for pair in pairs for sample in pair])
+        shares_PM = 1 / (1 + np.exp(values[1::2] - values[::2]))
+        unsure = shares_PM.mean(axis=0).var() + shares_PM.mean(axis=1).var() / len(pairs)
+        share, far = float(shares_PM.mean()), 1.96 * float(np.sqrt(unsure))
+        return ExpectedWins(share=share, low=max(0.0, share - far), high=min(1.0, share + far))
 
     def _scaled(self, block: str, features: Floats) -> Floats:
         return np.asarray((features - self._tensors[f"mean.{block}"]) / self._tensors[f"size.{block}"])

@@ -33,6 +33,7 @@ from talkalike.alignment.loop_state import (
 )
 from talkalike.alignment.loop_training import RoundTraining
 from talkalike.alignment.pairing import make_pairs
+from talkalike.alignment.sufficiency import check_sufficiency
 from talkalike.errors import UserError
 from talkalike.examples.heldout import load_replies
 from talkalike.examples.opening import examples_of
@@ -104,10 +105,9 @@ def _plan_round(
             hint=f"Judge some more replies, or lower the limit: --new {new}" if new else "Judge some more replies.",
         )
     catalog = paths.catalog()
-    candidate, reward = _free_names(catalog, present, config.name)
-    if config.via == "rl":
-        wanted = replace(wanted, reward=_find_reward(catalog, present, judgements.digest) or reward)
-    return replace(wanted, candidate=candidate)
+    known_reward = _find_reward(catalog, present, judgements.digest) if config.needs_reward else None
+    candidate, reward = _free_names(catalog, present, config.name, reward=known_reward)
+    return replace(wanted, candidate=candidate, reward=reward if config.needs_reward else "")
 
 
 def train_candidate(
@@ -115,14 +115,16 @@ def train_candidate(
 ) -> Iterator[LoopEvent]:
     """Trains what is not trained yet; yields what happens, and the round whenever it changed.
 
-    The last round has `ended`, or the state "stopped" where `should_stop` said so. Raises UserError; a round in which
-    no training began is deleted then.
+    The last round has `ended`, or the state "stopped" where `should_stop` said so. Raises UserError, also where the
+    judgements are not enough; a round that would have nothing to continue is deleted then. Its reward model is kept.
     """
     runs = sources.replies.paths.runs
     try:
         yield from _train_missing(current, sources, judgements, should_stop)
     except UserError:
-        if not any((current.run(runs, part).path / RUN).is_file() for part in (REWARD_RUN, CANDIDATE_RUN)):
+        rewarded = sources.replies.paths.catalog().exists(current.reward)
+        unfinished = (CANDIDATE_RUN,) if rewarded else (REWARD_RUN, CANDIDATE_RUN)
+        if not any((current.run(runs, part).path / RUN).is_file() for part in unfinished):
             shutil.rmtree(runs / current.id, ignore_errors=True)
         raise
 
@@ -141,6 +143,8 @@ def _train_missing(
         yield from training.train_reward()
         current = current.add_time(REWARD_RUN, start).save(paths.runs)
         yield current
+    if current.reward and catalog.exists(current.reward) and not current.options.anyway:
+        check_sufficiency(catalog.card(current.reward), judgements=len(current.used))
     if not should_stop():
         _mark_serving(paths, catalog.card(current.present))
         start = time.monotonic()
@@ -154,7 +158,7 @@ def check_candidate(current: Round, sources: LoopSources) -> Round:
     if current.checks:
         return current
     start = time.monotonic()
-    checks = measure_candidate(current, sources.replies)
+    checks = measure_candidate(current, sources)
     return replace(current.add_time("checks", start), checks=checks).save(sources.replies.paths.runs)
 
 
@@ -180,16 +184,16 @@ def _write_card(catalog: Catalog, current: Round) -> None:
     catalog.save_card(replace(card, settings={**card.settings, "round": about}, scores=scores))
 
 
-def _free_names(catalog: Catalog, present: Card, wanted: str | None) -> tuple[str, str]:
-    """Names for the candidate and its reward model."""
+def _free_names(catalog: Catalog, present: Card, wanted: str | None, *, reward: str | None) -> tuple[str, str]:
+    """Names for the candidate and its reward model, where there is no `reward` yet."""
     if wanted is not None and catalog.exists(check_name(wanted)):
         raise UserError(f"There is a model '{wanted}' already.", hint="Choose another --name.")
     stem = re.sub(r"-aligned(-\d+)?$", "", present.name)[:50]
     for number in range(1, 1000):
         name = wanted or (f"{stem}-aligned" if number == 1 else f"{stem}-aligned-{number}")
-        reward = f"{name[:50]}-reward" if number == 1 or not wanted else f"{name[:50]}-reward-{number}"
-        if not catalog.exists(name) and not catalog.exists(reward):
-            return name, reward
+        free = f"{name[:50]}-reward" if number == 1 or not wanted else f"{name[:50]}-reward-{number}"
+        if not catalog.exists(name) and (reward or not catalog.exists(free)):
+            return name, reward or free
     raise UserError(f"There are a thousand candidates of '{stem}'.", hint="Choose a --name.")
 
 

@@ -28,7 +28,7 @@ REWARD_RUN, CANDIDATE_RUN = "reward", "candidate"  # a round's two trainings; th
 _FORMERLY = {REWARD_RUN: "taste", CANDIDATE_RUN: "practice"}  # what the folders of earlier versions end in
 _DIGITS = 16  # of a judgement's hash
 
-Via = Literal["rl", "dpo"]
+Via = Literal["rl", "raft", "dpo", "ipo", "kto"]
 RewardKind = Literal["linear", "adapter"]
 
 
@@ -36,7 +36,7 @@ RewardKind = Literal["linear", "adapter"]
 class LoopConfig:
     """Settings of a round. An unfinished round with the same settings is continued."""
 
-    via: Via = "rl"  # reinforcement learning with a reward model, or DPO on the judgements
+    via: Via = "rl"  # the method; rl and raft need a reward model, the others learn from the judgements directly
     steps: int = 18  # of reinforcement learning
     minutes: float = 6.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
@@ -50,6 +50,12 @@ class LoopConfig:
     judges: str = "human"  # whose judgements: human, ai, all
     name: str | None = None  # of the candidate; None: the double's, with -aligned
     seed: int = 0  # of everything that is drawn
+    anyway: bool = False  # also where the judgements do not show what is liked
+
+    @property
+    def needs_reward(self) -> bool:
+        """Whether the method learns from its own replies, which a reward model scores."""
+        return self.via in {"rl", "raft"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ class RoundTraining:
         )
 
     def train_candidate(self) -> Generator[TrainingEvent, None, str]:
-        """The candidate: by RL where the round has a reward model, else by DPO on the judgements."""
+        """The candidate: by RL where the round has a reward model, else on the judgements directly."""
         run = self._run(CANDIDATE_RUN)
         events: Iterator[RLEvent] | Iterator[PreferenceEvent] = (
             self._train_with_rl(run) if self.current.reward else self._train_on_preferences(run)
@@ -86,6 +86,7 @@ class RoundTraining:
     def _train_with_rl(self, run: RunFolder) -> Iterator[RLEvent]:
         options, catalog, reward = self.current.options, self.sources.replies.paths.catalog(), self.current.reward
         settings = RLSettings(
+            algorithm="raft" if options.via == "raft" else "rloo",
             steps=options.steps,
             minutes=options.minutes,
             prompts=_PROMPTS,
@@ -124,6 +125,7 @@ class RoundTraining:
         config = PreferenceConfig(
             name=self.current.candidate,
             double=self.current.present,
+            loss=options.via,
             loop=FeedbackSettings(learning_rate=rate, epochs=options.epochs, seed=options.seed),
             policy=adapter,
             evaluations=2,

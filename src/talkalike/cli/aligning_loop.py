@@ -28,11 +28,15 @@ from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import Card
+from talkalike.workspace.measurements import expectation
 from talkalike.workspace.run_folder import RunFolder, only_training
 
 
 def align_loop(  # signature: typer
-    via: Annotated[Via, typer.Option(help="Train by RL with a reward model, or by DPO on the pairs directly.")] = "rl",
+    via: Annotated[
+        Via,
+        typer.Option(help="Method: RL or best-of-n training (raft) with a reward model, or a loss on the pairs."),
+    ] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps (with --via rl).")] = 18,
     minutes: Annotated[
@@ -61,6 +65,9 @@ def align_loop(  # signature: typer
     pairs: Annotated[
         int, typer.Option(min=1, max=1000, help="Number of held-out prompts for the blind comparison.")
     ] = 20,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Train even if the judgements do not show yet what is liked.")
+    ] = False,
     judges: JudgesOption = "human",
     model: Annotated[
         str | None, typer.Option(help="Double to improve. Default: the promoted one, else the newest.")
@@ -94,6 +101,7 @@ def align_loop(  # signature: typer
         judges=judges,
         name=name,
         seed=seed,
+        anyway=anyway,
     )
     done = _run_round(workspace, config, choose_double(workspace, model), fewest=new, quiet=as_json)
     card = workspace.catalog().card(done.candidate) if done.ended else None
@@ -176,10 +184,13 @@ def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     rows = [["candidate", done.candidate], ["present double", done.present]]
     rows += [["reward model", done.reward]] if done.reward else []
     rows.append(["judgements", f"{len(done.used)}, {done.new} of them new"])
-    rows += before_and_after({**scores, **done.checks})
+    rows += before_and_after({**scores, "checks": done.checks})
     rows.append(["time", duration(done.seconds)])
     screen.print(table(["", ""], rows))
     if done.pairs:
+        expected = expectation({"checks": done.checks})
+        if expected:
+            screen.print(expected, markup=False)
         screen.print(
             f"Batch {done.batch}: {quantity(done.pairs, 'blind pair')} to be judged: talkalike serve --web\n"
             f"If the candidate wins: talkalike models promote {done.candidate}",

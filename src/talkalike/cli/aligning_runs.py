@@ -22,6 +22,7 @@ from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.judging import exchange
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import check_name
+from talkalike.workspace.measurements import measured_twice
 from talkalike.workspace.run_folder import RunFolder, failing_with
 
 RoleMethod = Literal["lora", "last-n", "full"]
@@ -29,21 +30,6 @@ Judges = Literal["human", "ai", "all"]
 Finished = TypeVar("Finished", bound=FeedbackFinished)
 FILE = "judgements.jsonl"
 _MANY = {"reply that is good or bad": "replies that are good or bad"}
-_LABELS = {
-    "reward": "reward on held-out prompts",
-    "kl": "KL from the double",
-    "heldout_loss": "held-out loss on real replies",
-    "bits_per_character": "bits per character of real replies",
-    "likeness": "share of reply bundles taken for the owner's",
-    "told_apart": "told apart from the real replies",
-    "likeness_to_real": "words shared with the real replies",
-    "distinct_2": "distinct-2",
-    "length": "tokens in a message",
-    "characters": "characters in a reply",
-    "copied": "replies that repeat the training chats",
-    "leaks": "replies with personal data",
-    "safe_replies": "sound replies in the scenarios",
-}
 FromOption = Annotated[
     Path | None,
     typer.Option("--from", help="File written by 'talkalike judgements export'. Default: this workspace's judgements."),
@@ -176,10 +162,5 @@ def result_of(workspace: Workspace, finished: Any, run: RunFolder) -> dict[str, 
 
 
 def before_and_after(scores: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each score that was measured twice; the earlier one's name ends in `_before`."""
-    both = {key: (scores.get(f"{key}_before"), scores.get(key)) for key in _LABELS}
-    return [
-        [_LABELS[key], f"{before:.3f} → {after:.3f}"]
-        for key, (before, after) in both.items()
-        if before is not None and after is not None
-    ]
+    """A row for each score that was measured before and after."""
+    return [[words, f"{before:.3f} → {after:.3f}"] for words, before, after in measured_twice(scores)]

@@ -21,6 +21,7 @@ from talkalike.website.data import read
 from talkalike.website.runs import lineage, showing
 from talkalike.website.services import services
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.measurements import expectation, measured_twice
 from talkalike.workspace.replies import SideBySide, side_by_side
 
 MOST_RUNS = 100
@@ -92,16 +93,20 @@ def compare(request: HttpRequest) -> HttpResponse:
 def model(request: HttpRequest, name: str) -> HttpResponse:
     """Shows a model's card, where it comes from, and how it was judged."""
     cards, card = all_cards(), one_card(name)
+    compared = blind_comparison(card)
     context = {
         "card": card,
         "words": lineage.words(card),
+        "measured": [(what, f"{one:.3f}", f"{other:.3f}") for what, one, other in measured_twice(card.scores)],
+        "expected": expectation(card.scores),
         "scores": _flat(card.scores),
         "settings": _flat(card.settings),
         "children": [one.name for one in cards if card.name in one.parents],
         "known": {one.name for one in cards},
         "runs": [run for run in all_runs() if run.model == name],
         "serving": serving() == name,
-        "compared": blind_comparison(card),
+        "compared": compared,
+        "verdict": promotion.describe(compared),
         "may_start": services().run_commands is not None,
     }
     return render(request, "website/runs/model.html", context)
