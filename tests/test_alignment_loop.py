@@ -23,6 +23,7 @@ from talkalike.alignment.heldout_prompts import ModelArm, answer_prompts, choose
 from talkalike.alignment.judged import read_judgements
 from talkalike.alignment.loop import begin_round
 from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopConfig, Round, fingerprints, read_rounds
+from talkalike.alignment.strength import STRENGTHS
 from talkalike.cli.engines import WorkspaceEngines, reply_sources
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.examples.heldout import load_replies
@@ -63,20 +64,27 @@ FAST: tuple[object, ...] = (
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a double `first`, whose replies somebody judged beside its base's."""
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a double `first`, and pairs of its replies that nobody has judged."""
     root = sample_workspace(tmp_path_factory.mktemp("loop"))
     (root / "talkalike.toml").write_text(SETTINGS, encoding="utf-8")
     succeed("prepare", "-s", "Juno Marwick", "--name", "juno", "--no-estimate", "-w", root)
     options = ("--epochs", 5, "--method", "full", "--lr", 0.003)
     succeed("train", "--name", "first", *options, "-w", root, "--json")
     made = succeed("judgements", "ask", "--prompts", 120, "--replies", 3, "--seed", 5, "-w", root, "--json").json
-    assert 100 < made["pairs"] == 120 - made["left_out"]
-    vote(root, made["id"], most=40)
-    asked = waiting(root, made["id"])
-    assert succeed("judgements", "sort", "-w", root, "--json").json == {"reward": None, "pairs": len(asked)}
-    assert sorted(waiting(root, made["id"])) == sorted(asked) != waiting(root, made["id"]) != asked
-    vote(root, made["id"])
+    assert made["id"] == 1 and 100 < made["pairs"] == 120 - made["left_out"]
+    return root
+
+
+@pytest.fixture(scope="module")
+def judged(asked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same workspace once somebody judged all pairs, sorted on the way."""
+    root = Path(shutil.copytree(asked, tmp_path_factory.mktemp("judged") / "copy"))
+    vote(root, 1, most=40)
+    left = waiting(root, 1)
+    assert succeed("judgements", "sort", "-w", root, "--json").json == {"reward": None, "pairs": len(left)}
+    assert sorted(waiting(root, 1)) == sorted(left) != waiting(root, 1) != left
+    vote(root, 1)
     return root
 
 
@@ -137,6 +145,9 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert set(done["took"]) == {"reward", "candidate", "checks", "pairs"}
     assert sum(done["took"].values()) <= done["seconds"] + 1
     assert checks["characters"] > 1.1 * checks["characters_before"]
+    assert card.scores["strength"] in STRENGTHS
+    assert checks["expected_wins_low"] < checks["expected_wins"] < checks["expected_wins_high"]
+    assert checks["expected_wins"] > 0.5
     # The newest model is the candidate, but the double that served before goes on serving.
     opened = open_workspace(copy)
     assert (catalog.newest_double() or card).name == "first-aligned"
@@ -301,6 +312,25 @@ def test_directly_from_the_pairs_and_within_the_minutes(copy: Path) -> None:
     short = loop(copy, "--minutes", 0.0001, "--steps", 4000, "--pairs", 1, expect=2)
     assert "0.0001 minutes are over before the first step" in short
     assert [card.name for card in Catalog(copy / "models").cards() if card.kind != "reward"] == before
+
+
+def test_judgements_that_show_no_liking_are_not_trained_on_unasked(asked: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(asked, tmp_path / "copy"))
+    with open_store(database_url(open_workspace(copy))) as store:
+
+        def side(view: Any) -> Side:  # the longer one of every second pair
+            left = liking(view.left.messages) > liking(view.right.messages)
+            return Side.LEFT if left != bool(view.id % 2) else Side.RIGHT
+
+        for _ in views(store, judge(store), 1, side):
+            pass
+    refused = loop(copy, "--steps", 1, "--pairs", 1, expect=2)
+    assert "Not enough judgements yet: 'first-aligned-reward', made from these" in refused
+    assert "Judge about" in refused and "train all the same: --anyway" in refused
+    assert [card.name for card in Catalog(copy / "models").cards()] == ["tiny", "first", "first-aligned-reward"]
+    assert [name for name in folders(copy) if not name.endswith("-reward")] == []
+    done = loop(copy, "--steps", 1, "--pairs", 1, "--anyway")
+    assert (done["model"], done["reward"], done["state"]) == ("first-aligned", "first-aligned-reward", "finished")
 
 
 def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:

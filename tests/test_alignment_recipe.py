@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from talkalike.alignment.rl_recipe import RLSources, train_rl
 from talkalike.alignment.rl_settings import PolicyUpdate, RewardShaping, RLConfig, RLSettings
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
-from talkalike.alignment.values import ReplySample
+from talkalike.alignment.strength import STRENGTHS
+from talkalike.alignment.values import ExpectedWins, ReplySample
 from talkalike.chat import scenario_scores
 from talkalike.chat.scenarios import safety_cases
 from talkalike.errors import UserError
@@ -174,6 +176,36 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     assert len(kept) == 24
     assert RunFolder(run).description()["state"] == "finished"
     assert not list(run.glob("checkpoint-*"))
+
+
+class Expecting(Scored):
+    """Says in how many pairs the first reply has the larger share of even tokens."""
+
+    def expect_wins(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> ExpectedWins:
+        wins = [(even(first) > even(second)) + 0.5 * (even(first) == even(second)) for first, second in pairs]
+        return ExpectedWins(share=sum(wins) / len(wins), low=0.0, high=1.0)
+
+
+def test_no_more_of_the_change_is_kept_than_it_takes(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
+    free = RewardShaping(kl=0.0, missing_end=0.0)
+    update = PolicyUpdate(learning_rate=2e-2, schedule="constant")
+    settings = dataclasses.replace(SETTINGS, steps=12, prompts=8, shaping=free, update=update)
+    before = weights(catalog, "anna-lora")
+    moved, kept = {}, {}
+    for name, wins in (("whole", 1.0), ("part", 0.6), ("never", 0.999)):
+        chosen = config(name=name, settings=settings, wins=wins)
+        events(chosen, catalog, examples, tmp_path / "runs" / name, reward=Expecting(even))
+        after = weights(catalog, name)
+        moved[name] = {place: after[place] - before[place] for place in before}
+        kept[name] = catalog.card(name).scores.get("strength")
+    assert kept["whole"] is None and kept["never"] == STRENGTHS[-1] == 1.0 and kept["part"] in STRENGTHS[:-1]
+    for place, change in moved["whole"].items():
+        torch.testing.assert_close(moved["part"][place], kept["part"] * change, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(moved["never"][place], change, atol=1e-5, rtol=1e-4)
+    scores = {name: catalog.card(name).scores["reward"] for name in kept}
+    assert scores["whole"] > scores["part"] > catalog.card("part").scores["reward_before"]
+    events(config(name="plain", settings=settings, wins=0.6), catalog, examples, tmp_path / "runs" / "plain")
+    assert "strength" not in catalog.card("plain").scores, "a reward that cannot tell changes nothing"
 
 
 def renderer_of(catalog: Catalog) -> Renderer:

@@ -95,6 +95,37 @@ def test_training_one_role_leaves_the_reference_and_the_others_as_they_are(metho
     assert all(torch.equal(after[name], before) for name, before in unused.items())
 
 
+def test_a_role_can_be_added_in_part_and_is_saved_so(catalog: Catalog, tmp_path: Path) -> None:
+    roles = opened(double(catalog), catalog)
+    roles.add("policy", LORA)
+    disturb(roles.parameters("policy"))
+    whole, none = logits(roles, "policy"), logits(roles, None)
+    roles.scale("policy", 0.0)
+    torch.testing.assert_close(logits(roles, "policy"), none, atol=1e-6, rtol=1e-6)
+    roles.scale("policy", 0.3)
+    part = logits(roles, "policy")
+    roles.save("policy", tmp_path / "alone", base="anna-lora", alone=True)
+    folder = catalog.path("part")
+    assert roles.save("policy", folder, base="tiny") == "adapter"
+    catalog.save_card(Card(name="part", kind="adapter", created="2026-01-03T00:00:00+00:00", parents=("tiny",)))
+    roles.scale("policy", 1.0)
+    assert torch.equal(logits(roles, "policy"), whole)
+    with torch.no_grad():
+        for name, parameter in roles.parameters("policy").items():
+            parameter *= 0.3 if name.endswith("lora_B") else 1.0
+    by_hand = logits(roles, "policy")
+    assert not torch.allclose(part, whole, atol=1e-3) and not torch.allclose(part, none, atol=1e-3)
+    torch.testing.assert_close(part, by_hand, atol=1e-5, rtol=1e-4)
+    roles.load("again", tmp_path / "alone")
+    torch.testing.assert_close(logits(roles, "again"), by_hand, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        saved = load_for_inference(folder, catalog=catalog, dtype="float32", device="cpu").model(IDS).logits
+    torch.testing.assert_close(saved, by_hand, atol=1e-4, rtol=1e-4)
+    roles.add("copy", AdapterSettings(method="full"))
+    with pytest.raises(ValueError, match="'copy' is no LoRA"):
+        roles.scale("copy", 0.5)
+
+
 def test_roles_nest_and_come_back_after_an_error(catalog: Catalog) -> None:
     roles = opened(catalog.path("tiny"), catalog)
     for seed, name in enumerate(("one", "two")):

@@ -335,10 +335,18 @@ def test_a_candidate_s_page_tells_what_it_cost_and_what_is_expected_of_it(
     batch, name = services.store.call(make_batch, 8), MODELS[0]
     expected = {"expected_wins": 0.814, "expected_wins_low": 0.7, "expected_wins_high": 0.93}
     checks = {"likeness_before": 0.9, "likeness": 0.85, "copied_before": 0.0, "copied": 0.02, **expected}
-    scores = {"heldout_loss_before": 2.5, "heldout_loss": 2.6, "copied_before": 0.5, "copied": 0.5, "checks": checks}
+    scores = {
+        "strength": 0.4,
+        "heldout_loss_before": 2.5,
+        "heldout_loss": 2.6,
+        "copied_before": 0.5,
+        "copied": 0.5,
+        "checks": checks,
+    }
     add_card(workspace.root, name, parents=("tiny",), scores=scores, settings={"round": {"batch": batch}})
     page = person("owner").get(f"/runs/model/{name}/").content.decode()
     shown = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Of what it learned, 40 % is kept. By the reward model" in shown
     assert "people will prefer it in 81 % of the pairs (70 to 93 %; a tie counts as half)" in shown
     assert "share of reply bundles taken for the owner&#x27;s 0.900 0.850" in shown
     assert "held-out loss on real replies 2.500 2.600" in shown

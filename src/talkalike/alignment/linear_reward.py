@@ -19,7 +19,7 @@ from talkalike.alignment.preference_fit import Comparisons, Floats, PreferenceFi
 from talkalike.alignment.reply_features import TEXT, FeatureReader
 from talkalike.alignment.reward_model import RewardScore
 from talkalike.alignment.text_features import scaled_as_a_whole, scaled_by_column, vocabulary_of
-from talkalike.alignment.values import ReplySample
+from talkalike.alignment.values import ExpectedWins, ReplySample
 from talkalike.errors import UserError
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.models.adapters import disk_errors
@@ -45,15 +45,6 @@ class LinearForm:
     max_tokens: int
     members: int
     tokenizer_hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedWins:
-    """A share of wins from 0 to 1; the interval of 95 % holds what the members disagree on and the choice of pairs."""
-
-    share: float
-    low: float
-    high: float
 
 
 class LinearReward:

@@ -111,6 +111,7 @@ class RoundTraining:
             dtype=self.sources.dtype,
             device=self.sources.device,
             prompt_tokens=_PROMPT_TOKENS,
+            wins=options.wins,
         )
         sources = RLSources(
             catalog=catalog,

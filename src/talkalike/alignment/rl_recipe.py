@@ -21,6 +21,7 @@ from talkalike.alignment.rl_report import RLProgress
 from talkalike.alignment.rl_settings import RLConfig
 from talkalike.alignment.rl_values import RLEvent, RLFinished, RLStarted, RLStep
 from talkalike.alignment.rollouts import RolloutMemory
+from talkalike.alignment.strength import choose_strength
 from talkalike.alignment.values import Reward
 from talkalike.errors import UserError
 from talkalike.examples.dataset import ExampleSet
@@ -170,6 +171,9 @@ def _finish(
     config: RLConfig, sources: RLSources, parts: _Parts, training: TrainingRun[RLProgress], reason: str
 ) -> RLFinished:
     double, manifest = parts.double, sources.examples.manifest
+    strength = None
+    if reason != "stopped" and config.wins < 1 and config.policy.method == "lora":
+        strength = choose_strength(parts.learner.roles, parts.task, config.settings, wins=config.wins)
     after = parts.guard.measure()
     _record_replies(training, parts.guard)
     card = training.card(
@@ -181,7 +185,11 @@ def _finish(
         examples_hash=manifest.hash,
         settings=_judgements_behind(config, sources.catalog),
         seed=config.settings.seed,
-        scores={**scores_before_and_after(training.progress.before, after), "ended": reason},
+        scores={
+            **scores_before_and_after(training.progress.before, after),
+            **({"strength": strength.factor} if strength else {}),
+            "ended": reason,
+        },
         fictional=manifest.fictional or double.fictional,
     )
     if training.writes:

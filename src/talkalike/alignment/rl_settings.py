@@ -122,3 +122,4 @@ class RLConfig:
     evaluations: int = 4  # of the likeness, over the training
     checkpoint_minutes: float = 2.0
     keep_rollouts: bool = False  # all replies of all steps stay on disk
+    wins: float = 1.0  # share of pairs to be expected to win: no more of the update is kept than that takes; 1: all

@@ -22,6 +22,15 @@ class ReplySample:
     speaker: str = ""  # who replies
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedWins:
+    """A share of wins from 0 to 1; the interval of 95 % holds what the members disagree on and the choice of pairs."""
+
+    share: float
+    low: float
+    high: float
+
+
 @runtime_checkable
 class Reward(Protocol):
     """Anything that says how good replies are; higher is better. The same sample must always get the same number."""

@@ -51,6 +51,15 @@ def align_loop(  # signature: typer
         float,
         typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0: it is fixed (with --via rl)."),
     ] = 0.5,
+    wins: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of pairs the candidate is to be expected to win (with --via rl). No more of the change is kept "
+            "than that takes; 1: all of it.",
+        ),
+    ] = 0.75,
     reward_kind: Annotated[
         RewardKind,
         typer.Option(help="Reward model: fitted on frozen features, or a trained adapter (with --via rl)."),
@@ -94,6 +103,7 @@ def align_loop(  # signature: typer
         max_tokens=max_tokens,
         kl=kl_coef,
         kl_target=kl_target,
+        wins=wins,
         reward_kind=reward_kind,
         lr=lr,
         reward_lr=reward_lr,
@@ -188,7 +198,7 @@ def _show(screen: Console, done: Round, scores: Mapping[str, Any]) -> None:
     rows.append(["time", duration(done.seconds)])
     screen.print(table(["", ""], rows))
     if done.pairs:
-        expected = expectation({"checks": done.checks})
+        expected = expectation({**scores, "checks": done.checks})
         if expected:
             screen.print(expected, markup=False)
         screen.print(

@@ -35,18 +35,19 @@ class Switch:
 
 @dataclass(slots=True)
 class LoraPairs:
-    """One update: for each layer `down` (rank, in) and `up` (out, rank); the update is scale * up @ down."""
+    """One update: for each layer `down` (rank, in) and `up` (out, rank); the update is factor * scale * up @ down."""
 
     down: dict[str, Tensor]
     up: dict[str, Tensor]
     scale: float
+    factor: float = 1.0  # how much of what was trained is added; not on disk, where `up` is multiplied by it
 
     def named_tensors(self) -> dict[str, Tensor]:
         return {f"{layer}.{part}": pair[layer] for layer in self.down for part, pair in self._parts()}
 
     def update(self, layer: str) -> Tensor:
         """The layer's update as a matrix (out, in), float32."""
-        return self.scale * (self.up[layer].detach().float() @ self.down[layer].detach().float())
+        return self.factor * self.scale * (self.up[layer].detach().float() @ self.down[layer].detach().float())
 
     def _parts(self) -> tuple[tuple[str, dict[str, Tensor]], ...]:
         return ("lora_A", self.down), ("lora_B", self.up)
@@ -106,7 +107,7 @@ def _hook(
 
 def _update(inputs: Tensor, pairs: LoraPairs, layer: str, dtype: torch.dtype) -> Tensor:
     down, up = pairs.down[layer], pairs.up[layer]
-    return (F.linear(F.linear(inputs.to(down.dtype), down), up) * pairs.scale).to(dtype)
+    return (F.linear(F.linear(inputs.to(down.dtype), down), up) * (pairs.scale * pairs.factor)).to(dtype)
 
 
 def concatenate(first: LoraPairs, second: LoraPairs) -> LoraPairs:
@@ -114,7 +115,7 @@ def concatenate(first: LoraPairs, second: LoraPairs) -> LoraPairs:
     down, up = {}, {}
     for layer in second.down.keys() | first.down.keys():
         downs, ups = [], []
-        for pairs, factor in ((first, first.scale / second.scale), (second, 1.0)):
+        for pairs, factor in ((first, first.factor * first.scale / second.scale), (second, second.factor)):
             example = second if layer in second.down else first
             width_in, width_out = example.down[layer].shape[1], example.up[layer].shape[0]
             rank = max(tensor.shape[0] for tensor in pairs.down.values())
@@ -161,6 +162,9 @@ def write_pairs(pairs: LoraPairs, folder: Path, *, base: str, layers: Mapping[st
     tensors = {
         f"{_PREFIX}{name}.weight": value.detach().cpu().contiguous() for name, value in pairs.named_tensors().items()
     }
+    if pairs.factor != 1.0:
+        ups = (name for name in tensors if name.endswith(".lora_B.weight"))
+        tensors |= {name: tensors[name] * pairs.factor for name in ups}
     save_file(tensors, folder / ADAPTER_WEIGHTS)
 
 

@@ -115,6 +115,12 @@ class Roles:
                 parameter.copy_(pairs.named_tensors()[label])
         self._pairs[name].scale = pairs.scale
 
+    def scale(self, name: str, factor: float) -> None:
+        """Sets how much of a role's update is added: 1 is all of it. Raises ValueError for a role that is no LoRA."""
+        if name not in self._pairs:
+            raise ValueError(f"'{name}' is no LoRA: it cannot be scaled")
+        self._pairs[name].factor = factor
+
     def remove(self, name: str) -> None:
         del self._settings[name]
         for kept in (self._pairs, self._blocks, self._copies):

@@ -44,7 +44,9 @@ def expectation(scores: Mapping[str, Any]) -> str:
     share, low, high = (number_of(checks, f"expected_wins{ending}") for ending in ("", "_low", "_high"))
     if share is None or low is None or high is None:
         return ""
+    strength = number_of(scores, "strength")
+    kept = f"Of what it learned, {100 * strength:.0f} % is kept. " if strength is not None and strength < 1 else ""
     return (
-        f"By the reward model, people will prefer it in {100 * share:.0f} % of the pairs "
+        f"{kept}By the reward model, people will prefer it in {100 * share:.0f} % of the pairs "
         f"({100 * low:.0f} to {100 * high:.0f} %; a tie counts as half). Only a comparison by people can confirm that."
     )
