@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 from contextlib import aclosing
 from pathlib import Path
@@ -344,7 +345,8 @@ async def test_an_encoder_decoder_model_answers(t5):
 def test_a_model_whose_memory_cannot_be_shortened_is_refused(llama):
     from talkalike.engine.cache import PrefixCache
 
-    config = type(llama.model.config).from_dict({**llama.model.config.to_dict(), "num_hidden_layers": 2})
-    config.layer_types = ["full_attention", "linear_attention"]
+    network = copy.copy(llama.model)
+    network.config = type(llama.model.config).from_dict({**llama.model.config.to_dict(), "num_hidden_layers": 2})
+    network.config.layer_types = ["full_attention", "linear_attention"]
     with pytest.raises(UserError, match="linear_attention"):
-        PrefixCache(config)
+        PrefixCache(network)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models.own_attention import OwnMemory, has_own_attention
 
 _BLOCK = 64  # buffers grow by whole blocks of this many positions
 _CROPPABLE = {"full_attention", "sliding_attention", "chunked_attention"}
@@ -51,14 +52,17 @@ class GrowingLayer:
 class PrefixCache:
     """A model's memory of one token sequence: `tokens` after the `offset` positions of a soft prompt, if any."""
 
-    def __init__(self, config: Any) -> None:
-        decoder = config.get_text_config(decoder=True)
+    def __init__(self, network: PreTrainedModel) -> None:
+        decoder = network.config.get_text_config(decoder=True)
         unknown = set(getattr(decoder, "layer_types", None) or ()) - _CROPPABLE
+        if getattr(network, "_is_stateful", False):
+            unknown.add("one state instead of keys and values")
         if unknown:
             raise UserError(
                 f"This model has layers whose memory cannot be shortened ({', '.join(sorted(unknown))}).",
                 hint="Choose a model with ordinary attention layers, or serve it elsewhere and use the remote engine.",
             )
+        self.own = OwnMemory(network) if has_own_attention(network) else None
         self.tokens: list[int] = []
         self.offset = 0
         self.intact = True  # false while a forward pass writes, and for good if it failed
@@ -77,6 +81,8 @@ class PrefixCache:
         """Keeps the first `length` tokens (and the soft prompt)."""
         for layer in self._layers:
             layer.crop(self.offset + length)
+        if self.own is not None:
+            self.own.crop(self.offset + length)
         del self.tokens[length:]
 
     def keep_common_prefix(self, wanted: list[int]) -> int:
@@ -92,7 +98,7 @@ class PrefixCache:
     @property
     def nbytes(self) -> int:
         """Memory held by keys and values."""
-        return sum(layer.nbytes for layer in self._layers)
+        return sum(layer.nbytes for layer in self._layers) + (self.own.nbytes if self.own is not None else 0)
 
 
 class CacheStore:
@@ -102,14 +108,14 @@ class CacheStore:
     the engine's one worker thread only.
     """
 
-    def __init__(self, config: Any, *, max_bytes: int) -> None:
-        self._config = config
+    def __init__(self, network: PreTrainedModel, *, max_bytes: int) -> None:
+        self._network = network
         self._max_bytes = max_bytes
         self._idle: OrderedDict[str, PrefixCache] = OrderedDict()
 
     def take(self, conversation: str) -> PrefixCache:
         """The conversation's cache, or an empty one; the caller owns it until `give`."""
-        return self._idle.pop(conversation, None) or PrefixCache(self._config)
+        return self._idle.pop(conversation, None) or PrefixCache(self._network)
 
     def give(self, conversation: str, cache: PrefixCache) -> None:
         """Keeps the cache for the conversation's next reply. An unnamed conversation's is dropped."""

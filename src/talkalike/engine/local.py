@@ -50,7 +50,7 @@ class LocalEngine:
         self._banned = banned_in_text(self._renderer, loaded.model.config.get_text_config(decoder=True).vocab_size)
         self._chunk = chunk
         self._slots = Slots(slots, waiting=waiting)
-        self._caches = CacheStore(loaded.model.config, max_bytes=cache_mb * _MEGABYTE)
+        self._caches = CacheStore(loaded.model, max_bytes=cache_mb * _MEGABYTE)
         self._worker = Worker(_no_passes if loaded.is_encoder_decoder else Passes(loaded).run)
         self._closed = False
 

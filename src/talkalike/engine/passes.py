@@ -17,6 +17,7 @@ from talkalike.engine.cache import PrefixCache
 from talkalike.models.attention import Limits, attend, register_attention
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
+from talkalike.models.own_attention import OwnMemory
 
 SHARED_ATTENTION = "talkalike_shared"
 
@@ -41,6 +42,9 @@ class Passes:
         """For each pass its logits (rows, V; float32, CPU). A cache is not `intact` after a pass that failed."""
         for each in passes:
             each.cache.intact = False
+        own = [each.cache.own for each in passes if each.cache.own is not None]
+        if own:
+            return [self._run_alone(each, memory) for each, memory in zip(passes, own, strict=True)]
         row, lengths = self._row(passes)
         starts = [each.cache.length for each in passes]
         device = self._model.device
@@ -57,6 +61,14 @@ class Passes:
             each.cache.tokens += each.ids
             each.cache.intact = True
         return list(logits_RV.float().cpu().split([each.rows for each in passes]))
+
+    def _run_alone(self, each: Pass, memory: OwnMemory) -> Tensor:
+        given, (length,) = self._row([each])
+        logits_RV = memory.read(given, each.rows)
+        each.cache.offset += length - len(each.ids)
+        each.cache.tokens += each.ids
+        each.cache.intact = True
+        return logits_RV.float().cpu()
 
     def _row(self, passes: Sequence[Pass]) -> tuple[Tensor, list[int]]:
         """Ids, or embeddings if a soft prompt is to stand before somebody's first tokens, and how much is whose."""

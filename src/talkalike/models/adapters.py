@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import METHODS, AdapterSettings
@@ -53,9 +54,11 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
             lora_alpha=2 * settings.rank,
             target_modules="all-linear",
             use_dora=settings.method == "dora",
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in network.modules()),  # GPT-2's layers
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a property by its old name
+            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys")  # experts that are no linear layers
             peft_model = cast(nn.Module, get_peft_model(network, config))
     elif settings.method == "full":
         network.requires_grad_(True)

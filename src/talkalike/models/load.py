@@ -52,7 +52,7 @@ def load_network(folder: Path, *, dtype: torch.dtype, device: torch.device) -> P
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         network = loader.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True, attn_implementation="sdpa"
+            folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True
         )
     return cast(PreTrainedModel, network.to(device).eval())
 

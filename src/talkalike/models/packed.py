@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from talkalike.models.attention import Limits, attend_apart, register_attention
 from talkalike.models.forward import logits
 from talkalike.models.load import LoadedModel
+from talkalike.models.own_attention import has_own_attention, logits_apart
 
 PACKED_ATTENTION = "talkalike_packed"
 
@@ -65,6 +66,8 @@ def target_logits(model: nn.Module, row: Row, *, soft_prompt_PD: Tensor | None =
     given, positions_T, lengths, before_L = row.ids_T, row.positions_T, row.lengths, row.targets_L - 1
     if soft_prompt_PD is not None:
         given, positions_T, lengths, before_L = _with_soft_prompt(model, row, soft_prompt_PD)
+    if has_own_attention(network):
+        return logits_apart(network, given, lengths, before_L)
     return logits(network, given, positions_T, before_L, attends=PACKED_ATTENTION, document_lengths=lengths)
 
 

@@ -22,6 +22,7 @@ from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import disk_errors, last_blocks
 from talkalike.models.load import ADAPTER_CONFIG, LoadedModel, adapter_base, load_for_inference
+from talkalike.models.own_attention import has_own_attention
 from talkalike.models.role_lora import (
     LoraPairs,
     Switch,
@@ -61,6 +62,12 @@ class Roles:
         loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
         if loaded.is_encoder_decoder:
             raise UserError(f"'{loaded.name}' is an encoder-decoder model.", hint="Choose a causal model to align.")
+        if has_own_attention(loaded.model):
+            raise UserError(
+                f"'{loaded.name}' is a {type(loaded.model).__name__}, which attends in a way of its own. It can be "
+                "trained on chats and talk, but not be aligned.",
+                hint="Choose a base of another family, such as Llama, Qwen, Gemma or GPT-2.",
+            )
         if loaded.soft_prompt_PD is not None:
             raise UserError(
                 f"'{loaded.name}' is a soft prompt, on top of which no adapter can be trained.",
