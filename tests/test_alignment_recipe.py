@@ -178,12 +178,16 @@ def test_a_double_is_aligned_and_loads(catalog: Catalog, examples: ExampleSet, t
     assert not list(run.glob("checkpoint-*"))
 
 
+def vowels(sample: ReplySample) -> float:
+    return sum(letter in "aeiou" for letter in sample.text) / max(1, len(sample.text))
+
+
 class Expecting(Scored):
-    """Says in how many pairs the first reply has the larger share of even tokens."""
+    """Says in how many pairs the first reply has the larger share of vowels, and is never quite sure."""
 
     def expect_wins(self, pairs: Sequence[tuple[ReplySample, ReplySample]]) -> ExpectedWins:
-        wins = [(even(first) > even(second)) + 0.5 * (even(first) == even(second)) for first, second in pairs]
-        return ExpectedWins(share=sum(wins) / len(wins), low=0.0, high=1.0)
+        wins = [(vowels(one) > vowels(other)) + 0.5 * (vowels(one) == vowels(other)) for one, other in pairs]
+        return ExpectedWins(share=0.9 * sum(wins) / len(wins), low=0.0, high=1.0)
 
 
 def test_no_more_of_the_change_is_kept_than_it_takes(catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
@@ -192,9 +196,9 @@ def test_no_more_of_the_change_is_kept_than_it_takes(catalog: Catalog, examples:
     settings = dataclasses.replace(SETTINGS, steps=12, prompts=8, shaping=free, update=update)
     before = weights(catalog, "anna-lora")
     moved, kept = {}, {}
-    for name, wins in (("whole", 1.0), ("part", 0.6), ("never", 0.999)):
+    for name, wins in (("whole", 1.0), ("part", 0.6), ("never", 0.95)):
         chosen = config(name=name, settings=settings, wins=wins)
-        events(chosen, catalog, examples, tmp_path / "runs" / name, reward=Expecting(even))
+        events(chosen, catalog, examples, tmp_path / "runs" / name, reward=Expecting(vowels))
         after = weights(catalog, name)
         moved[name] = {place: after[place] - before[place] for place in before}
         kept[name] = catalog.card(name).scores.get("strength")
@@ -202,8 +206,11 @@ def test_no_more_of_the_change_is_kept_than_it_takes(catalog: Catalog, examples:
     for place, change in moved["whole"].items():
         torch.testing.assert_close(moved["part"][place], kept["part"] * change, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(moved["never"][place], change, atol=1e-5, rtol=1e-4)
-    scores = {name: catalog.card(name).scores["reward"] for name in kept}
-    assert scores["whole"] > scores["part"] > catalog.card("part").scores["reward_before"]
+    scores = catalog.card("part").scores
+    assert scores["reward"] > scores["reward_before"]
+    tried = catalog.card("part").settings["strengths"]
+    assert list(tried) == [str(factor) for factor in STRENGTHS[: len(tried)]] and len(tried) < len(STRENGTHS)
+    assert [share >= 0.6 for share in tried.values()] == [False] * (len(tried) - 1) + [True]
     events(config(name="plain", settings=settings, wins=0.6), catalog, examples, tmp_path / "runs" / "plain")
     assert "strength" not in catalog.card("plain").scores, "a reward that cannot tell changes nothing"
 

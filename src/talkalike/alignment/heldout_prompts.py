@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from talkalike.alignment.values import ReplySample
 from talkalike.engine.protocol import Engine, Sampling
 from talkalike.errors import UserError
-from talkalike.evaluation.generate import GenerationSettings, generate_replies
+from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
 from talkalike.examples.heldout import ReferenceReply
 from talkalike.examples.reactions import words_of
 from talkalike.examples.render import Turn
@@ -85,9 +86,38 @@ async def answer_prompts(
             )
         finally:
             await engine.close()
-        words = [tuple(text.strip() for text in words_of(reply.messages) if text.strip()) for reply in written]
-        found.append((arm, words))
+        found.append((arm, [words_said(reply) for reply in written]))
     return found
+
+
+def words_said(reply: Generated) -> tuple[str, ...]:
+    """A reply's messages with words; () where it says nothing."""
+    return tuple(text.strip() for text in words_of(reply.messages) if text.strip())
+
+
+def reply_samples_of(prompts: Sequence[ReferenceReply], said: Sequence[Sequence[str]]) -> list[ReplySample]:
+    """Replies to these prompts as a reward reads them, which puts them into its own tokens."""
+    return [
+        ReplySample(
+            prompt_ids=(),
+            reply_ids=(),
+            text="\n".join(messages),
+            prompt_turns=prompt.context,
+            speaker=prompt.speaker,
+        )
+        for prompt, messages in zip(prompts, said, strict=True)
+    ]
+
+
+def pairs_that_differ(
+    first: Sequence[ReplySample], second: Sequence[ReplySample]
+) -> list[tuple[ReplySample, ReplySample]]:
+    """The pairs that people would be shown: both say something, and not the same."""
+    return [
+        (one, other)
+        for one, other in zip(first, second, strict=True)
+        if one.text and other.text and one.text != other.text
+    ]
 
 
 def choose_prompts(replies: Sequence[ReferenceReply], speaker: str, count: int, *, seed: int) -> list[ReferenceReply]:

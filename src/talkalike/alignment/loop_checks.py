@@ -7,11 +7,17 @@ import itertools
 import statistics
 from collections.abc import Sequence
 
-from talkalike.alignment.heldout_prompts import ModelArm, ReplySources, answer_prompts, choose_prompts
+from talkalike.alignment.heldout_prompts import (
+    ModelArm,
+    ReplySources,
+    answer_prompts,
+    choose_prompts,
+    pairs_that_differ,
+    reply_samples_of,
+)
 from talkalike.alignment.linear_reward import LinearReward
 from talkalike.alignment.loop_state import LoopSources, Round
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.values import ReplySample
 from talkalike.chat.scenario_scores import likeness, safe_share
 from talkalike.chat.scenarios import safety_cases
 from talkalike.chats.redaction import redact
@@ -105,12 +111,7 @@ def _expected_wins(
         return {}
     catalog = sources.replies.paths.catalog()
     model = open_reward(current.reward, catalog=catalog, dtype=sources.dtype, device=sources.device)
-    candidate, present = (_samples(prompts, arm[0]) for arm in arms)
-    pairs = [
-        (one, other)
-        for one, other in zip(candidate, present, strict=True)
-        if one.text and other.text and one.text != other.text
-    ]
+    pairs = pairs_that_differ(*(reply_samples_of(prompts, arm[0]) for arm in arms))
     if not isinstance(model, LinearReward) or not pairs:
         return {}
     expected = model.expect_wins(pairs)
@@ -119,19 +120,6 @@ def _expected_wins(
         "expected_wins_low": expected.low,
         "expected_wins_high": expected.high,
     }
-
-
-def _samples(prompts: Sequence[ReferenceReply], written: Written) -> list[ReplySample]:
-    return [
-        ReplySample(
-            prompt_ids=(),
-            reply_ids=(),
-            text="\n".join(messages),
-            prompt_turns=prompt.context,
-            speaker=prompt.speaker,
-        )
-        for prompt, messages in zip(prompts, written, strict=True)
-    ]
 
 
 def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:

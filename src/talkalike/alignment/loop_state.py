@@ -43,7 +43,7 @@ class LoopConfig:
     max_tokens: int = 32  # of a reply in reinforcement learning
     kl: float = 0.4  # coefficient of the KL penalty, at least
     kl_target: float = 0.5  # nats per reply that the coefficient steers to; 0: it stays as it is
-    wins: float = 0.75  # share of pairs the candidate is to be expected to win; no more of the change is kept
+    wins: float = 0.65  # share of pairs the candidate is to be expected to win; no more of the change is kept
     reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method
     reward_lr: float = 1e-3  # learning rate of the reward model

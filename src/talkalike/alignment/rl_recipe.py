@@ -171,9 +171,16 @@ def _finish(
     config: RLConfig, sources: RLSources, parts: _Parts, training: TrainingRun[RLProgress], reason: str
 ) -> RLFinished:
     double, manifest = parts.double, sources.examples.manifest
-    strength = None
+    tried = []
     if reason != "stopped" and config.wins < 1 and config.policy.method == "lora":
-        strength = choose_strength(parts.learner.roles, parts.task, config.settings, wins=config.wins)
+        tried = choose_strength(
+            parts.learner.roles,
+            parts.task.reward,
+            sources.examples,
+            speaker=(double.speakers or manifest.speakers)[0],
+            wins=config.wins,
+            seed=config.settings.seed,
+        )
     after = parts.guard.measure()
     _record_replies(training, parts.guard)
     card = training.card(
@@ -183,11 +190,14 @@ def _finish(
         speakers=double.speakers or manifest.speakers,
         examples=manifest.name,
         examples_hash=manifest.hash,
-        settings=_judgements_behind(config, sources.catalog),
+        settings={
+            **_judgements_behind(config, sources.catalog),
+            "strengths": {str(one.factor): round(one.expected.share, 4) for one in tried},
+        },
         seed=config.settings.seed,
         scores={
             **scores_before_and_after(training.progress.before, after),
-            **({"strength": strength.factor} if strength else {}),
+            **({"strength": tried[-1].factor} if tried else {}),
             "ended": reason,
         },
         fictional=manifest.fictional or double.fictional,

@@ -6,21 +6,32 @@ model could do than a shorter training that reaches the same reward (Ramé et al
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from talkalike.alignment.heldout_prompts import (
+    AT_ONCE,
+    CONTEXT_TOKENS,
+    LONGEST_REPLY,
+    choose_prompts,
+    pairs_that_differ,
+    reply_samples_of,
+    words_said,
+)
 from talkalike.alignment.learner import POLICY
-from talkalike.alignment.prompts import prompts_of_step
-from talkalike.alignment.rl import Task
-from talkalike.alignment.rl_settings import RLSettings
-from talkalike.alignment.rollouts import RolloutSampling, draw_numbers, reply_samples, sample_replies
-from talkalike.alignment.values import ExpectedWins, ReplySample
+from talkalike.alignment.values import ExpectedWins, ReplySample, Reward
+from talkalike.engine.local import LocalEngine
+from talkalike.engine.protocol import Sampling
+from talkalike.evaluation.generate import Generated, GenerationSettings, generate_replies
+from talkalike.examples.dataset import ExampleSet
+from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.models.roles import Roles
 
-STRENGTHS = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)  # tried in this order
-_PROMPTS, _GROUP_SIZE = 32, 3
-_OTHER_DRAWS = 1_000_003  # random numbers that no step of the training used
+STRENGTHS = (0.4, 0.55, 0.7, 0.85, 1.0)  # tried in this order
+_PROMPTS = 40
+_OTHER_DRAWS = 1_000_003  # prompts and random numbers that are drawn nowhere else
 
 
 @runtime_checkable
@@ -32,7 +43,7 @@ class ExpectsWins(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Strength:
     """A share of the policy's update, and how often its replies are expected to be preferred to those without it."""
 
@@ -40,39 +51,49 @@ class Strength:
     expected: ExpectedWins
 
 
-def choose_strength(roles: Roles, task: Task, settings: RLSettings, *, wins: float) -> Strength | None:
+def choose_strength(
+    roles: Roles, reward: Reward, examples: ExampleSet, *, speaker: str, wins: float, seed: int
+) -> list[Strength]:
     """Scales the policy's update to the smallest strength that is expected to win so often, or leaves it whole.
 
-    On prompts of the training, so that the held-out ones stay for measuring. None, and nothing is scaled, where the
-    reward cannot tell.
+    Whole replies are compared, as people see them, to prompts of the training, so that the held-out ones stay for
+    measuring. Returns what was tried, the chosen one last: nothing, and nothing is scaled, where the reward can't tell.
     """
-    reward = task.reward
-    if not isinstance(reward, ExpectsWins):
-        return None
-    chosen = None
-    for strength in _try_strengths(roles, task, reward, settings):
-        chosen = strength
-        if strength.expected.share >= wins:
-            break
-    return chosen
+    tried: list[Strength] = []
+    if isinstance(reward, ExpectsWins):
+        prompts = choose_prompts(load_replies(examples, "train"), speaker, _PROMPTS, seed=seed + _OTHER_DRAWS)
+        for strength in _try_strengths(roles, reward, prompts, seed=seed + _OTHER_DRAWS):
+            tried.append(strength)
+            if strength.expected.share >= wins:
+                break
+    return tried
 
 
-def _try_strengths(roles: Roles, task: Task, reward: ExpectsWins, settings: RLSettings) -> Iterator[Strength]:
-    """Each strength in turn, at which the policy stands then. The same random numbers for all."""
-    count = min(_PROMPTS, len(task.prompts))
-    chosen = prompts_of_step(len(task.prompts), 0, prompts=count, seed=settings.seed + _OTHER_DRAWS)
-    prompts = [task.prompts[place] for place in chosen]
-    numbers = draw_numbers(
-        settings.seed, _OTHER_DRAWS, range(count), group_size=_GROUP_SIZE, length=settings.max_tokens
-    )
-    sampling = RolloutSampling(stop_id=task.stop_id, temperature=settings.temperature, max_tokens=settings.max_tokens)
-
-    def reply(role: str | None) -> list[ReplySample]:
-        ids = [prompt.ids for prompt in prompts]
-        rollouts = sample_replies(roles, ids, role=role, sampling=sampling, random_NT=numbers)
-        return reply_samples(prompts, rollouts, task.decode)
-
-    before = reply(None)
+def _try_strengths(
+    roles: Roles, reward: ExpectsWins, prompts: Sequence[ReferenceReply], *, seed: int
+) -> Iterator[Strength]:
+    """Each strength in turn, at which the policy stands then. The same seeds for all."""
+    before = _answer(roles, None, prompts, seed=seed)
     for factor in STRENGTHS:
         roles.scale(POLICY, factor)
-        yield Strength(factor=factor, expected=reward.expect_wins(list(zip(reply(POLICY), before, strict=True))))
+        pairs = pairs_that_differ(_answer(roles, POLICY, prompts, seed=seed), before)
+        if pairs:
+            yield Strength(factor=factor, expected=reward.expect_wins(pairs))
+
+
+def _answer(roles: Roles, role: str | None, prompts: Sequence[ReferenceReply], *, seed: int) -> list[ReplySample]:
+    """Whole replies of one role."""
+
+    async def generate() -> list[Generated]:
+        engine = LocalEngine(dataclasses.replace(roles.loaded, model=network))
+        try:
+            return await generate_replies(engine, prompts, settings, fingerprint="")
+        finally:
+            await engine.close()
+
+    settings = GenerationSettings(
+        sampling=Sampling(seed=seed, max_tokens=LONGEST_REPLY), context_tokens=CONTEXT_TOKENS, concurrency=AT_ONCE
+    )
+    with roles.use(role) as network:
+        written = asyncio.run(generate())
+    return reply_samples_of(prompts, [words_said(reply) for reply in written])

@@ -59,7 +59,7 @@ def align_loop(  # signature: typer
             help="Share of pairs the candidate is to be expected to win (with --via rl). No more of the change is kept "
             "than that takes; 1: all of it.",
         ),
-    ] = 0.75,
+    ] = 0.65,
     reward_kind: Annotated[
         RewardKind,
         typer.Option(help="Reward model: fitted on frozen features, or a trained adapter (with --via rl)."),

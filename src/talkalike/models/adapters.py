@@ -58,7 +58,9 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a property by its old name
-            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys")  # experts that are no linear layers
+            warnings.filterwarnings(
+                "ignore", "The following (rank|alpha)_pattern keys"
+            )  # experts that are no linear layers
             peft_model = cast(nn.Module, get_peft_model(network, config))
     elif settings.method == "full":
         network.requires_grad_(True)
