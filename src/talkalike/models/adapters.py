@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import METHODS, AdapterSettings
-from talkalike.models.load import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
+from talkalike.models.lora_pairs import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +19,12 @@ from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
 from talkalike.models import palm as palm  # registers our own architecture with transformers
+from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, SOFT_PROMPT_KEY, adapter_config, read_pairs
+from talkalike.models.merging import StoredWeights, merge_pairs
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.workspace.cards import Card, Catalog
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-SOFT_PROMPT_KEY = "prompt_embeddings"  # PEFT's name for prompt tuning's weights
 _DEFAULT_CONTEXT = 2048  # for models that state no limit (T5's relative positions)
 
 transformers_logging.set_verbosity_error()
@@ -83,14 +81,11 @@ def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", d
     card = catalog.card(folder.name) if catalog.exists(folder.name) and catalog.path(folder.name) == folder else None
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     base_folder = adapter_base(folder, card, catalog) if is_adapter else folder
-    # Merging in float32 keeps the adapter's small updates; the result is then rounded once.
-    network = load_network(base_folder, dtype=torch.float32 if is_adapter else chosen_dtype, device=chosen_device)
     soft_prompt_PD = None
     if is_adapter:
-        with _explain_load_errors(folder):
-            network, soft_prompt_PD = _apply_adapter(network, folder)
-        network = cast(PreTrainedModel, network.to(dtype=chosen_dtype).eval())
-        soft_prompt_PD = None if soft_prompt_PD is None else soft_prompt_PD.to(chosen_device, chosen_dtype)
+        network, soft_prompt_PD = _load_adapted(folder, base_folder, dtype=chosen_dtype, device=chosen_device)
+    else:
+        network = load_network(folder, dtype=chosen_dtype, device=chosen_device)
     config = cast(Any, network.config)
     return LoadedModel(
         name=folder.name,
@@ -101,11 +96,6 @@ def load_for_inference(folder: Path, *, catalog: Catalog, dtype: str = "auto", d
         context_length=int(getattr(config, "max_position_embeddings", None) or _DEFAULT_CONTEXT),
         is_encoder_decoder=bool(config.is_encoder_decoder),
     )
-
-
-def adapter_config(folder: Path) -> dict[str, Any]:
-    """What PEFT wrote about the adapter in this folder."""
-    return cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
 
 
 def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
@@ -121,12 +111,27 @@ def adapter_base(folder: Path, card: Card | None, catalog: Catalog) -> Path:
     raise UserError(f"The adapter {folder} needs the base '{named}', which is not here.", hint="Fetch that base first.")
 
 
-def _apply_adapter(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, Tensor | None]:
-    if adapter_config(folder).get("peft_type") == "PROMPT_TUNING":
-        return network, load_file(folder / ADAPTER_WEIGHTS)[SOFT_PROMPT_KEY]
+def _load_adapted(
+    folder: Path, base_folder: Path, *, dtype: torch.dtype, device: torch.device
+) -> tuple[PreTrainedModel, Tensor | None]:
+    """The base with the adapter merged in, and the soft prompt where the adapter is one.
+
+    A plain low-rank update is added weight by weight. Others are merged by PEFT, in float32, and rounded once.
+    """
+    with _explain_load_errors(folder):
+        config, pairs = adapter_config(folder), read_pairs(folder)
+        if config.get("peft_type") == "PROMPT_TUNING":
+            soft_prompt_PD = load_file(folder / ADAPTER_WEIGHTS)[SOFT_PROMPT_KEY]
+            return load_network(base_folder, dtype=dtype, device=device), soft_prompt_PD.to(device, dtype)
+    with _explain_load_errors(base_folder), StoredWeights.open(base_folder) as stored:
+        if pairs is not None and stored.have(pairs):
+            network = load_network(base_folder, dtype=dtype, device=device)
+            merge_pairs(network, pairs, stored)
+            return network, None
     from peft import PeftModel  # imported here: it costs a second that a base does not need
 
-    with warnings.catch_warnings():
+    network = load_network(base_folder, dtype=torch.float32, device=device)
+    with _explain_load_errors(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a property by its old name
-        wrapped = PeftModel.from_pretrained(network, str(folder), is_trainable=False)
-    return cast(PreTrainedModel, cast(Any, wrapped).merge_and_unload()), None
+        wrapped: Any = PeftModel.from_pretrained(network, str(folder), is_trainable=False)
+        return cast(PreTrainedModel, wrapped.merge_and_unload().to(dtype=dtype).eval()), None

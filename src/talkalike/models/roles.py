@@ -21,18 +21,10 @@ from transformers import PreTrainedModel
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import disk_errors, last_blocks
-from talkalike.models.load import ADAPTER_CONFIG, LoadedModel, adapter_base, load_for_inference
+from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
+from talkalike.models.lora_pairs import ADAPTER_CONFIG, LoraPairs, concatenate, read_pairs
 from talkalike.models.own_attention import has_own_attention
-from talkalike.models.role_lora import (
-    LoraPairs,
-    Switch,
-    adapted_layers,
-    attach,
-    concatenate,
-    new_pairs,
-    read_pairs,
-    write_pairs,
-)
+from talkalike.models.role_lora import Switch, adapted_layers, attach, new_pairs, write_pairs
 from talkalike.workspace.cards import Catalog
 
 ROLE_METHODS = ("lora", "last-n", "full")
