@@ -84,14 +84,16 @@ OWN: dict[str, dict[str, Any]] = {  # they attend in a way of their own: one con
 }
 
 
-def build(family: str, folder: Path, **changes: Any) -> Path:
-    """Saves a tiny model of the family with random weights and a tokenizer that has the markers."""
+def build(family: str, folder: Path, *, markers: bool = True, **changes: Any) -> Path:
+    """Saves a tiny model of the family with random weights and a tokenizer, which has the markers of turns or not."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = AutoConfig.for_model(family, **{**(OURS | OWN)[family], **changes})
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=TOKENIZER, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-    fast.save_pretrained(folder)
+    names = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    if markers:
+        PreTrainedTokenizerFast(tokenizer_object=TOKENIZER, **names).save_pretrained(folder)
+    else:  # as GPT-2's: one special token, and none to pad with
+        plain = byte_level_tokenizer(markers=["<|endoftext|>"])
+        PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|endoftext|>").save_pretrained(folder)
     return folder

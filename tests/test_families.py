@@ -133,11 +133,11 @@ def say(text: str, root: Path, *options: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, input=f"{text}\n", capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("family", ["bloom", "gemma2", "openai-gpt", "opt"])
+@pytest.mark.parametrize("family", ["bloom", "gemma2", "gpt2", "openai-gpt", "opt"])
 def test_from_a_folder_to_a_reply(family: str, tmp_path: Path) -> None:
-    """The commands a person types; examples are no longer than such a base reads."""
+    """The commands a person types; examples are no longer than such a base reads. GPT-2's tokens mark no turns."""
     reads = {"openai-gpt": {"n_positions": 128}, "opt": {"max_position_embeddings": 128}}.get(family, {})
-    folder = build(family, tmp_path / "other", **reads)
+    folder = build(family, tmp_path / "other", markers=family != "gpt2", **reads)
     root = sample_workspace(tmp_path / "workspace")
     succeed("models", "fetch", folder, "-w", root)
     prepared = succeed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,14 +22,14 @@ SENTENCES = [
 ]
 
 
-def byte_level_tokenizer(vocab_size: int = 400) -> Tokenizer:
-    """A byte-level BPE with the ChatML markers as special tokens; ids 0, 1, 2 are `MARKERS` in order."""
+def byte_level_tokenizer(vocab_size: int = 400, *, markers: Sequence[str] = MARKERS) -> Tokenizer:
+    """A byte-level BPE with the ChatML markers (or others) as special tokens; their ids are 0, 1, 2 in order."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=MARKERS,
+        special_tokens=list(markers),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
