@@ -60,6 +60,9 @@ class Commands(LazyGroup):
             "Improve a double with people's judgements of its replies.",
         ),
         "models": LazyCommand("talkalike.cli.models", "app", "List, show, fetch, create and promote models."),
+        "export": LazyCommand(
+            "talkalike.cli.exporting", "export", "Write a double as files for llama.cpp, vLLM or transformers."
+        ),
         "serve": LazyCommand(
             "talkalike.cli.serving", "serve", "Serve a model through the API, on Discord and on the website."
         ),

@@ -25,6 +25,7 @@ from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
 from talkalike.models.lora_pairs import ADAPTER_CONFIG, LoraPairs, concatenate, read_pairs
 from talkalike.models.own_attention import has_own_attention
 from talkalike.models.role_lora import Switch, adapted_layers, attach, new_pairs, write_pairs
+from talkalike.models.tokenizer import copy_tokenizer
 from talkalike.workspace.cards import Catalog
 
 ROLE_METHODS = ("lora", "last-n", "full")
@@ -204,9 +205,7 @@ class Roles:
                     state[f"{place}.weight"] = (weight.float() + update).to(self.dtype)
             network.save_pretrained(str(folder), state_dict=state, safe_serialization=True)
         if self._base_folder is not None:
-            for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):
-                for file in self._base_folder.glob(pattern):
-                    (folder / file.name).write_bytes(file.read_bytes())
+            copy_tokenizer(self._base_folder, folder)
 
     def _copied_blocks(self, count: int) -> dict[str, nn.Module]:
         configs = {id(module.config): module.config for module in self.network.modules() if hasattr(module, "config")}

@@ -1,4 +1,4 @@
-"""A model folder's tokenizer and context length, read without torch."""
+"""A model folder's tokenizer and context length, without torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError):
         raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copies a model folder's vocabulary, and its chat template, to another."""
+    for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):
+        for file in source.glob(pattern):
+            (target / file.name).write_bytes(file.read_bytes())
 
 
 def context_length(folder: Path) -> int | None:

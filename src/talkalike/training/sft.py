@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from talkalike.examples.dataset import Documents, ExampleSet
 from talkalike.models.adapters import make_trainable, save_trained
 from talkalike.models.load import load_network
 from talkalike.models.precision import choose_device, choose_dtype
+from talkalike.models.tokenizer import copy_tokenizer
 from talkalike.training.checkpoints import assign, copies
 from talkalike.training.loop import (
     Progress,
@@ -246,7 +246,7 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
     assign(trainable.parameters, training.best() or current)
     save_trained(trainable, folder, base=catalog.address(config.base), dtype=parts.dtype)
     if whole:
-        _copy_tokenizer(catalog.path(config.base), folder)
+        copy_tokenizer(catalog.path(config.base), folder)
     assign(trainable.parameters, current)
     scores: dict[str, Any] = {"best_step": training.progress.step}
     if parts.evaluated_on:
@@ -275,9 +275,3 @@ def _evenly_spaced(documents: Documents, tokens: int) -> list[int]:
     wanted = min(len(found), max(1, round(len(found) * tokens / max(1, total))))
     places = {round(place * (len(found) - 1) / max(1, wanted - 1)) for place in range(wanted)}
     return [found[place] for place in sorted(places)]
-
-
-def _copy_tokenizer(source: Path, target: Path) -> None:
-    for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):
-        for file in source.glob(pattern):
-            (target / file.name).write_bytes(file.read_bytes())

@@ -1,0 +1,143 @@
+"""A double as files for other servers, with the text form that it was trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from talkalike.errors import UserError
+from talkalike.examples.chat_template import chat_template
+from talkalike.examples.render import Renderer
+from talkalike.models import gguf_export
+from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
+from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraPairs, adapter_config, read_pairs
+from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer
+from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.files import replacing, replacing_folder, write_atomically
+
+_TEMPLATE = "chat_template.jinja"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be told to hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is exported: a model of the catalog that writes as `speaker`. `about`: facts that are written into it."""
+
+    catalog: Catalog
+    card: Card
+    speaker: str
+    about: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder."""
+        return self.catalog.path(self.card.name)
+
+    @property
+    def base_folder(self) -> Path:
+        """The folder of its base; its own where it has none."""
+        is_adapter = (self.folder / ADAPTER_CONFIG).is_file()
+        return adapter_base(self.folder, self.card, self.catalog) if is_adapter else self.folder
+
+    def load(self, dtype: str) -> LoadedModel:
+        """The model with its adapter merged. UserError for a soft prompt, which no merge can hold."""
+        loaded = load_for_inference(self.folder, catalog=self.catalog, dtype=dtype, device="cpu")
+        if loaded.soft_prompt_PD is not None or loaded.is_encoder_decoder:
+            kind = "a soft prompt" if loaded.soft_prompt_PD is not None else "an encoder-decoder model"
+            raise UserError(
+                f"'{self.card.name}' is {kind}, which other servers cannot be given.",
+                hint="Train the double with --method lora on a causal base, then export that.",
+            )
+        return loaded
+
+
+def to_gguf(source: Source, file: Path, *, quant: str) -> str:
+    """The whole model as one GGUF file; returns how it is used."""
+    loaded = source.load("float32")
+    renderer = Renderer(loaded.tokenizer)
+    with replacing(file) as scratch:
+        gguf_export.write_model(
+            loaded,
+            scratch,
+            quant=quant,
+            template=chat_template(renderer.form, source.speaker),
+            stop_id=renderer.stop_id,
+            about=source.about,
+        )
+    return f"Try it: llama-server -m {file} --jinja"
+
+
+def to_gguf_adapter(source: Source, file: Path) -> str:
+    """The adapter alone as a GGUF file; returns how it is used."""
+    pairs = _plain_adapter(source)
+    if pairs is None:
+        raise UserError(
+            f"'{source.card.name}' is no plain LoRA, so it cannot be written apart from its base.",
+            hint="Write both as one file: --to gguf",
+        )
+    base = load_for_inference(source.base_folder, catalog=source.catalog, dtype="bfloat16", device="cpu")
+    with replacing(file) as scratch:
+        gguf_export.write_adapter(pairs, base, scratch, about=source.about)
+    return f"It goes on a GGUF file of '{source.card.base}': llama-server -m BASE.gguf --lora {file}"
+
+
+def to_transformers(source: Source, folder: Path) -> str:
+    """The whole model as a folder of transformers; returns how it is used."""
+    _write_merged(source, folder)
+    return f"Try it: vllm serve {folder}, or AutoModelForCausalLM.from_pretrained({str(folder)!r})"
+
+
+def to_vllm(source: Source, folder: Path) -> str:
+    """The adapter's folder where it is plain LoRA, which vLLM puts on its base; else the whole model."""
+    pairs = _plain_adapter(source)
+    if pairs is None:
+        _write_merged(source, folder)
+        return f"It is no plain LoRA, so it was merged with its base: vllm serve {folder}"
+    rank = next(iter(pairs.down.values())).shape[0]
+    held = next((allowed for allowed in _RANKS if allowed >= rank), None)
+    if held is None:
+        raise UserError(
+            f"The adapter's rank of {rank} is larger than vLLM can hold ({_RANKS[-1]}).",
+            hint="Write it together with its base: --to hf",
+        )
+    base = source.base_folder
+    with replacing_folder(folder) as scratch:
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+            shutil.copyfile(source.folder / name, scratch / name)
+        _write_text_form(source, base, scratch)
+    name = source.card.name
+    return (
+        f"Try it: vllm serve {base} --enable-lora --max-lora-rank {held} --lora-modules {name}={folder} "
+        f"--chat-template {folder / _TEMPLATE}"
+    )
+
+
+def _plain_adapter(source: Source) -> LoraPairs | None:
+    is_adapter = (source.folder / ADAPTER_CONFIG).is_file()
+    if is_adapter and adapter_config(source.folder).get("peft_type") == "PROMPT_TUNING":
+        source.load("bfloat16")  # says why not
+    return read_pairs(source.folder) if is_adapter else None
+
+
+def _write_merged(source: Source, folder: Path) -> None:
+    loaded = source.load("auto")
+    with replacing_folder(folder) as scratch:
+        loaded.model.save_pretrained(str(scratch), safe_serialization=True)
+        _write_text_form(source, source.base_folder, scratch)
+
+
+def _write_text_form(source: Source, base: Path, folder: Path) -> None:
+    """The base's vocabulary, with our chat template, and that a reply ends where a turn is closed."""
+    copy_tokenizer(base, folder)
+    config = folder / "tokenizer_config.json"
+    if config.is_file():  # the template of the base would be another form
+        values = json.loads(config.read_text(encoding="utf-8"))
+        values.pop("chat_template", None)
+        write_atomically(config, json.dumps(values, indent=2, ensure_ascii=False))
+    renderer = Renderer(load_tokenizer(base))
+    write_atomically(folder / _TEMPLATE, chat_template(renderer.form, source.speaker))
+    write_atomically(folder / "generation_config.json", json.dumps({"eos_token_id": renderer.stop_id}))
+    write_atomically(folder / "talkalike.json", json.dumps(dict(source.about), indent=2))
