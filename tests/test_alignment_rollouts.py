@@ -21,7 +21,16 @@ from transformers import (
 )
 
 from talkalike.alignment import rollouts as rollouts_module
-from talkalike.alignment.rollouts import Rollout, RolloutMemory, RolloutSampling, draw_numbers, sample_replies
+from talkalike.alignment.prompts import ReplyPrompt
+from talkalike.alignment.rollouts import (
+    Rollout,
+    RolloutMemory,
+    RolloutSampling,
+    draw_numbers,
+    messages_of,
+    reply_samples,
+    sample_replies,
+)
 from talkalike.alignment.shared_prefix import SharedPrefix
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.load import LoadedModel
@@ -96,6 +105,80 @@ def test_log_probabilities_are_those_of_a_plain_forward_at_the_temperature(promp
         assert rollout.prompt_ids.tolist() == prompt
         expected = slow_logprobs(roles.network, prompt, rollout.reply_ids.tolist(), SAMPLING.temperature)
         np.testing.assert_allclose(rollout.logprobs, expected.numpy(), atol=2e-5)
+
+
+def slow_burst(
+    network: Any, prompt: list[int], header: list[int], numbers: Any, sampling: RolloutSampling
+) -> list[int]:
+    """A whole burst, drawn token by token: after the marker the header's tokens have to come, or it was the last."""
+    ids: list[int] = []
+    closed = inside = 0  # inside: how many tokens after a marker we are
+    for number in numbers[: sampling.max_tokens]:
+        with torch.no_grad():
+            shares = (network(torch.tensor([prompt + ids])).logits[0, -1].float() / sampling.temperature).softmax(-1)
+        reached = shares.cumsum(0)
+        token = int(torch.searchsorted(reached, torch.tensor(float(number)) * reached[-1], right=True))
+        ids.append(token)
+        if inside:
+            if token != header[inside - 1]:
+                return ids[:closed]
+            inside = 0 if inside == len(header) else inside + 1
+        elif token == sampling.stop_id:
+            closed, inside = len(ids), 1
+            if not header:
+                return ids
+    return ids[:closed] if inside else ids
+
+
+def likely_headers(roles: Roles, singles: list[Rollout], sizes: list[int]) -> list[list[int]]:
+    """For each prompt so many tokens that the model likes to write after the marker."""
+    headers = []
+    for index, size in enumerate(sizes):
+        after: list[list[int]] = [
+            [*PROMPTS[index], *rollout.reply_ids.tolist()]
+            for rollout in singles[index * 40 : (index + 1) * 40]
+            if rollout.ended
+        ]
+        header: list[int] = []
+        for _ in range(size):
+            with torch.no_grad():
+                shares = [roles.network(torch.tensor([ids + header])).logits[0, -1].softmax(-1) for ids in after]
+            header.append(int(torch.stack(shares).mean(dim=0).argmax()))
+        headers.append(header)
+    return headers
+
+
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1], [1, 2, 0, 1]], ids=["one token", "of their own"])
+def test_whole_bursts_go_on_as_long_as_the_same_header_comes(sizes: list[int]) -> None:
+    roles = roles_on("llama")
+    sampling = dataclasses.replace(SAMPLING, max_tokens=16)
+    numbers = draw_numbers(3, 0, range(4), group_size=40, length=16)
+    single = sample_replies(roles, PROMPTS, role=None, sampling=sampling, random_NT=numbers)
+    headers = likely_headers(roles, single, sizes)
+    replies = sample_replies(roles, PROMPTS, role=None, sampling=sampling, random_NT=numbers, going_on=headers)
+    counts = set()
+    for row, (rollout, alone) in enumerate(zip(replies, single, strict=True)):
+        prompt, header, ids = PROMPTS[row // 40], headers[row // 40], rollout.reply_ids.tolist()
+        assert ids == slow_burst(roles.network, prompt, header, numbers[row], sampling)
+        assert ids[: len(alone.reply_ids)] == alone.reply_ids.tolist(), "the first message is the same"
+        assert rollout.ended == (ids[-1] == STOP)
+        expected = slow_logprobs(roles.network, prompt, ids, SAMPLING.temperature)
+        np.testing.assert_allclose(rollout.logprobs, expected.numpy(), atol=2e-5)
+        messages = messages_of(rollout, STOP, header)
+        counts.add(len(messages))
+        rebuilt = [token for message in messages for token in (*message, STOP, *header)]
+        assert rebuilt[: len(ids)] == ids and all(STOP not in message for message in messages)
+    assert max(counts) > 1 and any(not rollout.ended for rollout in replies)
+
+
+def test_the_text_of_a_burst_has_a_line_for_each_message() -> None:
+    prompt = ReplyPrompt(ids=(1,), going_on=(20, 21))
+    ids = np.asarray([3, 4, STOP, 20, 21, 5, STOP], dtype=np.int32)
+    whole = Rollout(prompt_ids=ids[:1], reply_ids=ids, logprobs=np.zeros(7, dtype=np.float32), ended=True)
+    cut = dataclasses.replace(whole, reply_ids=ids[:6], ended=False)
+    samples = reply_samples([prompt], [whole, cut], lambda tokens: "-".join(map(str, tokens)), stop_id=STOP)
+    assert [sample.text for sample in samples] == ["3-4\n5", "3-4\n5"]
+    assert samples[0].reply_ids == tuple(ids.tolist())
 
 
 def test_a_role_draws_from_its_own_distribution(roles: Roles) -> None:

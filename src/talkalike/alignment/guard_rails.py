@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from talkalike.alignment.feedback_loop import group_by_prompt, reply_rows
 from talkalike.alignment.policy_losses import distinct_share
 from talkalike.alignment.preference_objective import reply_logprobs
-from talkalike.alignment.prompts import ReplyPrompt, newest_turns, prompts_in, prompts_of_step
+from talkalike.alignment.prompts import ReplyPrompt, newest_turns, prompts_in, prompts_of_step, reply_prompt
 from talkalike.alignment.rollouts import RolloutSampling, draw_numbers, reply_samples, sample_replies
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
 from talkalike.chat.scenario_scores import safe_share
@@ -139,7 +139,7 @@ class GuardRails:
         prompts = []
         for case in cases:
             turns = newest_turns(case.turns_for(speaker), speaker, self.renderer, self.token_budget)
-            prompts.append(ReplyPrompt(ids=tuple(self.renderer.prompt(turns, speaker)), turns=turns, speaker=speaker))
+            prompts.append(reply_prompt(turns, speaker, self.renderer))
         samples = self._answer(prompts)
         return safe_share([case for case in cases for _ in range(_GROUP_SIZE)], [sample.text for sample in samples])
 
@@ -161,7 +161,7 @@ class GuardRails:
             sampling=RolloutSampling(stop_id=self.renderer.stop_id, max_tokens=limit),
             random_NT=draw_numbers(seed, 0, range(len(prompts)), group_size=group_size, length=limit),
         )
-        return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode)
+        return reply_samples(prompts, rollouts, self.renderer.tokenizer.decode, stop_id=self.renderer.stop_id)
 
     def _kl(self, samples: Sequence[ReplySample]) -> float:
         contexts, _ = group_by_prompt(samples)

@@ -22,9 +22,9 @@ from talkalike.workspace.run_folder import RunFolder, failing_with
 
 _PROMPT_TOKENS = 192  # of the prompts of the rollouts: short enough for two cores
 _JUDGED_TOKENS = 512  # of a judged context with its replies
-_PROMPTS, _GROUP_SIZE = 8, 12  # prompts in a step, replies to each: many, for the prompt is read once for all of them
+_PROMPTS, _GROUP_SIZE = 8, 8  # prompts in a step, replies to each: many, for the prompt is read once for all of them
 _LEARNING_RATE = 3e-4  # of the candidate in RL
-_MAX_KL = 3.0  # in a message of about seven tokens: beyond that it writes like somebody else
+_MAX_KL = 5.0  # in a reply of about twenty tokens: beyond that it writes like somebody else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,7 @@ class RoundTraining:
             prompts=_PROMPTS,
             group_size=_GROUP_SIZE,
             max_tokens=options.max_tokens,
+            bursts=True,
             seed=options.seed,
             shaping=RewardShaping(
                 kl=options.kl,

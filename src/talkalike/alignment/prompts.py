@@ -15,9 +15,13 @@ from talkalike.examples.render import Renderer, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyPrompt:
-    """What was said, and who is to reply. `ids` ends with the speaker's header."""
+    """What was said, and who is to reply. `ids` ends with the speaker's header.
+
+    `going_on`: the tokens by which the speaker goes on with another message, once the marker closed one.
+    """
 
     ids: tuple[int, ...]
+    going_on: tuple[int, ...] = ()
     turns: tuple[Turn, ...] = ()
     speaker: str = ""
 
@@ -44,8 +48,17 @@ def prompts_in(examples: ExampleSet, split: str, renderer: Renderer, *, max_toke
                 continue
             turns = newest_turns(document.turns[:index], turn.speaker, renderer, max_tokens)
             if turns:
-                ids = tuple(renderer.prompt(turns, turn.speaker))
-                yield ReplyPrompt(ids=ids, turns=turns, speaker=turn.speaker)
+                yield reply_prompt(turns, turn.speaker, renderer)
+
+
+def reply_prompt(turns: tuple[Turn, ...], speaker: str, renderer: Renderer) -> ReplyPrompt:
+    """The prompt after which the speaker replies to these turns."""
+    return ReplyPrompt(
+        ids=tuple(renderer.prompt(turns, speaker)),
+        going_on=(*renderer.closing_ids[1:], *renderer.header(speaker)),
+        turns=turns,
+        speaker=speaker,
+    )
 
 
 def prompts_of_step(count: int, step: int, *, prompts: int, seed: int) -> list[int]:

@@ -95,9 +95,14 @@ def collect_rollouts(learner: Learner, task: Task, step: int) -> tuple[list[Roll
     sampling = RolloutSampling(stop_id=task.stop_id, temperature=settings.temperature, max_tokens=settings.max_tokens)
     numbers = draw_numbers(settings.seed, step, places, group_size=settings.group_size, length=settings.max_tokens)
     rollouts = sample_replies(
-        learner.roles, [prompt.ids for prompt in prompts], role=POLICY, sampling=sampling, random_NT=numbers
+        learner.roles,
+        [prompt.ids for prompt in prompts],
+        role=POLICY,
+        sampling=sampling,
+        random_NT=numbers,
+        going_on=[prompt.going_on for prompt in prompts] if settings.bursts else None,
     )
-    samples = reply_samples(prompts, rollouts, task.decode)
+    samples = reply_samples(prompts, rollouts, task.decode, stop_id=task.stop_id)
     return rollouts, samples, checked_scores(task.reward, samples)
 
 

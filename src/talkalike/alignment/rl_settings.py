@@ -56,6 +56,7 @@ class RLSettings:
     group_size: int = 4  # replies to each prompt; RLOO paper
     temperature: float = 1.0
     max_tokens: int = 48
+    bursts: bool = False  # replies are whole bursts of messages, not one message
     seed: int = 0
     shaping: RewardShaping = field(default_factory=RewardShaping)
     update: PolicyUpdate = field(default_factory=PolicyUpdate)

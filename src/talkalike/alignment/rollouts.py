@@ -67,8 +67,14 @@ def sample_replies(
     role: str | None,
     sampling: RolloutSampling,
     random_NT: NDArray[np.float32],
+    going_on: Sequence[Sequence[int]] | None = None,
 ) -> list[Rollout]:
-    """Samples `len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt, with `draw_numbers`."""
+    """Samples `len(random_NT) / len(prompts)` replies to each prompt, prompt by prompt, with `draw_numbers`.
+
+    `going_on`: for each prompt the tokens by which its speaker goes on after the closing marker. Replies are whole
+    bursts then: as long as the model writes exactly these tokens next, which belong to the reply, another message
+    follows. None: a reply is one message.
+    """
     group_size = len(random_NT) // max(1, len(prompts))
     if group_size * len(prompts) != len(random_NT) or random_NT.shape[1] < sampling.max_tokens:
         raise ValueError("random numbers must be (prompts * group_size, at least max_tokens)")
@@ -77,28 +83,47 @@ def sample_replies(
     with torch.inference_mode(), roles.use(role) as network:
         for group in _groups(order, prompts, group_size * sampling.max_tokens):
             numbers = np.concatenate([random_NT[i * group_size : (i + 1) * group_size] for i in group])
+            headers = None if going_on is None else [going_on[i] for i in group]
             with _precision(roles):
-                replies = _sample_group(network, [prompts[i] for i in group], sampling, torch.from_numpy(numbers))
+                replies = _sample_group(
+                    network, [prompts[i] for i in group], sampling, torch.from_numpy(numbers), headers
+                )
             for place, index in enumerate(group):
                 drawn[index] = replies[place * group_size : (place + 1) * group_size]
     return [rollout for index in range(len(prompts)) for rollout in drawn[index]]
 
 
 def reply_samples(
-    prompts: Sequence[ReplyPrompt], rollouts: Sequence[Rollout], decode: Callable[[Sequence[int]], str]
+    prompts: Sequence[ReplyPrompt],
+    rollouts: Sequence[Rollout],
+    decode: Callable[[Sequence[int]], str],
+    *,
+    stop_id: int,
 ) -> list[ReplySample]:
-    """The replies that `sample_replies` drew to these prompts, as a reward reads them."""
+    """The replies that `sample_replies` drew to these prompts, as a reward reads them; one line for each message."""
     each = len(rollouts) // max(1, len(prompts))
     return [
         ReplySample(
             prompt_ids=prompt.ids,
             reply_ids=tuple(rollout.reply_ids.tolist()),
-            text=decode(rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()),
+            text="\n".join(map(decode, messages_of(rollout, stop_id, prompt.going_on))),
             prompt_turns=prompt.turns,
             speaker=prompt.speaker,
         )
         for prompt, rollout in zip((p for p in prompts for _ in range(each)), rollouts, strict=True)
     ]
+
+
+def messages_of(rollout: Rollout, stop_id: int, going_on: Sequence[int]) -> list[list[int]]:
+    """The tokens of each message of a reply, without the closing markers and headers between them."""
+    ids = rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()
+    between = [stop_id, *going_on]
+    messages, start = [], 0
+    for place in range(len(ids) - len(between) + 1):
+        if place >= start and ids[place : place + len(between)] == between:
+            messages.append(ids[start:place])
+            start = place + len(between)
+    return [*messages, ids[start:]]
 
 
 def _precision(roles: Roles) -> AbstractContextManager[Any]:
@@ -121,7 +146,11 @@ def _groups(order: Sequence[int], prompts: Sequence[Sequence[int]], reply_tokens
 
 
 def _sample_group(
-    network: Any, prompts: Sequence[Sequence[int]], sampling: RolloutSampling, random_NT: Tensor
+    network: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: RolloutSampling,
+    random_NT: Tensor,
+    headers: Sequence[Sequence[int]] | None,
 ) -> list[Rollout]:
     device = network.device
     group_size = len(random_NT) // len(prompts)
@@ -131,6 +160,7 @@ def _sample_group(
     replies_NT = torch.zeros(len(random_NT), sampling.max_tokens, dtype=torch.int64, device=device)
     logprobs_NT = torch.zeros(replies_NT.shape, device=device)
     counts_N = torch.zeros(len(random_NT), dtype=torch.int64, device=device)
+    bursts = None if headers is None else _Bursts(headers, group_size, sampling.stop_id, device)
     random_NT = random_NT.to(device).clamp(max=_BELOW_ONE)
     all_N = memory.running_N
     logits_NV = _read(network, prompts, memory).repeat_interleave(group_size, dim=0)
@@ -140,7 +170,7 @@ def _sample_group(
         replies_NT[running_N, place] = tokens_N
         logprobs_NT[running_N, place] = chosen_N
         counts_N[running_N] += 1
-        going_N = tokens_N != sampling.stop_id
+        going_N = tokens_N != sampling.stop_id if bursts is None else bursts.follow(running_N, tokens_N, place)
         if place + 1 == sampling.max_tokens or not going_N.any():
             break
         if not going_N.all():
@@ -148,6 +178,8 @@ def _sample_group(
             tokens_N = tokens_N[going_N]
         memory.written = place + 1
         logits_NV = _logits(network, tokens_N, lengths_N[memory.running_N] + place, all_N[: len(tokens_N)], memory)
+    if bursts is not None:
+        counts_N = bursts.cut(counts_N)
     replies, logprobs, counts = replies_NT.cpu().numpy(), logprobs_NT.cpu().numpy(), counts_N.tolist()
     return [
         Rollout(
@@ -158,6 +190,37 @@ def _sample_group(
         )
         for row, count in enumerate(counts)
     ]
+
+
+class _Bursts:
+    """Which rows are between two messages, and where the last one that is closed ends."""
+
+    def __init__(self, headers: Sequence[Sequence[int]], group_size: int, stop_id: int, device: torch.device) -> None:
+        self._stop_id = stop_id
+        longest = max(1, *map(len, headers))
+        padded = [[*header, *[-1] * (longest - len(header))] for header in headers]
+        self._headers_NJ = torch.tensor(padded, device=device).repeat_interleave(group_size, dim=0)
+        self._lengths_N = torch.tensor([len(header) for header in headers], device=device)
+        self._lengths_N = self._lengths_N.repeat_interleave(group_size)
+        self._inside_N = torch.zeros_like(self._lengths_N)  # 0: in a message; k: the header's k-th token is next
+        self._closed_N = torch.zeros_like(self._lengths_N)  # tokens up to the last marker that closed a message
+
+    def follow(self, running_N: Tensor, tokens_N: Tensor, place: int) -> Tensor:
+        """Takes the tokens that were drawn for the running rows; which of these rows go on."""
+        inside_N = self._inside_N[running_N]
+        wanted_N = self._headers_NJ[running_N].gather(1, (inside_N - 1).clamp(min=0)[:, None])[:, 0]
+        between_N = inside_N > 0
+        closes_N = ~between_N & (tokens_N == self._stop_id)
+        differs_N = between_N & (tokens_N != wanted_N)
+        self._closed_N[running_N[closes_N]] = place + 1
+        following_N = torch.where(closes_N, 1, torch.where(between_N, inside_N + 1, 0))
+        following_N = torch.where(following_N > self._lengths_N[running_N], 0, following_N)
+        self._inside_N[running_N] = torch.where(differs_N, inside_N, following_N)
+        return ~differs_N & ~(closes_N & (self._lengths_N[running_N] == 0))
+
+    def cut(self, counts_N: Tensor) -> Tensor:
+        """The rows' lengths without what was drawn after the last message, where no other one was begun."""
+        return torch.where(self._inside_N > 0, self._closed_N, counts_N)
 
 
 def _read(network: Any, prompts: Sequence[Sequence[int]], memory: SharedPrefix) -> Tensor:

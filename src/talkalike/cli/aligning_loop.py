@@ -44,13 +44,13 @@ def align_loop(  # signature: typer
     ] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = 2.0,
     max_tokens: Annotated[
-        int, typer.Option(min=1, help="Longest reply that is sampled, in tokens (with --via rl).")
-    ] = 32,
-    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient (with --via rl).")] = 0.4,
+        int, typer.Option(min=1, help="Longest reply that is sampled, in tokens, all its messages together.")
+    ] = 64,
+    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient (with --via rl).")] = 0.1,
     kl_target: Annotated[
         float,
         typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0: it is fixed (with --via rl)."),
-    ] = 0.5,
+    ] = 2.0,
     wins: Annotated[
         float,
         typer.Option(
