@@ -27,9 +27,9 @@ from talkalike.alignment.rollouts import (
     RolloutMemory,
     RolloutSampling,
     draw_numbers,
-    messages_of,
     reply_samples,
     sample_replies,
+    split_messages,
 )
 from talkalike.alignment.shared_prefix import SharedPrefix
 from talkalike.models.adapter_settings import AdapterSettings
@@ -164,7 +164,7 @@ def test_whole_bursts_go_on_as_long_as_the_same_header_comes(sizes: list[int]) -
         assert rollout.ended == (ids[-1] == STOP)
         expected = slow_logprobs(roles.network, prompt, ids, SAMPLING.temperature)
         np.testing.assert_allclose(rollout.logprobs, expected.numpy(), atol=2e-5)
-        messages = messages_of(rollout, STOP, header)
+        messages = split_messages(ids, STOP, header)
         counts.add(len(messages))
         rebuilt = [token for message in messages for token in (*message, STOP, *header)]
         assert rebuilt[: len(ids)] == ids and all(STOP not in message for message in messages)

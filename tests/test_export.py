@@ -75,11 +75,12 @@ def llama_cpp(file: Path, *, lora: Path | None = None) -> Iterator[xllamacpp.Ser
 
 def next_token(server: xllamacpp.Server, ids: list[int], count: int) -> dict[int, float]:
     """The log-probabilities of the likeliest next tokens."""
-    asked = {"prompt": ids, "n_predict": 1, "n_probs": count, "temperature": 1.0, "cache_prompt": False}
-    asked |= {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
-    answer = server.handle_completions(asked)
-    answer = answer[0] if isinstance(answer, list) else answer
-    return {one["id"]: one["logprob"] for one in answer["completion_probabilities"][0]["top_logprobs"]}
+    for seed in range(100):  # where the end of the reply is drawn, nothing is told
+        asked = {"prompt": ids, "max_tokens": 1, "n_probs": count, "temperature": 1.0, "seed": seed}
+        told = server.handle_completions({**asked, "cache_prompt": False})["choices"][0]["logprobs"]
+        if told is not None:
+            return {one["id"]: one["logprob"] for one in told["content"][0]["top_logprobs"]}
+    raise AssertionError("it never says anything")
 
 
 def divergence(ours_V: torch.Tensor, theirs: dict[int, float]) -> float:

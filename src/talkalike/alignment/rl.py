@@ -36,6 +36,7 @@ from talkalike.alignment.rollouts import (
     draw_numbers,
     reply_samples,
     sample_replies,
+    split_messages,
 )
 from talkalike.alignment.shared_rows import SharedRow, shared_rows
 from talkalike.alignment.values import ReplySample, Reward, checked_scores
@@ -72,7 +73,7 @@ def rl_steps(
         rollouts, samples, scores = collect_rollouts(learner, task, progress.step)
         if memory is not None:
             memory.write(progress.step, rollouts)
-        step = _update_from(learner, progress, rollouts, scores)
+        step = _update_from(learner, task, progress, rollouts, scores)
         if step.index == 1 or step.stop or step.index % settings.show_every == 0:
             step = dataclasses.replace(step, shown=choose_samples(samples, scores, settings.shown))
         after = time.perf_counter()
@@ -106,11 +107,13 @@ def collect_rollouts(learner: Learner, task: Task, step: int) -> tuple[list[Roll
     return rollouts, samples, checked_scores(task.reward, samples)
 
 
-def _update_from(learner: Learner, progress: RLProgress, rollouts: list[Rollout], scores: list[float]) -> RLStep:
+def _update_from(
+    learner: Learner, task: Task, progress: RLProgress, rollouts: list[Rollout], scores: list[float]
+) -> RLStep:
     settings = learner.settings
     plan, members = _plan(learner, progress.step, rollouts)
     batch, old, values = measure_batch(learner, plan, rollouts, scores)
-    kl, distinct = float(batch.k1_NT.sum() / len(batch.scores_N)), _distinct(batch)
+    kl, distinct = float(batch.k1_NT.sum() / len(batch.scores_N)), _distinct(learner, task, progress.step, batch)
     if progress.step == 0:
         _record_first_batch(progress, settings.shaping.normalise, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
@@ -187,8 +190,15 @@ def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBa
     return whiten(raw_NT, mask_NT), returns_NT
 
 
-def _distinct(batch: RolloutBatch) -> float:
-    return distinct_share([[token for token in row if token >= 0] for row in batch.ids_NT.tolist()])
+def _distinct(learner: Learner, task: Task, step: int, batch: RolloutBatch) -> float:
+    """How varied the messages of all replies are; the headers between those of a burst are no words."""
+    settings = learner.settings
+    chosen = prompts_of_step(len(task.prompts), step, prompts=settings.prompts, seed=settings.seed)
+    messages = []
+    for row, ids in enumerate(batch.ids_NT.tolist()):
+        reply = [token for token in ids if token >= 0]
+        messages += split_messages(reply, task.stop_id, task.prompts[chosen[row // settings.group_size]].going_on)
+    return distinct_share(messages)
 
 
 def _plan(learner: Learner, step: int, rollouts: list[Rollout]) -> tuple[list[list[SharedRow]], list[list[int]]]:

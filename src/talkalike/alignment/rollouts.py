@@ -106,7 +106,7 @@ def reply_samples(
         ReplySample(
             prompt_ids=prompt.ids,
             reply_ids=tuple(rollout.reply_ids.tolist()),
-            text="\n".join(map(decode, messages_of(rollout, stop_id, prompt.going_on))),
+            text="\n".join(map(decode, split_messages(rollout.reply_ids.tolist(), stop_id, prompt.going_on))),
             prompt_turns=prompt.turns,
             speaker=prompt.speaker,
         )
@@ -114,9 +114,9 @@ def reply_samples(
     ]
 
 
-def messages_of(rollout: Rollout, stop_id: int, going_on: Sequence[int]) -> list[list[int]]:
-    """The tokens of each message of a reply, without the closing markers and headers between them."""
-    ids = rollout.reply_ids[: len(rollout.reply_ids) - rollout.ended].tolist()
+def split_messages(reply_ids: Sequence[int], stop_id: int, going_on: Sequence[int]) -> list[list[int]]:
+    """The tokens of each message of a reply, without the closing markers and the headers between them."""
+    ids = list(reply_ids[:-1] if reply_ids and reply_ids[-1] == stop_id else reply_ids)
     between = [stop_id, *going_on]
     messages, start = [], 0
     for place in range(len(ids) - len(between) + 1):

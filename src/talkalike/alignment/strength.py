@@ -29,7 +29,7 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.models.roles import Roles
 
-STRENGTHS = (0.4, 0.55, 0.7, 0.85, 1.0)  # tried in this order
+STRENGTHS = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)  # tried in this order
 _PROMPTS = 40
 _OTHER_DRAWS = 1_000_003  # prompts and random numbers that are drawn nowhere else
 
