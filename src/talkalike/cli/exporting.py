@@ -24,7 +24,7 @@ _FOLDER = "exports"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class WrittenExport:
     """What was written. `hint`: how it is used."""
 
     model: str
@@ -34,7 +34,7 @@ class Exported:
     hint: str
 
 
-def export(
+def export(  # signature: typer
     name: Annotated[str | None, typer.Argument(help="Model to export. Default: the double in use.")] = None,
     to: Annotated[
         To,
@@ -80,13 +80,13 @@ def _file_name(card: Card, to: To, quant: Quant) -> str:
     )
 
 
-def _write(workspace: Workspace, card: Card, *, to: To, quant: Quant, path: Path) -> Exported:
+def _write(workspace: Workspace, card: Card, *, to: To, quant: Quant, path: Path) -> WrittenExport:
     from talkalike.engine import exporting  # torch: the help does not wait for it
 
     catalog, speaker = workspace.catalog(), (card.speakers or ("assistant",))[0]
     about = {"talkalike.model": card.name, "talkalike.exported": now(), "talkalike.speaker": speaker}
     about |= {"talkalike.card_sha256": hashlib.sha256((catalog.path(card.name) / CARD_FILE).read_bytes()).hexdigest()}
-    source = exporting.Source(catalog=catalog, card=card, speaker=speaker, about=about)
+    source = exporting.ExportSource(catalog=catalog, card=card, speaker=speaker, about=about)
     writers = {
         "gguf": lambda: exporting.to_gguf(source, path, quant=quant),
         "gguf-adapter": lambda: exporting.to_gguf_adapter(source, path),
@@ -96,4 +96,4 @@ def _write(workspace: Workspace, card: Card, *, to: To, quant: Quant, path: Path
     hint = writers[to]()
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     total = sum(file.stat().st_size for file in files)
-    return Exported(model=card.name, to=to, path=path, size_bytes=total, hint=hint)
+    return WrittenExport(model=card.name, to=to, path=path, size_bytes=total, hint=hint)

@@ -23,7 +23,7 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be told to hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ExportSource:
     """What is exported: a model of the catalog that writes as `speaker`. `about`: facts that are written into it."""
 
     catalog: Catalog
@@ -54,7 +54,7 @@ class Source:
         return loaded
 
 
-def to_gguf(source: Source, file: Path, *, quant: str) -> str:
+def to_gguf(source: ExportSource, file: Path, *, quant: str) -> str:
     """The whole model as one GGUF file; returns how it is used."""
     loaded = source.load("float32")
     renderer = Renderer(loaded.tokenizer)
@@ -70,7 +70,7 @@ def to_gguf(source: Source, file: Path, *, quant: str) -> str:
     return f"Try it: llama-server -m {file} --jinja"
 
 
-def to_gguf_adapter(source: Source, file: Path) -> str:
+def to_gguf_adapter(source: ExportSource, file: Path) -> str:
     """The adapter alone as a GGUF file; returns how it is used."""
     pairs = _plain_adapter(source)
     if pairs is None:
@@ -84,13 +84,13 @@ def to_gguf_adapter(source: Source, file: Path) -> str:
     return f"It goes on a GGUF file of '{source.card.base}': llama-server -m BASE.gguf --lora {file}"
 
 
-def to_transformers(source: Source, folder: Path) -> str:
+def to_transformers(source: ExportSource, folder: Path) -> str:
     """The whole model as a folder of transformers; returns how it is used."""
     _write_merged(source, folder)
     return f"Try it: vllm serve {folder}, or AutoModelForCausalLM.from_pretrained({str(folder)!r})"
 
 
-def to_vllm(source: Source, folder: Path) -> str:
+def to_vllm(source: ExportSource, folder: Path) -> str:
     """The adapter's folder where it is plain LoRA, which vLLM puts on its base; else the whole model."""
     pairs = _plain_adapter(source)
     if pairs is None:
@@ -115,21 +115,21 @@ def to_vllm(source: Source, folder: Path) -> str:
     )
 
 
-def _plain_adapter(source: Source) -> LoraPairs | None:
+def _plain_adapter(source: ExportSource) -> LoraPairs | None:
     is_adapter = (source.folder / ADAPTER_CONFIG).is_file()
     if is_adapter and adapter_config(source.folder).get("peft_type") == "PROMPT_TUNING":
         source.load("bfloat16")  # says why not
     return read_pairs(source.folder) if is_adapter else None
 
 
-def _write_merged(source: Source, folder: Path) -> None:
+def _write_merged(source: ExportSource, folder: Path) -> None:
     loaded = source.load("auto")
     with replacing_folder(folder) as scratch:
         loaded.model.save_pretrained(str(scratch), safe_serialization=True)
         _write_text_form(source, source.base_folder, scratch)
 
 
-def _write_text_form(source: Source, base: Path, folder: Path) -> None:
+def _write_text_form(source: ExportSource, base: Path, folder: Path) -> None:
     """The base's vocabulary, with our chat template, and that a reply ends where a turn is closed."""
     copy_tokenizer(base, folder)
     config = folder / "tokenizer_config.json"

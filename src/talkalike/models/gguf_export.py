@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 from torch import Tensor
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from talkalike.errors import UserError
 from talkalike.models.gguf_tokenizer import write_tokenizer
@@ -179,8 +180,6 @@ def _tensors(network: Any, shape: _Shape) -> Iterator[tuple[str, Tensor]]:
 
 def _rotation_factors(config: Any) -> Tensor | None:
     """By how much each rotation is slower than usual, where the positions are scaled as in Llama 3.1."""
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
     rope: Mapping[str, Any] = config.rope_parameters
     if rope.get("rope_type", "default") == "default":
         return None

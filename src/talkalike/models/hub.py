@@ -67,6 +67,7 @@ def choose_files(hub_id: str, sizes: Mapping[str, int]) -> list[str]:
 @contextmanager
 def _explained(hub_id: str) -> Iterator[None]:
     """What the hub's library raises, as a sentence."""
+    # only where the hub is asked
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
