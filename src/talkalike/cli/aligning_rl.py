@@ -61,6 +61,9 @@ def align_rl(  # signature: typer
         float | None, typer.Option(callback=above_zero, help="Stop after this many minutes. Default: no limit.")
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is sampled, in tokens.")] = 48,
+    bursts: Annotated[
+        bool, typer.Option("--bursts", help="Sample whole replies of several messages, instead of one message.")
+    ] = False,
     temperature: Annotated[
         float, typer.Option(callback=above_zero, help="Sampling temperature of the rollouts.")
     ] = 1.0,
@@ -120,6 +123,7 @@ def align_rl(  # signature: typer
             prompts=prompts,
             group_size=group_size,
             max_tokens=max_tokens,
+            bursts=bursts,
             temperature=temperature,
             seed=seed,
             shaping=RewardShaping(kl=kl_coef, kl_target=kl_target, overlong=overlong),
