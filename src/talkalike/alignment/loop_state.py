@@ -37,12 +37,12 @@ class LoopConfig:
     """Settings of a round. An unfinished round with the same settings is continued."""
 
     via: Via = "rl"  # the method; rl and raft need a reward model, the others learn from the judgements directly
-    steps: int = 18  # of reinforcement learning
+    steps: int = 14  # of reinforcement learning
     minutes: float = 6.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
     max_tokens: int = 64  # of a reply, all its messages together, in reinforcement learning
     kl: float = 0.1  # coefficient of the KL penalty, at least
-    kl_target: float = 2.0  # nats per reply that the coefficient steers to; 0: it stays as it is
+    kl_target: float = 1.0  # nats per reply that the coefficient steers to; 0: it stays as it is
     wins: float = 0.65  # share of pairs the candidate is to be expected to win; no more of the change is kept
     reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method

@@ -38,7 +38,7 @@ def align_loop(  # signature: typer
         typer.Option(help="Method: RL or best-of-n training (raft) with a reward model, or a loss on the pairs."),
     ] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps (with --via rl).")] = 18,
+    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps (with --via rl).")] = 14,
     minutes: Annotated[
         float, typer.Option(min=0.0001, help="Time limit of the RL training in minutes (with --via rl).")
     ] = 6.0,
@@ -50,7 +50,7 @@ def align_loop(  # signature: typer
     kl_target: Annotated[
         float,
         typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0: it is fixed (with --via rl)."),
-    ] = 2.0,
+    ] = 1.0,
     wins: Annotated[
         float,
         typer.Option(
