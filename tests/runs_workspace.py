@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ def write(path: Path, values: Any) -> Path:
     return path
 
 
+CHECKS = {
+    "likeness_before": 1.0, "likeness": 0.98, "told_apart_before": 0.72, "told_apart": 0.84,
+    "distinct_2_before": 0.89, "distinct_2": 0.77, "copied_before": 0.0, "copied": 0.0,
+    "expected_wins": 0.73, "expected_wins_low": 0.66, "expected_wins_high": 0.8,
+}
+
+
 def add_card(
     root: Path,
     name: str,
@@ -57,13 +64,16 @@ def add_card(
     parents: Sequence[str] = (),
     likeness: float | None = None,
     heldout: float = 2.91,
+    checks: Mapping[str, float] | None = None,
     **values: Any,
 ) -> None:
-    """A model: a base where it has no parents."""
+    """A model: a base where it has no parents, a candidate of a round where there are `checks`."""
     scores: dict[str, Any] = {"heldout_loss": heldout, "heldout_loss_before": 3.4} if parents else {}
     if likeness is not None:
         scores["likeness"] = {"value": likeness, "low": likeness - 0.1, "high": likeness + 0.08, "replies": 120}
         scores["likeness"] |= {"bits_per_character": 2.31, "bits_per_character_base": 2.64}
+    if checks is not None:
+        scores |= {"strength": 0.55, "checks": dict(checks)}
     card = {
         "name": name,
         "kind": "adapter" if parents else "base",
@@ -164,7 +174,7 @@ def fill(root: Path) -> None:
     add_card(root, "tiny")
     add_card(root, "mira-1", parents=("tiny",), likeness=0.42)
     add_card(root, "mira-2", parents=("tiny",), likeness=0.61, method="dora")
-    add_card(root, "mira-2-aligned", parents=("tiny", "mira-2"), likeness=0.66, kind="adapter")
+    add_card(root, "mira-2-aligned", parents=("tiny", "mira-2"), likeness=0.66, kind="adapter", checks=CHECKS)
     add_card(root, "orphan", parents=("deleted-base",))
     add_run(root, "mira-1-20261101-100000")
     add_run(root, "mira-2-20261102-113000", start=3.1, steps=120)

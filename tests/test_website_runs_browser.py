@@ -71,6 +71,10 @@ async def test_models_runs_and_comparisons_at_every_size(site_store: Store, tmp_
                 await page.get_by_role("button", name="Use this model").click()
                 await expect(page.locator(".lineage .box.serves")).to_have_count(1)
                 assert site.run_commands.chosen == model
+            await page.goto(f"{site.address}/runs/model/mira-2-aligned/")
+            await expect(page.get_by_role("region", name="Table: before and after")).to_contain_text("told apart")
+            assert await fits(page)
+            await picture(page, f"candidate-{name}")
             await page.goto(f"{site.address}/runs/compare/")
             if not await page.get_by_label("mira-1-20261101-100000").is_visible():
                 await page.get_by_text("Choose runs").click()
