@@ -51,9 +51,17 @@ def write(path: Path, values: Any) -> Path:
 
 
 CHECKS = {
-    "likeness_before": 1.0, "likeness": 0.98, "told_apart_before": 0.72, "told_apart": 0.84,
-    "distinct_2_before": 0.89, "distinct_2": 0.77, "copied_before": 0.0, "copied": 0.0,
-    "expected_wins": 0.73, "expected_wins_low": 0.66, "expected_wins_high": 0.8,
+    "likeness_before": 1.0,
+    "likeness": 0.98,
+    "told_apart_before": 0.72,
+    "told_apart": 0.84,
+    "distinct_2_before": 0.89,
+    "distinct_2": 0.77,
+    "copied_before": 0.0,
+    "copied": 0.0,
+    "expected_wins": 0.73,
+    "expected_wins_low": 0.66,
+    "expected_wins_high": 0.8,
 }
 
 

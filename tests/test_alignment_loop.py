@@ -51,7 +51,7 @@ seed = 1
 """
 FAST: tuple[object, ...] = (
     "--max-tokens",
-    24,
+    64,
     "--epochs",
     3,
     "--reward-lr",
@@ -362,7 +362,7 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_the_seed_the_candidate_is_preferred(seed: int, copy: Path) -> None:
-    options = ("--steps", 30, "--lr", 0.001, "--kl-target", 1.5, "--pairs", 50, "--seed", seed)
+    options = ("--steps", 40, "--lr", 0.001, "--kl-target", 1.5, "--wins", 1, "--pairs", 50, "--seed", seed)
     done = loop(copy, *options)
     reward = Catalog(copy / "models").card(done["reward"])
     assert (reward.method, reward.scores["heldout_pairs"]) == ("linear", reward.settings["learned_from"]["pairs"])

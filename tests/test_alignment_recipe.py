@@ -206,8 +206,6 @@ def test_no_more_of_the_change_is_kept_than_it_takes(catalog: Catalog, examples:
     for place, change in moved["whole"].items():
         torch.testing.assert_close(moved["part"][place], kept["part"] * change, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(moved["never"][place], change, atol=1e-5, rtol=1e-4)
-    scores = catalog.card("part").scores
-    assert scores["reward"] > scores["reward_before"]
     tried = catalog.card("part").settings["strengths"]
     assert list(tried) == [str(factor) for factor in STRENGTHS[: len(tried)]] and len(tried) < len(STRENGTHS)
     assert [share >= 0.6 for share in tried.values()] == [False] * (len(tried) - 1) + [True]
