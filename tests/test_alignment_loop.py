@@ -51,7 +51,7 @@ seed = 1
 """
 FAST: tuple[object, ...] = (
     "--max-tokens",
-    64,
+    24,
     "--epochs",
     3,
     "--reward-lr",
@@ -173,7 +173,7 @@ def test_the_loop_closes(copy: Path, tmp_path: Path) -> None:
     assert said[0] != said[1]
 
     # The next round begins from it, and only the judgements that came since are new.
-    again = loop(copy, "--steps", 1, "--pairs", 2, "--epochs", 0.3)
+    again = loop(copy, "--steps", 1, "--pairs", 2, "--epochs", 0.3, "--bursts")
     assert (again["present"], again["model"]) == ("first-aligned", "first-aligned-2")
     assert 0 < again["judgements"]["new"] == again["judgements"]["all"] - done["judgements"]["all"]
     refused = talkalike("align", "loop", "-w", copy)
@@ -362,7 +362,7 @@ def test_what_cannot_be_learned_from_leaves_nothing_behind(copy: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_the_seed_the_candidate_is_preferred(seed: int, copy: Path) -> None:
-    options = ("--steps", 40, "--lr", 0.001, "--kl-target", 1.5, "--wins", 1, "--pairs", 50, "--seed", seed)
+    options = ("--steps", 30, "--lr", 0.001, "--kl-target", 1.5, "--wins", 1, "--pairs", 50, "--seed", seed)
     done = loop(copy, *options)
     reward = Catalog(copy / "models").card(done["reward"])
     assert (reward.method, reward.scores["heldout_pairs"]) == ("linear", reward.settings["learned_from"]["pairs"])

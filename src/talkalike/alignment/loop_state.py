@@ -33,16 +33,35 @@ RewardKind = Literal["linear", "adapter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutDefaults:
+    """What suits a way of sampling replies in reinforcement learning."""
+
+    steps: int
+    group_size: int  # replies to each prompt: many, for the prompt is read once for all of them
+    max_tokens: int
+    kl: float
+    kl_target: float
+    max_kl: float  # per reply; beyond that it writes like somebody else
+
+
+ROLLOUTS = {  # by whether whole replies are sampled, or single messages of about seven tokens
+    False: RolloutDefaults(steps=18, group_size=12, max_tokens=32, kl=0.4, kl_target=0.5, max_kl=3.0),
+    True: RolloutDefaults(steps=14, group_size=8, max_tokens=64, kl=0.1, kl_target=1.0, max_kl=5.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
     """Settings of a round. An unfinished round with the same settings is continued."""
 
     via: Via = "rl"  # the method; rl and raft need a reward model, the others learn from the judgements directly
-    steps: int = 14  # of reinforcement learning
+    steps: int | None = None  # of reinforcement learning; None, here and below: what suits `bursts`
     minutes: float = 6.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
-    max_tokens: int = 64  # of a reply, all its messages together, in reinforcement learning
-    kl: float = 0.1  # coefficient of the KL penalty, at least
-    kl_target: float = 1.0  # nats per reply that the coefficient steers to; 0: it stays as it is
+    bursts: bool = False  # reinforcement learning samples whole replies instead of single messages
+    max_tokens: int | None = None  # of what is sampled
+    kl: float | None = None  # coefficient of the KL penalty, at least
+    kl_target: float | None = None  # nats per reply that the coefficient steers to; 0: it stays as it is
     wins: float = 0.65  # share of pairs the candidate is to be expected to win; no more of the change is kept
     reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method

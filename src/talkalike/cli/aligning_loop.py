@@ -38,19 +38,35 @@ def align_loop(  # signature: typer
         typer.Option(help="Method: RL or best-of-n training (raft) with a reward model, or a loss on the pairs."),
     ] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps (with --via rl).")] = 14,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of RL training steps. Default: 18, or 14 with --bursts.")
+    ] = None,
     minutes: Annotated[
         float, typer.Option(min=0.0001, help="Time limit of the RL training in minutes (with --via rl).")
     ] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = 2.0,
+    bursts: Annotated[
+        bool,
+        typer.Option(
+            "--bursts",
+            help="Sample whole replies in RL training instead of single messages: their number is learned, too.",
+        ),
+    ] = False,
     max_tokens: Annotated[
-        int, typer.Option(min=1, help="Longest reply that is sampled, in tokens, all its messages together.")
-    ] = 64,
-    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient (with --via rl).")] = 0.1,
+        int | None,
+        typer.Option(min=1, help="Longest sample of RL training in tokens. Default: 32, or 64 with --bursts."),
+    ] = None,
+    kl_coef: Annotated[
+        float | None,
+        typer.Option(min=0, help="Smallest KL penalty coefficient of RL training. Default: 0.4, or 0.1 with --bursts."),
+    ] = None,
     kl_target: Annotated[
-        float,
-        typer.Option(min=0, help="KL per reply that the coefficient is steered to; 0: it is fixed (with --via rl)."),
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="KL per sample that the coefficient is steered to; 0: it is fixed. Default: 0.5, or 1 with --bursts.",
+        ),
+    ] = None,
     wins: Annotated[
         float,
         typer.Option(
@@ -100,6 +116,7 @@ def align_loop(  # signature: typer
         steps=steps,
         minutes=minutes,
         epochs=epochs,
+        bursts=bursts,
         max_tokens=max_tokens,
         kl=kl_coef,
         kl_target=kl_target,
