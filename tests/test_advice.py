@@ -56,6 +56,7 @@ OTHERS = {
     "--index",
 }
 OTHERS |= {"--extra-index-url", "--force-reinstall", "--upgrade", "--hash"}
+OTHERS |= {"--jinja", "--lora", "--enable-lora", "--max-lora-rank", "--lora-modules", "--chat-template"}  # of servers
 RENAMED = "cli/commands.py"  # names the old options, which are still taken
 STYLES = "charts/plotter.py"  # its options are variables of a style sheet
 
