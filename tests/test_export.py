@@ -137,6 +137,7 @@ def test_where_the_file_comes_from_stands_in_it(root: Path) -> None:
     put_double(root)
     done = succeed("export", "anna", "--quant", "q4_1", "-w", root, "--json").json
     assert Path(done["path"]).stat().st_mode & 0o077 == 0
+    assert "talkalike export tiny --quant q4_1" in done["hint"] and "--to gguf-adapter" in done["hint"]
     reader = gguf.GGUFReader(done["path"])
 
     def text(key: str) -> str:

@@ -67,7 +67,13 @@ def to_gguf(source: ExportSource, file: Path, *, quant: str) -> str:
             stop_id=renderer.stop_id,
             about=source.about,
         )
-    return f"Try it: llama-server -m {file} --jinja"
+    used = f"Try it: llama-server -m {file} --jinja"
+    if quant == "q4_1" and source.base_folder != source.folder:
+        used += (
+            "\nFour bits are coarser than what a training changes, so this file writes much like its base. Better: "
+            f"`talkalike export {source.card.base} --quant q4_1`, and the double with `--to gguf-adapter`."
+        )
+    return used
 
 
 def to_gguf_adapter(source: ExportSource, file: Path) -> str:
