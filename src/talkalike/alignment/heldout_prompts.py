@@ -62,32 +62,35 @@ async def answer_prompts(
 
     One model is in memory at a time; replies are cached in its folder.
     """
-    sampling = replace(sources.sampling, seed=seed, max_tokens=min(sources.sampling.max_tokens, LONGEST_REPLY))
-    found: Answers = []
-    for arm in arms:
-        settings = GenerationSettings(
-            sampling=sampling,
-            context_tokens=CONTEXT_TOKENS,
-            concurrency=AT_ONCE,
-            cache_folder=sources.paths.catalog().path(arm.model) / _CACHE,
-        )
+    return [(arm, (await draw_replies(sources, arm, prompts, [seed]))[0]) for arm in arms]
 
-        def on_progress(done: int, total: int, doing: str = f"{arm.model} ({arm.name}) answers") -> None:
-            sources.on_progress(done, total, doing)
 
-        engine = await asyncio.to_thread(sources.open_engine, arm.card)
-        try:
-            written = await generate_replies(
-                engine,
-                [replace(prompt, context=(*arm.lead, *prompt.context)) for prompt in prompts],
-                settings,
-                fingerprint=f"{arm.model} {arm.card.created} {arm.name}",
-                progress=on_progress,
+async def draw_replies(
+    sources: ReplySources, arm: ModelArm, prompts: Sequence[ReferenceReply], seeds: Sequence[int]
+) -> list[list[tuple[str, ...]]]:
+    """What one arm replies to each prompt, once for each seed; as for `answer_prompts`. The model is loaded once."""
+    limit = min(sources.sampling.max_tokens, LONGEST_REPLY)
+    asked = [replace(prompt, context=(*arm.lead, *prompt.context)) for prompt in prompts]
+
+    def on_progress(done: int, total: int) -> None:
+        sources.on_progress(done, total, f"{arm.model} ({arm.name}) answers")
+
+    engine = await asyncio.to_thread(sources.open_engine, arm.card)
+    try:
+        drawn = []
+        for seed in seeds:
+            settings = GenerationSettings(
+                sampling=replace(sources.sampling, seed=seed, max_tokens=limit),
+                context_tokens=CONTEXT_TOKENS,
+                concurrency=AT_ONCE,
+                cache_folder=sources.paths.catalog().path(arm.model) / _CACHE,
             )
-        finally:
-            await engine.close()
-        found.append((arm, [words_said(reply) for reply in written]))
-    return found
+            fingerprint = f"{arm.model} {arm.card.created} {arm.name}"
+            written = await generate_replies(engine, asked, settings, fingerprint=fingerprint, progress=on_progress)
+            drawn.append([words_said(reply) for reply in written])
+    finally:
+        await engine.close()
+    return drawn
 
 
 def words_said(reply: Generated) -> tuple[str, ...]:
@@ -96,17 +99,9 @@ def words_said(reply: Generated) -> tuple[str, ...]:
 
 
 def reply_samples_of(prompts: Sequence[ReferenceReply], said: Sequence[Sequence[str]]) -> list[ReplySample]:
-    """Replies to these prompts as a reward reads them, which puts them into its own tokens."""
-    return [
-        ReplySample(
-            prompt_ids=(),
-            reply_ids=(),
-            text="\n".join(messages),
-            prompt_turns=prompt.context,
-            speaker=prompt.speaker,
-        )
-        for prompt, messages in zip(prompts, said, strict=True)
-    ]
+    """Replies to these prompts as a reward reads them."""
+    both = zip(prompts, said, strict=True)
+    return [ReplySample.of_messages(messages, prompt.context, prompt.speaker) for prompt, messages in both]
 
 
 def pairs_that_differ(

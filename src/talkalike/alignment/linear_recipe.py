@@ -197,11 +197,8 @@ def learned_from(judgements: Judgements, gathered: GatheredJudgements) -> dict[s
 
 
 def _samples(context: JudgedContext) -> list[ReplySample]:
-    turns = tuple(Turn(speaker, text) for speaker, text in context.turns)
-    return [
-        ReplySample(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=turns, speaker=context.speaker)
-        for messages in context.replies
-    ]
+    turns = [Turn(speaker, text) for speaker, text in context.turns]
+    return [ReplySample.of_messages(messages, turns, context.speaker) for messages in context.replies]
 
 
 def _rated_apart(

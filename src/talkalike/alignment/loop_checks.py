@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from talkalike.alignment.heldout_prompts import (
     ModelArm,
     ReplySources,
-    answer_prompts,
     choose_prompts,
+    draw_replies,
     pairs_that_differ,
     reply_samples_of,
 )
@@ -70,7 +70,7 @@ async def _answer(
 ) -> list[list[list[tuple[str, ...]]]]:
     """Each arm's replies to all prompts, draw by draw."""
     seeds = [seed + _OTHER_SEEDS * draw for draw in range(DRAWS)]
-    return [[(await answer_prompts(sources, [arm], prompts, one))[0][1] for one in seeds] for arm in arms]
+    return [await draw_replies(sources, arm, prompts, seeds) for arm in arms]
 
 
 def _compare(

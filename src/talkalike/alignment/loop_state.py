@@ -61,7 +61,7 @@ class LoopConfig:
     bursts: bool = False  # reinforcement learning samples whole replies instead of single messages
     max_tokens: int | None = None  # of what is sampled
     kl: float | None = None  # coefficient of the KL penalty, at least
-    kl_target: float | None = None  # nats per reply that the coefficient steers to; 0: it stays as it is
+    kl_target: float | None = None  # KL per sample that the coefficient steers to; 0: it stays as it is
     wins: float = 0.65  # share of pairs the candidate is to be expected to win; no more of the change is kept
     reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method

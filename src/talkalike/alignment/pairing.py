@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from talkalike.alignment.heldout_prompts import ModelArm, ReplySources, answer_prompts, choose_prompts
+from talkalike.alignment.heldout_prompts import ModelArm, ReplySources, answer_prompts, choose_prompts, draw_replies
 from talkalike.alignment.text_features import different_pairs
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.examples.opening import examples_of
@@ -68,8 +68,8 @@ async def make_own_pairs(
     train = load_replies(examples_of(sources.paths.examples, card), "train")
     prompts = choose_prompts(train, card.speakers[0], count, seed=seed)
     arm = ModelArm(name="own", card=card)
-    drawn = [await answer_prompts(sources, [arm], prompts, 1000 * seed + number) for number in range(replies)]
-    said = [[answers[0][1][index] for answers in drawn if answers[0][1][index]] for index in range(len(prompts))]
+    drawn = await draw_replies(sources, arm, prompts, [1000 * seed + number for number in range(replies)])
+    said = [[reply for reply in to_prompt if reply] for to_prompt in zip(*drawn, strict=True)]
     chosen = different_pairs([["\n".join(messages) for messages in replies] for replies in said])
     found = [
         _PromptPair(

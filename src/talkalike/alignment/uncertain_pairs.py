@@ -70,10 +70,5 @@ def sort_waiting(
 
 def sample_of(reply: JudgedReply) -> ReplySample:
     """The reply as a reward model reads it, which puts it into its own tokens."""
-    return ReplySample(
-        prompt_ids=(),
-        reply_ids=(),
-        text="\n".join(reply.messages),
-        prompt_turns=tuple(Turn(speaker, text) for speaker, text in reply.context),
-        speaker=reply.speaker,
-    )
+    turns = [Turn(speaker, text) for speaker, text in reply.context]
+    return ReplySample.of_messages(reply.messages, turns, reply.speaker)

@@ -21,6 +21,11 @@ class ReplySample:
     prompt_turns: tuple[Turn, ...] = ()
     speaker: str = ""  # who replies
 
+    @classmethod
+    def of_messages(cls, messages: Sequence[str], turns: Sequence[Turn], speaker: str) -> ReplySample:
+        """A reply that somebody wrote down, without tokens: a reward model puts it into its own."""
+        return cls(prompt_ids=(), reply_ids=(), text="\n".join(messages), prompt_turns=tuple(turns), speaker=speaker)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedWins:

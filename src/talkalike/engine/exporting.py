@@ -33,7 +33,7 @@ class ExportSource:
 
     @property
     def folder(self) -> Path:
-        """The model's folder."""
+        """Where the model lies in the catalog."""
         return self.catalog.path(self.card.name)
 
     @property
@@ -84,9 +84,8 @@ def to_gguf_adapter(source: ExportSource, file: Path) -> str:
             f"'{source.card.name}' is no plain LoRA, so it cannot be written apart from its base.",
             hint="Write both as one file: --to gguf",
         )
-    base = load_for_inference(source.base_folder, catalog=source.catalog, dtype="bfloat16", device="cpu")
     with replacing(file) as scratch:
-        gguf_export.write_adapter(pairs, base, scratch, about=source.about)
+        gguf_export.write_adapter(pairs, source.base_folder, scratch, about=source.about)
     return f"It goes on a GGUF file of '{source.card.base}': llama-server -m BASE.gguf --lora {file}"
 
 

@@ -30,6 +30,6 @@ def chat_template(form: Form, double: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of Jinja2's."""
+    """The text as a string literal of Jinja2."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"

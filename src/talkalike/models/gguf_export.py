@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 from torch import Tensor
+from transformers import AutoConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from talkalike.errors import UserError
@@ -49,15 +50,10 @@ _FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "q
 def write_model(
     loaded: LoadedModel, file: Path, *, quant: str, template: str, stop_id: int, about: Mapping[str, str]
 ) -> None:
-    """Writes the whole model with its vocabulary and chat template. `about`: further facts, by their keys.
+    """Writes the whole model (no soft prompt) with its vocabulary and chat template. `about`: further facts, by key.
 
     Raises UserError for a family or a vocabulary that cannot be written.
     """
-    if loaded.soft_prompt_PD is not None:
-        raise UserError(
-            f"'{loaded.name}' is a soft prompt, which GGUF files cannot hold.",
-            hint="Train the double with --method lora, then export that.",
-        )
     network: Any = loaded.model
     shape = _Shape.of(network.config)
     chosen = FORMATS[quant]
@@ -81,17 +77,16 @@ def write_model(
     _finish(writer)
 
 
-def write_adapter(pairs: LoraPairs, loaded: LoadedModel, file: Path, *, about: Mapping[str, str]) -> None:
+def write_adapter(pairs: LoraPairs, base: Path, file: Path, *, about: Mapping[str, str]) -> None:
     """Writes a low-rank update alone, to be loaded on a GGUF of its base (`llama-server --lora`).
 
-    `loaded`: its base, or the double, for the shape. Raises UserError for a family that cannot be written.
+    `base`: the base's folder. Raises UserError for a family that cannot be written.
     """
-    network: Any = loaded.model
-    shape = _Shape.of(network.config)
+    shape = _Shape.of(AutoConfig.from_pretrained(base, local_files_only=True))
     rank = next(iter(pairs.down.values())).shape[0]
     writer = GGUFWriter(file, shape.family)
     writer.add_type("adapter")
-    writer.add_name(loaded.name)
+    writer.add_name(base.name)
     _write_facts(writer, about)
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", pairs.factor * pairs.scale * rank)

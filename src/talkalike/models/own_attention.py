@@ -65,7 +65,7 @@ class OwnMemory:
 
     @property
     def nbytes(self) -> int:
-        """Memory held."""
+        """Bytes that keys and values, or the kept sequence, take."""
         if self._cache is None:
             return 0 if self._given is None else self._given.nbytes
         layers = (layer for layer in self._cache.layers if layer.is_initialized)
