@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from judged_replies import comparison, correction, flag, laughing, ratings, sentence, soft, written
@@ -19,11 +20,11 @@ from talkalike.alignment.linear_recipe import (
     fit_judgements,
     train_linear_reward,
 )
-from talkalike.alignment.linear_reward import WEIGHTS_FILE, LinearReward
+from talkalike.alignment.linear_reward import FORM_FILE, WEIGHTS_FILE, LinearReward
 from talkalike.alignment.preference_fit import Comparisons, PreferenceFit, fit_dual, fit_preferences, side_by_side
 from talkalike.alignment.reward_values import RewardFinished
 from talkalike.alignment.rewards import open_reward
-from talkalike.alignment.text_features import different_pairs
+from talkalike.alignment.text_features import different_pairs, message_word_features, word_features
 from talkalike.alignment.uncertain_pairs import Ensemble
 from talkalike.alignment.values import ReplySample, Reward
 from talkalike.errors import UserError
@@ -31,6 +32,7 @@ from talkalike.examples.render import Turn
 from talkalike.models.roles import Roles
 from talkalike.store.judging.judgement_values import Choice, Kind
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.files import read_json, write_json
 from talkalike.workspace.run_folder import RunFolder
 from tiny_model import build_tiny_llama
 
@@ -233,3 +235,26 @@ def test_of_several_replies_those_that_differ_most_are_asked_about() -> None:
     assert found[0][0][2] > found[0][1][2], "the most different first"
     assert found[1] == [] and found[2] == []
     assert len(found[3]) == 1 and 1 in found[3][0][:2], "two equal ones are no pair"
+
+
+def test_a_word_counts_by_the_share_of_messages_it_stands_in() -> None:
+    """Else a reward grows with every further message, and training writes as many as fit."""
+    vocabulary = ("you", "plan")
+    one, twice, half, empty = message_word_features(["you", "you\nyou\n", "you\nplan", "\n"], vocabulary)
+    assert one.tolist() == twice.tolist() == word_features(["you"], vocabulary)[0].tolist()
+    assert half.tolist() == pytest.approx([one[0] / 2, one[0] / 2])
+    assert empty.tolist() == [0.0, 0.0]
+    assert message_word_features([], vocabulary).shape == (0, 2)
+
+
+def test_a_model_of_an_earlier_version_still_scores(catalog: Catalog, tmp_path: Path) -> None:
+    """It read each reply as one text; its features have another name since."""
+    trained(catalog, judgements(tmp_path, *laughing(20)), tmp_path / "run")
+    folder, replies = catalog.path("liking"), [sample("haha ok"), sample("haha\nok\nok")]
+    now = LinearReward.load(catalog, "liking").score(replies)
+    form, tensors = read_json(folder / FORM_FILE), load_file(folder / WEIGHTS_FILE)
+    renamed = {name.replace(".message words", ".words"): table for name, table in tensors.items()}
+    save_file(renamed, folder / WEIGHTS_FILE)
+    write_json(folder / FORM_FILE, {**form, "blocks": [name.replace("message ", "") for name in form["blocks"]]})
+    earlier = LinearReward.load(catalog, "liking").score(replies)
+    assert earlier[0] == pytest.approx(now[0]) and earlier[1] > now[1] + 0.1

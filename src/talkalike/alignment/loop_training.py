@@ -100,7 +100,7 @@ class RoundTraining:
                 kl=kl,
                 kl_target=kl_target or None,
                 kl_least=kl,  # it begins at no distance at all: that is no reason to pay less
-                kl_horizon=_PROMPTS * usual.group_size,
+                kl_horizon=_PROMPTS * usual.group_size / 2,  # a few steps have to be enough: 40 % each at most
             ),
             max_kl=usual.max_kl,
             update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),

@@ -16,13 +16,14 @@ from talkalike.alignment.feedback_loop import autocast, group_by_prompt, reply_r
 from talkalike.alignment.preference_fit import Floats
 from talkalike.alignment.reward_model import fit_sample
 from talkalike.alignment.shared_rows import shared_row_attention, target_states
-from talkalike.alignment.text_features import text_features, word_features
+from talkalike.alignment.text_features import message_word_features, text_features, word_features
 from talkalike.alignment.values import ReplySample
 from talkalike.examples.render import Renderer
 from talkalike.models.roles import Roles
 
-TEXT, WORDS, STATES = "text", "words", "states"
+TEXT, WORDS, STATES = "text", "message words", "states"
 BLOCKS = (TEXT, WORDS, STATES)
+_WORDS_OF_ALL = "words"  # of models fitted before 0.4.0, to which a word in one of many messages was worth as much
 
 
 class FeatureReader:
@@ -39,7 +40,9 @@ class FeatureReader:
         if TEXT in wanted:
             found[TEXT] = text_features([sample.text for sample in samples])
         if WORDS in wanted:
-            found[WORDS] = word_features([sample.text for sample in samples], self._vocabulary)
+            found[WORDS] = message_word_features([sample.text for sample in samples], self._vocabulary)
+        if _WORDS_OF_ALL in wanted:
+            found[_WORDS_OF_ALL] = word_features([sample.text for sample in samples], self._vocabulary)
         if STATES in wanted:
             found[STATES] = self._states(samples)
         return found

@@ -31,6 +31,15 @@ def word_features(texts: Sequence[str], vocabulary: Sequence[str]) -> Floats:
     return np.asarray(table / np.sqrt(table.sum(axis=1, keepdims=True) + 1))
 
 
+def message_word_features(texts: Sequence[str], vocabulary: Sequence[str]) -> Floats:
+    """The mean of `word_features` over a text's messages, its lines, so that more messages are not worth more."""
+    messages = [[line for line in text.split("\n") if line.strip()] or [""] for text in texts]
+    owners = np.repeat(np.arange(len(texts)), [len(lines) for lines in messages])
+    table = np.zeros((len(texts), len(vocabulary)))
+    np.add.at(table, owners, word_features([line for lines in messages for line in lines], vocabulary))
+    return np.asarray(table / np.bincount(owners, minlength=len(texts))[:, None])
+
+
 def words_of(text: str) -> set[str]:
     """The words and signs of a text, in small letters."""
     return set(_WORD.findall(text.casefold()))
