@@ -177,6 +177,7 @@ def test_distinct_share_by_hand() -> None:
         ({"group_size": 1}, "at least two"),
         ({"temperature": 0.0}, "above 0"),
         ({"prompts": 1}, "minibatches"),
+        ({"bursts": 1.5}, "from 0 to 1"),
         ({"steps": 0}, "at least 1"),
         ({"update": PolicyUpdate(epochs=0)}, "epochs"),
     ],
@@ -184,3 +185,9 @@ def test_distinct_share_by_hand() -> None:
 def test_settings_that_make_no_sense_are_told(changes: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         RLSettings(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("share", "places"), [(0, []), (0.25, [3, 7]), (0.5, [1, 3, 5, 7]), (1, [*range(8)])])
+def test_so_many_prompts_of_a_step_are_answered_by_bursts(share: float, places: list[int]) -> None:
+    settings = RLSettings(bursts=share)
+    assert [place for place in range(8) if settings.samples_burst(place)] == places

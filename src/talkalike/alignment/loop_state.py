@@ -33,36 +33,18 @@ RewardKind = Literal["linear", "adapter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutDefaults:
-    """What suits a way of sampling replies in reinforcement learning."""
-
-    steps: int
-    group_size: int  # replies to each prompt: many, for the prompt is read once for all of them
-    max_tokens: int
-    kl: float
-    kl_target: float
-    max_kl: float  # per reply; beyond that it writes like somebody else
-
-
-ROLLOUTS = {  # by whether whole replies are sampled, or single messages of about seven tokens
-    False: RolloutDefaults(steps=18, group_size=12, max_tokens=32, kl=0.4, kl_target=0.5, max_kl=3.0),
-    True: RolloutDefaults(steps=14, group_size=8, max_tokens=64, kl=0.1, kl_target=1.0, max_kl=5.0),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
     """Settings of a round. An unfinished round with the same settings is continued."""
 
     via: Via = "rl"  # the method; rl and raft need a reward model, the others learn from the judgements directly
-    steps: int | None = None  # of reinforcement learning; None, here and below: what suits `bursts`
+    steps: int = 14  # of reinforcement learning
     minutes: float = 6.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
-    bursts: bool = False  # reinforcement learning samples whole replies instead of single messages
-    max_tokens: int | None = None  # of what is sampled
-    kl: float | None = None  # coefficient of the KL penalty, at least
-    kl_target: float | None = None  # KL per sample that the coefficient steers to; 0: it stays as it is
-    wins: float = 0.65  # share of pairs the candidate is to be expected to win; no more of the change is kept
+    bursts: float = 0.5  # share of the prompts that are answered by whole replies, the others by single messages
+    max_tokens: int = 64  # of what is sampled
+    kl: float = 0.2  # coefficient of the KL penalty, at least
+    kl_target: float = 0.75  # KL per sample that the coefficient steers to; 0: it stays as it is
+    wins: float = 0.75  # share of pairs the candidate is to be expected to win; no more of the change is kept
     reward_kind: RewardKind = "linear"  # the reward model: fitted on frozen features, or an adapter that is trained
     lr: float | None = None  # learning rate of the candidate; None: by method
     reward_lr: float = 1e-3  # learning rate of the reward model

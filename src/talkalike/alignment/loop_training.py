@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from talkalike.alignment.feedback_values import FeedbackFinished, FeedbackSettings
 from talkalike.alignment.judged import Judgements
 from talkalike.alignment.linear_recipe import LinearRewardConfig, train_linear_reward
-from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, ROLLOUTS, LoopSources, Round, TrainingEvent
+from talkalike.alignment.loop_state import CANDIDATE_RUN, REWARD_RUN, LoopSources, Round, TrainingEvent
 from talkalike.alignment.preference_training import PreferenceSources, train_on_preferences
 from talkalike.alignment.preference_values import LEARNING_RATES, PreferenceConfig, PreferenceEvent
 from talkalike.alignment.reward_training import train_reward
@@ -23,6 +23,8 @@ from talkalike.workspace.run_folder import RunFolder, failing_with
 _PROMPT_TOKENS = 192  # of the prompts of the rollouts: short enough for two cores
 _JUDGED_TOKENS = 512  # of a judged context with its replies
 _PROMPTS = 8  # in a step
+_REPLIES = 12  # to each prompt: many, for the prompt is read once for all of them
+_MOST_KL = 4.0  # per sample; beyond that it writes like somebody else
 _LEARNING_RATE = 3e-4  # of the candidate in RL
 
 
@@ -84,25 +86,22 @@ class RoundTraining:
 
     def _train_with_rl(self, run: RunFolder) -> Iterator[RLEvent]:
         options, catalog, reward = self.current.options, self.sources.replies.paths.catalog(), self.current.reward
-        usual = ROLLOUTS[options.bursts]
-        kl = usual.kl if options.kl is None else options.kl
-        kl_target = usual.kl_target if options.kl_target is None else options.kl_target
         settings = RLSettings(
             algorithm="raft" if options.via == "raft" else "rloo",
-            steps=options.steps or usual.steps,
+            steps=options.steps,
             minutes=options.minutes,
             prompts=_PROMPTS,
-            group_size=usual.group_size,
-            max_tokens=options.max_tokens or usual.max_tokens,
+            group_size=_REPLIES,
+            max_tokens=options.max_tokens,
             bursts=options.bursts,
             seed=options.seed,
             shaping=RewardShaping(
-                kl=kl,
-                kl_target=kl_target or None,
-                kl_least=kl,  # it begins at no distance at all: that is no reason to pay less
-                kl_horizon=_PROMPTS * usual.group_size / 2,  # a few steps have to be enough: 40 % each at most
+                kl=options.kl,
+                kl_target=options.kl_target or None,
+                kl_least=options.kl,  # it begins at no distance at all: that is no reason to pay less
+                kl_horizon=_PROMPTS * _REPLIES / 2,  # a few steps have to be enough: 40 % each at most
             ),
-            max_kl=usual.max_kl,
+            max_kl=_MOST_KL,
             update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),
         )
         config = RLConfig(

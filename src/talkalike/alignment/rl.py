@@ -101,7 +101,10 @@ def collect_rollouts(learner: Learner, task: Task, step: int) -> tuple[list[Roll
         role=POLICY,
         sampling=sampling,
         random_NT=numbers,
-        going_on=[prompt.going_on for prompt in prompts] if settings.bursts else None,
+        going_on=[
+            prompt.going_on if settings.samples_burst(place) else ()
+            for place, prompt in zip(places, prompts, strict=True)
+        ],
     )
     samples = reply_samples(prompts, rollouts, task.decode, stop_id=task.stop_id)
     return rollouts, samples, checked_scores(task.reward, samples)

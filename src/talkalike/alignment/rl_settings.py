@@ -56,7 +56,7 @@ class RLSettings:
     group_size: int = 4  # replies to each prompt; RLOO paper
     temperature: float = 1.0
     max_tokens: int = 48
-    bursts: bool = False  # replies are whole bursts of messages, not one message
+    bursts: float = 0.0  # share of the prompts that are answered by whole bursts of messages, the others by one message
     seed: int = 0
     shaping: RewardShaping = field(default_factory=RewardShaping)
     update: PolicyUpdate = field(default_factory=PolicyUpdate)
@@ -83,6 +83,8 @@ class RLSettings:
         for name, value in counts.items():
             if value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}.")
+        if not 0 <= self.bursts <= 1:
+            raise UserError(f"The share of bursts must be from 0 to 1, not {self.bursts}.")
         if self.temperature <= 0:
             raise UserError("The temperature of rollouts must be above 0.", hint="1.0 is the model's own distribution.")
         if self.update.minibatches > self.prompts:
@@ -95,6 +97,10 @@ class RLSettings:
     def measures_kl(self) -> bool:
         """Whether the KL to the reference is measured at all."""
         return self.shaping.kl > 0 or self.shaping.kl_target is not None or self.max_kl > 0
+
+    def samples_burst(self, place: int) -> bool:
+        """Whether the prompt at this place of a step is answered by a whole burst; they are spread evenly."""
+        return int((place + 1) * self.bursts) > int(place * self.bursts)
 
     @property
     def on_policy(self) -> bool:

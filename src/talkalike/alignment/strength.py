@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from talkalike.alignment.heldout_prompts import (
@@ -29,7 +29,7 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import ReferenceReply, load_replies
 from talkalike.models.roles import Roles
 
-STRENGTHS = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)  # tried in this order
+STRENGTHS = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 _PROMPTS = 40
 _OTHER_DRAWS = 1_000_003  # prompts and random numbers that are drawn nowhere else
 
@@ -59,26 +59,37 @@ def choose_strength(
     Whole replies are compared, as people see them, to prompts of the training, so that the held-out ones stay for
     measuring. Returns what was tried, the chosen one last: nothing, and nothing is scaled, where the reward can't tell.
     """
-    tried: list[Strength] = []
-    if isinstance(reward, ExpectsWins):
-        prompts = choose_prompts(load_replies(examples, "train"), speaker, _PROMPTS, seed=seed + _OTHER_DRAWS)
-        for strength in _try_strengths(roles, reward, prompts, seed=seed + _OTHER_DRAWS):
-            tried.append(strength)
-            if strength.expected.share >= wins:
-                break
-    return tried
+    if not isinstance(reward, ExpectsWins):
+        return []
+    prompts = choose_prompts(load_replies(examples, "train"), speaker, _PROMPTS, seed=seed + _OTHER_DRAWS)
+    trial = _Trial(roles, reward, prompts, seed=seed + _OTHER_DRAWS)
+    low, high = 0, len(STRENGTHS) - 1
+    while low < high:  # what is expected grows with the strength
+        middle = (low + high) // 2
+        found = trial.try_strength(STRENGTHS[middle])
+        low, high = (low, middle) if found and found.expected.share >= wins else (middle + 1, high)
+    chosen = trial.try_strength(STRENGTHS[low])
+    return [*(one for one in trial.tried.values() if one is not chosen), *([chosen] if chosen else [])]
 
 
-def _try_strengths(
-    roles: Roles, reward: ExpectsWins, prompts: Sequence[ReferenceReply], *, seed: int
-) -> Iterator[Strength]:
-    """Each strength in turn, at which the policy stands then. The same seeds for all."""
-    before = _answer(roles, None, prompts, seed=seed)
-    for factor in STRENGTHS:
-        roles.scale(POLICY, factor)
-        pairs = pairs_that_differ(_answer(roles, POLICY, prompts, seed=seed), before)
-        if pairs:
-            yield Strength(factor=factor, expected=reward.expect_wins(pairs))
+class _Trial:
+    """What is expected of each strength. The same prompts and random numbers for all."""
+
+    def __init__(self, roles: Roles, reward: ExpectsWins, prompts: Sequence[ReferenceReply], *, seed: int) -> None:
+        self._roles, self._reward, self._prompts, self._seed = roles, reward, prompts, seed
+        self._before = _answer(roles, None, prompts, seed=seed)
+        self.tried: dict[float, Strength] = {}
+
+    def try_strength(self, factor: float) -> Strength | None:
+        """Sets the policy to this strength; None where its replies are those without it."""
+        self._roles.scale(POLICY, factor)
+        if factor not in self.tried:
+            after = _answer(self._roles, POLICY, self._prompts, seed=self._seed)
+            pairs = pairs_that_differ(after, self._before)
+            if not pairs:
+                return None
+            self.tried[factor] = Strength(factor=factor, expected=self._reward.expect_wins(pairs))
+        return self.tried[factor]
 
 
 def _answer(roles: Roles, role: str | None, prompts: Sequence[ReferenceReply], *, seed: int) -> list[ReplySample]:

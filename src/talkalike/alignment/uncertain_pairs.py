@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from talkalike.alignment.rewards import open_reward
@@ -28,11 +28,10 @@ class Ensemble(Protocol):
         ...
 
 
-def newest_ensemble(catalog: Catalog, stands_on: Collection[str] | None = None) -> str | None:
-    """The newest reward model with several members (trained on top of one of these), if there is one."""
+def newest_ensemble(catalog: Catalog) -> str | None:
+    """The newest reward model with several members, if there is one."""
     cards = [card for card in catalog.cards() if card.kind == "reward" and card.settings.get("members", 1) > 1]
-    fit = [card for card in cards if stands_on is None or card.settings.get("reference") in stands_on]
-    return max(fit, key=lambda card: card.created).name if fit else None
+    return max(cards, key=lambda card: card.created).name if cards else None
 
 
 def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> Ensemble:
@@ -46,20 +45,13 @@ def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> En
     return model
 
 
-def sort_waiting(
-    store: Store,
-    model: Ensemble,
-    *,
-    batch: int | None = None,
-    most: int = MOST,
-    on_progress: Callable[[int, int], object],
-) -> int:
-    """Scores the waiting pairs (of one batch, or all), and puts those first that the members disagree on; returns how
+def sort_waiting(store: Store, model: Ensemble, *, most: int = MOST, on_progress: Callable[[int, int], object]) -> int:
+    """Scores the waiting pairs, and puts those first that the members disagree on; returns how
     many were scored.
     """
     from talkalike.store.judging import pairs  # Django: a command's help does not wait for it
 
-    waiting = store.call(pairs.waiting, most=most, batch_id=batch)
+    waiting = store.call(pairs.waiting, most=most)
     for start in range(0, len(waiting), _AT_ONCE):
         some = waiting[start : start + _AT_ONCE]
         found = model.disagreements([(sample_of(pair.a), sample_of(pair.b)) for pair in some])

@@ -38,35 +38,25 @@ def align_loop(  # signature: typer
         typer.Option(help="Method: RL or best-of-n training (raft) with a reward model, or a loss on the pairs."),
     ] = "rl",
     new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Number of RL training steps. Default: 18, or 14 with --bursts.")
-    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps.")] = 14,
     minutes: Annotated[
         float, typer.Option(min=0.0001, help="Time limit of the RL training in minutes (with --via rl).")
     ] = 6.0,
     epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = 2.0,
     bursts: Annotated[
-        bool,
-        typer.Option(
-            "--bursts",
-            help="Sample whole replies in RL training instead of single messages: their number is learned, too.",
-        ),
-    ] = False,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Longest sample of RL training in tokens. Default: 32, or 64 with --bursts."),
-    ] = None,
-    kl_coef: Annotated[
-        float | None,
-        typer.Option(min=0, help="Smallest KL penalty coefficient of RL training. Default: 0.4, or 0.1 with --bursts."),
-    ] = None,
-    kl_target: Annotated[
-        float | None,
+        float,
         typer.Option(
             min=0,
-            help="KL per sample that the coefficient is steered to; 0: it is fixed. Default: 0.5, or 1 with --bursts.",
+            max=1,
+            help="Share of the prompts of RL training that whole replies are sampled for. For "
+            "the others it is single messages, from which words are learned sooner, but not how many to send.",
         ),
-    ] = None,
+    ] = 0.5,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest sample of RL training in tokens.")] = 64,
+    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient of RL training.")] = 0.2,
+    kl_target: Annotated[
+        float, typer.Option(min=0, help="KL per sample that the coefficient is steered to; 0: it is fixed.")
+    ] = 0.75,
     wins: Annotated[
         float,
         typer.Option(
@@ -75,7 +65,7 @@ def align_loop(  # signature: typer
             help="Share of pairs the candidate is to be expected to win (with --via rl). No more of the change is kept "
             "than that takes; 1: all of it.",
         ),
-    ] = 0.65,
+    ] = 0.75,
     reward_kind: Annotated[
         RewardKind,
         typer.Option(help="Reward model: fitted on frozen features, or a trained adapter (with --via rl)."),

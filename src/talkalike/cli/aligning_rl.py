@@ -62,8 +62,13 @@ def align_rl(  # signature: typer
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply that is sampled, in tokens.")] = 48,
     bursts: Annotated[
-        bool, typer.Option("--bursts", help="Sample whole replies of several messages, instead of one message.")
-    ] = False,
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the prompts that whole replies are sampled for; for the others it is single messages.",
+        ),
+    ] = 0.0,
     temperature: Annotated[
         float, typer.Option(callback=above_zero, help="Sampling temperature of the rollouts.")
     ] = 1.0,

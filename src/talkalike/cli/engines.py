@@ -198,13 +198,7 @@ def reply_sources(workspace: Workspace, advance: Advance | None = None) -> Reply
 
 
 def ask_uncertain_first(
-    workspace: Workspace,
-    store: Store,
-    reward: str | Ensemble,
-    *,
-    batch: int | None = None,
-    most: int = MOST,
-    quiet: bool,
+    workspace: Workspace, store: Store, reward: str | Ensemble, *, most: int = MOST, quiet: bool
 ) -> int:
     """Puts those waiting pairs first that a reward model (or the one of this name) says there is most to learn from;
     returns how many it looked at.
@@ -213,4 +207,4 @@ def ask_uncertain_first(
     if isinstance(model, str):
         model = open_ensemble(workspace.catalog(), model, device=settings.device, dtype=settings.dtype)
     with progress("Sorting pairs", quiet=quiet, unit="pairs") as advance:
-        return sort_waiting(store, model, batch=batch, most=most, on_progress=advance)
+        return sort_waiting(store, model, most=most, on_progress=advance)

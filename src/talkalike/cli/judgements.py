@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from talkalike.alignment.pairing import make_own_pairs, make_pairs
+from talkalike.alignment.pairing import MadeBatch, make_own_pairs, make_pairs
 from talkalike.alignment.uncertain_pairs import MOST, newest_ensemble
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
 from talkalike.cli.engines import ask_uncertain_first, choose_double, reply_sources
@@ -110,21 +110,10 @@ def pairs(
     workspace = open_workspace(workspace_dir)
     card = choose_double(workspace, model)
     other = workspace.catalog().card(against or card.base)
-    ensemble = newest_ensemble(workspace.catalog(), {card.name, *card.parents})
-    with open_store(database_url(workspace)) as store:
-        with progress("Answering", quiet=as_json) as advance:
-            sources = reply_sources(workspace, advance)
-            made = asyncio.run(make_pairs(sources, store, (card, other), count=prompts, seed=seed))
-        if ensemble is not None:
-            ask_uncertain_first(workspace, store, ensemble, batch=made.id, quiet=as_json)
-
-    def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
-        if ensemble is not None:
-            screen.print(f"Those that the members of '{ensemble}' disagree on come first.", markup=False)
-        screen.print("Judge them on the website: talkalike serve --web")
-
-    emit(as_json, {**dataclasses.asdict(made), "sorted_by": ensemble}, show)
+    with open_store(database_url(workspace)) as store, progress("Answering", quiet=as_json) as advance:
+        sources = reply_sources(workspace, advance)
+        made = asyncio.run(make_pairs(sources, store, (card, other), count=prompts, seed=seed))
+    emit(as_json, made, partial(_print_batch, made))
 
 
 @app.command("ask")
@@ -152,12 +141,7 @@ def ask(
     with open_store(database_url(workspace)) as store, progress("Answering", quiet=as_json) as advance:
         sources = reply_sources(workspace, advance)
         made = asyncio.run(make_own_pairs(sources, store, card, count=prompts, replies=replies, seed=seed))
-
-    def show(screen: Console) -> None:
-        screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
-        screen.print("Judge them on the website: talkalike serve --web")
-
-    emit(as_json, dataclasses.asdict(made), show)
+    emit(as_json, made, partial(_print_batch, made))
 
 
 @app.command("sort")
@@ -189,6 +173,11 @@ def sort(
         {"reward": ensemble, "pairs": count},
         lambda screen: screen.print(text if count else "No pair waits for a judgement.", markup=False),
     )
+
+
+def _print_batch(made: MadeBatch, screen: Console) -> None:
+    screen.print(f"Batch {made.id}: {quantity(made.pairs, 'pair')}; {made.left_out} left out: equal replies.")
+    screen.print("Judge them on the website: talkalike serve --web")
 
 
 def _print_export(done: Exported, file: Path) -> None:
