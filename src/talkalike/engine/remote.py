@@ -24,7 +24,7 @@ from talkalike.engine.remote_http import Connection, Patience, conversation_head
 from talkalike.engine.remote_reply import Lines, marked_pieces
 from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
-from talkalike.examples.render import Turn
+from talkalike.examples.render import Turn, speaker_name
 
 _BYTES_PER_TOKEN = 3  # a cautious guess where the server's tokenizer is not known
 _FRAME_TOKENS = 8
@@ -36,7 +36,8 @@ _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteServer:
     """What is known of a server. `is_ours`: it understands talkalike's extensions. `names_in_text`: put the speaker's
-    name before each text, for servers that ignore the field `name`. `retries` and `retry_delay`: how often, and how
+    name before each text, for servers that ignore the field `name`. `templated`: its chat template is the one of our
+    exports, so names go as they are, each turn with its own. `retries` and `retry_delay`: how often, and how
     many seconds at first, to wait after a failure that may pass.
     """
 
@@ -45,14 +46,19 @@ class RemoteServer:
     context_length: int = _DEFAULT_CONTEXT
     is_ours: bool = False
     names_in_text: bool = False
+    templated: bool = False
     retries: int = 3
     retry_delay: float = 0.5
 
 
 class RemoteEngine:
-    """An `Engine` over a server. The key is sent with each request and shown nowhere."""
+    """An `Engine` over a server. `notes`: what a person should know of this server, in sentences.
 
-    def __init__(self, server: RemoteServer, *, api_key: str = "") -> None:
+    The key is sent with each request and shown nowhere.
+    """
+
+    def __init__(self, server: RemoteServer, *, api_key: str = "", notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self._server = server
         patience = Patience(retries=server.retries, delay=server.retry_delay)
         self._connection = Connection(server.base_url, api_key=api_key, patience=patience)
@@ -112,7 +118,8 @@ class RemoteEngine:
         address = "chat/completions" if prompt.raw is None else "completions"
         headers = conversation_header(self._server.model, prompt.conversation)
         choices = self._connection.choices(address, body, headers=headers)
-        marked = self._server.is_ours or prompt.raw is not None  # else each line is a message
+        templated = self._server.templated  # such a server ends where the first message is closed
+        marked = self._server.is_ours or templated or prompt.raw is not None  # else each line is a message
         async with aclosing(marked_pieces(choices) if marked else Lines(sampling).pieces(choices)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -149,12 +156,15 @@ class RemoteEngine:
         return {key: value for key, value in body.items() if key not in extensions}
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
-        if not self._server.is_ours:  # to others a reaction is its emoji
+        if not (self._server.is_ours or self._server.templated):  # to others a reaction is its emoji
             turn = Turn(turn.speaker, plain(turn.text))
         message = self._chat_message(turn, speaker, names)
         return {field: whole(value) for field, value in message.items()}
 
     def _chat_message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+        if self._server.templated:
+            role = "assistant" if turn.speaker == speaker else "user"
+            return {"role": role, "name": speaker_name(turn.speaker), "content": turn.text}
         if turn.speaker == speaker:
             return {"role": "assistant", "content": turn.text}
         if turn.speaker == "system":
