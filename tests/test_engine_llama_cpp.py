@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from talkalike.engine.collecting import Collected, collect
+from talkalike.engine.collecting import collect
 from talkalike.engine.llama_cpp import LlamaCpp, LlamaSettings
 from talkalike.engine.llama_files import gguf_path, write_gguf
 from talkalike.engine.local import LocalEngine
@@ -20,61 +19,12 @@ from talkalike.engine.protocol import ContextTooLongError, Finish, Prompt, Sampl
 from talkalike.engine.token_engine import DoubleText, TokenEngine
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.reactions import SIGN
-from talkalike.examples.render import Renderer, Turn
-from talkalike.models.load import load_for_inference, load_network
+from talkalike.examples.render import Turn
 from talkalike.workspace.cards import Card, Catalog
+from taught_model import ANNA, BOB, CUT, GREEDY, WORDS, asked, facts
 from tiny_model import build_tiny_llama
 
-GREEDY = Sampling(temperature=0.0, max_tokens=40, max_messages=4)
-CUT = Sampling(temperature=0.0, max_tokens=4)
-ANNA, BOB = "Anna", "Bob"
-WORDS = ("one", "two", "three", "four", "five")
-LETTERS = ("a", "b", "🎉", SIGN + "❤")
-
-
-def teach(folder: Path) -> None:
-    """Trains the tiny model by heart on bursts: short messages and reactions, one to three in a row."""
-    network = load_network(folder, dtype=torch.float32, device=torch.device("cpu"))
-    renderer = Renderer(load_for_inference(folder, catalog=Catalog(folder.parent), dtype="float32").tokenizer)
-    rows = []
-    for index, text in enumerate(WORDS):
-        burst = [f"{text} {letter}" if letter[0] != SIGN else letter for letter in LETTERS[: 1 + index % 3]]
-        burst = [LETTERS[3]] if text == "four" else burst[::-1]
-        turns = [Turn(BOB, text), *(Turn(ANNA, said) for said in burst), Turn(BOB, "next")]
-        rows.append(renderer.conversation(turns, [turn.speaker == ANNA for turn in turns], ended=True).ids_T)
-    labels = torch.full((len(rows), max(map(len, rows))), -100)
-    for place, row in enumerate(rows):
-        labels[place, : len(row)] = torch.tensor(row.astype("int64"))
-    for step in range(60):  # by the signs of the gradients: torch's optimisers take seconds to import
-        network.zero_grad()
-        network(labels.clamp(min=0), labels=labels).loss.backward()
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight -= 0.004 * (1 - step / 60) * weight.grad.sign()
-    network.save_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    """A base `tiny` that writes bursts."""
-    catalog = Catalog(tmp_path_factory.mktemp("models"))
-    build_tiny_llama(catalog.path("tiny"))
-    teach(catalog.path("tiny"))
-    catalog.save_card(Card(name="tiny", kind="base", created="2026-01-01T00:00:00+00:00"))
-    return catalog
-
-
-@pytest.fixture(scope="module")
-def file(catalog: Catalog) -> Path:
-    """It as a file for llama.cpp, nothing rounded."""
-    file = gguf_path(catalog, catalog.card("tiny"), quant="f32")
-    write_gguf(catalog, catalog.card("tiny"), file, quant="f32")
-    return file
-
-
-@pytest.fixture
-def ours(catalog: Catalog) -> LocalEngine:
-    return LocalEngine(load_for_inference(catalog.path("tiny"), catalog=catalog, dtype="float32", device="cpu"))
+pytest_plugins = ("taught_site",)
 
 
 @asynccontextmanager
@@ -89,21 +39,12 @@ async def in_llama_cpp(file: Path, slots: int = 2) -> AsyncIterator[tuple[TokenE
         await engine.close()
 
 
-def asked(text: str, *before: str) -> Prompt:
-    return Prompt(turns=tuple(Turn(BOB, said) for said in (*before, text)), speaker=ANNA, conversation="c")
-
-
-def facts(reply: Collected) -> tuple[object, ...]:
-    ids = [token for piece in reply.pieces for token in piece.token_ids]
-    return reply.messages, reply.finish, ids, reply.pieces[0].prompt_tokens
-
-
-async def test_greedy_replies_are_the_local_engines(file: Path, ours: LocalEngine) -> None:
+async def test_greedy_replies_are_the_local_engines(taught_file: Path, ours: LocalEngine) -> None:
     """Bursts, reactions, characters of several tokens, replies that are cut off, and texts that are continued."""
     prompts = [asked(text, *before) for text in WORDS for before in ((), ("two", "hello there"))]
     prompts.append(Prompt(raw="<|im_start|>Bob\nfo"))
     found = []
-    async with in_llama_cpp(file) as (engine, _):
+    async with in_llama_cpp(taught_file) as (engine, _):
         for prompt in prompts:
             for sampling in (GREEDY, CUT) if len(prompt.turns) == 1 else (GREEDY,):
                 here, there = await collect(ours, prompt, sampling), await collect(engine, prompt, sampling)
@@ -115,8 +56,8 @@ async def test_greedy_replies_are_the_local_engines(file: Path, ours: LocalEngin
     assert any("🎉" in message for reply in found for message in reply.messages)
 
 
-async def test_logprobs_are_the_models_own(file: Path, ours: LocalEngine) -> None:
-    async with in_llama_cpp(file) as (engine, _):
+async def test_logprobs_are_the_models_own(taught_file: Path, ours: LocalEngine) -> None:
+    async with in_llama_cpp(taught_file) as (engine, _):
         here, there = await collect(ours, asked("one"), GREEDY), await collect(engine, asked("one"), GREEDY)
     told = [piece for piece in there.pieces if piece.logprobs]
     known = dict(zip([p.text for p in here.pieces], [p.logprobs for p in here.pieces], strict=True))
@@ -125,8 +66,8 @@ async def test_logprobs_are_the_models_own(file: Path, ours: LocalEngine) -> Non
         assert piece.logprobs == pytest.approx(known[piece.text], abs=0.02)
 
 
-async def test_a_conversation_that_goes_on_is_not_read_again(file: Path) -> None:
-    async with in_llama_cpp(file) as (engine, server):
+async def test_a_conversation_that_goes_on_is_not_read_again(taught_file: Path) -> None:
+    async with in_llama_cpp(taught_file) as (engine, server):
         long = asked("one", *["two and three and four"] * 10)
         first = await collect(engine, long, Sampling(temperature=0.0, max_messages=1))
         before = server.reused
@@ -135,17 +76,17 @@ async def test_a_conversation_that_goes_on_is_not_read_again(file: Path) -> None
         assert server.reused - before > 0.8 * first.pieces[0].prompt_tokens
 
 
-async def test_the_same_seed_gives_the_same_reply(file: Path) -> None:
+async def test_the_same_seed_gives_the_same_reply(taught_file: Path) -> None:
     free = Sampling(temperature=4.0, top_p=1.0, seed=5, max_tokens=30)
-    async with in_llama_cpp(file) as (engine, _):
+    async with in_llama_cpp(taught_file) as (engine, _):
         replies = [facts(await collect(engine, asked("one"), free)) for _ in range(2)]
         other = facts(await collect(engine, asked("one"), replace(free, seed=6)))
     assert replies[0] == replies[1] != other
 
 
-async def test_who_leaves_frees_the_slot_and_replies_run_side_by_side(file: Path) -> None:
+async def test_who_leaves_frees_the_slot_and_replies_run_side_by_side(taught_file: Path) -> None:
     endless = Sampling(temperature=3.0, top_p=1.0, max_tokens=400, max_messages=64)
-    async with in_llama_cpp(file, slots=1) as (engine, server):
+    async with in_llama_cpp(taught_file, slots=1) as (engine, server):
         for _ in range(3):
             async with aclosing(engine.stream(asked("one"), endless)) as pieces:
                 await anext(pieces)
@@ -155,15 +96,15 @@ async def test_who_leaves_frees_the_slot_and_replies_run_side_by_side(file: Path
                 break
             await asyncio.sleep(0.01)
         assert not server.running
-    async with in_llama_cpp(file, slots=2) as (engine, _):
+    async with in_llama_cpp(taught_file, slots=2) as (engine, _):
         alone = [facts(await collect(engine, asked(text), GREEDY))[:3] for text in WORDS[:3]]
         together = await asyncio.gather(*(collect(engine, asked(text), GREEDY) for text in WORDS[:3]))
     assert [facts(reply)[:3] for reply in together] == alone
 
 
-async def test_closing_ends_what_is_written(file: Path) -> None:
+async def test_closing_ends_what_is_written(taught_file: Path) -> None:
     endless = Sampling(temperature=3.0, top_p=1.0, max_tokens=400, max_messages=64)
-    async with in_llama_cpp(file) as (engine, _):
+    async with in_llama_cpp(taught_file) as (engine, _):
         pieces = engine.stream(asked("one"), endless)
         await anext(pieces)
         await engine.close()
@@ -174,23 +115,23 @@ async def test_closing_ends_what_is_written(file: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "llama.cpp reply"]
 
 
-async def test_what_it_cannot_do_is_said(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with in_llama_cpp(file) as (engine, _):
+async def test_what_it_cannot_do_is_said(taught_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with in_llama_cpp(taught_file) as (engine, _):
         with pytest.raises(ContextTooLongError, match="reads 512"):
             await collect(engine, asked("long " * 600), GREEDY)
         with pytest.raises(UserError, match="temperature"):
             await collect(engine, asked("one"), Sampling(temperature=-1.0))
     broken = tmp_path / "broken.gguf"
-    broken.write_bytes(file.read_bytes()[:5000])
+    broken.write_bytes(taught_file.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"cannot load .*broken\.gguf"):
         LlamaCpp(broken, LlamaSettings(context=64))
     monkeypatch.setattr("talkalike.engine.llama_cpp.find_spec", lambda name: None)
     with pytest.raises(UserError, match="not installed") as missing:
-        LlamaCpp(file, LlamaSettings(context=64))
+        LlamaCpp(taught_file, LlamaSettings(context=64))
     assert "talkalike[llama-cpp]" in str(missing.value.hint)
 
 
-def test_the_file_is_named_by_what_it_is_made_of(catalog: Catalog, tmp_path: Path) -> None:
+def test_the_file_is_named_by_what_it_is_made_of(tmp_path: Path) -> None:
     again = Catalog(tmp_path)
     build_tiny_llama(again.path("tiny"), layers=1)
     card = Card(name="tiny", kind="base", created="2026-01-01T00:00:00+00:00")

@@ -132,12 +132,13 @@ class _Trial:
         response = self._client.get(f"{self._url}/models")
         if response.status_code >= 400:
             raise refusal(response.status_code, response.text, self._url)
-        if model:
-            return pick_card(response, model, self._url)
         try:
-            return pick_card(response, self._double.name, self._url)
+            return pick_card(response, model or self._double.name, self._url)
         except UserError:
-            return pick_card(response, "", self._url)
+            listed = _listed(response) if model else []
+            if not listed:
+                return pick_card(response, "", self._url)
+            return {**listed[0], "id": model, "unlisted": True}  # some load an adapter when it is first asked for
 
     def check_vocabulary(self, model: str) -> None:
         """Whether the server cuts a text into the same tokens, where it can be asked: vLLM and llama.cpp can."""
@@ -165,6 +166,11 @@ class _Trial:
         ids = tuple(double.renderer.prompt([], (*double.speakers, "assistant")[0]))
         asked = Continuation(ids=ids, max_tokens=2, sampling=Sampling(temperature=0.0))
         response = self._client.post(f"{self._url}/completions", json={"model": card["id"]} | request_fields(asked))
+        if response.status_code in _TAKES_NO_IDS and card.get("unlisted"):
+            raise UserError(
+                f"The server at {self._url} has no model '{card['id']}'.",
+                hint="Correct model in [engine] of talkalike.toml.",
+            )
         if response.status_code in _TAKES_NO_IDS:
             return Found(card=card, takes_ids=False)
         if response.status_code >= 400:
@@ -185,6 +191,13 @@ class _Trial:
             tells_ids=len(told) == len(said),
             tells_logprobs=all(one.logprob is not None for one in told),
         )
+
+
+def _listed(response: httpx.Response) -> list[dict[str, Any]]:
+    try:
+        return [card for card in response.json()["data"] if isinstance(card, dict)]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def _context_length(card: Mapping[str, Any]) -> int | None:
