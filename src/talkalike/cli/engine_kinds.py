@@ -10,6 +10,7 @@ from talkalike.cli.workspace import Workspace
 from talkalike.engine.llama_cpp import LONGEST_CONTEXT, SLOTS, LlamaCpp, LlamaSettings, require_llama_cpp
 from talkalike.engine.llama_files import gguf_path, text_folder, write_gguf
 from talkalike.engine.protocol import Engine
+from talkalike.engine.remote import RemoteEngine
 from talkalike.engine.remote_double import connect_double
 from talkalike.engine.token_engine import DoubleText, TokenEngine
 from talkalike.errors import UserError
@@ -42,7 +43,7 @@ def open_llama_cpp(workspace: Workspace, card: Card) -> TokenEngine:
     )
 
 
-def connect(workspace: Workspace, card: Card) -> Engine:
+def connect(workspace: Workspace, card: Card) -> RemoteEngine | TokenEngine:
     """The model as the server in the settings computes it. What a person should know of that server is printed."""
     wanted = workspace.settings.engine
     if not wanted.url:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from tokenizers.decoders import ByteLevel
 
-from talkalike.engine.protocol import Engine, Sampling
+from talkalike.engine.protocol import Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer, pick_card
 from talkalike.engine.remote_http import Connection, Patience, conversation_header, refusal, unreachable
 from talkalike.engine.token_engine import DoubleText, TokenEngine
@@ -73,7 +73,9 @@ class Found:
     tells_logprobs: bool = False
 
 
-def connect_double(double: DoubleText, base_url: str, *, model: str = "", api_key: str = "") -> Engine:
+def connect_double(
+    double: DoubleText, base_url: str, *, model: str = "", api_key: str = ""
+) -> RemoteEngine | TokenEngine:
     """The double as the server at this address computes it. `model`: its name there; "": the double's own.
 
     Raises UserError for a wrong address, key or name and for a model of another vocabulary, TalkalikeError when the
@@ -94,8 +96,8 @@ def connect_double(double: DoubleText, base_url: str, *, model: str = "", api_ke
     )
     if not found.takes_ids:
         server = RemoteServer(base_url=base_url, model=name, context_length=known.context_length, templated=True)
-        notes = (_ONLY_MESSAGES.format(url=base_url, name=double.name),)
-        return RemoteEngine(server, api_key=api_key, notes=notes)
+        note = _ONLY_MESSAGES.format(url=base_url, name=double.name)
+        return RemoteEngine(server, api_key=api_key, notes=(note,))
     notes = tuple(
         note.format(url=base_url)
         for note, told in ((_NO_IDS_BACK, found.tells_ids), (_NO_LOGPROBS, found.tells_logprobs))

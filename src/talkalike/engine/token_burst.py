@@ -107,7 +107,8 @@ class TokenBurst:
             banned=self._banned,
             conversation=self._plan.conversation,
         )
-        stops = StopStrings([self._plan.renderer.tokenizer.id_to_token(stop) for stop in sorted(self._reading.stops)])
+        markers = (self._plan.renderer.tokenizer.id_to_token(stop) for stop in sorted(self._reading.stops))
+        stops = StopStrings([marker for marker in markers if marker])
         closed = False
         async with aclosing(self._plan.server.continue_ids(asked)) as saying:
             async for said in saying:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -53,7 +54,7 @@ class TokenEngine:
         self._double = double
         self._server = server
         self._slots = Slots(slots, waiting=waiting)
-        self._closed = False
+        self._closed = threading.Event()
 
     @property
     def name(self) -> str:
@@ -70,7 +71,7 @@ class TokenEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply as it is written. Raises ContextTooLongError, EngineBusyError; UserError for bad sampling."""
         sampling.check()
-        if self._closed:
+        if self._closed.is_set():
             raise TalkalikeError("The engine is closed.")
         if prompt.raw is not None:
             sampling = replace(sampling, max_messages=1)
@@ -91,7 +92,7 @@ class TokenEngine:
                     yield replace(piece, prompt_tokens=prompt_tokens)
                     prompt_tokens = 0
         except TalkalikeError:
-            if not self._closed:
+            if not self._closed.is_set():
                 raise
             yield Piece(text="", finish=Finish.CANCELLED)
         finally:
@@ -99,5 +100,5 @@ class TokenEngine:
 
     async def close(self) -> None:
         """Ends running replies and lets the server go."""
-        self._closed = True
+        self._closed.set()
         await self._server.close()
