@@ -9,6 +9,7 @@ import pytest
 
 from command_line import succeed, talkalike
 from loopback_server import serving
+from talkalike.cli.doctor_engines import engine_checks
 from talkalike.cli.engine_kinds import open_engine
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.engine.collecting import collect
@@ -75,19 +76,24 @@ def test_what_is_missing_is_said(root: Path, taught: Catalog, monkeypatch: pytes
     settle(root, kind="remote", url="http://127.0.0.1:1/v1")
     gone = talkalike("chat", "--model", "tiny", "-w", root)
     assert gone.code == 1 and "No server answers at http://127.0.0.1:1/v1" in gone.err
-    settle(root, kind="llamacpp")
-    wrong = talkalike("models", "-w", root)
-    assert wrong.code == 2 and '"llama.cpp"' in wrong.err
+    with pytest.raises(UserError, match="llamacpp") as wrong:
+        settle(root, kind="llamacpp")
+    assert '"llama.cpp"' in str(wrong.value.hint)
     monkeypatch.setattr("talkalike.engine.llama_cpp.find_spec", lambda name: None)
     settle(root, kind="llama.cpp")
     missing = talkalike("chat", "--model", "tiny", "-w", root)
     assert missing.code == 2 and "talkalike[llama-cpp]" in missing.err
 
 
-def test_doctor_measures_the_engines_when_asked(root: Path) -> None:
-    settle(root, kind="llama.cpp", quant="f32")
-    checks = {check["name"]: check for check in talkalike("doctor", "--engines", "-w", root, "--json").json["checks"]}
-    assert "tokens/s" in checks["local engine"]["found"] and "tokens/s" in checks["llama.cpp"]["found"]
-    assert checks["engine"]["found"].startswith("llama.cpp") and "in use" in checks["engine"]["found"]
-    plain = {check["name"] for check in talkalike("doctor", "-w", root, "--json").json["checks"]}
-    assert "engine" in plain and "local engine" not in plain
+def test_doctor_measures_the_engines_when_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkalike.cli.doctor_engines._ENOUGH", 12)
+    workspace = settle(root, kind="llama.cpp", quant="f32")
+    checks = {check.name: check for check in engine_checks(workspace, measure=True)}
+    assert "tokens/s with tiny" in checks["local engine"].found and "tokens/s" in checks["llama.cpp"].found
+    assert checks["engine"].found.startswith("llama.cpp is in use; ") and "here" in checks["engine"].found
+    assert [check.found for check in engine_checks(workspace, measure=False)] == ["llama.cpp is in use"]
+    (lost,) = engine_checks(settle(root, kind="remote"), measure=True)
+    assert (lost.state, lost.todo) == ("problem", "Set url in [engine] of talkalike.toml.")
+    monkeypatch.setattr("talkalike.cli.doctor_engines.find_spec", lambda name: None)
+    (absent,) = engine_checks(settle(root, kind="llama.cpp"), measure=True)
+    assert absent.state == "problem" and "talkalike[llama-cpp]" in absent.todo
