@@ -57,6 +57,15 @@ OTHERS = {
 }
 OTHERS |= {"--extra-index-url", "--force-reinstall", "--upgrade", "--hash"}
 OTHERS |= {"--jinja", "--lora", "--enable-lora", "--max-lora-rank", "--lora-modules", "--chat-template"}  # of servers
+OTHERS |= {
+    "--max-loras",
+    "--max-cpu-loras",
+    "--generation-config",
+    "--parallel",
+    "--ctx-size",
+    "--port",
+    "--secret",
+}  # of docs/serving.md
 RENAMED = "cli/commands.py"  # names the old options, which are still taken
 STYLES = "charts/plotter.py"  # its options are variables of a style sheet
 

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from talkalike.engine.burst import read_prompt
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Finish, Piece, Prompt, Sampling
+from talkalike.engine.reading import read_prompt
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel
 from tiny_model import byte_level_tokenizer

@@ -9,12 +9,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from talkalike.chats.archive import Archive
 from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.doctor_engines import engine_checks
 from talkalike.cli.doctor_machine import Check, installation, machine
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, one_line, quantity, size, table
 from talkalike.cli.workspace import DATABASE_VARIABLE, Workspace, database_url, discord_token, find_root, open_workspace
@@ -31,18 +33,27 @@ _OLD_SECONDS = 3600.0
 _UNFINISHED = frozenset({"running", "stopped", "failed"})
 
 
-def doctor(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    engines: Annotated[
+        bool,
+        typer.Option(
+            "--engines", help="Also measure how fast our own engine and llama.cpp write here. It takes some seconds."
+        ),
+    ] = False,
+    workspace_dir: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check the installation, this machine and the workspace. Exits with 1 if something does not work."""
-    checks = examine(workspace_dir)
+    checks = examine(workspace_dir, engines=engines)
     worst = next((state for state in ("problem", "warning") if any(c.state == state for c in checks)), "ok")
     emit(as_json, {"state": worst, "checks": checks}, lambda screen: _show(screen, checks))
     if worst == "problem":
         raise typer.Exit(1)
 
 
-def examine(workspace_dir: Path | None) -> list[Check]:
-    """Runs every check, in the order in which a person wants to see them."""
-    return [*installation(), *machine(), *workspace_checks(workspace_dir)]
+def examine(workspace_dir: Path | None, *, engines: bool = False) -> list[Check]:
+    """Runs every check, in the order in which a person wants to see them. `engines`: measures those, too."""
+    return [*installation(), *machine(), *workspace_checks(workspace_dir, engines=engines)]
 
 
 def _show(screen: Console, checks: list[Check]) -> None:
@@ -61,7 +72,7 @@ def _show(screen: Console, checks: list[Check]) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- the workspace
-def workspace_checks(directory: Path | None) -> Iterator[Check]:
+def workspace_checks(directory: Path | None, *, engines: bool = False) -> Iterator[Check]:
     """Everything about the workspace; outside of one, only that."""
     root = find_root(directory)
     if not (root / SETTINGS_FILE).exists():
@@ -84,6 +95,7 @@ def workspace_checks(directory: Path | None) -> Iterator[Check]:
     yield from _examples(workspace)
     yield from _models(workspace)
     yield from _trainings(workspace)
+    yield from engine_checks(workspace, measure=engines)
     yield _discord(workspace)
     yield _database(workspace)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,8 +14,7 @@ from talkalike.cli.engines import choose_double
 from talkalike.cli.output import JsonOption, emit, one_line, size
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import UserError
-from talkalike.workspace.cards import CARD_FILE, Card
-from talkalike.workspace.files import now
+from talkalike.workspace.cards import Card
 
 To = Literal["gguf", "gguf-adapter", "hf", "vllm"]
 Quant = Literal["f32", "bf16", "q8_0", "q4_1"]
@@ -83,10 +81,7 @@ def _file_name(card: Card, to: To, quant: Quant) -> str:
 def _write(workspace: Workspace, card: Card, *, to: To, quant: Quant, path: Path) -> WrittenExport:
     from talkalike.engine import exporting  # torch: the help does not wait for it
 
-    catalog, speaker = workspace.catalog(), (card.speakers or ("assistant",))[0]
-    about = {"talkalike.model": card.name, "talkalike.exported": now(), "talkalike.speaker": speaker}
-    about |= {"talkalike.card_sha256": hashlib.sha256((catalog.path(card.name) / CARD_FILE).read_bytes()).hexdigest()}
-    source = exporting.ExportSource(catalog=catalog, card=card, speaker=speaker, about=about)
+    source = exporting.source_of(workspace.catalog(), card)
     writers = {
         "gguf": lambda: exporting.to_gguf(source, path, quant=quant),
         "gguf-adapter": lambda: exporting.to_gguf_adapter(source, path),

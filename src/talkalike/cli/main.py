@@ -66,6 +66,9 @@ class Commands(LazyGroup):
         "serve": LazyCommand(
             "talkalike.cli.serving", "serve", "Serve a model through the API, on Discord and on the website."
         ),
+        "route": LazyCommand(
+            "talkalike.cli.routing", "route", "Pass requests on to several servers, each conversation to the same one."
+        ),
         "discord": LazyCommand("talkalike.cli.discord", "app", "Set up the double on Discord."),
         "web": LazyCommand("talkalike.cli.web", "app", "Manage the owner's account on the website."),
         "doctor": LazyCommand(

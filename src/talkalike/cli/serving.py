@@ -25,10 +25,10 @@ import typer
 from starlette.types import ASGIApp
 
 from talkalike.cli.commands import WorkspaceOption
+from talkalike.cli.engine_kinds import open_engine
 from talkalike.cli.engines import (
     WorkspaceEngines,
     choose_model,
-    load_engine,
     reply_options,
     sampling_of,
     speaker_of,
@@ -122,7 +122,7 @@ def _open_or_make_workspace(workspace_dir: object) -> Workspace:
 
 async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
     listening = listen(host, port, api_key=key)
-    engine = with_reward(workspace, load_engine(workspace, card))
+    engine = with_reward(workspace, open_engine(workspace, card))
     say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     names = split_names(workspace.settings.serve.names)
     try:
@@ -145,7 +145,7 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> Non
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
-    engine = with_reward(workspace, load_engine(workspace, card))
+    engine = with_reward(workspace, open_engine(workspace, card))
     try:
         app = create_app(engine, speaker=speaker_of(card), api_key=key)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)

@@ -17,7 +17,8 @@ from talkalike.chat.pipeline import Pipeline
 from talkalike.cli.chatting import ChatModel, ChatOptions
 from talkalike.cli.chatting import chat as chat_in_terminal
 from talkalike.cli.commands import WorkspaceOption
-from talkalike.cli.engines import budget_of, choose_model, load_engine, reward_of, sampling_of
+from talkalike.cli.engine_kinds import open_engine
+from talkalike.cli.engines import budget_of, choose_model, reward_of, sampling_of
 from talkalike.cli.output import FICTIONAL, console, say
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.engine.protocol import Engine, Sampling
@@ -119,7 +120,7 @@ async def _chat(workspace: Workspace, asked: _ChatRequest) -> None:
 
     async def open_model(name: str) -> ChatModel:
         card = workspace.catalog().card(name)
-        return await pipeline_of(await asyncio.to_thread(load_engine, workspace, card), card.speakers)
+        return await pipeline_of(await asyncio.to_thread(open_engine, workspace, card), card.speakers)
 
     people: tuple[str, ...] = ()
     try:

@@ -6,75 +6,28 @@ one pass, and the product of its tokens' probabilities is the probability that t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
 
 from talkalike.engine.contexts import Context
-from talkalike.engine.decoding import TextDecoder, text_decoder
+from talkalike.engine.decoding import text_decoder
+from talkalike.engine.growing import GrowingMessage
 from talkalike.engine.passes import Pass
 from talkalike.engine.protocol import Finish, Piece, Sampling
+from talkalike.engine.reading import Reading, special_ids
 from talkalike.engine.sampling import choose, log_probability, penalise_repetition, sequence_probability
-from talkalike.errors import UserError
-from talkalike.examples.render import Renderer, Turn, deciding_length
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A prompt as tokens. `text_ids` are the tokens people wrote (markers and names left out), `header` the speaker's
-    own header, of which the first `deciding` tokens tell the speaker from everybody else here. `stops`: the tokens that
-    end a message.
-    """
-
-    prompt_ids: list[int]
-    text_ids: list[int]
-    header: list[int]
-    closing: list[int]
-    deciding: int
-    stops: frozenset[int]
-
-
-def read_prompt(renderer: Renderer, turns: Sequence[Turn], speaker: str, others: Sequence[str]) -> Reading:
-    """Renders the prompt. `others`: names that may speak next besides those in `turns`."""
-    texts = renderer.encode_texts([turn.text for turn in turns])
-    header = renderer.header(speaker)
-    headers = [renderer.header(name) for name in {*(turn.speaker for turn in turns), *others}]
-    lengths = [deciding_length(header, other) for other in headers if other != header]
-    return Reading(
-        prompt_ids=renderer.prompt(turns, speaker, encoded=texts),
-        text_ids=[token for ids in texts for token in ids],
-        header=header,
-        closing=renderer.closing_ids,
-        deciding=min(len(header), max(lengths)) if lengths else len(header),
-        stops=frozenset({renderer.stop_id}),
-    )
-
-
-def read_raw(renderer: Renderer, raw: str | Sequence[int]) -> Reading:
-    """A prompt that is continued as it is; its one message ends with a turn, or with the text."""
-    ids = renderer.encode_marked(raw) if isinstance(raw, str) else list(raw)
-    unknown = [token for token in ids if renderer.tokenizer.id_to_token(token) is None]
-    if unknown or not ids:
-        raise UserError(
-            f"The model's vocabulary has no token {unknown[0]}." if unknown else "The prompt holds no token.",
-            hint="Give the prompt as text, or as token ids of this model's own tokenizer.",
-        )
-    stops = frozenset({renderer.stop_id, *renderer.ended_ids[:1]})
-    return Reading(prompt_ids=ids, text_ids=ids, header=[], closing=[], deciding=0, stops=stops)
+from talkalike.examples.render import Renderer
 
 
 def banned_in_text(renderer: Renderer, vocabulary: int) -> Tensor:
-    """Ids that may never stand inside a text: every marker and special token but the one that closes a turn, and the
-    padding rows of the vocabulary head. Found once per model.
+    """The ids that may never stand inside a text, the padding rows of the vocabulary head among them. Found once per
+    model.
     """
-    tokenizer = renderer.tokenizer
-    special = {token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
-    markers = {tokenizer.token_to_id(marker) for marker in renderer.form.markers}
-    unused = set(range(vocabulary)) - set(tokenizer.get_vocab(with_added_tokens=True).values())
-    banned = {token for token in special | markers | unused if token is not None} - {renderer.stop_id}
-    return torch.tensor(sorted(token for token in banned if token < vocabulary), dtype=torch.long)
+    unused = set(range(vocabulary)) - set(renderer.tokenizer.get_vocab(with_added_tokens=True).values())
+    banned = {token for token in special_ids(renderer) | unused if token < vocabulary} - {renderer.stop_id}
+    return torch.tensor(sorted(banned), dtype=torch.long)
 
 
 class Burst:
@@ -96,7 +49,7 @@ class Burst:
 
     def write(self, context: Context) -> Generator[Piece | Pass, Tensor | None, None]:
         """The reply's pieces, the last with `finish`, and between them the passes it needs the logits of."""
-        message = GrowingMessage(text_decoder(self._renderer.tokenizer), number=0)
+        message = GrowingMessage(number=0)
         logits_V = (yield from context.prefill(self._reading.prompt_ids))[-1]
         for closed in range(1, self._sampling.max_messages + 1):
             finish = yield from self._write_message(context, logits_V, message)
@@ -109,19 +62,20 @@ class Burst:
             if following_V is None:
                 break
             logits_V = following_V
-            message = GrowingMessage(text_decoder(self._renderer.tokenizer), number=message.number + message.shown)
+            message = GrowingMessage(number=message.number + message.shown)
         yield message.end(Finish.STOP)
 
     def _write_message(
         self, context: Context, logits_V: Tensor, message: GrowingMessage
     ) -> Generator[Piece | Pass, Tensor | None, Finish | None]:
         """One message; None when the model closed it, LENGTH when the token budget was used up."""
+        decoder = text_decoder(self._renderer.tokenizer)
         while True:
             token = self._choose(logits_V)
             self._written += 1
             if token in self._reading.stops:
                 return None
-            piece = message.push(token, log_probability(logits_V, token))
+            piece = message.push(decoder.push(token), token, log_probability(logits_V, token))
             full = self._written >= self._sampling.max_tokens or context.length + 1 >= self._limit
             if piece is not None:
                 yield piece
@@ -162,30 +116,3 @@ class Burst:
             return rows_NV[-1]
         context.forget_last(len(header))
         return None
-
-
-class GrowingMessage:
-    """The message being written. `number` counts the burst's messages that have text; a message shows once it has."""
-
-    def __init__(self, decoder: TextDecoder, *, number: int) -> None:
-        self.number = number
-        self.shown = False
-        self._decoder = decoder
-        self._ids: list[int] = []
-        self._logprobs: list[float] = []
-
-    def push(self, token: int, logprob: float) -> Piece | None:
-        """The characters that are whole now, with the tokens they came from."""
-        self._ids.append(token)
-        self._logprobs.append(logprob)
-        text = self._decoder.push(token)
-        if not text:
-            return None
-        piece = Piece(text=text, message=self.number, token_ids=tuple(self._ids), logprobs=tuple(self._logprobs))
-        self.shown = True
-        self._ids, self._logprobs = [], []
-        return piece
-
-    def end(self, finish: Finish) -> Piece:
-        """The reply's last piece. Bytes of a character that never became whole are dropped: they show nothing."""
-        return Piece(text="", message=self.number if self.shown else max(0, self.number - 1), finish=finish)

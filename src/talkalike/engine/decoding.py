@@ -25,14 +25,30 @@ def text_decoder(tokenizer: Tokenizer) -> TextDecoder:
     return _StreamDecoder(tokenizer)
 
 
+class Bytes:
+    """Characters from bytes that arrive in parts."""
+
+    def __init__(self) -> None:
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, data: bytes) -> str:
+        """The characters that are complete now; what can be none is replaced."""
+        return self._utf8.decode(data)
+
+
+def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:
+    """What a token of a byte-level vocabulary stands for; nothing where it is unknown."""
+    piece = tokenizer.id_to_token(token)
+    return b"" if piece is None else _bytes_of(piece)
+
+
 class _ByteLevelDecoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._bytes = Bytes()
 
     def push(self, token: int) -> str:
-        piece = self._tokenizer.id_to_token(token)
-        return "" if piece is None else self._utf8.decode(_token_bytes(piece))
+        return self._bytes.push(token_bytes(self._tokenizer, token))
 
 
 class _StreamDecoder:
@@ -44,7 +60,7 @@ class _StreamDecoder:
         return self._stream.step(self._tokenizer, token) or ""
 
 
-def _token_bytes(piece: str) -> bytes:
+def _bytes_of(piece: str) -> bytes:
     table = _byte_of_character()
     if all(character in table for character in piece):
         return bytes(table[character] for character in piece)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ from talkalike.models import gguf_export
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
 from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraPairs, adapter_config, read_pairs
 from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer
-from talkalike.workspace.cards import Card, Catalog
-from talkalike.workspace.files import replacing, replacing_folder, write_atomically
+from talkalike.workspace.cards import CARD_FILE, Card, Catalog
+from talkalike.workspace.files import now, replacing, replacing_folder, write_atomically
 
 _TEMPLATE = "chat_template.jinja"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be told to hold
@@ -52,6 +53,14 @@ class ExportSource:
                 hint="Train the double with --method lora on a causal base, then export that.",
             )
         return loaded
+
+
+def source_of(catalog: Catalog, card: Card) -> ExportSource:
+    """A model as it is exported, in the voice of the first it was trained on."""
+    speaker = (card.speakers or ("assistant",))[0]
+    about = {"talkalike.model": card.name, "talkalike.exported": now(), "talkalike.speaker": speaker}
+    about |= {"talkalike.card_sha256": hashlib.sha256((catalog.path(card.name) / CARD_FILE).read_bytes()).hexdigest()}
+    return ExportSource(catalog=catalog, card=card, speaker=speaker, about=about)
 
 
 def to_gguf(source: ExportSource, file: Path, *, quant: str) -> str:

@@ -13,11 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from talkalike.engine.burst import Burst, Reading, banned_in_text, read_prompt, read_raw
+from talkalike.engine.burst import Burst, banned_in_text
 from talkalike.engine.cache import CacheStore
 from talkalike.engine.contexts import CausalContext, Context, EncoderDecoderContext
 from talkalike.engine.passes import Pass, Passes
 from talkalike.engine.protocol import ContextTooLongError, Finish, Piece, Prompt, Sampling
+from talkalike.engine.reading import Reading, read_within
 from talkalike.engine.sampling import log_probability
 from talkalike.engine.slots import Slots
 from talkalike.engine.worker import Work, Worker
@@ -122,26 +123,10 @@ class LocalEngine:
         return 0 if self._loaded.soft_prompt_PD is None else len(self._loaded.soft_prompt_PD)
 
     async def _read(self, prompt: Prompt) -> Reading:
-        """The prompt in tokens. What is far too long is refused by its length; the rest is encoded in a thread, so that
-        nobody else waits for it."""
         if self._closed:
             raise TalkalikeError("The engine is closed.")
-        fewest = (
-            len(prompt.raw)
-            if isinstance(prompt.raw, tuple)
-            else self._renderer.fewest_tokens([prompt.raw] if prompt.raw else [turn.text for turn in prompt.turns])
-        )
-        if fewest >= self.context_length:
-            raise _too_long(f"at least {fewest:,}", self.context_length)
-        reading = await asyncio.to_thread(self._encode, prompt)
-        if len(reading.prompt_ids) >= self.context_length:
-            raise _too_long(f"{len(reading.prompt_ids):,}", self.context_length)
-        return reading
-
-    def _encode(self, prompt: Prompt) -> Reading:
-        if prompt.raw is not None:
-            return read_raw(self._renderer, prompt.raw)
-        return read_prompt(self._renderer, prompt.turns, prompt.speaker, self._loaded.speakers)
+        limit = self.context_length
+        return await read_within(self._renderer, prompt, others=self._loaded.speakers, limit=limit)
 
     async def _next(self, work: Work) -> Any:
         """The work's next result; None when the engine was closed meanwhile."""
@@ -185,13 +170,6 @@ class LocalEngine:
         finally:
             if cache.intact:
                 self._caches.give(conversation, cache)
-
-
-def _too_long(tokens: str, context: int) -> ContextTooLongError:
-    return ContextTooLongError(
-        f"The conversation has {tokens} tokens, but the model reads {context:,}, its reply included.",
-        hint="Leave out the oldest messages.",
-    )
 
 
 def _no_passes(_passes: Sequence[Pass]) -> list[Tensor]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import unicodedata
 from collections import Counter
@@ -20,17 +19,16 @@ from typing import Any
 import httpx
 
 from talkalike.engine.api_fields import whole
-from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Piece, Prompt, Sampling
-from talkalike.engine.remote_reply import BrokenOffError, Lines, marked_pieces, server_events
-from talkalike.errors import TalkalikeError, UserError
+from talkalike.engine.protocol import Piece, Prompt, Sampling
+from talkalike.engine.remote_http import Connection, Patience, conversation_header, open_client, refusal, unreachable
+from talkalike.engine.remote_reply import Lines, marked_pieces
+from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
-from talkalike.examples.render import Turn
+from talkalike.examples.render import Turn, speaker_name
 
-_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _BYTES_PER_TOKEN = 3  # a cautious guess where the server's tokenizer is not known
 _FRAME_TOKENS = 8
 _DEFAULT_CONTEXT = 8192  # where the server does not say
-_LONGEST_WAIT = 30.0
 _LEAST_TOP_P = 1e-6  # the likeliest token alone; some servers take no 0
 _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 
@@ -38,7 +36,8 @@ _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteServer:
     """What is known of a server. `is_ours`: it understands talkalike's extensions. `names_in_text`: put the speaker's
-    name before each text, for servers that ignore the field `name`. `retries` and `retry_delay`: how often, and how
+    name before each text, for servers that ignore the field `name`. `templated`: its chat template is the one of our
+    exports, so names go as they are, each turn with its own. `retries` and `retry_delay`: how often, and how
     many seconds at first, to wait after a failure that may pass.
     """
 
@@ -47,16 +46,22 @@ class RemoteServer:
     context_length: int = _DEFAULT_CONTEXT
     is_ours: bool = False
     names_in_text: bool = False
+    templated: bool = False
     retries: int = 3
     retry_delay: float = 0.5
 
 
 class RemoteEngine:
-    """An `Engine` over a server. The key is sent with each request and shown nowhere."""
+    """An `Engine` over a server. `notes`: what a person should know of this server, in sentences.
 
-    def __init__(self, server: RemoteServer, *, api_key: str = "") -> None:
+    The key is sent with each request and shown nowhere.
+    """
+
+    def __init__(self, server: RemoteServer, *, api_key: str = "", notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self._server = server
-        self._client = _client(server.base_url, api_key)
+        patience = Patience(retries=server.retries, delay=server.retry_delay)
+        self._connection = Connection(server.base_url, api_key=api_key, patience=patience)
 
     @classmethod
     async def connect(
@@ -66,14 +71,14 @@ class RemoteEngine:
 
         Raises UserError for a wrong address, key or model name, TalkalikeError when the server does not answer.
         """
-        async with _client(base_url, api_key) as client:
+        async with open_client(base_url, api_key) as client:
             try:
                 response = await client.get("models")
             except httpx.HTTPError as problem:
-                raise _unreachable(base_url, problem) from None
+                raise unreachable(base_url, problem) from None
         if response.status_code >= 400:
-            raise _refusal(response.status_code, response.text, base_url)
-        card = _pick_card(response, model, base_url)
+            raise refusal(response.status_code, response.text, base_url)
+        card = pick_card(response, model, base_url)
         facts = card.get("talkalike") or {}
         length = facts.get("context_length") or card.get("max_model_len") or _DEFAULT_CONTEXT
         server = RemoteServer(
@@ -110,42 +115,17 @@ class RemoteEngine:
                 hint="Set best_of to 1.",
             )
         body = await asyncio.to_thread(self._body, prompt, sampling)
-        for attempt in range(self._server.retries + 1):
-            started = False
-            try:
-                async with aclosing(self._attempt(prompt, body, sampling)) as pieces:
-                    async for piece in pieces:
-                        started = True
-                        yield piece
-                return
-            except _MayPassError as failure:
-                if started or attempt == self._server.retries:
-                    raise failure.error from None
-                backoff = self._server.retry_delay * 2**attempt * random.uniform(0.75, 1.25)
-                wait = min(_LONGEST_WAIT, max(failure.wait, backoff))
-            await asyncio.sleep(wait)
+        address = "chat/completions" if prompt.raw is None else "completions"
+        headers = conversation_header(self._server.model, prompt.conversation)
+        choices = self._connection.choices(address, body, headers=headers)
+        templated = self._server.templated  # such a server ends where the first message is closed
+        marked = self._server.is_ours or templated or prompt.raw is not None  # else each line is a message
+        async with aclosing(marked_pieces(choices) if marked else Lines(sampling).pieces(choices)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def close(self) -> None:
-        await self._client.aclose()
-
-    async def _attempt(self, prompt: Prompt, body: bytes, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        address = "chat/completions" if prompt.raw is None else "completions"
-        headers = {"content-type": "application/json"}
-        try:
-            async with self._client.stream("POST", address, content=body, headers=headers) as response:
-                if response.status_code >= 400:
-                    text = (await response.aread()).decode("utf-8", "replace")
-                    raise _failure(response, text, self._server.base_url)
-                events = server_events(response.aiter_bytes())
-                marked = self._server.is_ours or prompt.raw is not None  # else each line is a message
-                pieces = marked_pieces(events) if marked else Lines(sampling).pieces(events)
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        yield piece
-        except BrokenOffError as problem:
-            raise _MayPassError(problem) from None
-        except httpx.HTTPError as problem:
-            raise _MayPassError(_unreachable(self._server.base_url, problem)) from None
+        await self._connection.close()
 
     def _body(self, prompt: Prompt, sampling: Sampling) -> bytes:
         """The request. Made in a thread: a long one would hold up the loop."""
@@ -176,12 +156,15 @@ class RemoteEngine:
         return {key: value for key, value in body.items() if key not in extensions}
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
-        if not self._server.is_ours:  # to others a reaction is its emoji
+        if not (self._server.is_ours or self._server.templated):  # to others a reaction is its emoji
             turn = Turn(turn.speaker, plain(turn.text))
         message = self._chat_message(turn, speaker, names)
         return {field: whole(value) for field, value in message.items()}
 
     def _chat_message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
+        if self._server.templated:
+            role = "assistant" if turn.speaker == speaker else "user"
+            return {"role": role, "name": speaker_name(turn.speaker), "content": turn.text}
         if turn.speaker == speaker:
             return {"role": "assistant", "content": turn.text}
         if turn.speaker == "system":
@@ -208,24 +191,8 @@ def api_names(speakers: Sequence[str]) -> dict[str, str]:
     return names
 
 
-class _MayPassError(Exception):
-    """A failure that trying again may cure; `wait` is what the server asked for, in seconds."""
-
-    def __init__(self, error: TalkalikeError, wait: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.wait = wait
-
-
-def _client(base_url: str, api_key: str) -> httpx.AsyncClient:
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    try:
-        return httpx.AsyncClient(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=_TIMEOUT)
-    except (httpx.InvalidURL, UnicodeEncodeError):
-        raise UserError("The server's address or the API key contains characters that cannot be sent.") from None
-
-
-def _pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str, Any]:
+def pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str, Any]:
+    """The entry of this model in the answer to `models`; UserError where it is not there, with what is."""
     try:
         cards = {str(card["id"]): card for card in response.json()["data"]}
     except (ValueError, KeyError, TypeError):
@@ -240,45 +207,3 @@ def _pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str,
     raise UserError(
         f"Which model? '{model}' is not at {base_url}." if model else "Which model?", hint=f"It has: {listed}."
     )
-
-
-def _failure(response: httpx.Response, text: str, base_url: str) -> Exception:
-    error = _refusal(response.status_code, text, base_url)
-    if response.status_code == 429 or response.status_code >= 500:
-        asked = response.headers.get("retry-after", "")
-        return _MayPassError(error, float(asked) if re.fullmatch(r"\d{1,4}(\.\d+)?", asked) else 0.0)
-    return error
-
-
-def _refusal(status: int, text: str, base_url: str) -> TalkalikeError:
-    said, code = _read_error(text)
-    if status in (401, 403):
-        return UserError(f"The server at {base_url} refused the API key.", hint="Set the key that belongs to it.")
-    if status == 404:
-        return UserError(f"The server at {base_url} does not know this model or address{said}.")
-    if code == "context_length_exceeded":
-        return ContextTooLongError(f"The conversation is too long for the server's model{said}.")
-    if status == 429:
-        return EngineBusyError(f"The server at {base_url} is busy or its quota is used up{said}.", hint="Try later.")
-    if status >= 500:
-        return TalkalikeError(f"The server at {base_url} failed with status {status}{said}.")
-    return UserError(f"The server at {base_url} refused the request with status {status}{said}.")
-
-
-def _read_error(text: str) -> tuple[str, str]:
-    """The server's own sentence, ready to be appended, and its error code."""
-    try:
-        error = json.loads(text)["error"]
-        return f": {str(error['message'])[:300].rstrip('.')}", str(error.get("code"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "", ""
-
-
-def _unreachable(base_url: str, problem: httpx.HTTPError) -> TalkalikeError:
-    if isinstance(problem, httpx.UnsupportedProtocol):
-        return UserError(f"{base_url} is not an address.", hint="It must begin with http:// or https://.")
-    if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
-        return TalkalikeError(f"No server answers at {base_url}.", hint="Is it running, and is the address right?")
-    if isinstance(problem, httpx.TimeoutException):
-        return TalkalikeError(f"The server at {base_url} took too long to answer.")
-    return TalkalikeError(f"The connection to {base_url} was lost.", hint="Try again.")

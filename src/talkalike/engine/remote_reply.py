@@ -39,7 +39,7 @@ async def server_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[dict[str
             data = line.removeprefix(b"data:").strip()
             if data == b"[DONE]":
                 return
-            choice = _choice(data)
+            choice = choice_of(_parsed(data))
             if choice is not None:
                 finished = finished or bool(choice.get("finish_reason"))
                 yield choice
@@ -125,11 +125,8 @@ def _text(choice: dict[str, Any]) -> str:
     return str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
 
 
-def _choice(data: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise _garbage() from None
+def choice_of(event: Any) -> dict[str, Any] | None:
+    """What an event says of the reply; None for one that says nothing. TalkalikeError for an error and for the rest."""
     if not isinstance(event, dict):
         raise _garbage()
     if event.get("error"):
@@ -142,6 +139,13 @@ def _choice(data: bytes) -> dict[str, Any] | None:
     if not isinstance(choices, list) or not isinstance(choices[0], dict):
         raise _garbage()
     return choices[0]
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise _garbage() from None
 
 
 def _finish(reason: Any) -> Finish:

@@ -12,7 +12,7 @@ import asyncio
 import hmac
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,13 +22,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Send
+from starlette.types import ASGIApp
 
 from talkalike.engine.api_answer import ChatAnswer, TextAnswer, api_error
 from talkalike.engine.api_fields import ApiError
 from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
+from talkalike.engine.closing_stream import ClosingStream
 from talkalike.engine.listening import open_socket, run_server
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
@@ -42,6 +43,7 @@ _NOT_OURS = (
     "[serve] of talkalike.toml."
 )
 _DEFAULTS = Sampling()
+_EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _CLIENT_GONE = Response(status_code=499)
 _OFFERED = "It offers /v1/chat/completions, /v1/completions, /v1/models and /health."
 _NOT_OFFERED = {  # addresses of OpenAI's that clients try, and why there is nothing
@@ -165,7 +167,7 @@ class _Service:
             first = await _unless_gone(request, anext(pieces))
         except TalkalikeError as error:
             raise api_error(error) from None
-        return _CLIENT_GONE if first is None else _EventStream(answer.events(first, pieces))
+        return _CLIENT_GONE if first is None else ClosingStream(answer.events(first, pieces), headers=_EVENTS)
 
     def _authorise(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
@@ -186,18 +188,6 @@ class _Service:
     def _card(self) -> dict[str, Any]:
         facts = {"speaker": self.speaker, "context_length": self.engine.context_length}
         return {"id": self.engine.name, "object": "model", "created": 0, "owned_by": "talkalike", "talkalike": facts}
-
-
-class _EventStream(StreamingResponse):
-    """Closes its source at once when the client leaves."""
-
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
-        self._events: Any = events
-
-    async def stream_response(self, send: Send) -> None:
-        async with aclosing(self._events):
-            await super().stream_response(send)
 
 
 def _json(body: bytes) -> Any:

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from talkalike.options import BUDGET_TOKENS, SAMPLING
 
 KEY_VARIABLE = "TALKALIKE_API_KEY"  # the default of [serve] api_key_env; it holds a secret, so it is no setting itself
+ENGINE_KEY_VARIABLE = "TALKALIKE_ENGINE_KEY"
 WORKSPACE_VARIABLE = "TALKALIKE_WORKSPACE"  # where the settings are, so it cannot be one
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 NOT_SETTINGS = {
     KEY_VARIABLE: "The key that clients of `talkalike serve` must send.",
+    ENGINE_KEY_VARIABLE: "The key that is sent to the server at `url` in [engine].",
     WORKSPACE_VARIABLE: "The workspace to use where --workspace is not given.",
     DEBUG_VARIABLE: "1: show the traceback of internal errors.",
 }
@@ -121,6 +123,30 @@ class ModelSettings(Section):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="Where the model runs. auto: a GPU where there is one.",
         json_schema_extra={"allowed": '"auto", "cpu", "mps", "cuda" or one GPU by its number, such as "cuda:0"'},
+    )
+
+
+class EngineSettings(Section):
+    """What computes the replies of `chat` and `serve`. Training and measuring always run here."""
+
+    kind: Literal["local", "llama.cpp", "remote"] = Field(
+        default="local",
+        description="local: our own engine. llama.cpp: a GGUF file of the model, written on first use, in this process "
+        "(pip install 'talkalike[llama-cpp]'). remote: a server elsewhere that holds the same model.",
+    )
+    quant: Literal["f32", "bf16", "q8_0", "q4_1"] = Field(
+        default="q8_0", description="llama.cpp: how the numbers in the file are stored. q8_0 takes a byte each."
+    )
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description=f"remote: the server's address with its version. Its key, if it wants one: ${ENGINE_KEY_VARIABLE}.",
+        examples=["http://127.0.0.1:8001/v1"],
+        json_schema_extra={"allowed": 'an address such as "http://127.0.0.1:8001/v1"'},
+    )
+    model: str = Field(
+        default="",
+        description="remote: the model's name at the server. Empty: the same as here, or the only one it has.",
     )
 
 
@@ -296,6 +322,7 @@ class Settings(Section):
     chats: ChatsSettings = ChatsSettings()
     examples: ExamplesSettings = ExamplesSettings()
     model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
     train: TrainSettings = TrainSettings()
     chat: ChatSettings = ChatSettings()
     serve: ServeSettings = ServeSettings()
