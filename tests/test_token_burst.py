@@ -13,7 +13,7 @@ from talkalike.engine.decoding import token_bytes
 from talkalike.engine.protocol import Piece, Sampling
 from talkalike.engine.reading import read_prompt
 from talkalike.engine.token_burst import BurstPlan, TokenBurst
-from talkalike.engine.token_wire import Continuation, Said
+from talkalike.engine.token_wire import Continuation, WrittenToken
 from talkalike.examples.render import Renderer, Turn
 from tiny_model import byte_level_tokenizer
 
@@ -26,25 +26,25 @@ OTHER = RENDERER.encode_text("?")[0]
 class Server:
     """Writes "a" as each message, and each token of the next header with the probability `each`."""
 
-    def __init__(self, each: float, *, tells: bool = True, written: list[Said] | None = None) -> None:
+    def __init__(self, each: float, *, tells: bool = True, written: list[WrittenToken] | None = None) -> None:
         self.each = each
         self.tells = tells
         self.draws = random.Random(1)
         self.asked: list[Continuation] = []
-        self.written = written or [Said(token=RENDERER.encode_text("a")[0], logprob=-0.5)]
+        self.written = written or [WrittenToken(token=RENDERER.encode_text("a")[0], logprob=-0.5)]
 
-    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[Said, None]:
+    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[WrittenToken, None]:
         self.asked.append(asked)
         if asked.filtered:
             for said in self.written:
                 yield said
-            yield Said(token=RENDERER.stop_id, logprob=-0.1)
-            yield Said(finish="stop")
+            yield WrittenToken(token=RENDERER.stop_id, logprob=-0.1)
+            yield WrittenToken(finish="stop")
             return
         for wanted in HEADER[: asked.max_tokens]:
             right = self.each > 0.5 if asked.sampling.temperature == 0 else self.draws.random() < self.each
-            yield Said(token=wanted if right else OTHER, logprob=math.log(self.each) if self.tells else None)
-        yield Said(finish="length")
+            yield WrittenToken(token=wanted if right else OTHER, logprob=math.log(self.each) if self.tells else None)
+        yield WrittenToken(finish="length")
 
     async def close(self) -> None:
         """Nothing to free."""
@@ -86,7 +86,10 @@ def test_tokens_that_were_not_told_are_found_by_their_bytes() -> None:
     ids = RENDERER.encode_text("x🎉")
     assert len(ids) > 2
     data = [token_bytes(RENDERER.tokenizer, token) for token in ids]
-    told = [Said(token=ids[0], data=data[0], logprob=-0.5), Said(token=ids[-1], data=b"".join(data[1:]), logprob=-0.7)]
+    told = [
+        WrittenToken(token=ids[0], data=data[0], logprob=-0.5),
+        WrittenToken(token=ids[-1], data=b"".join(data[1:]), logprob=-0.7),
+    ]
     pieces = write(Server(0.99, written=told), temperature=0.0, most=1)
     assert "".join(piece.text for piece in pieces) == "x🎉"
     assert [token for piece in pieces for token in piece.token_ids] == ids

@@ -20,7 +20,7 @@ _ADDRESS = re.compile(r"https?://[^\s/]+(/[^\s?#]*)?")
 
 def route(  # signature: typer
     servers: Annotated[
-        list[str], typer.Argument(metavar="URL...", help="The servers' addresses, such as http://10.0.0.5:8000/v1.")
+        list[str], typer.Argument(metavar="URLS", help="The servers' addresses, such as http://10.0.0.5:8000/v1.")
     ],
     host: Annotated[str, typer.Option(help="Network address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free one.")] = 8080,

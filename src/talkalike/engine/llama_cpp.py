@@ -18,7 +18,7 @@ from typing import Any
 
 from talkalike.engine.protocol import ContextTooLongError
 from talkalike.engine.remote_reply import choice_of
-from talkalike.engine.token_wire import Continuation, Said, request_fields, said_in
+from talkalike.engine.token_wire import Continuation, WrittenToken, request_fields, said_in
 from talkalike.errors import TalkalikeError, UserError
 
 SLOTS = 4  # replies at once; each has a whole context of its own
@@ -50,7 +50,7 @@ class LlamaCpp:
         self._closed = threading.Event()
         self.reused = 0  # tokens of prompts that were read before, of all replies together
 
-    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[Said, None]:
+    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[WrittenToken, None]:
         """The tokens as they are written. Closing the generator ends the writing after the token at work."""
         if self._closed.is_set():
             raise TalkalikeError("The engine is closed.")
@@ -95,7 +95,7 @@ class LlamaCpp:
             tell(None)
             self._running.discard(threading.current_thread())
 
-    def _said(self, event: dict[str, Any]) -> list[Said]:
+    def _said(self, event: dict[str, Any]) -> list[WrittenToken]:
         error = event.get("error")
         if isinstance(error, dict) and error.get("type") == "exceed_context_size_error":
             raise ContextTooLongError("The conversation is longer than what llama.cpp was loaded for.")

@@ -20,7 +20,7 @@ import httpx
 
 from talkalike.engine.api_fields import whole
 from talkalike.engine.protocol import Piece, Prompt, Sampling
-from talkalike.engine.remote_http import Connection, Patience, conversation_header, open_client, refusal, unreachable
+from talkalike.engine.remote_http import Connection, Retries, conversation_header, open_client, refusal, unreachable
 from talkalike.engine.remote_reply import Lines, marked_pieces
 from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
@@ -60,7 +60,7 @@ class RemoteEngine:
     def __init__(self, server: RemoteServer, *, api_key: str = "", notes: tuple[str, ...] = ()) -> None:
         self.notes = notes
         self._server = server
-        patience = Patience(retries=server.retries, delay=server.retry_delay)
+        patience = Retries(retries=server.retries, delay=server.retry_delay)
         self._connection = Connection(server.base_url, api_key=api_key, patience=patience)
 
     @classmethod

@@ -17,9 +17,9 @@ from tokenizers.decoders import ByteLevel
 
 from talkalike.engine.protocol import Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer, pick_card
-from talkalike.engine.remote_http import Connection, Patience, conversation_header, refusal, unreachable
+from talkalike.engine.remote_http import Connection, Retries, conversation_header, refusal, unreachable
 from talkalike.engine.token_engine import DoubleText, TokenEngine
-from talkalike.engine.token_wire import Continuation, Said, request_fields, said_in
+from talkalike.engine.token_wire import Continuation, WrittenToken, request_fields, said_in
 from talkalike.errors import TalkalikeError, UserError
 
 _TRIAL = "it's 12 o'clock 😂 ahoj"  # what two vocabularies hardly cut alike by chance
@@ -43,11 +43,11 @@ _NO_LOGPROBS = (
 class HttpTokens:
     """A `TokenServer` at an address, by OpenAI's `completions`."""
 
-    def __init__(self, base_url: str, *, model: str, api_key: str = "", patience: Patience | None = None) -> None:
+    def __init__(self, base_url: str, *, model: str, api_key: str = "", patience: Retries | None = None) -> None:
         self._model = model
-        self._connection = Connection(base_url, api_key=api_key, patience=patience or Patience())
+        self._connection = Connection(base_url, api_key=api_key, patience=patience or Retries())
 
-    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[Said, None]:
+    async def continue_ids(self, asked: Continuation) -> AsyncGenerator[WrittenToken, None]:
         """The tokens as they arrive. Failures that may pass are tried again until the first has."""
         body = await asyncio.to_thread(self._body, asked)
         headers = conversation_header(self._model, asked.conversation)

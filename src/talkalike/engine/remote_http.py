@@ -26,7 +26,7 @@ _JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Retries:
     """How often, and how many seconds at first, to wait after a failure that may pass."""
 
     retries: int = 3
@@ -36,7 +36,7 @@ class Patience:
 class Connection:
     """A server by its address. The key is sent with each request and shown nowhere."""
 
-    def __init__(self, base_url: str, *, api_key: str, patience: Patience) -> None:
+    def __init__(self, base_url: str, *, api_key: str, patience: Retries) -> None:
         self._base_url = base_url
         self._patience = patience
         self._client = open_client(base_url, api_key)

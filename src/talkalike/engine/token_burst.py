@@ -23,7 +23,7 @@ from talkalike.engine.growing import GrowingMessage
 from talkalike.engine.protocol import Finish, Piece, Sampling
 from talkalike.engine.reading import Reading, special_ids
 from talkalike.engine.stops import StopStrings
-from talkalike.engine.token_wire import Continuation, Said
+from talkalike.engine.token_wire import Continuation, WrittenToken
 from talkalike.examples.render import Renderer
 
 _EVEN = math.log(0.5)
@@ -32,7 +32,7 @@ _EVEN = math.log(0.5)
 class TokenServer(Protocol):
     """Whoever continues token ids: a server far away, or llama.cpp in this process."""
 
-    def continue_ids(self, asked: Continuation) -> AsyncGenerator[Said, None]:
+    def continue_ids(self, asked: Continuation) -> AsyncGenerator[WrittenToken, None]:
         """The tokens as they are written, and how it ended. Closing the generator ends the writing."""
         ...
 
@@ -129,7 +129,7 @@ class TokenBurst:
             yield piece
         self._written += message.tokens + (message.finish is None)
 
-    def _pushed(self, message: _Message, said: Said, stops: StopStrings) -> list[Piece]:
+    def _pushed(self, message: _Message, said: WrittenToken, stops: StopStrings) -> list[Piece]:
         """What may be shown of a token. Where only text comes, a marker in it closes the message."""
         text, untold = message.decoder.push(said)
         for token in untold:
@@ -161,7 +161,7 @@ class TokenBurst:
             filtered=False,
             conversation=self._plan.conversation,
         )
-        found: list[Said] = []
+        found: list[WrittenToken] = []
         async with aclosing(self._plan.server.continue_ids(asked)) as saying:
             async for said in saying:
                 if said.finish:
@@ -201,7 +201,7 @@ class _Decoder:
         self._bytes = Bytes()
         self._ids: TextDecoder = text_decoder(renderer.tokenizer)
 
-    def push(self, said: Said) -> tuple[str, list[int]]:
+    def push(self, said: WrittenToken) -> tuple[str, list[int]]:
         """The characters that are whole now, and the tokens before this one that arrived as bytes without their ids."""
         if said.data is not None and self._by_bytes:
             untold: list[int] = []

@@ -42,7 +42,7 @@ class Continuation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class WrittenToken:
     """A token that a server wrote, as far as it tells: its id, the bytes since the one before, or only text.
 
     `finish` comes with the last: "length" where the limit ended it, else "stop".
@@ -80,14 +80,14 @@ def request_fields(asked: Continuation) -> dict[str, Any]:
     return fields if asked.seed is None else fields | {"seed": asked.seed}
 
 
-def said_in(choice: Mapping[str, Any]) -> Iterator[Said]:
+def said_in(choice: Mapping[str, Any]) -> Iterator[WrittenToken]:
     """The tokens in what a server sent, in order; at the end an empty one with how it ended."""
     logprobs = choice.get("logprobs") or {}
     listed = logprobs.get("content")
     if listed:
         for one in listed:
             data = one.get("bytes")
-            yield Said(
+            yield WrittenToken(
                 token=one.get("id"),
                 data=bytes(data) if data is not None else None,
                 text=str(one.get("token") or ""),
@@ -98,11 +98,11 @@ def said_in(choice: Mapping[str, Any]) -> Iterator[Said]:
         given = logprobs.get("token_logprobs") or []
         values = given if len(given) == len(ids) else [None] * len(ids)
         for token, value in zip(ids, values, strict=True):
-            yield Said(token=token, logprob=value)
+            yield WrittenToken(token=token, logprob=value)
         if not ids and choice.get("text"):
-            yield Said(text=str(choice["text"]))
+            yield WrittenToken(text=str(choice["text"]))
     if choice.get("finish_reason"):
-        yield Said(finish="length" if choice["finish_reason"] == "length" else "stop")
+        yield WrittenToken(finish="length" if choice["finish_reason"] == "length" else "stop")
 
 
 def _named_ids(tokens: list[str]) -> list[re.Match[str]]:
