@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from talkalike.chats.importers.instagram import Instagram
 from talkalike.chats.importers.irc import Irc
 from talkalike.chats.importers.messenger import Messenger
 from talkalike.chats.importers.messenger_e2ee import MessengerE2EE
-from talkalike.chats.importers.protocol import Importer
+from talkalike.chats.importers.protocol import Choices, Importer
+from talkalike.chats.importers.whatsapp import WhatsApp
 
-IMPORTERS: tuple[Importer, ...] = (Messenger(), MessengerE2EE(), Irc())
-"""In the order they are asked whether a file is theirs, and in which their conversations are read."""
+
+def importers_for(choices: Choices) -> tuple[Importer, ...]:
+    """In the order they are asked whether a file is theirs, and in which their conversations are read."""
+    return (
+        Instagram(choices=choices),
+        Messenger(),
+        MessengerE2EE(),
+        WhatsApp(choices=choices),
+        Irc(encoding=choices.encoding, forced=choices.forced),
+    )
+
+
+IMPORTERS = importers_for(Choices())
