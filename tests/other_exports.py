@@ -45,13 +45,13 @@ def import_files(
     archive: Archive,
     files: Mapping[str, object],
     *,
-    format: str = "auto",
-    **choices: str,  # noqa: A002
+    as_format: str = "auto",
+    **choices: str,
 ) -> ImportReport:
     """Imports files that are written beside the archive, each time into a folder of its own."""
     number = len(list(archive.root.parent.glob("export*")))
     root = write_files(archive.root.parent / f"export{number}", files)
-    return imported(root, archive=archive, format=format, choices=Choices(**choices))
+    return imported(root, archive=archive, format=as_format, choices=Choices(**choices))
 
 
 def told(archive: Archive, conversation: str | None = None) -> list[str]:

@@ -20,7 +20,7 @@ IPHONE = (
     "[14/09/2023, 12:02:00\u202fAM] Anna: \u200eThis message was deleted.\n"
     "[14/09/2023, 12:03:00\u202fAM] Anna: later \u200e<This message was edited>\n"
     "[14/09/2023, 12:04:00\u202fAM] Anna: \u200eMissed voice call\n"
-    "[14/09/2023, 12:05:00\u202fAM] Ben: \u200ePOLL:\nwhere?\n\u200eOPTION: here (1 vote)\n\u200eOPTION: there (0 votes)\n"
+    "[14/09/2023, 12:05:00\u202fAM] Ben: \u200ePOLL:\nwhere?\n\u200eOPTION: here (1 vote)\n"
     "[14/09/2023, 12:06:00\u202fAM] Ben: \u200eлюбое слово\n"
 )
 
@@ -42,7 +42,7 @@ def test_an_iphones_chat_with_everything_that_it_marks(archive, tmp_path):
         "2023-09-14 00:02:00 text Anna: ",
         "2023-09-14 00:03:00 text Anna: later",
         "2023-09-14 00:04:00 call Anna: Missed voice call",
-        "2023-09-14 00:05:00 poll Ben: \u200ePOLL:\nwhere?\n\u200eOPTION: here (1 vote)\n\u200eOPTION: there (0 votes)",
+        "2023-09-14 00:05:00 poll Ben: \u200ePOLL:\nwhere?\n\u200eOPTION: here (1 vote)",
         "2023-09-14 00:06:00 system Ben: \u200eлюбое слово",
     ]
     marks = [noted(message) for message in messages(archive)]
@@ -138,7 +138,7 @@ def test_a_platforms_line_with_a_colon_is_nobodys_and_one_message_makes_a_speake
         "+420 777 123 456",
     ]
     assert (chat.id, chat.is_group) == ("whatsapp:Lunch: a plan", True)
-    assert [m.text for m in messages(archive) if m.kind == "system"][0] == 'Anna created group "x: y"'
+    assert next(m.text for m in messages(archive) if m.kind == "system") == 'Anna created group "x: y"'
     assert sum(m.kind == "system" for m in messages(archive)) == 4
 
 

@@ -1,8 +1,8 @@
 """Two logs of one chat, written by two computers: the same messages under other times.
 
-An IRC log or WhatsApp's export has the times of the computer or phone that wrote it: one knows the seconds and another only the minute, clocks are
-some seconds apart, and zones hours. Messages are the same where author and words are, and where the difference between
-the clocks is one that most of a day's messages agree on.
+An IRC log or WhatsApp's export has the times of the computer or phone that wrote it: one knows the seconds and another
+only the minute, clocks are some seconds apart, and zones hours. Messages are the same where author and words are, and
+where the difference between the clocks is one that most of a day's messages agree on.
 """
 
 from __future__ import annotations

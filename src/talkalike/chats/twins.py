@@ -59,6 +59,8 @@ def placement(draft: Draft, table: pa.Table, *, origin: str, archive: Archive) -
         if known is None:
             free_id = id_
             break
+        if own.platform in _NAMED_BY_A_FILE and _says_something_else(archive, known, table):
+            continue
         if _may_be(known, own):
             return Placement(conversation_id=known.conversation.id)
         if tell_the_same(archive, known, table):

@@ -1,7 +1,8 @@
 """Reads `{"header": ..., "messages": [ ... ]}` one message at a time, in memory that does not grow with the file.
 
-A file may also be the list itself, or hold many such objects (`JsonThread.threads`). Python's own decoder works on a window of text that is refilled as it is used up. Whatever lies before a damage is
-handed out first; the damage is then described in `damage`.
+A file may also be the list itself, or hold many such objects (`JsonThread.threads`). Python's own decoder works on a
+window of text that is refilled as it is used up. Whatever lies before a damage is handed out first; the damage is then
+described in `damage`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import BinaryIO
 
 from talkalike.chats.sources import READ_ERRORS
@@ -46,9 +48,9 @@ class JsonThread:
     """One pass over a thread's file.
 
     `items()` yields the elements of the array `array` in file order; every other top-level field lands in `header`,
-    which is complete once `items()` is exhausted (exports write the title after the messages). With no
-    `array` the file itself is the list. Afterwards `damage` is a sentence or None, `position` the character it was met at, `count`
-    the elements handed out.
+    which is complete once `items()` is exhausted (exports write the title after the messages). With no `array` the file
+    itself is the list. Afterwards `damage` is a sentence or None, `position` the character it was met at, `count` the
+    elements handed out.
     Undecodable bytes appear as lone surrogates, for the caller to replace and count.
     """
 
@@ -117,7 +119,9 @@ class JsonThread:
             elif char == "{":
                 self._at += 1
                 header: dict[str, object] = {"": name}
-                part = JsonPart(header, self._part_items(self._members(header)))
+                items = self._part_items(self._members(header))
+                first = list(islice(items, 1))  # what stands before the messages is known from the beginning
+                part = JsonPart(header, chain(first, items))
                 yield part
                 part.finish()
             else:

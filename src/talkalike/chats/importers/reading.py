@@ -16,6 +16,7 @@ from talkalike.chats.values import Conversation, Message, Platform, Reaction, Sp
 
 NO_TIME = "without a usable time"
 NO_AUTHOR = "without an author"
+NO_MESSAGES = "holds no messages"
 NO_OBJECT = "not a message object"
 _LARGEST_LIST = 64 * 1024 * 1024  # bytes of a file that is read whole: lists of people and channels
 _SURROGATES = re.compile("[\ud800-\udfff]+")
@@ -118,6 +119,8 @@ def read_items(
         if header is not None:
             header.update(thread.header)
     told_damage(entry, thread, findings)
+    if not thread.count and thread.damage is None:
+        findings.skipped.append((entry.path, NO_MESSAGES))
 
 
 def read_json_lines(entry: Entry, findings: Findings) -> Iterator[tuple[bytes, Mapping[str, object]]]:

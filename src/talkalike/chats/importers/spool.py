@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 
@@ -20,9 +19,7 @@ class Spool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, key: str, record: bytes) -> None:
@@ -31,8 +28,8 @@ class Spool:
         self._places.setdefault(key, array("Q")).extend((self._end, len(record)))
         self._end += len(record)
 
-    def keys(self) -> list[str]:
-        """In the order in which they were first seen."""
+    def names(self) -> list[str]:
+        """The keys in the order in which they were first seen."""
         return list(self._places)
 
     def records(self, key: str) -> Iterator[bytes]:
