@@ -7,6 +7,7 @@ from talkalike.chats.importers.irc import Irc
 from talkalike.chats.importers.messenger import Messenger
 from talkalike.chats.importers.messenger_e2ee import MessengerE2EE
 from talkalike.chats.importers.protocol import Choices, Importer
+from talkalike.chats.importers.telegram import Telegram
 from talkalike.chats.importers.whatsapp import WhatsApp
 
 
@@ -16,6 +17,7 @@ def importers_for(choices: Choices) -> tuple[Importer, ...]:
         Instagram(choices=choices),
         Messenger(),
         MessengerE2EE(),
+        Telegram(choices=choices),
         WhatsApp(choices=choices),
         Irc(encoding=choices.encoding, forced=choices.forced),
     )

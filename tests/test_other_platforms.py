@@ -1,0 +1,131 @@
+"""Telegram, Discord, Slack, Google Chat and Matrix: what each keeps, and two of everything that can be confused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exports import stored
+from other_exports import import_files, messages, noted, said_in, told
+from talkalike.chats.archive import Archive
+
+CSV = 'ID,Timestamp,Contents,Attachments\n30,2021-01-01 10:00:00,"a\nb",\n'
+CHANNEL, OTHER = "123456789012345678", "123456789012345679"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path / "chats")
+
+
+# ---------------------------------------------------------------------------------------------------------- Telegram
+def telegram(id_, text, *, name="Anna", who="user1", at=0, **fields):
+    base = {"id": id_, "type": "message", "date": "2021-03-04T10:00:00", "from": name, "from_id": who, "text": text}
+    return {**base, "date_unixtime": str(1_614_852_000 + at), **fields}
+
+
+def test_telegrams_whole_account_with_all_that_a_message_can_be(archive):
+    poll = {"question": "Where?", "answers": [{"text": "here", "voters": 1}, {"text": "there", "voters": 0}]}
+    left_out = "(File not included. Change data exporting settings to download.)"
+    lively = [
+        telegram(1, ["see ", {"type": "link", "text": "https://a.b"}, "\nnow…  "]),
+        telegram(2, "no", name="Anna", who="user2", at=1, reply_to_message_id=1, edited_unixtime="1614852009"),
+        telegram(3, "", at=2, media_type="sticker", file=left_out, sticker_emoji="😂"),
+        telegram(
+            4,
+            "look",
+            at=3,
+            photo="photos/1.jpg",
+            reactions=[
+                {
+                    "type": "emoji",
+                    "count": 1,
+                    "emoji": "❤",
+                    "recent": [{"from": "Ben", "from_id": "user3", "date": "2021-03-04T10:01:00"}],
+                }
+            ],
+        ),
+        telegram(5, "said by others", at=4, forwarded_from="Somebody"),
+        telegram(6, "", at=5, poll=poll),
+        telegram(7, "by a bot", at=6, via_bot="@gif"),
+        telegram(8, "from nobody", name=None, who="user9", at=7),
+        telegram(9, "", at=8, media_type="hologram", file="files/x.holo"),
+        {
+            "id": 10,
+            "type": "service",
+            "date": "2021-03-04T10:02:00",
+            "actor": "Anna",
+            "actor_id": "user1",
+            "action": "phone_call",
+        },
+        {"id": 11, "type": "service", "date": "x", "action": "pin_message"},
+        telegram(12, "old export, no zone", at=0, date_unixtime=None, date="2021-03-04T12:00:00"),
+    ]
+    chats = [
+        {"name": "Lunch", "type": "private_group", "id": 5, "messages": lively},
+        {"name": "Lunch", "type": "private_group", "id": 6, "messages": [telegram(1, "another Lunch")]},
+        {
+            "name": "Ben",
+            "type": "personal_chat",
+            "id": 3,
+            "messages": [telegram(1, "just us", name="Ben", who="user3")],
+        },
+    ]
+    content = {
+        "about": "Here is",
+        "contacts": {"list": [{"x": 1}]},
+        "chats": {"about": "y", "list": chats},
+        "left_chats": {
+            "list": [{"name": "Gone", "type": "private_supergroup", "id": 7, "messages": [telegram(1, "bye")]}]
+        },
+    }
+    report = import_files(archive, {"DataExport/result.json": content})
+    assert sorted(stored(archive)) == ["telegram:3", "telegram:5", "telegram:6", "telegram:7"]
+    assert report.unreadable == {"without a usable time": 1}
+    found = {m.id: m for m in messages(archive, "telegram:5")}
+    assert found["1"].text == "see https://a.b\nnow…  "
+    assert found["1"].author != found["2"].author and found["1"].author.name == found["2"].author.name
+    assert noted(found["2"]) == {"reply_to": "1", "edited": True}
+    assert (found["3"].kind, noted(found["3"])) == ("sticker", {"attached": [("sticker", "")]})
+    assert noted(found["4"]) == {"attached": [("photo", "photos/1.jpg")], "reactions": [("Ben", "❤")]}
+    assert noted(found["5"]) == {"forwarded": True}
+    assert (found["6"].kind, found["6"].text) == ("poll", "Where?\n- here\n- there")
+    assert noted(found["7"]) == {"is_bot": True}
+    assert found["8"].author.name == "Deleted Account" and found["10"].kind == "call"
+    assert noted(found["9"]) == {"attached": [("file", "files/x.holo")]}
+    assert told(archive, "telegram:5")[-1] == "2021-03-04 12:00:00 text Anna: old export, no zone"
+    groups = {chat.id: chat.is_group for chat in archive.conversations()}
+    assert groups == {"telegram:3": False, "telegram:5": True, "telegram:6": True, "telegram:7": True}
+
+
+def test_a_bots_chat_and_a_truncated_file_of_telegram(archive):
+    chat = {
+        "name": "Helper",
+        "type": "bot_chat",
+        "id": 44,
+        "messages": [telegram(1, "/start"), telegram(2, "Welcome", name="Helper", who="user44", at=1)],
+    }
+    import_files(archive, {"ChatExport/result.json": chat})
+    assert [m.is_bot for m in messages(archive)] == [False, True]
+    text = (
+        '{"name": "Ben", "type": "personal_chat", "id": 3, "messages": [{"id": 1, "type": "message", "date_unixtime": '
+    )
+    report = import_files(
+        archive, {"ChatExport/result.json": f'{text}"1614852000", "from": "Ben", "text": "x"}}, {{"id'}
+    )
+    assert report.new == 1 and report.damaged[0].reason == "it ends in the middle"
+
+
+def test_a_later_export_brings_edits_and_reactions_to_what_is_stored(archive):
+    def chat(message):
+        return {"result.json": {"name": "Ben", "type": "personal_chat", "id": 3, "messages": [message]}}
+
+    import_files(archive, chat(telegram(1, "frist")))
+    reactions = [{"type": "emoji", "emoji": "👍", "recent": [{"from": "Ben"}]}]
+    report = import_files(archive, chat(telegram(1, "first", edited="2021-03-04T10:05:00", reactions=reactions)))
+    assert (report.new, report.updated) == (0, 1)
+    (message,) = messages(archive)
+    assert (message.text, noted(message)) == ("first", {"edited": True, "reactions": [("Ben", "👍")]})
+
+
