@@ -129,3 +129,69 @@ def test_a_later_export_brings_edits_and_reactions_to_what_is_stored(archive):
     assert (message.text, noted(message)) == ("first", {"edited": True, "reactions": [("Ben", "👍")]})
 
 
+# ----------------------------------------------------------------------------------------------------------- Discord
+def discord(id_, text, *, who="1", name="anna", type_="Default", **fields):
+    return {
+        "id": str(id_),
+        "type": type_,
+        "timestamp": f"2022-01-02T10:00:{id_ % 60:02}.123+01:00",
+        "timestampEdited": None,
+        "content": text,
+        "author": {"id": who, "name": name, "nickname": name.title(), "isBot": False},
+        "attachments": [],
+        **fields,
+    }
+
+
+def exporter(found, *, channel=CHANNEL, guild="5"):
+    about = {"id": channel, "type": "GuildTextChat" if guild != "0" else "DirectTextChat", "name": "general"}
+    return {"guild": {"id": guild, "name": "Home"}, "channel": about, "messages": found, "messageCount": len(found)}
+
+
+def test_discords_package_and_the_exporter_come_together(archive):
+    seen = [
+        discord(1, "hello"),
+        discord(2, "hi, Anna", who="2", name="ben", type_="Reply", reference={"messageId": "1"}),
+        discord(3, "Started a call that lasted 113 minutes.", type_="Call"),
+        discord(4, "Joined the server.", who="3", name="dan", type_="GuildMemberJoin"),
+        discord(
+            5,
+            "changed",
+            timestampEdited="2022-01-02T10:05:00+01:00",
+            reactions=[{"emoji": {"id": "", "name": "👍"}, "count": 2, "users": [{"name": "ben", "nickname": "Ben"}]}],
+        ),
+        discord(6, "", attachments=[{"url": "https://cdn/x.png?ex=1", "fileName": "x.png"}]),
+        discord(7, "", forwardedMessage={"content": "from elsewhere", "attachments": []}, reference={"messageId": "9"}),
+        discord(8, "roll 6", who="4", name="dice", interaction={"id": "1", "name": "roll"}),
+    ]
+    package = [
+        {"ID": 1, "Timestamp": "2022-01-02 09:00:01", "Contents": "hello", "Attachments": ""},
+        {"ID": 20, "Timestamp": "2022-01-03 09:00:01.123000+00:00", "Contents": "only mine, <@2>", "Attachments": ""},
+    ]
+    files = {
+        "package/Account/user.json": {"id": "1", "username": "anna", "global_name": "Anna"},
+        "package/Messages/index.json": {CHANNEL: "general in Home", OTHER: "Direct Message with ben"},
+        f"package/Messages/c{CHANNEL}/channel.json": {"id": CHANNEL, "type": "GUILD_TEXT", "name": "general"},
+        f"package/Messages/c{CHANNEL}/messages.json": package,
+        f"package/Messages/c{OTHER}/channel.json": {"id": OTHER, "type": "DM", "recipients": ["1", "2"]},
+        f"package/Messages/c{OTHER}/messages.csv": CSV,
+        "Home - general.json": exporter(seen),
+    }
+    report = import_files(archive, files)
+    assert not report.damaged and not report.unreadable
+    assert any("own messages only" in note for note in report.notes)
+    assert any("ask those who wrote" in note for note in report.notes)
+    found = {m.id: m for m in messages(archive, f"discord:{CHANNEL}")}
+    assert sorted(found, key=int) == ["1", "2", "3", "4", "5", "6", "7", "8", "20"]
+    assert found["20"].author == found["1"].author and found["20"].author.id == "discord:1"
+    assert found["1"].sent_ms == 1_641_114_001_123
+    assert [found[key].kind.value for key in ("3", "4", "6")] == ["call", "system", "media"]
+    assert noted(found["2"]) == {"reply_to": "1"}
+    assert noted(found["5"]) == {"edited": True, "reactions": [("Ben", "👍")]}
+    assert (found["7"].text, noted(found["7"])) == ("from elsewhere", {"forwarded": True})
+    assert noted(found["8"]) == {"is_bot": True}
+    assert told(archive, f"discord:{OTHER}") == ["2021-01-01 10:00:00 text Anna: a\nb"]
+    direct = next(chat for chat in archive.conversations() if chat.id == f"discord:{OTHER}")
+    assert (direct.title, direct.is_group) == ("Direct Message with ben", False)
+
+

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from talkalike.chats.importers.discord_chats import DiscordChatExporter
+from talkalike.chats.importers.discord_package import DiscordPackage
 from talkalike.chats.importers.instagram import Instagram
 from talkalike.chats.importers.irc import Irc
 from talkalike.chats.importers.messenger import Messenger
@@ -17,6 +19,8 @@ def importers_for(choices: Choices) -> tuple[Importer, ...]:
         Instagram(choices=choices),
         Messenger(),
         MessengerE2EE(),
+        DiscordChatExporter(choices=choices),
+        DiscordPackage(choices=choices),
         Telegram(choices=choices),
         WhatsApp(choices=choices),
         Irc(encoding=choices.encoding, forced=choices.forced),
