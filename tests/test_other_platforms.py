@@ -195,3 +195,50 @@ def test_discords_package_and_the_exporter_come_together(archive):
     assert (direct.title, direct.is_group) == ("Direct Message with ben", False)
 
 
+# ------------------------------------------------------------------------------------------------------------- Slack
+def test_slacks_channels_direct_chats_threads_and_bots(archive):
+    def message(at, text, user="U1", **fields):
+        return {"type": "message", "user": user, "text": text, "ts": f"1456427378.0000{at:02}", **fields}
+
+    files = {
+        "users.json": [
+            {"id": "U1", "name": "anna", "real_name": "Anna N", "profile": {"display_name": "Anna"}},
+            {"id": "U2", "name": "anna2", "profile": {"display_name": "Anna"}},
+            {"id": "U3", "name": "bot", "is_bot": True, "profile": {"real_name": "Helper"}},
+        ],
+        "channels.json": [{"id": "C1", "name": "general", "members": ["U1", "U2"]}],
+        "dms.json": [{"id": "D1", "created": 1, "members": ["U1", "U2"]}],
+        "general/2016-02-25.json": [
+            message(1, "&lt;b&gt; &amp; <@U2> in <#C1|general>, see <https://a.b/c|a.b/c> <https://x.y> <!here>"),
+            message(
+                2, "answer", "U2", thread_ts="1456427378.000001", reactions=[{"name": "+1", "users": ["U1", "U9"]}]
+            ),
+            message(3, "waves", subtype="me_message", edited={"user": "U1", "ts": "1"}),
+            message(4, "<@U2> has joined the channel", "U2", subtype="channel_join"),
+            message(5, "I am a bot", "U3"),
+            message(6, "", files=[{"name": "p.png", "mimetype": "image/png", "url_private": "https://f/p.png"}]),
+            message(7, "This message was deleted.", subtype="tombstone", user="USLACKBOT"),
+            {"type": "message", "subtype": "bot_message", "text": "built", "username": "CI", "ts": "1456427378.000008"},
+            {"type": "message", "text": "who?", "user": "U1"},
+        ],
+        "general/2016-02-26.json": [],
+        "D1/2016-02-25.json": [message(1, "just us")],
+    }
+    report = import_files(archive, {f"workspace/{name}": content for name, content in files.items()})
+    assert report.unreadable == {"without a usable time": 1}
+    found = messages(archive, "slack:C1")
+    assert found[0].text == "<b> & @Anna in #general, see https://a.b/c https://x.y @here"
+    assert {m.author.id for m in found if m.author.name == "Anna"} == {"slack:U1", "slack:U2"}
+    assert noted(found[1]) == {"reply_to": "1456427378.000001", "reactions": [("Anna", ":+1:"), ("U9", ":+1:")]}
+    assert (found[2].kind, noted(found[2])) == ("action", {"edited": True})
+    assert [m.kind.value for m in found[3:6]] == ["system", "text", "media"]
+    assert [noted(m) for m in found[4:]] == [
+        {"is_bot": True},
+        {"attached": [("photo", "https://f/p.png")]},
+        {"unsent": True},
+        {"is_bot": True},
+    ]
+    direct = next(chat for chat in archive.conversations() if chat.id == "slack:D1")
+    assert (direct.title, direct.is_group, len(direct.participants)) == ("Anna, Anna", False, 2)
+
+

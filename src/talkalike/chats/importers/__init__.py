@@ -9,6 +9,7 @@ from talkalike.chats.importers.irc import Irc
 from talkalike.chats.importers.messenger import Messenger
 from talkalike.chats.importers.messenger_e2ee import MessengerE2EE
 from talkalike.chats.importers.protocol import Choices, Importer
+from talkalike.chats.importers.slack import Slack
 from talkalike.chats.importers.telegram import Telegram
 from talkalike.chats.importers.whatsapp import WhatsApp
 
@@ -22,6 +23,7 @@ def importers_for(choices: Choices) -> tuple[Importer, ...]:
         DiscordChatExporter(choices=choices),
         DiscordPackage(choices=choices),
         Telegram(choices=choices),
+        Slack(choices=choices),
         WhatsApp(choices=choices),
         Irc(encoding=choices.encoding, forced=choices.forced),
     )
