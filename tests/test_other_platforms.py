@@ -242,3 +242,47 @@ def test_slacks_channels_direct_chats_threads_and_bots(archive):
     assert (direct.title, direct.is_group, len(direct.participants)) == ("Anna, Anna", False, 2)
 
 
+# ------------------------------------------------------------------------------------------------------- Google Chat
+def test_google_chats_direct_chats_and_spaces(archive):
+    def message(at, text, who="anna", **fields):
+        creator = {"name": who.title(), "email": f"{who}@example.com", "user_type": "Human"}
+        date = f"Tuesday, January 5, 2021 at 3:04:{at:02}\u202fPM UTC"
+        return {"creator": creator, "created_date": date, "text": text, "message_id": f"x/t/{at}", **fields}
+
+    found = [
+        message(1, "hello"),
+        message(2, "no", "ben", quoted_message_metadata={"message_id": "x/t/1", "text": "hello"}),
+        message(3, "typo", updated_date="Tuesday, January 5, 2021 at 3:05:00 PM UTC"),
+        message(4, "", attached_files=[{"original_name": "a.jpg", "export_name": "File-a.jpg"}]),
+        message(5, "👍?", reactions=[{"emoji": {"unicode": "🎉"}, "reactor_emails": ["ben@example.com"]}]),
+        {
+            "created_date": "Tuesday, January 5, 2021 at 3:04:06 PM UTC",
+            "message_state": "DELETED",
+            "message_id": "x/t/6",
+        },
+        {**message(7, "when?"), "created_date": "mardi 5 janvier"},
+    ]
+    members = [{"name": "Anna", "email": "anna@example.com"}, {"name": "Ben", "email": "ben@example.com"}]
+    files = {
+        "Takeout/Google Chat/Groups/DM AbC/messages.json": {"messages": found},
+        "Takeout/Google Chat/Groups/DM AbC/group_info.json": {"members": members},
+        "Takeout/Google Chat/Groups/Space XyZ/messages.json": {"messages": [message(1, "all")]},
+        "Takeout/Google Chat/Groups/Space XyZ/group_info.json": {"name": "Plans", "members": members},
+    }
+    report = import_files(archive, files)
+    assert report.unreadable == {"without a usable time": 1}
+    direct = messages(archive, "google-chat:DM AbC")
+    assert told(archive, "google-chat:DM AbC")[0] == "2021-01-05 15:04:01 text Anna: hello"
+    assert [noted(m) for m in direct[1:]] == [
+        {"reply_to": "x/t/1"},
+        {"edited": True},
+        {"attached": [("photo", "File-a.jpg")]},
+        {"reactions": [("Ben", "🎉")]},
+        {"unsent": True},
+    ]
+    assert {c.id: (c.title, c.is_group) for c in archive.conversations()} == {
+        "google-chat:DM AbC": ("Anna, Ben, (deleted)", False),
+        "google-chat:Space XyZ": ("Plans", True),
+    }
+
+

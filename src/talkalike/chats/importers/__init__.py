@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from talkalike.chats.importers.discord_chats import DiscordChatExporter
 from talkalike.chats.importers.discord_package import DiscordPackage
+from talkalike.chats.importers.google_chat import GoogleChat
 from talkalike.chats.importers.instagram import Instagram
 from talkalike.chats.importers.irc import Irc
 from talkalike.chats.importers.messenger import Messenger
@@ -24,6 +25,7 @@ def importers_for(choices: Choices) -> tuple[Importer, ...]:
         DiscordPackage(choices=choices),
         Telegram(choices=choices),
         Slack(choices=choices),
+        GoogleChat(choices=choices),
         WhatsApp(choices=choices),
         Irc(encoding=choices.encoding, forced=choices.forced),
     )
