@@ -286,3 +286,42 @@ def test_google_chats_direct_chats_and_spaces(archive):
     }
 
 
+# ------------------------------------------------------------------------------------------------------------ Matrix
+def test_a_room_of_matrix_with_edits_reactions_and_what_was_taken_back(archive):
+    def event(at, content, *, type_="m.room.message", sender="@anna:a.org", **fields):
+        base = {"type": type_, "sender": sender, "event_id": f"${at}", "room_id": "!r:a.org"}
+        return {**base, "origin_server_ts": 1_600_000_000_000 + at, "content": content, **fields}
+
+    def text(body, **fields):
+        return {"msgtype": "m.text", "body": body, **fields}
+
+    reply = {"m.relates_to": {"m.in_reply_to": {"event_id": "$2"}}}
+    edit = {"m.new_content": text("hello"), "m.relates_to": {"rel_type": "m.replace", "event_id": "$2"}}
+    events = [
+        event(1, {"displayname": "Anna", "membership": "join"}, type_="m.room.member", state_key="@anna:a.org"),
+        event(2, text("helo")),
+        event(3, text("> <@anna:a.org> helo\n> twice\n\nquoted\n> mine", **reply), sender="@anna:b.org"),
+        event(4, text("* hello", **edit)),
+        event(5, {"m.relates_to": {"rel_type": "m.annotation", "event_id": "$2", "key": "👍"}}, type_="m.reaction"),
+        event(6, {"msgtype": "m.emote", "body": "waves"}),
+        event(7, {"msgtype": "m.image", "body": "a.png", "url": "mxc://a/b", "info": {"mimetype": "image/png"}}),
+        event(8, {"ciphertext": "x"}, type_="m.room.encrypted"),
+        event(9, {}, unsigned={"redacted_because": {"type": "m.room.redaction"}}),
+        event(10, {"msgtype": "m.notice", "body": "beep"}, sender="@bot:a.org"),
+        event(
+            11,
+            {"org.matrix.msc3381.poll.start": {"question": {"body": "Where?"}}},
+            type_="org.matrix.msc3381.poll.start",
+        ),
+    ]
+    room = {"room_name": "Room", "room_creator": "@anna:a.org", "exported_by": "x", "messages": events}
+    report = import_files(archive, {"matrix.json": room})
+    assert report.unreadable == {"encrypted, and the export had no key for it": 1}
+    found = {m.id: m for m in messages(archive, "matrix:!r:a.org")}
+    assert (found["$2"].text, noted(found["$2"])) == ("hello", {"edited": True, "reactions": [("Anna", "👍")]})
+    assert (found["$3"].text, noted(found["$3"])) == ("quoted\n> mine", {"reply_to": "$2"})
+    assert (found["$3"].author.name, found["$3"].author.id) == ("anna", "matrix:@anna:b.org")
+    assert [found[key].kind.value for key in ("$1", "$6", "$7", "$11")] == ["system", "action", "media", "poll"]
+    assert noted(found["$7"]) == {"attached": [("photo", "mxc://a/b")]}
+    assert noted(found["$9"]) == {"unsent": True} and noted(found["$10"]) == {"is_bot": True}
+    assert ("Anna", "waves") in said_in(archive)

@@ -7,6 +7,7 @@ from talkalike.chats.importers.discord_package import DiscordPackage
 from talkalike.chats.importers.google_chat import GoogleChat
 from talkalike.chats.importers.instagram import Instagram
 from talkalike.chats.importers.irc import Irc
+from talkalike.chats.importers.matrix import Matrix
 from talkalike.chats.importers.messenger import Messenger
 from talkalike.chats.importers.messenger_e2ee import MessengerE2EE
 from talkalike.chats.importers.protocol import Choices, Importer
@@ -26,6 +27,7 @@ def importers_for(choices: Choices) -> tuple[Importer, ...]:
         Telegram(choices=choices),
         Slack(choices=choices),
         GoogleChat(choices=choices),
+        Matrix(choices=choices),
         WhatsApp(choices=choices),
         Irc(encoding=choices.encoding, forced=choices.forced),
     )
