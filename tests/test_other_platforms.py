@@ -25,10 +25,11 @@ def telegram(id_, text, *, name="Anna", who="user1", at=0, **fields):
     return {**base, "date_unixtime": str(1_614_852_000 + at), **fields}
 
 
-def test_telegrams_whole_account_with_all_that_a_message_can_be(archive):
+def everything_of_telegram():
+    """A message of each kind."""
     poll = {"question": "Where?", "answers": [{"text": "here", "voters": 1}, {"text": "there", "voters": 0}]}
     left_out = "(File not included. Change data exporting settings to download.)"
-    lively = [
+    return [
         telegram(1, ["see ", {"type": "link", "text": "https://a.b"}, "\nnow…  "]),
         telegram(2, "no", name="Anna", who="user2", at=1, reply_to_message_id=1, edited_unixtime="1614852009"),
         telegram(3, "", at=2, media_type="sticker", file=left_out, sticker_emoji="😂"),
@@ -62,8 +63,11 @@ def test_telegrams_whole_account_with_all_that_a_message_can_be(archive):
         {"id": 11, "type": "service", "date": "x", "action": "pin_message"},
         telegram(12, "old export, no zone", at=0, date_unixtime=None, date="2021-03-04T12:00:00"),
     ]
+
+
+def test_telegrams_whole_account_with_all_that_a_message_can_be(archive):
     chats = [
-        {"name": "Lunch", "type": "private_group", "id": 5, "messages": lively},
+        {"name": "Lunch", "type": "private_group", "id": 5, "messages": everything_of_telegram()},
         {"name": "Lunch", "type": "private_group", "id": 6, "messages": [telegram(1, "another Lunch")]},
         {
             "name": "Ben",

@@ -222,6 +222,7 @@ def test_tables_with_columns_of_many_names(archive):
         {
             "log.csv": comma,
             "české.csv": semicolon,
+            "like-signal.jsonl": '{"date": "2020-01-01T10:00:00", "sender": "Dan", "text": "hi"}\n',
             "chat.jsonl": "\n".join(json.dumps(line) for line in lines) + "\nno json\n",
         },
     )
@@ -232,6 +233,7 @@ def test_tables_with_columns_of_many_names(archive):
         "2020-12-24 23:05:01 text Žofie: ahoj",
         "2021-01-01 09:00:00 text Řehoř: x",
     ]
+    assert said_in(archive, "table:like-signal") == [("Dan", "hi")]
     found = messages(archive, "table:chat")
     assert [m.author.id for m in found] == ["table:Anna", "table:7", "table:8"]
     assert noted(found[0]) == {"attached": [("photo", "https://x/a.png")]} and noted(found[1]) == {"reply_to": "a"}

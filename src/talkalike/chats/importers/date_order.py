@@ -5,7 +5,6 @@ A number above 12 is no month, and a chat goes forward in time. Where neither te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -80,11 +79,3 @@ class DateOrder:
         if first == second:
             return None
         return one if first < second else other
-
-
-def decide_order(dates: Iterable[Numbers], *, dotted: bool = False) -> str | None:
-    """The order of the dates of a file, all of them at hand."""
-    order = DateOrder(dotted=dotted)
-    for numbers in dates:
-        order.see(numbers)
-    return order.decide()

@@ -30,7 +30,7 @@ from talkalike.chats.sources import Entry
 from talkalike.chats.values import Attachment, AttachmentKind, Message, MessageKind, Platform, Reaction
 
 _HEADER = re.compile(r"\[(\d{4})-(\d\d)-(\d\d),? (\d\d):(\d\d)(?::(\d\d))?\] ([^:\n]{1,80}?): ?")
-_LINE = re.compile(rb'^\s*\{"date"\s*:\s*"\d{4}-[^"]*",\s*"sender"\s*:')
+_LINE = re.compile(rb'^\s*\{"date"\s*:\s*"\d{4}-[^"]*",\s*"sender"\s*:\s*"(?:[^"\\]|\\.)*",\s*"body"\s*:')
 _TEXT_NAMES = (".md", ".txt")
 _REACTIONS = re.compile(r"^\(- (.+) -\)$")
 _STICKER = re.compile(r"^\(\( (.*) \)\)$")
@@ -50,9 +50,10 @@ class Signal:
     def recognises(self, entry: Entry) -> bool:
         """By the first message of a file."""
         name = entry.name.lower()
-        if name.endswith((".json", ".jsonl")):
-            head = entry.head(4096)
-            return _LINE.match(head) is not None or is_desktop_export(entry)
+        if name.endswith(".json"):
+            return _LINE.match(entry.head(4096)) is not None
+        if name.endswith(".jsonl"):
+            return is_desktop_export(entry)
         if not name.endswith(_TEXT_NAMES):
             return False
         lines = first_text_lines(entry, 1)
