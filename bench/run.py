@@ -54,6 +54,12 @@ def first_path_rows(folder: Path, gguf: Path | None) -> Iterator[Measured]:
             f"{size['seconds']:.1f} s, {size['peak_rss_mb']:.0f} MB",
             wanted,
         )
+    for found in run("import_formats.py"):
+        measured = f"{found['seconds']:.1f} s, {found['peak_rss_mb']:.0f} MB"
+        yield f"import of {found['messages']:,} messages, {found['format']}", measured, "≤ 60 s and ≤ 1,000 MB"
+    damaged = run("import_formats.py", "--mutated", "20000")[0]
+    raised = f"{sum(damaged['raised'].values())} raised, {damaged['peak_rss_mb']} MB"
+    yield f"{damaged['mutated']:,} damaged exports of all formats", raised, "0 raised"
     answer = run("engine_latency.py", str(base), *(["--gguf", str(gguf)] if gguf else []))[0]
     warm = answer["first_token"]["cold_over_warm"]
     yield "next reply's first token, 2,000 tokens of chat", f"1/{warm:.0f} of a cold prefill", "≤ 1/20"

@@ -20,7 +20,7 @@ from talkalike.settings.fields import SECTIONS
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "talkalike").rglob("*.py"))
 PAGES = sorted((ROOT / "src" / "talkalike" / "website").rglob("*.html"))
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/import").glob("*.md"))]
 FILLED = "\0"  # stands for what an f-string puts in
 
 COMMAND = re.compile(r"(?<![\w./'-])talkalike((?: +(?:--?[a-z][\w-]*|[\w\0./:*-]+|\"[^\"]*\"))+)")

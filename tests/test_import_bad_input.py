@@ -34,7 +34,7 @@ def test_an_empty_folder(archive, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(archive, tmp_path):
-    with pytest.raises(UserError, match="auto, messenger, messenger-e2ee, irc"):
+    with pytest.raises(UserError, match="auto, instagram, messenger, messenger-e2ee, discord.*whatsapp, irc"):
         imported(tmp_path, archive=archive, format="fax")
 
 
@@ -117,23 +117,22 @@ def test_the_pages_of_a_json_export_are_no_wrong_export(archive, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "is_read"),
+    ("path", "platform"),
     [
-        ("your_facebook_activity/messages/inbox/instagramovi_1/message_1.json", True),
-        ("instagram-tips/facebook-anna/nested/inbox/message_1.json", True),
-        ("messages/inbox/instagram/message_1.json", True),
-        ("your_instagram_activity/messages/inbox/ben_1/message_1.json", False),
-        ("instagram-anna-2024-01-31-Ab3/messages/inbox/ben_1/message_1.json", False),
-        ("Instagram/messages/inbox/ben_1/message_1.json", False),
+        ("your_facebook_activity/messages/inbox/instagramovi_1/message_1.json", "messenger"),
+        ("instagram-tips/facebook-anna/nested/inbox/message_1.json", "messenger"),
+        ("messages/inbox/instagram/message_1.json", "messenger"),
+        ("your_instagram_activity/messages/inbox/ben_1/message_1.json", "instagram"),
+        ("instagram-anna-2024-01-31-Ab3/messages/inbox/ben_1/message_1.json", "instagram"),
+        ("Instagram/messages/inbox/ben_1/message_1.json", "instagram"),
     ],
 )
-def test_a_chat_named_instagram_is_read_and_an_export_of_instagram_is_not(archive, tmp_path, path, is_read):
+def test_a_chat_named_instagram_is_told_from_an_export_of_instagram(archive, tmp_path, path, platform):
     write_zip(
         tmp_path / "both.zip", {path: chat_file("a_1"), "messages/inbox/eva_2/message_1.json": chat_file("eva_2")}
     )
-    report = imported(tmp_path / "both.zip", archive=archive)
-    assert report.new == 1 + is_read
-    assert [s.reason for s in report.skipped] == [] if is_read else ["an Instagram export, which is not supported"]
+    imported(tmp_path / "both.zip", archive=archive)
+    assert sorted(stored(archive)) == sorted([f"{platform}:a_1", "messenger:eva_2"])
 
 
 def half_a_zip(folder: Path) -> Path:

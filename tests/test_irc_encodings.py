@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from exports import stored
 from irc_logs import import_logs, told
 from talkalike.chats.archive import Archive
-from talkalike.chats.importers.irc.codepages import guess
+from talkalike.chats.importers.codepages import guess
+from talkalike.chats.importers.protocol import Choices
 from talkalike.errors import UserError
 
 CZECH = [
@@ -158,18 +159,18 @@ def test_a_nick_beyond_ascii_is_found_again(archive):
 
 
 def test_an_encoding_given_overrules(archive):
-    report = import_logs(archive, {"2005-03-01-#cz.log": log_of(CZECH, "cp1250")}, encoding="KOI8-R")
+    report = import_logs(archive, {"2005-03-01-#cz.log": log_of(CZECH, "cp1250")}, choices=Choices(encoding="KOI8-R"))
     assert told(archive)[0].endswith(CZECH[0].encode("cp1250").decode("koi8_r"))
     assert not report.notes
     wide = "[10:00] <ann> příště\n[10:01] <bob> ano\n".encode("utf-16-le")
-    import_logs(archive, {"2006-03-01-#wide.log": wide}, encoding="utf-16-le")
+    import_logs(archive, {"2006-03-01-#wide.log": wide}, choices=Choices(encoding="utf-16-le"))
     assert told(archive, "irc:wide") == ["2006-03-01 10:00:00 text ann: příště", "2006-03-01 10:01:00 text bob: ano"]
 
 
 @pytest.mark.parametrize("name", ["latin99", "rot13", "base64", "cp\0"])
 def test_an_encoding_there_is_not(archive, name):
     with pytest.raises(UserError, match="no text encoding"):
-        import_logs(archive, {"2005-03-01-#cz.log": b"[10:00] <ann> hi\n"}, encoding=name)
+        import_logs(archive, {"2005-03-01-#cz.log": b"[10:00] <ann> hi\n"}, choices=Choices(encoding=name))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from exports import NOON, encrypted, imported, said, stored, thread, write_encrypted, write_thread
 from talkalike.chats.archive import Archive
-from talkalike.chats.importers.messenger_text import is_deleted_account, sent_ms
+from talkalike.chats.importers.messenger_text import is_deleted_account
 from talkalike.chats.importers.protocol import Part
+from talkalike.chats.importers.times import sent_ms
 from talkalike.chats.merging import collect
 from talkalike.chats.values import Conversation, Message, MessageKind, Platform, Speaker
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from talkalike.chats.bridges import resolve_bridges, speakers
-from talkalike.chats.columns import BATCH, SCHEMA, messages_of
+from talkalike.chats.columns import BATCH, SCHEMA, as_written_now, messages_of
 from talkalike.chats.merging import MergeReport, merge, with_ids
 from talkalike.chats.values import Conversation, Message, Platform, Speaker
 from talkalike.errors import UserError
@@ -89,7 +89,8 @@ class Archive:
         if not path.exists():
             raise UserError(f"There is no conversation {conversation_id} in {self.root}.", hint="Import it first.")
         with _open_file(path) as file:
-            yield from file.iter_batches(batch_size=BATCH)
+            for batch in file.iter_batches(batch_size=BATCH):
+                yield from as_written_now(pa.Table.from_batches([batch])).to_batches()
 
     def table(self, conversation_id: str) -> pa.Table:
         """The messages of one stored conversation as a table, oldest first."""
@@ -245,7 +246,7 @@ def _open_file(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _table(path: Path) -> pa.Table:
     with _open_file(path) as file:
-        return file.read().replace_schema_metadata(None).unify_dictionaries()
+        return as_written_now(file.read().replace_schema_metadata(None)).unify_dictionaries()
 
 
 def _stamp(path: Path) -> list[int]:

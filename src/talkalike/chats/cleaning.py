@@ -80,6 +80,8 @@ class Cleaner:
         self._names.add(message.author.name)
         if message.unsent:
             return "unsent"
+        if message.forwarded:
+            return "forwarded"
         if message.kind not in (MessageKind.TEXT, MessageKind.ACTION):
             return f"no words: {_what(message)}"
         text = message.text.strip()

@@ -25,6 +25,8 @@ SCHEMA = pa.schema(
         ("reactions", _REACTIONS),
         ("attachments", _ATTACHMENTS),
         ("unsent", pa.bool_()),
+        ("edited", pa.bool_()),
+        ("forwarded", pa.bool_()),
         ("is_bot", pa.bool_()),
         ("source", _NAME),
         ("origin", _NAME),  # name of the format that brought it
@@ -59,6 +61,8 @@ def _batch(rows: list[Message], origin: str) -> pa.RecordBatch:
             [{"kind": a.kind.value, "uri": a.uri} for a in m.attachments] if m.attachments else None for m in rows
         ],
         "unsent": [m.unsent for m in rows],
+        "edited": [m.edited for m in rows],
+        "forwarded": [m.forwarded for m in rows],
         "is_bot": [m.is_bot for m in rows],
         "source": [m.source for m in rows],
         "origin": [origin] * len(rows),
@@ -72,6 +76,14 @@ def with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
     return table.set_column(at, SCHEMA.field(at), pa.array(values, SCHEMA.field(at).type))
 
 
+def as_written_now(table: pa.Table) -> pa.Table:
+    """A stored table with every column of today: an older version knew of no edited and no forwarded messages."""
+    for at, column in enumerate(SCHEMA):
+        if column.name not in table.column_names:
+            table = table.add_column(at, column, pa.array([False] * len(table), column.type))
+    return table
+
+
 def reaction_rows(reactions: Iterable[Reaction]) -> list[dict[str, str]]:
     return [{"actor": r.actor, "emoji": r.emoji} for r in reactions]
 
@@ -81,7 +93,8 @@ def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
     people: dict[tuple[str, str], Speaker] = {}
     names = [name for name in SCHEMA.names if name != "origin"]
     for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-        id_, author_id, name, sent_ms, kind, text, reply_to, reactions, attachments, unsent, is_bot, source = row
+        id_, author_id, name, sent_ms, kind, text, reply_to, reactions, attachments, *marks, source = row
+        unsent, edited, forwarded, is_bot = marks
         author = people.get((author_id, name))
         if author is None:
             author = people[author_id, name] = Speaker(id=author_id, name=name)
@@ -97,6 +110,8 @@ def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
             if attachments
             else (),
             unsent=unsent,
+            edited=edited,
+            forwarded=forwarded,
             is_bot=is_bot,
             source=source,
         )

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from talkalike.chats.archive import Archive
-from talkalike.chats.importers import IMPORTERS
-from talkalike.chats.importers.irc import Irc
-from talkalike.chats.importers.irc.codepages import known_encoding
-from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Importer
+from talkalike.chats.importers import IMPORTERS, importers_for
+from talkalike.chats.importers.codepages import known_encoding
+from talkalike.chats.importers.date_order import ORDERS
+from talkalike.chats.importers.protocol import Choices, Damaged, Draft, Findings, Importer
 from talkalike.chats.merging import collect
-from talkalike.chats.platform_lines import PlatformLine, find_platform_lines, placeholder_lines
+from talkalike.chats.no_chats import HTML_HINT, known_reason
+from talkalike.chats.platform_lines import MIXED_IN, PlatformLine, find_platform_lines, placeholder_lines
 from talkalike.chats.sources import Entry, Refusal, Sources
 from talkalike.chats.twins import placement, with_deleted_accounts
-from talkalike.chats.values import Platform
 from talkalike.errors import UserError
 
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes there are to read."""
 
-_MEDIA = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".webm", ".mkv", ".mp3", ".m4a", ".aac"}
-    | {".ogg", ".opus", ".wav", ".pdf", ".svg", ".ico", ".css", ".js"}
-)
-_METADATA = frozenset(
-    {"autofill_information.json", "messaging_settings.json", "secret_conversations.json", "secret_groups.json"}
-    | {"support_messages.json", "your_cross-app_messaging_settings.json", "messenger_active_status_settings.json"}
-    | {"community_chats_settings.json", "end-to-end_encryption_enabled_devices.json"}
-    | {"information_about_your_devices.json"}
-)
-_HTML_HINT = "Request the export again and choose the format JSON instead of HTML."
 _MOST_NAMED = 20
-_CHAT_PAGE = re.compile(r"(?:^|/)messages?(?:_?\d+)?(?:/|\.html?$)")
-_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_INSTAGRAM = re.compile(r"your_instagram_activity|instagram(?:[-_ ].*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +77,18 @@ def import_paths(
     archive: Archive,
     format: str = "auto",  # noqa: A002  # the option's name
     progress: Progress | None = None,
-    encoding: str | None = None,
+    choices: Choices | None = None,
     bridges: Sequence[str] = (),
 ) -> ImportReport:
     """Read exports (folders, files, zips; several parts of one together) into the archive.
 
-    `encoding` is what IRC logs are in where they are not UTF-8 (None: found out), `bridges` are IRC bots that carry
-    others' messages.
+    `choices` is what somebody said about the export (its `forced` follows from `format`), `bridges` are IRC bots that
+    carry others' messages.
 
     Raises UserError when a path does not exist, nothing in it is a chat, or the archive cannot be written. A damaged
     file is reported and the rest is read. Running it again adds nothing.
     """
-    importers = _chosen(format, encoding)
+    importers = _chosen(format, choices or Choices())
     with Sources([Path(path) for path in paths]) as sources:
         claimed, refused = _assign_entries(sources, importers)
         if not any(claimed.values()):
@@ -117,6 +102,12 @@ def import_paths(
                 for draft in importer.drafts(entries, findings):
                     _store(draft, importer.name, archive, rows, findings, bridges)
         meter.finish()
+    if not rows and findings.undecided:
+        raise UserError(
+            f"{', '.join(findings.undecided[:_MOST_NAMED])}: the dates can be read as day/month or as month/day, and "
+            "nothing tells which.",
+            hint="Import again with --date-order dmy (24/12/2021) or --date-order mdy (12/24/2021).",
+        )
     for file, reason in findings.skipped:
         refused.append(Refusal(file=file, reason=reason))
     return ImportReport(
@@ -140,7 +131,7 @@ def _platform_lines(
     archive: Archive, rows: Mapping[str, ConversationRow], findings: Findings
 ) -> tuple[PlatformLine, ...]:
     """What the platform said itself; nothing where only chats were read in which that cannot be mistaken."""
-    if not any(row.platform == Platform.MESSENGER for row in rows.values()):
+    if not any(row.platform in MIXED_IN for row in rows.values()):
         return ()
     attached = placeholder_lines(findings.placeholders, findings.placeholder_samples)
     return tuple(sorted((*find_platform_lines(archive).lines, *attached), key=lambda line: -line.count))
@@ -183,14 +174,23 @@ def _store(
     )
 
 
-def _chosen(name: str, encoding: str | None) -> tuple[Importer, ...]:
-    irc = Irc(encoding=known_encoding(encoding) if encoding else None, forced=name == Irc().name)
-    importers = tuple(irc if importer.name == irc.name else importer for importer in IMPORTERS)
+def _chosen(name: str, choices: Choices) -> tuple[Importer, ...]:
+    choices = replace(
+        choices,
+        encoding=known_encoding(choices.encoding) if choices.encoding else None,
+        forced=name != "auto",
+    )
+    if choices.date_order not in (None, *ORDERS):
+        raise UserError(
+            f"There is no order of dates '{choices.date_order}'.",
+            hint="The orders are: dmy (24/12/2021), mdy (12/24/2021), ymd and ydm.",
+        )
+    importers = importers_for(choices)
     if name == "auto":
         return importers
     chosen = tuple(importer for importer in importers if importer.name == name)
     if not chosen:
-        names = ", ".join(["auto", *(importer.name for importer in IMPORTERS)])
+        names = ", ".join(["auto", *(importer.name for importer in importers)])
         raise UserError(f"There is no export format '{name}'.", hint=f"The formats are: {names}.")
     return chosen
 
@@ -200,37 +200,13 @@ def _assign_entries(sources: Sources, importers: Sequence[Importer]) -> tuple[di
     claimed: dict[str, list[Entry]] = {importer.name: [] for importer in importers}
     refused = list(sources.refused)
     for entry in sources.entries:
-        reason = _known_reason(entry)
+        reason = known_reason(entry)
         owner = None if reason else next((i for i in importers if i.recognises(entry)), None)
         if owner is not None:
             claimed[owner.name].append(entry)
         else:
             refused.append(Refusal(file=entry.path, reason=reason or "not a known chat export"))
     return claimed, refused
-
-
-def _known_reason(entry: Entry) -> str:
-    suffix = PurePosixPath(entry.name).suffix.lower()
-    if suffix in (".html", ".htm"):
-        is_chat = _CHAT_PAGE.search(entry.path.lower()) is not None
-        return f"HTML instead of JSON: {_HTML_HINT}" if is_chat else "a page of the export, holds no messages"
-    if suffix == ".zip":
-        return "a zip inside an export: sent by somebody, or to be unpacked first"
-    if entry.name.startswith("._") or entry.name in _OF_THE_SYSTEM:
-        return "the computer's own file, holds no messages"
-    if suffix in _MEDIA:
-        return "an attachment or a page's decoration (messages keep its path)"
-    if entry.name in _METADATA:
-        return "the export's settings, holds no messages"
-    if entry.name.endswith(".json") and _is_instagram(entry):
-        return "an Instagram export, which is not supported"
-    return ""
-
-
-def _is_instagram(entry: Entry) -> bool:
-    """Whether a folder above the messages says so; below it are the names of chats, which say nothing."""
-    above, messages, _ = f"{entry.container}/{entry.path}".lower().partition("/messages/")
-    return bool(messages) and any(_INSTAGRAM.fullmatch(folder) for folder in above.split("/"))
 
 
 def _nothing_found(paths: Sequence[Path], sources: Sources, refused: Sequence[Refusal]) -> UserError:
@@ -241,7 +217,7 @@ def _nothing_found(paths: Sequence[Path], sources: Sources, refused: Sequence[Re
     if not sources.entries and not refused:
         return UserError(f"{where} is empty.", hint="Give the folder, file or zip you downloaded.")
     if any(refusal.reason.startswith("HTML") for refusal in refused):
-        return UserError(f"{where} is an export in HTML, which cannot be read.", hint=_HTML_HINT)
+        return UserError(f"{where} is an export in HTML, which cannot be read.", hint=HTML_HINT)
     supported = "; ".join(importer.described for importer in IMPORTERS)
     reasons = "; ".join(f"{skipped.count} × {skipped.reason}" for skipped in _by_reason(refused))
     return UserError(f"No chat was found in {where} ({reasons}).", hint=f"What can be read: {supported}.")

@@ -186,8 +186,22 @@ def _learn(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tupl
                 unsent[index], texts[index] = True, ""
                 learnt.add(index)
         stored = with_column(with_column(stored, "unsent", unsent), "text", texts)
+    if pc.any(incoming["edited"]).as_py():
+        stored, edited = _learn_edits(stored, incoming, same)
+        learnt |= edited
     stored, anew = update_from_reread(stored, incoming, same)
     return stored, len(learnt | anew)
+
+
+def _learn_edits(stored: pa.Table, incoming: pa.Table, same: list[int | None]) -> tuple[pa.Table, set[int]]:
+    """Stored rows read as their authors changed them since. One that was taken back stays without words."""
+    learnt: set[int] = set()
+    edited, texts, gone = (stored[name].to_pylist() for name in ("edited", "text", "unsent"))
+    for index, (changed, text) in zip(same, _rows(incoming, "edited", "text"), strict=True):
+        if index is not None and changed and not gone[index] and (texts[index] != text or not edited[index]):
+            edited[index], texts[index] = True, text
+            learnt.add(index)
+    return with_column(with_column(stored, "edited", edited), "text", texts), learnt
 
 
 def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -1,8 +1,8 @@
 """Two logs of one chat, written by two computers: the same messages under other times.
 
-An IRC log has the times of the computer that wrote it: one knows the seconds and another only the minute, clocks are
-some seconds apart, and zones hours. Messages are the same where author and words are, and where the difference between
-the clocks is one that most of a day's messages agree on.
+An IRC log or WhatsApp's export has the times of the computer or phone that wrote it: one knows the seconds and another
+only the minute, clocks are some seconds apart, and zones hours. Messages are the same where author and words are, and
+where the difference between the clocks is one that most of a day's messages agree on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from talkalike.chats.columns import with_column
 
-_ORIGINS = ("irc",)  # formats whose times are some computer's own
+_ORIGINS = ("irc", "whatsapp")  # formats whose times are some computer's own
 _SPOKEN = ("text", "action")
 _MINUTE_MS = 60_000
 _DAY_MS = 24 * 60 * _MINUTE_MS

@@ -175,6 +175,7 @@ def _has_words(message: Message) -> bool:
     return (
         message.kind in (MessageKind.TEXT, MessageKind.ACTION)
         and not message.unsent
+        and not message.forwarded
         and not message.is_bot
         and bool(message.text.strip())
     )

@@ -21,6 +21,9 @@ from talkalike.chats.importers.messenger_sentences import OTHER, SENDER, forms_o
 from talkalike.chats.platform_suspects import EMOJI, Suspect, suspects
 from talkalike.chats.values import Chats, Conversation, Message, MessageKind, Platform
 
+MIXED_IN = frozenset({Platform.MESSENGER, Platform.INSTAGRAM})
+"""Platforms whose exports do not tell their own sentences from people's words."""
+
 KNOWN = "is one of its known sentences"
 _SENDER, _NAME, _EMOJI = SENDER, OTHER, "{emoji}"
 _SLOT = re.compile(r"\{(?:sender|name|emoji)\}")
@@ -76,7 +79,7 @@ class Sifted:
 
     def messages(self, conversation_id: str) -> Iterator[Message]:
         read = self._chats.messages(conversation_id)
-        if not conversation_id.startswith(f"{Platform.MESSENGER}:") or not (self._learn or self._found):
+        if conversation_id.partition(":")[0] not in MIXED_IN or not (self._learn or self._found):
             yield from read
             return
         chat = self._by_id[conversation_id]
@@ -92,7 +95,7 @@ class Sifted:
 
 def find_platform_lines(chats: ChatColumns) -> PlatformLines:
     """Reads all chats of platforms whose own sentences stand among people's words."""
-    mixed = [chat for chat in chats.conversations() if chat.platform is Platform.MESSENGER]
+    mixed = [chat for chat in chats.conversations() if chat.platform in MIXED_IN]
     evidence: dict[str, _Evidence] = {}
     told: dict[str, _Evidence] = {}
     for chat in mixed:

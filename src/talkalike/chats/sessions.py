@@ -17,7 +17,9 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 
 # People come back to a direct chat for hours; a channel with many people is another talk after half an hour.
-DEFAULT_GAP_MS: Mapping[Platform, int] = {Platform.MESSENGER: 4 * HOUR_MS, Platform.IRC: 30 * MINUTE_MS}
+DEFAULT_GAP_MS: Mapping[Platform, int] = {
+    platform: 30 * MINUTE_MS if platform is Platform.IRC else 4 * HOUR_MS for platform in Platform
+}
 
 _SMALLEST_PART = 8  # a part should have at least the limit divided by this
 

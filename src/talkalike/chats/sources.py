@@ -8,6 +8,7 @@ point outside it and encrypted zip entries are refused and reported, not followe
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -25,6 +26,9 @@ READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplemented
 
 HEAD_BYTES = 64 * 1024
 _ZIP_ENCRYPTED = 0x1
+_BOMB_BYTES = 64 * 1024 * 1024  # smaller entries may be packed as well as they like
+_BOMB_RATIO = 200  # no chat packs better: text to a tenth, the same line a million times to a hundredth
+_MOST_UNPACKED = 64 * 1024**3  # of one zip
 _OF_A_CHAT = frozenset({"messages", "files", "media"})
 """Folders of an export; a zip inside one was sent by somebody and is no part of an export."""
 
@@ -135,6 +139,9 @@ class Sources:
                     yield _file_entry(
                         path, name=path.relative_to(top).as_posix(), container=_label(top.name) or "export", root=top
                     )
+                elif path.exists():
+                    name = _label(path.relative_to(top).as_posix())
+                    self.refused.append(Refusal(file=name, reason="a device file, not read"))
 
     def _refuse_link(self, path: Path, top: Path) -> None:
         self.refused.append(Refusal(file=_label(path.relative_to(top).as_posix()), reason="a link, not followed"))
@@ -153,16 +160,41 @@ class Sources:
             reason = f"the zip cannot be opened ({error}): download it again"
             self.damaged.append(Refusal(file=str(path), reason=reason))
             return
+        unpacked = 0
         for info in archive.infolist():
             if info.is_dir():
                 continue
             name = info.filename.replace("\\", "/")
-            if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
-                self.refused.append(Refusal(file=info.filename, reason="its path leads out of the zip"))
-            elif info.flag_bits & _ZIP_ENCRYPTED:
-                self.refused.append(Refusal(file=info.filename, reason="encrypted with a password"))
+            reason = _refused(info, name)
+            unpacked += 0 if reason else info.file_size
+            if unpacked > _MOST_UNPACKED:
+                reason = f"the zip unpacks to more than {_MOST_UNPACKED // 1024**3} GB: unpack what you need of it"
+            if reason:
+                self.refused.append(Refusal(file=_storable_name(info.filename), reason=reason))
             else:
                 yield _zip_entry(archive, info, name=name, container=_label(path.stem), root=path.resolve())
+
+
+def _refused(info: zipfile.ZipInfo, name: str) -> str:
+    """Why an entry of a zip is not read; "" where it is."""
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
+        return "its path leads out of the zip"
+    if info.flag_bits & _ZIP_ENCRYPTED:
+        return "encrypted with a password: unpack it, then import the folder"
+    if kind == stat.S_IFLNK:
+        return "a link, not followed"
+    if kind not in (0, stat.S_IFREG):
+        return "a device file, not read"
+    if info.file_size > max(_BOMB_BYTES, _BOMB_RATIO * max(1, info.compress_size)):
+        packed, whole = max(1, info.compress_size // 1024), info.file_size // 1024**2
+        return f"a zip bomb, not read: {packed:,} KB that would unpack to {whole:,} MB"
+    return ""
+
+
+def _storable_name(name: str) -> str:
+    """A zip may name its files in bytes that are no Unicode."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _raise(error: OSError) -> None:

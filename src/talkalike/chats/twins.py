@@ -23,13 +23,18 @@ from talkalike.chats.importers.protocol import Draft
 from talkalike.chats.merging import TOLERANCE_MS
 from talkalike.chats.values import Conversation, Platform, Speaker
 
-_LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER})
+_LISTS_ITS_PEOPLE = frozenset({Platform.MESSENGER, Platform.INSTAGRAM})
+_NAMED_BY_A_FILE = frozenset({Platform.WHATSAPP, Platform.SIGNAL, Platform.IMESSAGE, Platform.TABLE})
+"""Their chats have a title and no id, and two chats may have one title: what was said tells them apart."""
+
 _WITHOUT_THREAD_IDS = frozenset({"messenger-e2ee"})
 _MIXED = (
     "{}: an earlier version mixed other chats into this one. To part them, delete the workspace's folder chats and "
     "import everything again."
 )
 _SAME_SHARE = 0.5  # of the messages of the days that both tell of
+_FEW_SHARED = 0.2  # two chats share greetings and nothing else
+_DAY_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +54,13 @@ def placement(draft: Draft, table: pa.Table, *, origin: str, archive: Archive) -
     own = draft.conversation()
     stored = archive.summaries()
     free_id = own.id
-    for id_ in (own.id, f"{own.id}~{_fingerprint(own)}"):
+    for id_ in (own.id, f"{own.id}~{_fingerprint(own)}", f"{own.id}~{_first_words(table)}"):
         known = next((s for s in stored.values() if id_ in (s.conversation.id, *s.aliases)), None)
         if known is None:
             free_id = id_
             break
+        if own.platform in _NAMED_BY_A_FILE and _says_something_else(archive, known, table):
+            continue
         if _may_be(known, own):
             return Placement(conversation_id=known.conversation.id)
         if tell_the_same(archive, known, table):
@@ -95,6 +102,20 @@ def tell_the_same(archive: Archive, summary: Summary, table: pa.Table) -> bool |
     return shared >= _SAME_SHARE * len(fewer) if shared or len(fewer) > 1 else None
 
 
+def _says_something_else(archive: Archive, summary: Summary, table: pa.Table) -> bool:
+    """Whether a stored chat and a table cover the same days and share hardly a message, whatever their clocks say."""
+    first = max(summary.first_ms, table["sent_ms"][0].as_py())
+    last = min(summary.last_ms, table["sent_ms"][-1].as_py())
+    if first > last:
+        return False
+    one, two = (
+        _messages_of(t, first - _DAY_MS, last + _DAY_MS) for t in (archive.table(summary.conversation.id), table)
+    )
+    fewer, more = sorted(({(name, text) for name, text, _ in told} for told in (one, two)), key=len)
+    shared = len(fewer & more)
+    return len(fewer) > 1 and shared < _FEW_SHARED * len(fewer)
+
+
 def with_deleted_accounts(
     conversation: Conversation, table: pa.Table, known: Summary | None
 ) -> tuple[Conversation, pa.Table]:
@@ -133,6 +154,12 @@ def _names(conversation: Conversation) -> list[str]:
 
 def _fingerprint(own: Conversation) -> str:
     return hashlib.blake2b("\n".join(sorted(_names(own))).encode(), digest_size=6).hexdigest()
+
+
+def _first_words(table: pa.Table) -> str:
+    """A name for a chat whose title another one has, which it keeps when it is exported again."""
+    told = f"{table['sent_ms'][0]} {table['author_name'][0]} {table['text'][0]}"
+    return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 
 def _messages_of(table: pa.Table, first_ms: int, last_ms: int) -> set[tuple[str, str, int]]:

@@ -25,6 +25,16 @@ class Platform(StrEnum):
 
     MESSENGER = "messenger"
     IRC = "irc"
+    INSTAGRAM = "instagram"
+    WHATSAPP = "whatsapp"
+    TELEGRAM = "telegram"
+    DISCORD = "discord"
+    SLACK = "slack"
+    SIGNAL = "signal"
+    IMESSAGE = "imessage"
+    GOOGLE_CHAT = "google-chat"
+    MATRIX = "matrix"
+    TABLE = "table"  # a CSV or JSONL file, whatever it was made from
 
 
 class MessageKind(StrEnum):
@@ -87,6 +97,8 @@ class Message:
     reactions: tuple[Reaction, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     unsent: bool = False  # taken back by its author: kept as a fact, its words are never used
+    edited: bool = False  # `text` is how it reads since
+    forwarded: bool = False  # somebody else's words, passed on: no example of how its author writes
     is_bot: bool = False
     source: str = ""  # the export's file it came from, relative to the export
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from talkalike.chats.archive import Archive
+from talkalike.chats.importers.protocol import Choices
 from talkalike.chats.importing import ImportReport, import_paths
 from talkalike.chats.platform_lines import PlatformLine
 from talkalike.cli.commands import WorkspaceOption
@@ -31,7 +32,15 @@ def import_chats(
     ] = "auto",
     encoding: Annotated[
         str | None,
-        typer.Option(help="Character encoding of IRC logs that are not UTF-8, such as cp1250. Default: detected."),
+        typer.Option(help="Character encoding of text files that are not UTF-8, such as cp1250. Default: detected."),
+    ] = None,
+    date_order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORDER",
+            help="Order of day, month and year in dates such as 03/04/21, where a file does not tell: dmy, mdy, ymd or "
+            "ydm.",
+        ),
     ] = None,
     bridges: Annotated[
         list[str] | None,
@@ -55,7 +64,7 @@ def import_chats(
             archive=Archive(workspace.chats),
             format=format_,
             progress=advance,
-            encoding=encoding,
+            choices=Choices(encoding=encoding, date_order=date_order),
             bridges=bridges or (),
         )
     data = {**plain(report), "fictional": workspace.is_fictional}

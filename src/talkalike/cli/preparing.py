@@ -205,10 +205,8 @@ def find_speakers(rows: Sequence[PersonRow], names: Sequence[str]) -> list[Speak
 def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSettings:
     """What `prepare` needs, from the settings and the command line."""
     chats, examples = settings.chats, settings.examples
-    gap_ms = {
-        Platform.MESSENGER: round(chats.session_gap_hours * HOUR_MS),
-        Platform.IRC: round(chats.irc_gap_minutes * MINUTE_MS),
-    }
+    gap_ms = dict.fromkeys(Platform, round(chats.session_gap_hours * HOUR_MS))
+    gap_ms[Platform.IRC] = round(chats.irc_gap_minutes * MINUTE_MS)
     if overrides.gap_hours is not None:
         gap_ms = dict.fromkeys(gap_ms, round(overrides.gap_hours * HOUR_MS))
     rules = CleaningRules()

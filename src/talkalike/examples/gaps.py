@@ -8,7 +8,8 @@ from talkalike.chats.sessions import HOUR_MS, gap_effect
 from talkalike.chats.values import Platform
 from talkalike.examples.prepare import Prepared
 
-_HOURS = {Platform.MESSENGER: (1.0, 2.0, 4.0, 8.0, 24.0), Platform.IRC: (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)}
+_CHANNEL_HOURS = (1 / 6, 1 / 3, 1 / 2, 1.0, 2.0)
+_HOURS = {platform: _CHANNEL_HOURS if platform is Platform.IRC else (1.0, 2.0, 4.0, 8.0, 24.0) for platform in Platform}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

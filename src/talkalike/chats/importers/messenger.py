@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from talkalike.chats.importers.attachments import kind_of_attachments
 from talkalike.chats.importers.json_stream import JsonThread
 from talkalike.chats.importers.messenger_people import People, listed_names, names_in, pair_of, same_people
-from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account, sent_ms
+from talkalike.chats.importers.messenger_text import BOT_NAMES, TextRepair, is_deleted_account
 from talkalike.chats.importers.protocol import Damaged, Draft, Findings, Part
+from talkalike.chats.importers.times import sent_ms
 from talkalike.chats.sources import READ_ERRORS, Entry
 from talkalike.chats.values import Attachment, AttachmentKind, Conversation, Message, MessageKind, Platform, Reaction
 
@@ -51,21 +53,27 @@ class Messenger:
 
     def drafts(self, entries: Sequence[Entry], findings: Findings) -> Iterator[Draft]:
         """One draft per folder of an export (two, where a folder holds chats of different people)."""
-        threads = [thread for folder in _folders(entries) for thread in _by_people(folder)]
-        pairs = [pair_of(next((names for _, names in thread if names), ())) for thread in threads]
-        slugs: dict[frozenset[str], set[str]] = {}
-        for pair, thread in zip(pairs, threads, strict=True):
-            slugs.setdefault(pair, set()).add(_thread_of(thread[0][0]))
-        for pair, thread in zip(pairs, threads, strict=True):
-            draft = MessengerThread([entry for entry, _ in thread], findings, alone=not pair or len(slugs[pair]) == 1)
-            yield draft
-            findings.notes.extend(draft.notes())
-        for pair, chats in slugs.items():
-            if len(chats) > 1 and pair and not any(map(is_deleted_account, pair)):
-                findings.notes.append(
-                    f"{len(chats)} chats are between {' and '.join(sorted(pair))} ({', '.join(sorted(chats))}). An "
-                    "export knows people by their names only: two people of one name are taken for one."
-                )
+        return thread_drafts(entries, findings, Platform.MESSENGER)
+
+
+def thread_drafts(entries: Sequence[Entry], findings: Findings, platform: Platform) -> Iterator[Draft]:
+    """The threads of an export of either of the company's platforms, folder by folder."""
+    threads = [thread for folder in _folders(entries) for thread in _by_people(folder)]
+    pairs = [pair_of(next((names for _, names in thread if names), ())) for thread in threads]
+    slugs: dict[frozenset[str], set[str]] = {}
+    for pair, thread in zip(pairs, threads, strict=True):
+        slugs.setdefault(pair, set()).add(_thread_of(thread[0][0]))
+    for pair, thread in zip(pairs, threads, strict=True):
+        alone = not pair or len(slugs[pair]) == 1
+        draft = MessengerThread([entry for entry, _ in thread], findings, alone=alone, platform=platform)
+        yield draft
+        findings.notes.extend(draft.notes())
+    for pair, chats in slugs.items():
+        if len(chats) > 1 and pair and not any(map(is_deleted_account, pair)):
+            findings.notes.append(
+                f"{len(chats)} chats are between {' and '.join(sorted(pair))} ({', '.join(sorted(chats))}). An "
+                "export knows people by their names only: two people of one name are taken for one."
+            )
 
 
 _Listed = tuple[Entry, tuple[str, ...]]  # a file, and whom it lists
@@ -97,12 +105,13 @@ def _by_people(folder: Sequence[_Listed]) -> list[list[_Listed]]:
 class MessengerThread:
     """One export's telling of a thread, read file by file."""
 
-    def __init__(self, entries: Sequence[Entry], findings: Findings, *, alone: bool) -> None:
+    def __init__(self, entries: Sequence[Entry], findings: Findings, *, alone: bool, platform: Platform) -> None:
         self.alone = alone
         self._slug = _thread_of(entries[0])
         self._entries = entries
         self._findings = findings
-        self._people = People()
+        self._platform = platform
+        self._people = People(platform)
 
     def parts(self) -> Iterator[Part]:
         """The files as one part, newest message first."""
@@ -122,8 +131,8 @@ class MessengerThread:
         slug = repair(path).rpartition("/")[2] or self._slug  # the same however the folder was renamed
         others = ", ".join(person.name for person in people)
         return Conversation(
-            id=f"{Platform.MESSENGER}:{slug}",
-            platform=Platform.MESSENGER,
+            id=f"{self._platform}:{slug}",
+            platform=self._platform,
             title=repair(title) if isinstance(title, str) and title else others or slug,
             is_group=any(len(names_in(h)) > 2 for h in headers) or "joinable_mode" in header or kind.endswith("Group"),
             participants=people,
@@ -225,17 +234,9 @@ def complete_message(
     elif sentence not in (None, MessageKind.MEDIA):
         kind = sentence
     elif not text and (read.attachments or MessageKind.MEDIA in (told, sentence)):
-        kind = _kind_of_attachments(read.attachments)
+        kind = kind_of_attachments(read.attachments)
     reactions = _reactions_of(raw.get("reactions"), people.repair)
     return replace(read, kind=kind, text=text, reactions=reactions, is_bot=read.author.name in BOT_NAMES)
-
-
-def _kind_of_attachments(attachments: Sequence[Attachment]) -> MessageKind:
-    """What a message without words is, by what was attached."""
-    kinds = {attachment.kind for attachment in attachments}
-    if kinds == {AttachmentKind.STICKER}:
-        return MessageKind.STICKER
-    return MessageKind.SHARE if kinds == {AttachmentKind.LINK} else MessageKind.MEDIA
 
 
 def _reactions_of(value: object, repair: TextRepair) -> tuple[Reaction, ...]:

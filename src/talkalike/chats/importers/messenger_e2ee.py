@@ -10,22 +10,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from talkalike.chats.importers.attachments import is_link, kind_of_file
 from talkalike.chats.importers.messenger import complete_message, read_file
 from talkalike.chats.importers.messenger_people import People, listed_names, pair_of
-from talkalike.chats.importers.messenger_text import TextRepair, sent_ms
+from talkalike.chats.importers.messenger_text import TextRepair
 from talkalike.chats.importers.protocol import Draft, Findings, Part
+from talkalike.chats.importers.times import sent_ms
 from talkalike.chats.sources import Entry
 from talkalike.chats.values import Attachment, AttachmentKind, Conversation, Message, MessageKind, Platform
 
 _SHAPE = re.compile(rb'"senderName"\s*:|"threadName"\s*:')
-_SUFFIXES = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "heic"), AttachmentKind.PHOTO),
-    **dict.fromkeys(("mp4", "mov", "webm", "mkv"), AttachmentKind.VIDEO),
-    **dict.fromkeys(("mp3", "m4a", "aac", "ogg", "wav", "opus"), AttachmentKind.AUDIO),
-    "gif": AttachmentKind.GIF,
-}
 _KINDS = {"call": MessageKind.CALL, "media": MessageKind.MEDIA}  # what a message's `type` tells of its kind
-_LINKS = ("http://", "https://")
 
 
 class MessengerE2EE:
@@ -128,6 +123,4 @@ def _attachments(raw: Mapping[str, object], repair: TextRepair) -> tuple[Attachm
 def _kind_of(uri: str, message_type: str) -> AttachmentKind:
     if message_type.lower() == "sticker":
         return AttachmentKind.STICKER
-    if uri.startswith(_LINKS):
-        return AttachmentKind.LINK
-    return _SUFFIXES.get(uri.rpartition(".")[2].lower(), AttachmentKind.FILE)
+    return AttachmentKind.LINK if is_link(uri) else kind_of_file(uri)

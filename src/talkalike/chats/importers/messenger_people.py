@@ -12,6 +12,7 @@ from talkalike.chats.sources import READ_ERRORS, Entry
 from talkalike.chats.values import Conversation, MessageKind, Platform, Speaker
 
 _PAIR = 2
+_COMPANY = {Platform.MESSENGER: "Facebook", Platform.INSTAGRAM: "Instagram"}
 
 
 class People:
@@ -20,8 +21,9 @@ class People:
     A deleted account is somebody else in every thread: it gets its id once it is known which thread this is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, platform: Platform = Platform.MESSENGER) -> None:
         self.repair = TextRepair()
+        self._platform = platform
         self.headers: list[Mapping[str, object]] = []  # of the files read so far
         self.listed: tuple[str, ...] = ()  # as far as these tell
         # Sentences that stood for something attached (their words are not kept), by form, and a sample of each.
@@ -40,7 +42,7 @@ class People:
     def get(self, name: str) -> Speaker:
         person = self._by_name.get(name)
         if person is None:
-            person = Speaker(id=f"{Platform.MESSENGER}:{name}", name=name or "Facebook user")
+            person = Speaker(id=f"{self._platform}:{name}", name=name or f"{_COMPANY[self._platform]} user")
             self._by_name[name] = person
         return person
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 _SURROGATES = re.compile("[\ud800-\udfff]+")
@@ -76,21 +75,6 @@ def surely_bytes(text: str) -> bool:
     runs = [run[0] for run in _RUN.finditer(text)]
     whole = [run for run in runs if _decode_run(run)]
     return any(_CONTROLS.search(run) for run in whole) or (len(whole) == len(runs) and len(set(whole)) > 1)
-
-
-_LATEST_MS = 4_102_444_800_000  # the year 2100
-_LONGEST_NUMBER = 32
-_SECONDS_BELOW = 1_000_000_000_000  # a smaller time stamp is in seconds: Messenger is younger than this many ms
-
-
-def sent_ms(value: object) -> int | None:
-    """A message's time in milliseconds, from a number of them or of seconds, also as text; None if it is none."""
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST_MS:
-        return None
-    return int(value * 1000 if value < _SECONDS_BELOW else value)
 
 
 # Accounts that no longer exist all carry the same name; they are different people. The company's name is part of it

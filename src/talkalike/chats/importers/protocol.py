@@ -15,6 +15,15 @@ from talkalike.chats.values import Conversation, Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What somebody said about an export because it cannot be told from it."""
+
+    encoding: str | None = None  # of text that is not UTF-8; None: found out
+    date_order: str | None = None  # dmy, mdy, ymd or ydm; None: found out
+    forced: bool = False  # every file is of the one format that was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Damaged:
     """A file that could be read only in part. `position` counts characters (bytes where nothing was decoded)."""
 
@@ -30,6 +39,7 @@ class Findings:
 
     damaged: list[Damaged] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    undecided: list[str] = field(default_factory=list)  # files whose dates can be read in two ways, so not read at all
     notes: list[str] = field(default_factory=list)
     unreadable: dict[str, int] = field(default_factory=dict)  # messages or lines dropped, by reason
     unreadable_in: dict[str, list[str]] = field(default_factory=dict)  # the files they are in, by reason

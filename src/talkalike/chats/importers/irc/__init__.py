@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from talkalike.chats.importers.irc import codepages
+from talkalike.chats.importers import codepages
 from talkalike.chats.importers.irc.channel import IrcChannel
 from talkalike.chats.importers.irc.same_talk import merge_windows
 from talkalike.chats.importers.irc.survey import Survey, by_window, looks_like_a_log, survey

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from talkalike.chats.importers.irc.codepages import decode_line
-from talkalike.chats.importers.protocol import Damaged, Findings
-from talkalike.chats.sources import READ_ERRORS, Entry
+from talkalike.chats.importers.codepages import decode_line
+from talkalike.chats.importers.protocol import Findings
+from talkalike.chats.importers.text_lines import BYTE_ORDER_MARK, raw_lines, wide_encoding
+from talkalike.chats.sources import Entry
 
 NOT_DECIDED = "latin_1"
 """Stands for the code page in the first reading: it can decode anything, and keeps ASCII what it is."""
 
-_LONGEST_LINE = 1024 * 1024  # bytes; a longer one is no chat and is read in pieces
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_WIDE = {b"\xff\xfe": "utf_16", b"\xfe\xff": "utf_16"}
 _CUT = "\ufffd"
 _SAMPLE_BYTES = 16 * 1024
 _FORMATTING = re.compile(
@@ -45,7 +41,7 @@ def lines_of(
 
     Damage is reported to `findings`, once somebody keeps them; lines that are not UTF-8 are added to `foreign`.
     """
-    for raw in _raw_lines(entry, encoding, findings):
+    for raw in raw_lines(entry, encoding, findings):
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -61,9 +57,9 @@ def lines_of(
 def first_lines(entry: Entry, encoding: str, most: int) -> list[str]:
     """Lines that say something from the beginning of a file, cheaply."""
     head = entry.head()
-    if wide := _wide(head, encoding):
+    if wide := wide_encoding(head, encoding):
         head = head[: len(head) // 4 * 4].decode(wide, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
-    raw = [line.rstrip(b"\r").removeprefix(_BYTE_ORDER_MARK) for line in head.split(b"\n")[:most]]
+    raw = [line.rstrip(b"\r").removeprefix(BYTE_ORDER_MARK) for line in head.split(b"\n")[:most]]
     raw = raw[: max(1, len(raw) - 1)]  # the last one may be cut
     return [line for line in (plain(_as_text(part, encoding)) for part in raw) if line.strip()]
 
@@ -71,35 +67,7 @@ def first_lines(entry: Entry, encoding: str, most: int) -> list[str]:
 def is_text(entry: Entry, encoding: str) -> bool:
     """Whether a file can be a text at all."""
     head = entry.head(4096)
-    return bool(head) and (b"\0" not in head or _wide(head, encoding) is not None)
-
-
-def _raw_lines(entry: Entry, encoding: str, findings: Findings | None) -> Iterator[bytes]:
-    count = position = 0
-    try:
-        with io.BufferedReader(entry.open()) as stream:  # type: ignore[type-var]  # any stream of bytes will do
-            wide = _wide(stream.peek(2), encoding)
-            for raw in _recode(stream, wide) if wide else iter(lambda: stream.readline(_LONGEST_LINE), b""):
-                count += 1
-                position += len(raw)
-                raw = raw.rstrip(b"\r\n")
-                yield raw[3:] if raw.startswith(_BYTE_ORDER_MARK) else raw
-    except READ_ERRORS as error:
-        if findings is not None:
-            reason = f"its bytes cannot be read ({error})"
-            findings.damaged.append(Damaged(file=entry.path, reason=reason, position=position, messages_read=count))
-
-
-def _wide(head: bytes, encoding: str) -> str | None:
-    """The encoding of a file whose letters take two bytes or more: by its byte order mark, or by order."""
-    return _WIDE.get(head[:2]) or (encoding if encoding.startswith(("utf_16", "utf_32")) else None)
-
-
-def _recode(stream: BinaryIO, wide: str) -> Iterator[bytes]:
-    """The lines of such a file, as UTF-8."""
-    with io.TextIOWrapper(stream, encoding=wide, errors="replace", newline="\n") as text:
-        while line := text.readline(_LONGEST_LINE):
-            yield line.encode("utf-8", "replace")
+    return bool(head) and (b"\0" not in head or wide_encoding(head, encoding) is not None)
 
 
 def _as_text(raw: bytes, encoding: str) -> str:
