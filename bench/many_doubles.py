@@ -94,10 +94,9 @@ def held() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-async def measure(folder: Path, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+async def measure(folder: Path, names: Sequence[str], before: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Memory first: what was held `before` anything was loaded is taken off."""
     catalog = Catalog(folder)
-    load_for_inference(folder / names[0], catalog=catalog, dtype=options.dtype)  # what loading itself leaves behind
-    before = held()
     loaded = load_for_inference(folder / EMBEDDED_NAME, catalog=catalog, dtype=options.dtype)
     shared = SharedBase(loaded, catalog, adapters_mb=4096)
     doubles = [shared.open(name) for name in names]
@@ -114,8 +113,10 @@ async def measure(folder: Path, names: Sequence[str], options: argparse.Namespac
             "all in turns": doubles,
         }.items():
             speeds[kind].append(await speed(engines, at_once=options.at_once, tokens=options.tokens))
-    alone = {"merged": merged, "double": doubles[0]}
-    singly = {kind: await speed([engine], at_once=1, tokens=options.tokens) for kind, engine in alone.items()}
+    alone = []
+    for _ in range(options.rounds):
+        found = [await speed([engine], at_once=1, tokens=2 * options.tokens) for engine in (merged, doubles[0])]
+        alone.append(found[1] / found[0])
     report = {
         "doubles": len(names),
         "at_once": options.at_once,
@@ -131,7 +132,7 @@ async def measure(folder: Path, names: Sequence[str], options: argparse.Namespac
             for kind, found in speeds.items()
             if kind != "merged"
         },
-        "one_reply_over_merged": singly["double"] / singly["merged"],
+        "one_reply_over_merged": statistics.median(alone),
         "load_average": os.getloadavg(),
     }
     await shared.close()
@@ -152,8 +153,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.models) as scratch:
         folder = Path(scratch) / "models"
         folder.mkdir()
+        before = held()
         names = make_doubles(options.models, folder, options.doubles)
-        json.dump(asyncio.run(measure(folder, names, options)), sys.stdout)
+        json.dump(asyncio.run(measure(folder, names, before, options)), sys.stdout)
     print()
 
 

@@ -24,7 +24,7 @@ _MEGABYTE = 2**20
 class SharedBase:
     """A base in memory and the doubles that talk on it. `adapters_mb`: memory for their adapters."""
 
-    def __init__(self, loaded: LoadedModel, catalog: Catalog, *, adapters_mb: int, slots: int = 32) -> None:
+    def __init__(self, loaded: LoadedModel, catalog: Catalog, *, adapters_mb: float, slots: int = 32) -> None:
         """Raises UserError for a base that reads and writes apart: its replies do not share passes."""
         if loaded.is_encoder_decoder:
             raise UserError(
@@ -32,7 +32,7 @@ class SharedBase:
                 hint="Serve it by itself.",
             )
         self._catalog = catalog
-        self._pool = AdapterPool(loaded.model, max_bytes=adapters_mb * _MEGABYTE)
+        self._pool = AdapterPool(loaded.model, max_bytes=int(adapters_mb * _MEGABYTE))
         self._base = LocalEngine(loaded, slots=slots, adapters=self._pool)
         self._open: dict[str, DoubleEngine] = {}
         self._closed = False
@@ -61,7 +61,7 @@ class SharedBase:
         size = self._pool.size(double.shape)
         if size > self._pool.max_bytes:
             raise UserError(
-                f"The adapter of '{model}' takes {size / _MEGABYTE:,.0f} MB, more than there is for all doubles.",
+                f"The adapter of '{model}' takes {size / _MEGABYTE:,.1f} MiB, more than all doubles may.",
                 hint="Raise adapters_mb in [serve] of talkalike.toml.",
             )
         known = self._open.get(model)

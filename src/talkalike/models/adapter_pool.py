@@ -184,9 +184,10 @@ class _Stretch:
     stop: int | None
 
     def add(self, layer: str, inputs_TI: Tensor, outputs_TO: Tensor) -> None:
-        if layer in self.stack.down:
-            down_RI, up_OR = self.stack.down[layer][self.slot], self.stack.up[layer][self.slot]
-            outputs_TO[self.start : self.stop].addmm_(inputs_TI[self.start : self.stop] @ down_RI.T, up_OR.T)
+        factors = self.stack.matrices(self.slot).get(layer)
+        if factors is not None:
+            down_IR, up_RO = factors
+            outputs_TO[self.start : self.stop].addmm_(inputs_TI[self.start : self.stop] @ down_IR, up_RO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +204,12 @@ class _Batch:
             return
         window = len(self.rows_S)
         down_SRI, up_SOR = self.stack.down[layer][:window], self.stack.up[layer][:window]
-        small_S1R = torch.bmm(inputs_TI[self.rows_S, None], down_SRI.transpose(1, 2))
+        small_S1R = torch.bmm(inputs_TI.index_select(0, self.rows_S)[:, None], down_SRI.transpose(1, 2))
         if up_SOR.dtype is torch.float32:
             updates_SO = torch.bmm(small_S1R, up_SOR.transpose(1, 2))[:, 0]
         else:  # in bfloat16 the other way round takes half the time on a CPU
             updates_SO = torch.bmm(up_SOR, small_S1R.transpose(1, 2))[:, :, 0]
-        outputs_TO.index_add_(0, self.rows_N, updates_SO[self.slots_N])
+        outputs_TO.index_add_(0, self.rows_N, updates_SO.index_select(0, self.slots_N))
 
 
 def _batch(stack: AdapterStack, rows: dict[str, int]) -> _Batch:

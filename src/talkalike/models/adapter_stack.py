@@ -42,6 +42,7 @@ class AdapterStack:
         self._slots: dict[str, int] = {}
         self._names: list[str] = []  # by slot
         self._written = 0  # slots that hold memory
+        self._matrices: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}  # views, by slot
         for name in sorted(shape.layers):
             layer = layers[name]
             self.down[name] = torch.empty(room, shape.rank, layer.inputs, dtype=dtype, device=device)
@@ -52,6 +53,12 @@ class AdapterStack:
 
     def slot(self, name: str) -> int:
         return self._slots[name]
+
+    def matrices(self, slot: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each layer the two factors of the slot's update, (inputs, rank) and (rank, outputs)."""
+        if slot not in self._matrices:
+            self._matrices[slot] = {name: (self.down[name][slot].T, self.up[name][slot].T) for name in self.down}
+        return self._matrices[slot]
 
     def append(self, name: str, pairs: LoraPairs) -> None:
         """Takes an adapter in, its scale multiplied into `up`."""
@@ -96,6 +103,7 @@ class AdapterStack:
 
     def _move_to_tensors_of(self, room: int) -> None:
         """Layer by layer, so that only one is held twice."""
+        self._matrices.clear()  # they would keep the tensors of before
         for stacked in (self.down, self.up):
             for layer, before in stacked.items():
                 after = before.new_empty(room, *before.shape[1:])

@@ -46,7 +46,7 @@ def find_unmerged(card: Card, folder: Path, *, base: str, layers: Mapping[str, L
             raise _refused(card.name, why)
         state = (folder / ADAPTER_WEIGHTS).stat()
         with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except (OSError, ValueError, SafetensorError) as problem:
         raise _damaged(card.name, folder, problem) from None
     return Unmerged(
@@ -85,7 +85,7 @@ def _shape(name: str, shapes: Mapping[str, tuple[int, ...]], layers: Mapping[str
     wanted_down = {layer: (rank, layers[layer].inputs) for layer in found["up"]}
     wanted_up = {layer: (layers[layer].outputs, rank) for layer in found["down"]}
     if not rank or found["down"] != wanted_down or found["up"] != wanted_up:
-        raise _refused(name, "its matrices do not fit the base's layers: that base had other sizes or another vocabulary")
+        raise _refused(name, "its matrices do not fit the layers of this base, which is another one by the same name")
     return AdapterShape(rank, frozenset(found["down"]))
 
 
@@ -95,7 +95,8 @@ def _rank(pairs: LoraPairs) -> int:
 
 def _refused(name: str, why: str) -> UserError:
     return UserError(
-        f"'{name}' cannot share its base with other doubles: {why}.", hint="Serve it by itself: --model " + name
+        f"'{name}' cannot share its base with other doubles: {why}.",
+        hint=f"Serve it by itself (--model {name}), or set adapters_mb = 0 in [serve]: each has its own base then.",
     )
 
 
