@@ -62,8 +62,11 @@ def make_doubles(models: Path, folder: Path, count: int) -> list[str]:
     return names
 
 
-async def speed(engines: Sequence[Engine], *, at_once: int, tokens: int) -> float:
-    """Tokens a second while so many replies are written at once; the engines take turns."""
+async def speed(engines: Sequence[Engine], *, at_once: int, tokens: int) -> tuple[float, float]:
+    """Tokens a second while so many replies are written at once, by the clock and by the processor's time.
+
+    The engines take turns. The processor's time says the same on a busy machine, where one thread computes.
+    """
     written, line = 0, [engine for engine in engines for _ in range(-(-at_once // len(engines)))]
 
     async def one(place: int) -> None:
@@ -77,9 +80,9 @@ async def speed(engines: Sequence[Engine], *, at_once: int, tokens: int) -> floa
             own, turn = own + 1, turn + at_once  # the token that closes a message is written as well
         written += own
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one(place) for place in range(at_once)))
-    return written / (time.perf_counter() - began)
+    return written / (time.perf_counter() - began), written / (time.process_time() - worked)
 
 
 async def speak(engine: Engine) -> None:
@@ -87,6 +90,14 @@ async def speak(engine: Engine) -> None:
     asked = Prompt(turns=(Turn("anna", "hi"),), speaker="bob")
     async for _ in engine.stream(asked, Sampling(max_tokens=1, max_messages=1)):
         pass
+
+
+def over(found: Sequence[tuple[float, float]], merged: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """The median of the rounds' ratios, by the clock and by the processor's time."""
+    return {
+        clock: statistics.median(one[place] / other[place] for one, other in zip(found, merged, strict=True))
+        for place, clock in enumerate(("wall", "processor"))
+    }
 
 
 def held() -> int:
@@ -105,18 +116,18 @@ async def measure(folder: Path, names: Sequence[str], before: int, options: argp
     after = held()
     base = sum(parameter.nbytes for parameter in {id(p): p for p in loaded.model.parameters()}.values())
     merged = LocalEngine(load_for_inference(folder / names[0], catalog=catalog, dtype=options.dtype))
-    speeds: dict[str, list[float]] = {"merged": [], "a double each": [], "all in turns": []}
+    kinds: dict[str, Sequence[Engine]] = {
+        "merged": [merged],
+        "a double each": doubles[: options.at_once],
+        "all in turns": doubles,
+    }
+    speeds: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    alone: dict[str, list[tuple[float, float]]] = {"merged": [], "double": []}
     for _ in range(options.rounds):
-        for kind, engines in {
-            "merged": [merged],
-            "a double each": doubles[: options.at_once],
-            "all in turns": doubles,
-        }.items():
+        for kind, engines in kinds.items():
             speeds[kind].append(await speed(engines, at_once=options.at_once, tokens=options.tokens))
-    alone = []
-    for _ in range(options.rounds):
-        found = [await speed([engine], at_once=1, tokens=2 * options.tokens) for engine in (merged, doubles[0])]
-        alone.append(found[1] / found[0])
+        for kind, engine in {"merged": merged, "double": doubles[0]}.items():
+            alone[kind].append(await speed([engine], at_once=1, tokens=2 * options.tokens))
     report = {
         "doubles": len(names),
         "at_once": options.at_once,
@@ -126,13 +137,9 @@ async def measure(folder: Path, names: Sequence[str], before: int, options: argp
         "adapters_mb": shared.adapter_bytes / 1e6,
         "held_mb": (after - before) / 1e6,
         "memory_over_weights": (after - before) / (base + shared.adapter_bytes),
-        "tokens_per_s": {kind: statistics.median(found) for kind, found in speeds.items()},
-        "over_merged": {
-            kind: statistics.median(found[turn] / speeds["merged"][turn] for turn in range(options.rounds))
-            for kind, found in speeds.items()
-            if kind != "merged"
-        },
-        "one_reply_over_merged": statistics.median(alone),
+        "tokens_per_s": {kind: statistics.median(wall for wall, _ in found) for kind, found in speeds.items()},
+        "over_merged": {kind: over(speeds[kind], speeds["merged"]) for kind in kinds if kind != "merged"},
+        "one_reply_over_merged": over(alone["double"], alone["merged"]),
         "load_average": os.getloadavg(),
     }
     await shared.close()
