@@ -67,6 +67,23 @@ def first_path_rows(folder: Path, gguf: Path | None) -> Iterator[Measured]:
         yield f"decoding, {name}", f"{value:.1f} tokens/s", "as it is"
 
 
+def doubles_rows(folder: Path) -> Iterator[Measured]:
+    """A hundred doubles on one base beside one merged double."""
+    many = run("many_doubles.py", str(folder / "models"))[0]
+    what = f"{many['doubles']} doubles on one base in one process"
+    weights = f"{many['base_mb'] + many['adapters_mb']:.0f} MB of weights"
+    share = f"{many['memory_over_weights']:.2f} times {weights}"
+    yield f"{what}: memory", share, "≤ 1.2 times"
+    for kind, ratio in many["over_merged"].items():
+        throughput = f"{ratio['wall']:.2f} times one merged double"
+        yield f"{many['at_once']} replies at once, {kind}: tokens/s", throughput, "≥ 0.7 times"
+    yield (
+        "one reply alone, a double on a shared base",
+        f"{many['one_reply_over_merged']['wall']:.2f} times merged",
+        "as it is",
+    )
+
+
 def training_rows(folder: Path, irc: Path | None) -> Iterator[Measured]:
     """Fine-tuning beside TRL."""
     speed = run("training_speed.py", "--rounds", "1")[0]
@@ -171,13 +188,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--irc", type=Path, help="an IRC export in which Dr_Willis speaks")
     parser.add_argument("--gguf", type=Path, help="the base as GGUF, to decode with llama.cpp beside us")
-    parts = ("first-path", "training", "bot", "website", "alignment", "loop")
+    parts = ("first-path", "doubles", "training", "bot", "website", "alignment", "loop")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="these parts and no others")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = workspace(Path(scratch) / "workspace")
         tables: dict[str, Iterator[Measured]] = {
             "first-path": first_path_rows(folder, options.gguf),
+            "doubles": doubles_rows(folder),
             "training": training_rows(folder, options.irc),
             "bot": bot_rows(folder),
             "website": website_rows(),

@@ -47,6 +47,12 @@ class BestOfEngine:
         self._reward = reward
         self._judging = asyncio.Lock()  # a reward scores the candidates of one reply at a time
 
+    def over(self, engine: Engine) -> BestOfEngine:
+        """The same reward for another engine; the two are judged in turn."""
+        other = BestOfEngine(engine, self._reward)
+        other._judging = self._judging
+        return other
+
     @property
     def name(self) -> str:
         """The name of the engine below."""

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from talkalike.cli.workspace import Workspace
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.protocol import Engine, Sampling
 from talkalike.errors import UserError
+from talkalike.models.adapter_config import adapter_config, why_no_plain_lora
 from talkalike.options import REPLY, SAMPLING
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Card
@@ -32,17 +34,29 @@ if TYPE_CHECKING:
     from talkalike.engine.local import LocalEngine
 
 VOICES_SECONDS = 5.0  # how long a list of models read from the disk is believed
-MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed first
+MOST_OPEN = 3  # processes at once; the one used longest ago is closed first
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process, and the models in it that were asked for."""
+
+    process: ProcessEngine
+    models: dict[str, Engine] = field(default_factory=dict)
 
 
 class WorkspaceEngines:
-    """`talkalike.chat.engines.Engines` over the workspace's catalog."""
+    """`talkalike.chat.engines.Engines` over the workspace's catalog: a process for each base with the doubles on it.
+
+    What cannot stay beside its base (see `base_to_share`) has a process of its own.
+    """
 
     def __init__(self, workspace: Workspace, *, default: str | None = None) -> None:
         self._workspace = workspace
+        self._catalog = workspace.catalog()
         self._named = default
         self._default = choose_model(workspace, default).name
-        self._engines: dict[str, ProcessEngine] = {}
+        self._running: dict[str, Running] = {}  # by the model that the process is started for
         self._lock = asyncio.Lock()
         self._voices: tuple[Voice, ...] = ()
         self._read_at = -math.inf
@@ -62,50 +76,60 @@ class WorkspaceEngines:
         """Every model with a readable card, newest first."""
         now = time.monotonic()
         if now - self._read_at > VOICES_SECONDS:
-            self._voices = tuple(_voice(card) for card in reversed(self._workspace.catalog().cards()))
+            self._voices = tuple(_voice(card) for card in reversed(self._catalog.cards()))
             self._read_at = now
             self._default = self._named or serving_model(self._workspace.models) or self._default
         return self._voices
 
     async def open(self, model: str) -> Engine:
-        """The model's process, started if need be."""
+        """The model in its process, which is started if need be."""
         async with self._lock:
-            if model in self._engines:
-                self._engines[model] = self._engines.pop(model)  # the one used last stands last
-                return self._engines[model]
             if model not in (voice.model for voice in self.voices()):
                 raise UserError(f"There is no model '{model}'.", hint="`/model show` lists those there are.")
-            while len(self._engines) >= MOST_OPEN:
-                await self._engines.pop(next(iter(self._engines))).close()
-            engine = ProcessEngine(
-                model, command=partial(self._command, model), log=self._workspace.runs / "serving" / f"{model}.log"
-            )
-            await engine.start()
-            self._engines[model] = engine
-            return engine
+            shared = await asyncio.to_thread(lambda: base_to_share(self._workspace, self._catalog.card(model)))
+            started_for = shared or model
+            running = self._running.pop(started_for, None) or await self._start(started_for)
+            self._running[started_for] = running  # the one used last stands last
+            if model not in running.models:
+                running.models[model] = running.process if model == started_for else running.process.beside(model)
+            return running.models[model]
+
+    async def _start(self, model: str) -> Running:
+        while len(self._running) >= MOST_OPEN:
+            await _close(self._running.pop(next(iter(self._running))))
+        process = ProcessEngine(
+            model, command=partial(self._command, model), log=self._workspace.runs / "serving" / f"{model}.log"
+        )
+        await process.start()
+        return Running(process)
 
     def health(self) -> tuple[Health, ...]:
-        """The state of each model's process."""
+        """The state of each process, with the models in it."""
         return tuple(
             Health(
-                model=engine.model,
-                running=engine.running,
-                restarts=engine.restarts,
-                memory_bytes=engine.memory_bytes,
-                problem=engine.problem,
+                model=", ".join(running.models),
+                running=running.process.running,
+                restarts=running.process.restarts,
+                memory_bytes=running.process.memory_bytes,
+                problem=running.process.problem,
             )
-            for engine in self._engines.values()
+            for running in self._running.values()
         )
 
     async def close(self) -> None:
         """Ends all of the processes."""
         async with self._lock:
-            engines, self._engines = list(self._engines.values()), {}
-            await asyncio.gather(*(engine.close() for engine in engines))
+            ending, self._running = list(self._running.values()), {}
+            await asyncio.gather(*map(_close, ending))
 
     def _command(self, model: str, listening: int) -> Sequence[str]:
         program = (sys.executable, "-m", "talkalike.cli.main", "serve", "--engine")
         return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._workspace.root))
+
+
+async def _close(running: Running) -> None:
+    for engine in (*running.models.values(), running.process):
+        await engine.close()
 
 
 def _voice(card: Card) -> Voice:
@@ -120,6 +144,21 @@ def _voice(card: Card) -> Voice:
 
 
 # ------------------------------------------------------------------------------------------------- in this process
+def base_to_share(workspace: Workspace, card: Card) -> str | None:
+    """The base that this model, or the double beside others, stands on in a process; None where it needs its own."""
+    catalog, settings = workspace.catalog(), workspace.settings
+    if not settings.serve.adapters_mb or settings.engine.kind != "local" or not catalog.exists(card.base):
+        return None
+    if card.kind == "base":
+        return card.name
+    if card.kind != "adapter":
+        return None
+    try:
+        return None if why_no_plain_lora(adapter_config(catalog.path(card.name))) else card.base
+    except (OSError, ValueError):
+        return None  # its own process says what is wrong with it
+
+
 def choose_model(workspace: Workspace, wanted: str | None) -> Card:
     """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
     catalog = workspace.catalog()
@@ -182,7 +221,7 @@ def reward_of(workspace: Workspace, wanted: str | None = None) -> Reward | None:
     return open_reward(spec, catalog=workspace.catalog(), device=settings.device, dtype=settings.dtype)
 
 
-def with_reward(workspace: Workspace, engine: Engine) -> Engine:
+def with_reward(workspace: Workspace, engine: Engine) -> BestOfEngine:
     """The engine, able to choose among several replies by the settings' reward. Whoever asks for that says how many."""
     return BestOfEngine(engine, reward_of(workspace))
 

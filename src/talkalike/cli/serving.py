@@ -25,20 +25,20 @@ import typer
 from starlette.types import ASGIApp
 
 from talkalike.cli.commands import WorkspaceOption
-from talkalike.cli.engine_kinds import open_engine
 from talkalike.cli.engines import (
     WorkspaceEngines,
+    base_to_share,
     choose_model,
     reply_options,
     sampling_of,
     speaker_of,
-    with_reward,
 )
+from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.web import site_store, web
 from talkalike.cli.workspace import Workspace, database_url, discord_token, find_root, make_workspace, open_workspace
 from talkalike.engine.listening import address_of, open_socket
-from talkalike.engine.protocol import Engine
+from talkalike.engine.offer import Offered, OtherModels
 from talkalike.engine.server import create_app, listen
 from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
@@ -121,15 +121,17 @@ def _open_or_make_workspace(workspace_dir: object) -> Workspace:
 
 
 async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key: str) -> None:
+    beside = doubles_beside(workspace, card)
     listening = listen(host, port, api_key=key)
-    engine = with_reward(workspace, open_engine(workspace, card))
-    say(f"Serving {engine.name} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
-    names = split_names(workspace.settings.serve.names)
+    serving = open_models(workspace, card, beside=beside)
+    names = ", ".join((card.name, *beside))
+    say(f"Serving {names} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     try:
-        app = api(workspace, engine, speaker=speaker_of(card), key=key)
-        await serve_app(app, listening=listening, names=names)
+        first = Offered(engine=serving.engine, speaker=speaker_of(card))
+        app = api(workspace, first, others=serving.others, key=key)
+        await serve_app(app, listening=listening, names=split_names(workspace.settings.serve.names))
     finally:
-        await engine.close()
+        await serving.close()
 
 
 async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> None:
@@ -145,20 +147,21 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> Non
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
-    engine = with_reward(workspace, open_engine(workspace, card))
+    serving = open_models(workspace, card, beside=None if base_to_share(workspace, card) == card.name else ())
     try:
-        app = create_app(engine, speaker=speaker_of(card), api_key=key)
+        app = create_app(serving.engine, speaker=speaker_of(card), api_key=key, others=serving.others)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
-        await engine.close()
+        await serving.close()
 
 
-def api(workspace: Workspace, engine: Engine, *, speaker: str, key: str) -> ASGIApp:
+def api(workspace: Workspace, first: Offered, *, others: OtherModels | None, key: str) -> ASGIApp:
     """Makes the API's app; options that a request leaves out are as [chat] of the settings says."""
     chat, pages = workspace.settings.chat, workspace.settings.serve.origins
     return create_app(
-        engine,
-        speaker=speaker,
+        first.engine,
+        speaker=first.speaker,
+        others=others,
         api_key=key,
         defaults=dataclasses.replace(sampling_of(workspace), best_of=chat.best_of),
         origins=[page.strip() for page in pages.split(",") if page.strip()],
@@ -223,13 +226,14 @@ async def _discord(
 
 
 async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
-    """The public API over the default model's process."""
+    """The public API over the default model's process, and over those of the doubles that are offered beside it."""
     settings = workspace.settings.serve
+    beside = doubles_beside(workspace, workspace.catalog().card(engines.default))
     key = os.environ.get(settings.api_key_env, "")
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
-    engine = await engines.open(engines.default)
-    app = api(workspace, engine, speaker=engines.voice.speaker, key=key)
+    first = Offered(engine=await engines.open(engines.default), speaker=engines.voice.speaker)
+    app = api(workspace, first, others=OpenedByName(engines, beside) if beside else None, key=key)
     await serve_app(app, listening=listening, names=split_names(settings.names), stop=stop)
 
 

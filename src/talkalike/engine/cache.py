@@ -102,7 +102,7 @@ class PrefixCache:
 
 
 class CacheStore:
-    """Idle prefix caches by conversation; the least recently used go first when `max_bytes` is passed.
+    """Idle prefix caches by double and conversation; the least recently used go first when `max_bytes` is passed.
 
     A cache in use is not here: a second reply in the same conversation at the same time starts from nothing. Used by
     the engine's one worker thread only.
@@ -111,18 +111,18 @@ class CacheStore:
     def __init__(self, network: PreTrainedModel, *, max_bytes: int) -> None:
         self._network = network
         self._max_bytes = max_bytes
-        self._idle: OrderedDict[str, PrefixCache] = OrderedDict()
+        self._idle: OrderedDict[tuple[str, str], PrefixCache] = OrderedDict()
 
-    def take(self, conversation: str) -> PrefixCache:
-        """The conversation's cache, or an empty one; the caller owns it until `give`."""
-        return self._idle.pop(conversation, None) or PrefixCache(self._network)
+    def take(self, conversation: str, *, adapter: str = "") -> PrefixCache:
+        """What the double with this adapter knows of the conversation, or an empty cache; the caller's until `give`."""
+        return self._idle.pop((adapter, conversation), None) or PrefixCache(self._network)
 
-    def give(self, conversation: str, cache: PrefixCache) -> None:
+    def give(self, conversation: str, cache: PrefixCache, *, adapter: str = "") -> None:
         """Keeps the cache for the conversation's next reply. An unnamed conversation's is dropped."""
         if not conversation:
             return
-        self._idle.pop(conversation, None)
-        self._idle[conversation] = cache
+        self._idle.pop((adapter, conversation), None)
+        self._idle[adapter, conversation] = cache
         total = sum(idle.nbytes for idle in self._idle.values())
         while total > self._max_bytes:
             _, oldest = self._idle.popitem(last=False)

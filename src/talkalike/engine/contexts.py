@@ -49,8 +49,9 @@ class CausalContext:
 
     bursts = True
 
-    def __init__(self, cache: PrefixCache, *, chunk: int) -> None:
+    def __init__(self, cache: PrefixCache, *, chunk: int, adapter: str = "") -> None:
         self._chunk = chunk
+        self._adapter = adapter
         self.cache = cache
 
     @property
@@ -68,7 +69,7 @@ class CausalContext:
 
     def feed(self, ids: list[int], rows: int = 1) -> Feeding:
         """One pass; only the last `rows` positions go through the vocabulary head."""
-        logits_RV = yield Pass(cache=self.cache, ids=ids, rows=rows)
+        logits_RV = yield Pass(cache=self.cache, ids=ids, rows=rows, adapter=self._adapter)
         assert logits_RV is not None
         return logits_RV
 

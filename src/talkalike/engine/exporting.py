@@ -13,8 +13,9 @@ from talkalike.errors import UserError
 from talkalike.examples.chat_template import chat_template
 from talkalike.examples.render import Renderer
 from talkalike.models import gguf_export
+from talkalike.models.adapter_config import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_config
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
-from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraPairs, adapter_config, read_pairs
+from talkalike.models.lora_pairs import LoraPairs, read_pairs
 from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer
 from talkalike.workspace.cards import CARD_FILE, Card, Catalog
 from talkalike.workspace.files import now, replacing, replacing_folder, write_atomically

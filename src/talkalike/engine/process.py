@@ -18,7 +18,7 @@ import psutil
 
 from talkalike.engine.listening import open_socket
 from talkalike.engine.protocol import Piece, Prompt, Sampling
-from talkalike.engine.remote import RemoteEngine
+from talkalike.engine.remote import RemoteEngine, RemoteServer
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 
@@ -43,6 +43,7 @@ class ProcessEngine:
         self._log = log
         self._key = secrets.token_urlsafe(32)
         self._socket = open_socket("127.0.0.1", 0)
+        self._address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
         self._process: asyncio.subprocess.Process | None = None
         self._remote: RemoteEngine | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -85,17 +86,25 @@ class ProcessEngine:
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The reply. Waits a while for a process that is being restarted, then raises TalkalikeError."""
-        if not self._ready.is_set():
-            try:
-                await asyncio.wait_for(self._ready.wait(), PATIENCE)
-            except TimeoutError:
-                raise TalkalikeError(
-                    f"The model '{self.model}' is not running: {self.problem or 'it is still being started.'}",
-                    hint="It is started again by itself; ask again in a minute.",
-                ) from None
+        await self.wait_until_running()
         async with aclosing(self._client().stream(prompt, sampling)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def wait_until_running(self) -> None:
+        """Waits a while for a process that is being restarted. Raises TalkalikeError where it is not back by then."""
+        try:
+            await asyncio.wait_for(self._ready.wait(), PATIENCE)
+        except TimeoutError:
+            raise TalkalikeError(
+                f"The model '{self.model}' is not running: {self.problem or 'it is still being started.'}",
+                hint="It is started again by itself; ask again in a minute.",
+            ) from None
+
+    def beside(self, model: str) -> DoubleInProcess:
+        """Another model that the process offers, which has the same context."""
+        server = RemoteServer(base_url=self._address, model=model, context_length=self.context_length, is_ours=True)
+        return DoubleInProcess(self, RemoteEngine(server, api_key=self._key))
 
     async def close(self) -> None:
         """Ends the process. Safe to call twice."""
@@ -154,10 +163,9 @@ class ProcessEngine:
 
     async def _connect(self) -> RemoteEngine:
         """The first request waits in the socket's queue until the child has loaded the model."""
-        address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
         while True:
             try:
-                return await RemoteEngine.connect(address, model=self.model, api_key=self._key)
+                return await RemoteEngine.connect(self._address, model=self.model, api_key=self._key)
             except UserError:
                 raise
             except TalkalikeError:
@@ -206,3 +214,33 @@ class ProcessEngine:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+class DoubleInProcess:
+    """An `Engine` for one of the other models in a process. Closing it ends its connection; the process goes on."""
+
+    def __init__(self, process: ProcessEngine, remote: RemoteEngine) -> None:
+        self._process = process
+        self._remote = remote
+
+    @property
+    def name(self) -> str:
+        return self._remote.name
+
+    @property
+    def context_length(self) -> int:
+        """As the process states it for its first model."""
+        return self._remote.context_length
+
+    def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:
+        return self._remote.count_tokens(turns)
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """The reply. Waits a while for a process that is being restarted, then raises TalkalikeError."""
+        await self._process.wait_until_running()
+        async with aclosing(self._remote.stream(prompt, sampling)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def close(self) -> None:
+        await self._remote.close()

@@ -67,7 +67,8 @@ class RemoteEngine:
     async def connect(
         cls, base_url: str, *, model: str = "", api_key: str = "", names_in_text: bool = False
     ) -> RemoteEngine:
-        """Asks the server which models it has. `model` may be left out where it has only one.
+        """Asks the server which models it has. `model` may be left out where it has only one, and at our own, whose
+        first model is meant then.
 
         Raises UserError for a wrong address, key or model name, TalkalikeError when the server does not answer.
         """
@@ -201,8 +202,9 @@ def pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str, 
         ) from None
     if model in cards:
         return dict(cards[model])
-    if not model and len(cards) == 1:
-        return dict(next(iter(cards.values())))
+    first = dict(next(iter(cards.values()), {}))
+    if not model and (len(cards) == 1 or first.get("owned_by") == "talkalike"):
+        return first
     listed = ", ".join(sorted(cards)[:10]) or "none"
     raise UserError(
         f"Which model? '{model}' is not at {base_url}." if model else "Which model?", hint=f"It has: {listed}."

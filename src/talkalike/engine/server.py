@@ -12,10 +12,9 @@ import asyncio
 import hmac
 import json
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import uvicorn
@@ -31,6 +30,7 @@ from talkalike.engine.api_fields import ApiError
 from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
 from talkalike.engine.closing_stream import ClosingStream
 from talkalike.engine.listening import open_socket, run_server
+from talkalike.engine.offer import Offered, OtherModels
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.stops import StopStrings
@@ -44,6 +44,7 @@ _NOT_OURS = (
 )
 _DEFAULTS = Sampling()
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+_MOST_BODY = 4 * 2**20
 _CLIENT_GONE = Response(status_code=499)
 _OFFERED = "It offers /v1/chat/completions, /v1/completions, /v1/models and /health."
 _NOT_OFFERED = {  # addresses of OpenAI's that clients try, and why there is nothing
@@ -63,14 +64,17 @@ def create_app(
     api_key: str = "",
     defaults: Sampling = _DEFAULTS,
     origins: Sequence[str] = (),
-    max_body: int = 4 * 2**20,
+    others: OtherModels | None = None,
 ) -> ASGIApp:
     """The application. `speaker` answers by default; requests need `api_key` unless it is empty.
+
+    `others`: models that a request can name besides the engine's.
 
     `defaults`: how replies are sampled where a request does not say. `origins`: the web pages (https://example.org)
     that browsers let use the API; none of them gets to send cookies.
     """
-    service = _Service(engine=engine, speaker=speaker, api_key=api_key, defaults=defaults, max_body=max_body)
+    first = Offered(engine=engine, speaker=speaker)
+    service = _Service(first=first, others=others, api_key=api_key, defaults=defaults)
     routes = [
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.text, methods=["POST"]),
@@ -122,44 +126,47 @@ async def serve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Service:
-    engine: Engine
-    speaker: str
+    first: Offered
+    others: OtherModels | None
     api_key: str
     defaults: Sampling
-    max_body: int
 
     async def health(self, _request: Request) -> Response:
-        return JSONResponse({"status": "ok", "model": self.engine.name})
+        return JSONResponse({"status": "ok", "model": self.first.engine.name})
 
     async def models(self, request: Request) -> Response:
+        """The first model stands first; those that can't be opened are left out."""
         self._authorise(request)
-        return JSONResponse({"object": "list", "data": [self._card()]})
+        found = [self.first]
+        for name in await self.others.names() if self.others is not None else ():
+            with suppress(ApiError):
+                found.append(await self._find(name))
+        return JSONResponse({"object": "list", "data": [_card(offered) for offered in found]})
 
     async def model(self, request: Request) -> Response:
         self._authorise(request)
-        if request.path_params["model"] != self.engine.name:
-            raise ApiError(404, "There is no such model here.", code="model_not_found")
-        return JSONResponse(self._card())
+        return JSONResponse(_card(await self._find(request.path_params["model"])))
 
     async def chat(self, request: Request) -> Response:
-        parse = partial(parse_chat_request, model=self.engine.name, speaker=self.speaker, defaults=self.defaults)
-        return await self._answer(request, parse, ChatAnswer)
+        return await self._answer(request, ChatAnswer)
 
     async def text(self, request: Request) -> Response:
-        parse = partial(parse_completion_request, model=self.engine.name, defaults=self.defaults)
-        return await self._answer(request, parse, TextAnswer)
+        return await self._answer(request, TextAnswer)
 
     async def not_offered(self, request: Request) -> Response:
         self._authorise(request)
         what = _NOT_OFFERED[request.url.path.removeprefix("/v1/")]
         raise ApiError(404, f"This server {what}. {_OFFERED}", code="not_offered")
 
-    async def _answer(self, request: Request, parse: Callable[[Any], ReplyRequest], kind: type[ChatAnswer]) -> Response:
+    async def _answer(self, request: Request, kind: type[ChatAnswer]) -> Response:
         self._authorise(request)
-        body = await self._body(request)
-        call = await asyncio.to_thread(lambda: parse(_json(body)))
-        pieces = _cut_pieces(self.engine, call)
-        answer = kind(model=self.engine.name, call=call)
+        text = await self._body(request)
+        body = await asyncio.to_thread(_json, text)
+        asked = body.get("model") if isinstance(body, dict) else None
+        offered = await self._find(asked) if isinstance(asked, str) else self.first
+        call = await asyncio.to_thread(self._parse, body, offered, kind)
+        pieces = _cut_pieces(offered.engine, call)
+        answer = kind(model=offered.engine.name, call=call)
         try:
             if not call.stream:
                 whole = await _unless_gone(request, _collect(pieces))
@@ -168,6 +175,28 @@ class _Service:
         except TalkalikeError as error:
             raise api_error(error) from None
         return _CLIENT_GONE if first is None else ClosingStream(answer.events(first, pieces), headers=_EVENTS)
+
+    def _parse(self, body: Any, offered: Offered, kind: type[ChatAnswer]) -> ReplyRequest:
+        name = offered.engine.name
+        if kind is TextAnswer:
+            return parse_completion_request(body, model=name, defaults=self.defaults)
+        return parse_chat_request(body, model=name, speaker=offered.speaker, defaults=self.defaults)
+
+    async def _find(self, model: str) -> Offered:
+        """The model that a request names. Raises ApiError where it is not offered, or can't be opened."""
+        if model == self.first.engine.name:
+            return self.first
+        try:
+            found = await self.others.find(model) if self.others is not None else None
+        except TalkalikeError as error:
+            raise api_error(error) from None
+        if found is None:
+            there = (
+                f", only '{self.first.engine.name}'" if self.others is None else "; /v1/models lists those there are"
+            )
+            what = f"There is no model '{model[:80]}' here{there}."
+            raise ApiError(404, what, code="model_not_found", param="model")
+        return found
 
     def _authorise(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
@@ -181,13 +210,14 @@ class _Service:
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > self.max_body:
-                raise ApiError(413, f"The request body is larger than {self.max_body} bytes.")
+            if len(body) > _MOST_BODY:
+                raise ApiError(413, f"The request body is larger than {_MOST_BODY} bytes.")
         return bytes(body)
 
-    def _card(self) -> dict[str, Any]:
-        facts = {"speaker": self.speaker, "context_length": self.engine.context_length}
-        return {"id": self.engine.name, "object": "model", "created": 0, "owned_by": "talkalike", "talkalike": facts}
+
+def _card(offered: Offered) -> dict[str, Any]:
+    facts = {"speaker": offered.speaker, "context_length": offered.engine.context_length}
+    return {"id": offered.engine.name, "object": "model", "created": 0, "owned_by": "talkalike", "talkalike": facts}
 
 
 def _json(body: bytes) -> Any:

@@ -21,8 +21,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from talkalike.errors import UserError
+from talkalike.models.adapter_config import ADAPTER_WEIGHTS
 from talkalike.models.adapter_settings import METHODS, AdapterSettings
-from talkalike.models.lora_pairs import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
+from talkalike.models.lora_pairs import SOFT_PROMPT_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

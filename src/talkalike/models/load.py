@@ -19,7 +19,8 @@ from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
 from talkalike.models import palm as palm  # registers our own architecture with transformers
-from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, SOFT_PROMPT_KEY, adapter_config, read_pairs
+from talkalike.models.adapter_config import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_config
+from talkalike.models.lora_pairs import SOFT_PROMPT_KEY, read_pairs
 from talkalike.models.merging import StoredWeights, merge_pairs
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.models.tokenizer import load_tokenizer

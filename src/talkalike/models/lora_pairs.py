@@ -5,18 +5,16 @@ Source: Hu et al. 2021, LoRA (arXiv:2106.09685).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+from talkalike.models.adapter_config import ADAPTER_WEIGHTS, adapter_config, why_no_plain_lora
+
 SOFT_PROMPT_KEY = "prompt_embeddings"  # PEFT's name for prompt tuning's weights
 PREFIX = "base_model.model."  # of the names of all weights but those
 
@@ -41,16 +39,10 @@ class LoraPairs:
         return ("lora_A", self.down), ("lora_B", self.up)
 
 
-def adapter_config(folder: Path) -> dict[str, Any]:
-    """What PEFT wrote about the adapter in this folder."""
-    return cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
-
-
 def read_pairs(folder: Path) -> LoraPairs | None:
     """An adapter in PEFT's format; None for one that is not a plain LoRA with one scale (DoRA, say)."""
     config = adapter_config(folder)
-    odd = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save")
-    if config.get("peft_type") != "LORA" or any(config.get(key) for key in odd):
+    if why_no_plain_lora(config):
         return None
     down, up = {}, {}
     for key, tensor in load_file(folder / ADAPTER_WEIGHTS).items():

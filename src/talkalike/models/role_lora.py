@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +21,33 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from talkalike.models.lora_pairs import ADAPTER_WEIGHTS, PREFIX, LoraPairs
+from talkalike.models.adapter_config import ADAPTER_WEIGHTS
+from talkalike.models.lora_pairs import PREFIX, LoraPairs
+
+
+class Updates(Protocol):
+    """What is added beside a network's layers: by a role that is trained, or for the doubles in a row."""
+
+    def add(self, layer: str, inputs: Tensor, output: Tensor) -> Tensor | None:
+        """The layer's output with its update, or None where the output stays the same tensor."""
+        ...
 
 
 @dataclass(slots=True)
-class Switch:
-    """Names the role whose update is added; None: no update."""
+class ActiveRole:
+    """Adds the update of the role that is named, to every row; None: no update."""
 
+    roles: Mapping[str, LoraPairs]
     role: str | None = None
+
+    def add(self, layer: str, inputs: Tensor, output: Tensor) -> Tensor | None:
+        """The sum, which gradients pass through."""
+        pairs = self.roles.get(self.role or "")
+        if pairs is None:
+            return None
+        down, up = pairs.down[layer], pairs.up[layer]
+        update = F.linear(F.linear(inputs.to(down.dtype), down), up) * (pairs.scale * pairs.factor)
+        return output + update.to(output.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +86,17 @@ def new_pairs(layers: Mapping[str, Layer], *, rank: int, seed: int, device: torc
     return LoraPairs(cast(dict[str, Tensor], down), cast(dict[str, Tensor], up), 2.0)
 
 
-def attach(layers: Mapping[str, Layer], switch: Switch, roles: Mapping[str, LoraPairs]) -> None:
-    """Makes every layer add the update of the role that the switch names."""
+def attach(layers: Mapping[str, Layer], updates: Updates) -> None:
+    """Makes every layer add its update to its output."""
     for name, layer in layers.items():
-        layer.module.register_forward_hook(_hook(name, switch, roles))
+        layer.module.register_forward_hook(_hook(name, updates))
 
 
-def _hook(
-    layer: str, switch: Switch, roles: Mapping[str, LoraPairs]
-) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
-    def add_updates(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        pairs = roles.get(switch.role or "")
-        return None if pairs is None else output + _update(inputs[0], pairs, layer, output.dtype)
+def _hook(layer: str, updates: Updates) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
+    def add_update(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        return updates.add(layer, inputs[0], output)
 
-    return add_updates
-
-
-def _update(inputs: Tensor, pairs: LoraPairs, layer: str, dtype: torch.dtype) -> Tensor:
-    down, up = pairs.down[layer], pairs.up[layer]
-    return (F.linear(F.linear(inputs.to(down.dtype), down), up) * (pairs.scale * pairs.factor)).to(dtype)
+    return add_update
 
 
 def write_pairs(pairs: LoraPairs, folder: Path, *, base: str, layers: Mapping[str, Layer]) -> None:

@@ -19,12 +19,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models.adapter_config import ADAPTER_CONFIG
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import disk_errors, last_blocks
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
-from talkalike.models.lora_pairs import ADAPTER_CONFIG, LoraPairs, concatenate, read_pairs
+from talkalike.models.lora_pairs import LoraPairs, concatenate, read_pairs
 from talkalike.models.own_attention import has_own_attention
-from talkalike.models.role_lora import Switch, adapted_layers, attach, new_pairs, write_pairs
+from talkalike.models.role_lora import ActiveRole, adapted_layers, attach, new_pairs, write_pairs
 from talkalike.models.tokenizer import copy_tokenizer
 from talkalike.workspace.cards import Catalog
 
@@ -40,9 +41,9 @@ class Roles:
         self.network: PreTrainedModel = loaded.model
         self._base_folder = base_folder
         self._below = below
-        self._switch = Switch()
         self._layers = adapted_layers(self.network)
         self._pairs: dict[str, LoraPairs] = {}
+        self._active = ActiveRole(self._pairs)
         self._blocks: dict[str, dict[str, nn.Module]] = {}
         self._copies: dict[str, PreTrainedModel] = {}
         self._settings: dict[str, AdapterSettings] = {}
@@ -86,7 +87,7 @@ class Roles:
             raise ValueError(f"there is a role '{name}' already")
         if settings.method == "lora":
             if not self._attached:  # only now: a hook on every layer costs a little even where it does nothing
-                attach(self._layers, self._switch, self._pairs)
+                attach(self._layers, self._active)
                 self._attached = True
             self._pairs[name] = new_pairs(self._layers, rank=settings.rank, seed=seed, device=self.device)
         elif settings.method == "last-n":
@@ -148,13 +149,13 @@ class Roles:
         """Within it, one role is active (None: the reference); yields the network to call."""
         if name is not None and name not in self._settings:
             raise ValueError(f"there is no role '{name}'")
-        before = self._switch.role
+        before = self._active.role
         replaced = self._swap(self._blocks.get(name or "", {}))
-        self._switch.role = name
+        self._active.role = name
         try:
             yield self._copies.get(name or "", self.network)
         finally:
-            self._switch.role = before
+            self._active.role = before
             self._swap(replaced)
 
     @property

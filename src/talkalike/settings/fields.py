@@ -242,6 +242,19 @@ class ServeSettings(Section):
         description="Web pages whose scripts may use the API from a browser, with commas between. Empty: none.",
         json_schema_extra={"allowed": 'addresses without a path, such as "https://chat.example.org"'},
     )
+    doubles: str = Field(
+        default="",
+        pattern=r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*(\s*,\s*[A-Za-z0-9][A-Za-z0-9._-]*)*)?\s*$",
+        description="Other doubles on the same base that clients may name as `model`, with commas between. all: every "
+        "one there is. Empty: none.",
+        json_schema_extra={"allowed": 'names of doubles, such as "anna-1, bob-2", or "all"'},
+    )
+    adapters_mb: int = Field(
+        default=2048,
+        ge=0,
+        description="Memory in MiB for the adapters of doubles that share a base in one process; the one used longest "
+        "ago goes first. 0: doubles are merged, each into a base of its own, in a process of its own.",
+    )
 
 
 class DiscordSettings(Section):
