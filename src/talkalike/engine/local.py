@@ -24,6 +24,7 @@ from talkalike.engine.worker import Work, Worker
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.models.reordered import reorder_weights
 from talkalike.workspace.cards import Catalog
 
 _MEGABYTE = 2**20
@@ -32,7 +33,10 @@ _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
 
 def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str) -> LocalEngine:
     """A model of the catalog in memory, ready to reply."""
-    return LocalEngine(load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device))
+    loaded = load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device)
+    if not loaded.is_encoder_decoder:
+        reorder_weights(loaded.model)
+    return LocalEngine(loaded)
 
 
 class LocalEngine:
