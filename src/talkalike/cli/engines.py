@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from talkalike.errors import UserError
 from talkalike.options import REPLY, SAMPLING
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Card
+from talkalike.workspace.prefixes import SavedPrefixes, forget_conversations, forget_every_conversation
 from talkalike.workspace.serving import serving_model
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ MOST_OPEN = 3  # models in memory at once; the one used longest ago is closed fi
 class WorkspaceEngines:
     """`talkalike.chat.engines.Engines` over the workspace's catalog."""
 
-    def __init__(self, workspace: Workspace, *, default: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, *, default: str | None = None, saves: bool = True) -> None:
         self._workspace = workspace
+        self._saves = saves  # whether conversations outlive the models' processes
         self._named = default
         self._default = choose_model(workspace, default).name
         self._engines: dict[str, ProcessEngine] = {}
@@ -84,6 +86,14 @@ class WorkspaceEngines:
             self._engines[model] = engine
             return engine
 
+    def forget(self, conversations: Iterable[str] | None) -> None:
+        """Deletes what models saved of these conversations; None: of all."""
+        root = self._workspace.prefixes
+        if conversations is None:
+            forget_every_conversation(root)
+        else:
+            forget_conversations(root, conversations)
+
     def health(self) -> tuple[Health, ...]:
         """The state of each model's process."""
         return tuple(
@@ -105,7 +115,9 @@ class WorkspaceEngines:
 
     def _command(self, model: str, listening: int) -> Sequence[str]:
         program = (sys.executable, "-m", "talkalike.cli.main", "serve", "--engine")
-        return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._workspace.root))
+        saving = ["--save"] if self._saves else []
+        where = ("--workspace", str(self._workspace.root))
+        return (*program, *saving, "--model", model, "--inherit", str(listening), *where)
 
 
 def _voice(card: Card) -> Voice:
@@ -146,12 +158,13 @@ def speaker_of(card: Card) -> str:
     return card.speakers[0] if card.speakers else "assistant"
 
 
-def load_engine(workspace: Workspace, card: Card) -> LocalEngine:
-    """The model in memory, ready to reply."""
+def load_engine(workspace: Workspace, card: Card, *, saves: bool = False) -> LocalEngine:
+    """The model in memory, ready to reply. `saves`: its conversations outlive the process."""
     from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
     wanted = workspace.settings.model
-    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
+    saved = SavedPrefixes(workspace.prefixes, wanted.conversations_mb * 2**20) if saves else None
+    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device, saved=saved)
 
 
 def sampling_of(workspace: Workspace) -> Sampling:

@@ -20,41 +20,60 @@ from talkalike.engine.passes import Pass, Passes
 from talkalike.engine.protocol import ContextTooLongError, Finish, Piece, Prompt, Sampling
 from talkalike.engine.sampling import log_probability
 from talkalike.engine.slots import Slots
+from talkalike.engine.warm import WarmCaches, WarmFolder, identity_of
 from talkalike.engine.worker import Work, Worker
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
+from talkalike.models.own_attention import has_own_attention
 from talkalike.models.reordered import reorder_weights
 from talkalike.workspace.cards import Catalog
+from talkalike.workspace.prefixes import SavedPrefixes
 
+CACHE_MB = 1024  # memory for idle conversations' caches
 _MEGABYTE = 2**20
 _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
 
 
-def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str) -> LocalEngine:
-    """A model of the catalog in memory, ready to reply."""
+def open_engine(
+    catalog: Catalog, model: str, *, dtype: str, device: str, saved: SavedPrefixes | None = None
+) -> LocalEngine:
+    """A model of the catalog in memory, ready to reply. `saved`: where its conversations outlive the process."""
     loaded = load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device)
-    if not loaded.is_encoder_decoder:
-        reorder_weights(loaded.model)
-    return LocalEngine(loaded)
+    if loaded.is_encoder_decoder:
+        return LocalEngine(loaded)
+    reorder_weights(loaded.model)
+    caches = CacheStore(loaded.model, max_bytes=CACHE_MB * _MEGABYTE)
+    if saved is None or not saved.max_bytes or has_own_attention(loaded.model):
+        return LocalEngine(loaded, caches=caches)
+    card = catalog.card(model)
+    folders = dict.fromkeys([catalog.path(model), catalog.path(card.base)])
+    identity = identity_of(folders, dtype=loaded.model.dtype, device=loaded.model.device)
+    return LocalEngine(loaded, caches=WarmCaches(caches, WarmFolder(saved, model=model, identity=identity)))
 
 
 class LocalEngine:
     """An `Engine` over a loaded model.
 
-    `slots`: replies at once; `waiting`: replies that may wait for a slot before EngineBusyError; `cache_mb`: memory
-    for idle conversations' caches; `chunk`: prompt tokens read in one step, between which others take their turn.
+    `slots`: replies at once; `waiting`: replies that may wait for a slot before EngineBusyError; `caches`: of idle
+    conversations; `chunk`: prompt tokens read in one step, between which others take their turn.
     """
 
     def __init__(
-        self, loaded: LoadedModel, *, slots: int = 32, waiting: int = 64, cache_mb: int = 1024, chunk: int = 512
+        self,
+        loaded: LoadedModel,
+        *,
+        slots: int = 32,
+        waiting: int = 64,
+        caches: CacheStore | WarmCaches | None = None,
+        chunk: int = 512,
     ) -> None:
         self._loaded = loaded
         self._renderer = Renderer(loaded.tokenizer)
         self._banned = banned_in_text(self._renderer, loaded.model.config.get_text_config(decoder=True).vocab_size)
         self._chunk = chunk
         self._slots = Slots(slots, waiting=waiting)
-        self._caches = CacheStore(loaded.model, max_bytes=cache_mb * _MEGABYTE)
+        self._caches = CacheStore(loaded.model, max_bytes=CACHE_MB * _MEGABYTE) if caches is None else caches
         self._worker = Worker(_no_passes if loaded.is_encoder_decoder else Passes(loaded).run)
         self._closed = False
 
@@ -119,7 +138,7 @@ class LocalEngine:
         if not self._closed:
             self._closed = True
             await asyncio.to_thread(self._worker.close)
-            self._caches.clear()
+            await asyncio.to_thread(self._caches.close)
 
     @property
     def _soft_prompt_length(self) -> int:
@@ -189,6 +208,8 @@ class LocalEngine:
         finally:
             if cache.intact:
                 self._caches.give(conversation, cache)
+            else:
+                self._caches.drop(cache)
 
 
 def _too_long(tokens: str, context: int) -> ContextTooLongError:
