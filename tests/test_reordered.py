@@ -14,7 +14,7 @@ needs_kernels = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), rea
 
 
 class Doubling(nn.Linear):
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's name
         return 2 * super().forward(input)
 
 

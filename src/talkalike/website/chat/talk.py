@@ -65,6 +65,13 @@ def talk_id(conversation_id: int) -> str:
     return f"web-{conversation_id}"
 
 
+def forget_saved(conversation_id: int) -> None:
+    """Deletes what models saved of the conversation."""
+    engines = services().engines
+    if engines is not None:
+        engines.forget([talk_id(conversation_id)])
+
+
 def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What the model saw as a judge is shown it."""
     return tuple((turn["speaker"], turn["text"]) for turn in record.get("kept", ()))

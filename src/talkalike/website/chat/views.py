@@ -14,10 +14,9 @@ from talkalike.website.access import needs, visitor_of
 from talkalike.website.answers import answer, image, redirect
 from talkalike.website.chat import export, settings_form, view_models
 from talkalike.website.chat.reply import LIVE
-from talkalike.website.chat.talk import talk_id
+from talkalike.website.chat.talk import forget_saved
 from talkalike.website.chat.talking_views import ROLES
 from talkalike.website.data import read, write
-from talkalike.website.services import services
 
 LONGEST_NAME = 64
 
@@ -72,7 +71,7 @@ def reset(request: HttpRequest, conversation_id: int) -> HttpResponse:
     found, tree = view_models.own_tree(request, conversation_id)
     if tree.get(found.head) is not None:
         write(messages.reset, conversation_id, found.head)
-        _forget_saved(conversation_id)
+        forget_saved(conversation_id)
     return _branch(request, conversation_id)
 
 
@@ -101,7 +100,7 @@ def delete(request: HttpRequest, conversation_id: int) -> HttpResponse:
     if LIVE.of_conversation(conversation_id):
         raise UserError("The double is still writing in this conversation.", hint="Stop it first, then delete.")
     write(conversations.remove, found.owner, conversation_id)
-    _forget_saved(conversation_id)
+    forget_saved(conversation_id)
     return redirect(request, "chat:index")
 
 
@@ -123,13 +122,6 @@ def transcript(request: HttpRequest, conversation_id: int, form: str) -> HttpRes
     written = export.write(form, found, tree.path(found.head))
     headers = {"Content-Disposition": f'attachment; filename="conversation-{conversation_id}.{form}"'}
     return HttpResponse(written, content_type=export.TYPES[form], headers=headers)
-
-
-def _forget_saved(conversation_id: int) -> None:
-    """Deletes what models saved of the conversation."""
-    engines = services().engines
-    if engines is not None:
-        engines.forget([talk_id(conversation_id)])
 
 
 def _branch(request: HttpRequest, conversation_id: int, anchor: str = "end") -> HttpResponse:
