@@ -179,5 +179,5 @@ def identity_of(folders: Iterable[Path], *, dtype: torch.dtype, device: torch.de
 def _checksum(tensors: dict[str, Tensor]) -> str:
     found = 0
     for name in sorted(tensors):
-        found = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy(), zlib.crc32(name.encode(), found))
+        found = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
     return f"{found:08x}"

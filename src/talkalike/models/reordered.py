@@ -65,8 +65,7 @@ def is_faster(dtype: torch.dtype) -> bool:
 
 def _reorder_inside(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in list(module.named_children()):
-        plain = isinstance(child, nn.Linear) and type(child).forward is nn.Linear.forward
-        if plain and child.weight.dtype is dtype:
+        if isinstance(child, nn.Linear) and type(child).forward is nn.Linear.forward and child.weight.dtype is dtype:
             setattr(module, name, ReorderedLinear(child))
         else:
             _reorder_inside(child, dtype)
