@@ -23,6 +23,7 @@ from torch import Tensor
 from talkalike.models.packed import pack, target_logits
 from talkalike.models.palm import PalmConfig, PalmForCausalLM
 from talkalike.models.precision import choose_dtype
+from talkalike.models.reordered import reorder_weights
 from talkalike.training.losses import negative_log_likelihood
 
 SIZES = {"num_tokens": 20_000, "dim": 512, "depth": 12, "heads": 8, "dim_head": 64}
@@ -142,6 +143,8 @@ def main() -> None:
     ids_BT = torch.randint(0, SIZES["num_tokens"], (2, 100))
     with torch.inference_mode():
         difference = (networks["float32"](ids_BT).logits - their(ids_BT)).abs().max().item()
+    for network in networks.values():
+        reorder_weights(network)  # as in every model that only writes; the training arms have networks of their own
     written = {"4 samples": 4 * 32, **{str(length): length - PROMPT for length in LENGTHS}}
     speed: dict[str, dict[str, float]] = {}
     for task, arms in writers(their, networks).items():

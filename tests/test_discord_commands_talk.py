@@ -24,6 +24,11 @@ async def attached(result) -> str:
     return (await file.read()).decode()
 
 
+def forgotten(play) -> list[tuple[str, ...] | None]:
+    """The conversations of which the models were told to keep nothing on disk."""
+    return play.bot.contexts._engines.forgotten
+
+
 async def answered(play, member=None) -> tuple[discord.Message, discord.Message]:
     """A message and the double's reply to it, which saw it."""
     asked = await (member or play.vic).send(play.general, "what is for tea?")
@@ -108,6 +113,7 @@ async def test_reset_leaves_a_marker(tmp_path):
         marker = play.general.last_message
         assert marker.jump_url in text
         assert is_marker(marker, play.bot.user.id)
+        assert forgotten(play) == [(f"discord:{play.general.id}",)]
         await play.vic.send(play.general, "new words")
         shown = await attached(await play.vic.slash(play.general, "context show"))
         assert "out [before the last reset]" in shown and "IN  " in shown
@@ -209,6 +215,7 @@ async def test_forget_wipes_and_drops(tmp_path):
         assert "Sorry" in play.text(await anybody.context_menu(play.general, "Forget this", asked))
         text = play.text(await play.vic.context_menu(play.general, "Forget this", asked))
         assert "1 stored copy" in text
+        assert forgotten(play) == [(f"discord:{play.general.id}",)]
         assert ADDRESS not in await attached(await play.vic.context_menu(play.general, "Why this reply?", reply))
         assert asked.id in play.store.call(scoped.marks, play.general.id)[0]
         assert "Done" in play.text(await play.vic.context_menu(play.general, "Forget this", reply))  # asked for it
@@ -321,7 +328,9 @@ async def test_privacy_shows_exports_and_deletes(tmp_path):
         kept = play.store.call(people.count_about, play.vic.id)
         assert "Nothing was deleted" in play.text(await play.vic.slash(play.general, "privacy delete", confirm=False))
         assert play.store.call(people.count_about, play.vic.id) == kept and any(kept.values())
+        assert forgotten(play) == []
         assert "Deleted:" in play.text(await play.vic.slash(play.general, "privacy delete", confirm=True))
+        assert forgotten(play) == [None], "they may have spoken anywhere"
         assert not any(play.store.call(people.count_about, play.vic.id).values())
         assert any(play.store.call(people.count_about, play.mona.id).values())
         assert "Nothing is kept" in play.text(await play.vic.slash(play.general, "privacy show"))

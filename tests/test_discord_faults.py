@@ -115,6 +115,7 @@ async def test_a_channel_deleted_in_mid_reply_ends_it(server: BotServer) -> None
         (row,) = await server.wait_ended(1, gone)
         assert row.state in (ReplyState.FAILED, ReplyState.CANCELLED)
         assert bot.conversations.running() == () and engine.running == 0
+        assert bot.contexts._engines.forgotten == [(f"discord:{gone.id}",)]
         server.send("still there?")
         await server.wait_ended(1)
     assert server.words() == ["one", "two three four five"]

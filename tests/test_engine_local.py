@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from talkalike.engine.cache import CacheStore
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Finish, Piece, Prompt, Sampling
 from talkalike.errors import TalkalikeError, UserError
@@ -125,7 +126,7 @@ async def test_a_conversation_that_changed_in_the_middle_is_read_from_there(llam
 
 @pytest.mark.parametrize("cache_mb", [0, 1024])
 async def test_caches_are_kept_within_the_budget(llama, cache_mb):
-    engine = LocalEngine(llama, cache_mb=cache_mb)
+    engine = LocalEngine(llama, caches=CacheStore(llama.model, max_bytes=cache_mb * 2**20))
     for conversation in ("one", "two"):
         await collect(engine, prompt(conversation))
     with Counting(llama) as counting:

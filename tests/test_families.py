@@ -22,6 +22,7 @@ from talkalike.engine.passes import Pass, Passes
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.errors import UserError
 from talkalike.examples.render import Renderer, Turn
+from talkalike.models import reordered
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import make_trainable
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
@@ -55,7 +56,9 @@ def plain(catalog: Catalog, ids: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_training_and_replies_are_what_the_family_computes(family: str, catalog: Catalog) -> None:
+def test_training_and_replies_are_what_the_family_computes(
+    family: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = put(family, catalog)
     assert has_own_attention(loaded.model) == (family in OWN)
     rng = np.random.default_rng(0)
@@ -86,6 +89,16 @@ def test_training_and_replies_are_what_the_family_computes(family: str, catalog:
     torch.testing.assert_close(after_short, wanted[0][5:6], **CLOSE)
     torch.testing.assert_close(last, wanted[2][50:51], **CLOSE)
     assert one.length == 51 and one.nbytes > 0
+
+    # With the weights in the order of the CPU's kernels, as they are served.
+    with monkeypatch.context() as faster:
+        faster.setattr(reordered, "is_faster", lambda _dtype: torch.backends.mkldnn.is_available())
+        reordered.reorder_weights(loaded.model)
+    with torch.inference_mode():
+        two.crop(3)
+        (again,) = passes.run([Pass(cache=two, ids=short[3:6], rows=3)])
+    torch.testing.assert_close(again, wanted[0][3:6], **CLOSE)
+    assert any(isinstance(each, reordered.ReorderedLinear) for each in loaded.model.modules())
 
     network = load_network(catalog.path("tiny"), dtype=torch.float32, device=CPU)
     trainable = make_trainable(network, AdapterSettings(rank=4), seed=0)

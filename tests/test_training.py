@@ -52,9 +52,9 @@ def tiny_catalog(tmp_path: Path) -> Catalog:
     return catalog
 
 
-def some_examples(tmp_path: Path, catalog: Catalog) -> ExampleSet:
+def some_examples(tmp_path: Path, catalog: Catalog, *, evenings_of_one: int = 14) -> ExampleSet:
     renderer = Renderer(Tokenizer.from_file(str(catalog.path("tiny") / "tokenizer.json")))
-    chats = Chats({"one": evenings(14, (BOB, ANNA, ANNA)), "two": evenings(10, (CYRIL, ANNA), start=50)})
+    chats = Chats({"one": evenings(evenings_of_one, (BOB, ANNA, ANNA)), "two": evenings(10, (CYRIL, ANNA), start=50)})
     return prepared(chats, tmp_path / "examples" / "anna", renderer)
 
 

@@ -357,7 +357,9 @@ def test_deleting_a_conversation_takes_its_words_from_what_can_be_judged(
     address = begin(anna, "a secret")
     number = services.store.call(lambda: judging_tables.Item.objects.get().pk)
     assert "a secret" in str(services.store.call(items.item, number))
+    assert services.engines.forgotten == []
     assert anna.post(f"{address}delete/").status_code == 303
+    assert services.engines.forgotten == [(f"web-{address.strip('/').rpartition('/')[2]}",)]
     left = services.store.call(lambda: str(judging_tables.Item.objects.values_list().get()))
     assert "secret" not in left and "hey" not in left
     assert services.store.call(items.item, number) is None

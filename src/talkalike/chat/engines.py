@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -50,6 +50,10 @@ class Engines(Protocol):
         """The model's engine, started if need be. Raises UserError for an unknown name, TalkalikeError on failure."""
         ...
 
+    def forget(self, conversations: Iterable[str] | None) -> None:
+        """Deletes what models saved of these conversations (by `Talk.id`), or of all (None)."""
+        ...
+
     def health(self) -> tuple[Health, ...]:
         """Each model that was opened so far."""
         ...
@@ -66,6 +70,7 @@ class OpenEngines:
     engines: Mapping[str, Engine]
     described: tuple[Voice, ...]
     problems: dict[str, str] = field(default_factory=dict)
+    forgotten: list[tuple[str, ...] | None] = field(default_factory=list)
 
     @property
     def default(self) -> str:
@@ -81,6 +86,10 @@ class OpenEngines:
         if model not in self.engines:
             raise UserError(f"There is no model '{model}'.", hint=f"There is: {', '.join(self.engines)}.")
         return self.engines[model]
+
+    def forget(self, conversations: Iterable[str] | None) -> None:
+        """Nothing is saved here; `forgotten` lists what was to go."""
+        self.forgotten.append(None if conversations is None else tuple(conversations))
 
     def health(self) -> tuple[Health, ...]:
         """All are running; `problems` are shown as they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +42,12 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder in which the demo's workspace is made.")
     ] = Path("demo"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="Training time in minutes.")] = 3.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time in minutes.")] = 2.0,
     replies: Annotated[int, typer.Option(min=10, help="Number of held-out prompts in the likeness score.")] = 24,
     chat: Annotated[bool, typer.Option("--chat/--no-chat", help="Open the website at the end (in a terminal).")] = True,
 ) -> None:
     """Try everything on bundled, invented chats. Import, train for a few minutes, compare, score, talk."""
+    began = time.monotonic()
     screen = console()
     make_workspace(directory)
     (directory / FICTIONAL_FILE).write_text(f"{FICTIONAL}\n", encoding="utf-8")
@@ -53,7 +55,7 @@ def demo(
     screen.print(f"A workspace in {directory}/ ({FICTIONAL}).\n", markup=False, style="italic")
     examples = _examples(workspace, screen)
     card = _double(workspace, examples, screen, minutes)
-    _before_and_after(workspace, examples, card, screen)
+    _before_and_after(workspace, examples, card, screen, began)
     _score(workspace, card, screen, replies)
     _where_to_go(directory, card, screen)
     if chat and sys.stdin.isatty() and sys.stdout.isatty():
@@ -107,13 +109,21 @@ def _double(workspace: Workspace, examples: ExampleSet, screen: Console, minutes
     return card
 
 
-def _before_and_after(workspace: Workspace, examples: ExampleSet, card: Card, screen: Console) -> None:
+def _before_and_after(workspace: Workspace, examples: ExampleSet, card: Card, screen: Console, began: float) -> None:
+    """The double answers first: its words are what everybody waits for."""
     _step(screen, 4, "Before and after: replies to held-out prompts, which nobody trained on")
     fit = [reply for reply in load_replies(examples) if len(reply.context) >= _CONTEXT]
     prompts = choose_prompts(fit, _SPEAKER, _SHOWN, seed=3)
-    base = workspace.catalog().card(card.base)
-    arms = [ModelArm(name="base", card=base), ModelArm(name="double", card=card)]
-    (_, by_base), (_, by_double) = asyncio.run(answer_prompts(reply_sources(workspace), arms, prompts, seed=0))
+    double, base = (
+        ModelArm(name=name, card=workspace.catalog().card(model))
+        for name, model in (("double", card.name), ("base", card.base))
+    )
+    ((_, by_double),) = asyncio.run(answer_prompts(reply_sources(workspace), [double], prompts, seed=0))
+    first = next((" | ".join(words) for words in by_double if words), "nothing yet")
+    waited = duration(time.monotonic() - began)
+    screen.print(one_line(f"The double's first words, {waited} after the start: {first}", "bold cyan"))
+    screen.print()
+    ((_, by_base),) = asyncio.run(answer_prompts(reply_sources(workspace), [base], prompts, seed=0))
     for prompt, before, after in zip(prompts, by_base, by_double, strict=True):
         for turn in prompt.context[-_CONTEXT:]:
             screen.print(one_line(f"{turn.speaker}: {readable(turn.text)}", "dim"))

@@ -21,11 +21,13 @@ from talkalike.workspace.cards import Card
 _USUAL_CONTEXT = 2048  # of models that state none
 
 
-def open_engine(workspace: Workspace, card: Card) -> Engine:
-    """The model, ready to reply, by the engine that the settings name. It may take a while: a file may be written."""
+def open_engine(workspace: Workspace, card: Card, *, saves: bool = False) -> Engine:
+    """The model, ready to reply, by the engine that the settings name. It may take a while: a file may be
+    written. `saves`: conversations outlive the process, by our own engine.
+    """
     kind = workspace.settings.engine.kind
     if kind == "local":
-        return load_engine(workspace, card)
+        return load_engine(workspace, card, saves=saves)
     return open_llama_cpp(workspace, card) if kind == "llama.cpp" else connect(workspace, card)
 
 

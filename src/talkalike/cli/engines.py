@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -28,6 +28,7 @@ from talkalike.models.adapter_config import adapter_config, why_no_plain_lora
 from talkalike.options import REPLY, SAMPLING
 from talkalike.store.store import Store
 from talkalike.workspace.cards import Card
+from talkalike.workspace.prefixes import SavedPrefixes, forget_conversations, forget_every_conversation
 from talkalike.workspace.serving import serving_model
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class WorkspaceEngines:
     What cannot stay beside its base (see `base_to_share`) has a process of its own.
     """
 
-    def __init__(self, workspace: Workspace, *, default: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, *, default: str | None = None, saves: bool = True) -> None:
         self._workspace = workspace
         self._catalog = workspace.catalog()
+        self._saves = saves  # whether conversations outlive the models' processes
         self._named = default
         self._default = choose_model(workspace, default).name
         self._running: dict[str, Running] = {}  # by the model that the process is started for
@@ -103,6 +105,14 @@ class WorkspaceEngines:
         await process.start()
         return Running(process)
 
+    def forget(self, conversations: Iterable[str] | None) -> None:
+        """Deletes what models saved of these conversations; None: of all."""
+        root = self._workspace.prefixes
+        if conversations is None:
+            forget_every_conversation(root)
+        else:
+            forget_conversations(root, conversations)
+
     def health(self) -> tuple[Health, ...]:
         """The state of each process, with the models in it."""
         return tuple(
@@ -124,7 +134,9 @@ class WorkspaceEngines:
 
     def _command(self, model: str, listening: int) -> Sequence[str]:
         program = (sys.executable, "-m", "talkalike.cli.main", "serve", "--engine")
-        return (*program, "--model", model, "--inherit", str(listening), "--workspace", str(self._workspace.root))
+        saving = ["--save"] if self._saves else []
+        where = ("--workspace", str(self._workspace.root))
+        return (*program, *saving, "--model", model, "--inherit", str(listening), *where)
 
 
 async def _close(running: Running) -> None:
@@ -185,12 +197,17 @@ def speaker_of(card: Card) -> str:
     return card.speakers[0] if card.speakers else "assistant"
 
 
-def load_engine(workspace: Workspace, card: Card) -> LocalEngine:
-    """The model in memory, ready to reply."""
+def load_engine(workspace: Workspace, card: Card, *, saves: bool = False) -> LocalEngine:
+    """The model in memory, ready to reply. `saves`: its conversations outlive the process."""
     from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
-    wanted = workspace.settings.model
-    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
+    wanted, saved = workspace.settings.model, saved_prefixes(workspace) if saves else None
+    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device, saved=saved)
+
+
+def saved_prefixes(workspace: Workspace) -> SavedPrefixes:
+    """Where conversations outlive the models' processes."""
+    return SavedPrefixes(workspace.prefixes, workspace.settings.model.conversations_mb * 2**20)
 
 
 def sampling_of(workspace: Workspace) -> Sampling:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from talkalike.alignment.best_of import BestOfEngine
 from talkalike.chat.engines import Engines
 from talkalike.cli.engine_kinds import open_engine
-from talkalike.cli.engines import base_to_share, speaker_of, with_reward
+from talkalike.cli.engines import base_to_share, saved_prefixes, speaker_of, with_reward
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.offer import Offered, OtherModels
 from talkalike.engine.protocol import Engine
@@ -118,13 +118,14 @@ def doubles_beside(workspace: Workspace, card: Card) -> tuple[str, ...]:
     return tuple(name for name in wanted if name != card.name)
 
 
-def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | None = ()) -> Serving:
+def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | None = (), saves: bool = False) -> Serving:
     """The model in memory, and beside it, on the same base, the doubles of these names.
 
     None: all that there are, now or later. Where there are none to come, the model is merged into its base.
+    `saves`: conversations outlive the process.
     """
     if beside is not None and not beside:
-        return Serving(engine=with_reward(workspace, open_engine(workspace, card)))
+        return Serving(engine=with_reward(workspace, open_engine(workspace, card, saves=saves)))
     from talkalike.engine.doubles import SharedBase  # torch: only where a model runs in this process
     from talkalike.engine.local import LocalEngine
     from talkalike.models.load import load_for_inference
@@ -133,6 +134,11 @@ def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | Non
     loaded = load_for_inference(catalog.path(card.base), catalog=catalog, dtype=wanted.dtype, device=wanted.device)
     if loaded.is_encoder_decoder:  # it talks as it is: there are no doubles of such a base
         return Serving(engine=with_reward(workspace, LocalEngine(loaded)))
-    shared = SharedBase(loaded, catalog, adapters_mb=workspace.settings.serve.adapters_mb)
+    shared = SharedBase(
+        loaded,
+        catalog,
+        adapters_mb=workspace.settings.serve.adapters_mb,
+        saved=saved_prefixes(workspace) if saves else None,
+    )
     first = with_reward(workspace, shared.open(card.name))
     return Serving(engine=first, shared=shared, others=DoublesOnBase(workspace, shared, first, names=beside))

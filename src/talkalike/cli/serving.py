@@ -82,12 +82,13 @@ def serve(  # signature: typer
         int | None, typer.Option(min=0, max=65535, help="Port to listen on. Default: as in the settings.")
     ] = None,
     inherit: Annotated[int | None, typer.Option(hidden=True)] = None,
+    save: Annotated[bool, typer.Option("--save", hidden=True)] = False,
     workspace_dir: WorkspaceOption = None,
 ) -> None:
     """Serve a model through the API, on Discord and on the website. Without an option: all three, until Ctrl-C."""
     workspace = _open_or_make_workspace(workspace_dir) if offline else open_workspace(workspace_dir)
     if inherit is not None:
-        asyncio.run(_serve_parent(workspace, choose_model(workspace, model), inherit))
+        asyncio.run(_serve_parent(workspace, choose_model(workspace, model), inherit, saves=save))
         return
     discord = discord or offline
     if not (engine or discord or web):
@@ -134,7 +135,7 @@ async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key:
         await serving.close()
 
 
-async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> None:
+async def _serve_parent(workspace: Workspace, card: Card, inherited: int, *, saves: bool) -> None:
     """For `talkalike.engine.process`: on the socket it handed down, with the key it writes, until it is gone."""
     key = sys.stdin.readline().strip()
     if not key:
@@ -146,8 +147,10 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int) -> Non
             pass
         loop.call_soon_threadsafe(stop.set)
 
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     threading.Thread(target=watch, name="the parent's end", daemon=True).start()
-    serving = open_models(workspace, card, beside=None if base_to_share(workspace, card) == card.name else ())
+    beside = None if base_to_share(workspace, card) == card.name else ()
+    serving = open_models(workspace, card, beside=beside, saves=saves)
     try:
         app = create_app(serving.engine, speaker=speaker_of(card), api_key=key, others=serving.others)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
@@ -184,7 +187,7 @@ async def _serve_all(workspace: Workspace, faces: Faces, store: Store, model: st
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with _engines(workspace, model) as engines, asyncio.TaskGroup() as running:
+        async with _engines(workspace, faces, model) as engines, asyncio.TaskGroup() as running:
             if faces.web:
                 running.create_task(_web(workspace, faces, store, engines, stop))
             if faces.discord:
@@ -252,8 +255,8 @@ def _store(workspace: Workspace, faces: Faces) -> Iterator[Store]:
 
 
 @asynccontextmanager
-async def _engines(workspace: Workspace, model: str | None) -> AsyncIterator[WorkspaceEngines]:
-    engines = WorkspaceEngines(workspace, default=model)
+async def _engines(workspace: Workspace, faces: Faces, model: str | None) -> AsyncIterator[WorkspaceEngines]:
+    engines = WorkspaceEngines(workspace, default=model, saves=not faces.offline)
     try:
         if engines.voice.fictional:
             say(f"{FICTIONAL}.")

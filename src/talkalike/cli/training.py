@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,11 +26,12 @@ from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.opening import open_examples
 from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
-from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.models.adapter_settings import METHODS, AdapterSettings
 from talkalike.models.tokenizer import load_tokenizer
 from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import check_name
 from talkalike.workspace.curves import curves
+from talkalike.workspace.files import mapping_of
 from talkalike.workspace.naming import folder_name
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
@@ -47,6 +49,10 @@ def train(  # signature: typer
     ] = None,
     base: Annotated[
         str | None, typer.Option(help="Base model to train. Default: the one the examples were made for.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Model to go on from, or newest: the double trained last. Default: begin with the base."),
     ] = None,
     epochs: Annotated[
         float | None,
@@ -75,7 +81,7 @@ def train(  # signature: typer
     changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
     given = {key: value for key, value in changes.items() if value is not None}
     if resume:
-        if given or base or examples or tracker:
+        if given or base or start or examples or tracker:
             raise UserError(
                 "--resume continues the training as it was started.", hint="Leave out the other options but --name."
             )
@@ -83,6 +89,8 @@ def train(  # signature: typer
     else:
         chosen = open_examples(workspace.examples, examples)
         config = _config(workspace, chosen, given, name=name, base=base, trackers=tuple(tracker or ()))
+        if start:
+            config = _going_on(workspace, config, start, {"--method": method, "--base": base})
         run = new_run(workspace.runs, config.name, run_id)
     run.began = began
     _check_base(workspace, chosen, config.base)
@@ -158,6 +166,40 @@ def _config(
         device=model.device,
         patience=settings.patience,
         trackers=_check_trackers(trackers),
+    )
+
+
+def _going_on(workspace: Workspace, config: TrainConfig, start: str, given: Mapping[str, str | None]) -> TrainConfig:
+    """The same training with the weights of an earlier one as its first: on its base, and by its method."""
+    catalog = workspace.catalog()
+    card = catalog.newest_double() if start == "newest" else catalog.card(start)
+    if card is None:
+        raise UserError("There is no double to go on from yet.", hint="Leave out --start: the first one begins anew.")
+    if not card.is_double or card.method not in METHODS:
+        raise UserError(
+            f"'{card.name}' was not trained on examples, so a training cannot go on from it.",
+            hint="Leave out --start, or train on a whole model as a base: --base NAME.",
+        )
+    for option, wanted, has in (
+        ("--method", given["--method"], card.method),
+        ("--base", given["--base"], card.base),
+    ):
+        if wanted not in {None, has}:
+            raise UserError(
+                f"'{card.name}' was trained with {option} {has}, so it cannot go on with {option} {wanted}.",
+                hint=f"Leave out {option}, or leave out --start.",
+            )
+    earlier = mapping_of(card.settings, "adapter")
+    known = {name: earlier[name] for name in ("rank", "last_layers", "prompt_length") if name in earlier}
+    rate = config.loop.learning_rate
+    if workspace.settings.train.lr == "auto" and rate == LEARNING_RATES[config.adapter.method]:
+        rate = LEARNING_RATES[card.method]
+    return replace(
+        config,
+        base=card.base,
+        start=card.name,
+        adapter=replace(config.adapter, method=card.method, **known),
+        loop=replace(config.loop, learning_rate=rate),
     )
 
 
@@ -260,4 +302,5 @@ def _heldout(scores: Mapping[str, Any]) -> str:
         return f"not known: nothing is held out; this is the last state, of step {scores['best_step']}"
     before, after = scores["heldout_loss_before"], scores["heldout_loss"]
     lower = f" ({percent(1 - after / before)} lower)" if before else ""
-    return f"{before:.3f} → {after:.3f}{lower}, at step {scores['best_step']}"
+    base = f"; the base: {scores['heldout_loss_base']:.3f}" if "heldout_loss_base" in scores else ""
+    return f"{before:.3f} → {after:.3f}{lower}, at step {scores['best_step']}{base}"

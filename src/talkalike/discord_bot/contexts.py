@@ -99,7 +99,7 @@ class Contexts:
         speaker = self.speaker(model)
         pipeline = Pipeline(engine, sampling=facts.options.sampling(), budget=facts.options.value("budget_tokens"))
         talk = ChannelTalk(
-            id=f"discord:{where.channel_id}",
+            id=_talk_id(where.channel_id),
             double=speaker,
             items=self.items(said, facts, speaker=speaker, trigger=trigger),
             seen=self._seen.get(where.channel_id),
@@ -114,11 +114,20 @@ class Contexts:
             if len(self._seen) > SEEN_KEPT:
                 self._seen.popitem(last=False)
 
+    def forget_saved(self, channel_ids: Iterable[int] | None) -> None:
+        """What models saved of these channels goes (None: of everything): something there is not to be kept."""
+        self._engines.forget(None if channel_ids is None else [_talk_id(each) for each in channel_ids])
+
     def forget_channels(self, channel_ids: list[int]) -> None:
-        """Channels that are gone: nothing of them is kept in memory."""
+        """Channels that are gone: nothing of them is kept in memory, or saved by a model."""
+        self.forget_saved(channel_ids)
         for channel_id in channel_ids:
             self.recent.forget(channel_id)
             self._seen.pop(channel_id, None)
+
+
+def _talk_id(channel_id: int) -> str:
+    return f"discord:{channel_id}"
 
 
 def _messages_of(channel: Channel | discord.abc.Messageable) -> discord.abc.Messageable:

@@ -159,6 +159,7 @@ class ConversationHandler:
         answered = {one.face.trigger.id for one in known if one.visible}
         proxied = self._proxies.on_delete(gone, answered=answered)
         self.contexts.recent.remove(channel_id, gone)
+        self.contexts.forget_saved([channel_id])
         for message_id in gone:
             self.contexts.reader.on_change(message_id)
             self._bursts.on_delete(message_id)

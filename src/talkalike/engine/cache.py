@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -43,6 +44,14 @@ class GrowingLayer:
         """Forgets all positions after the first `length`."""
         self.length = min(self.length, length)
 
+    def copied(self) -> tuple[Tensor, Tensor]:
+        """Keys and values (heads, positions, head width), without the spare room, on the CPU."""
+        return tuple(states[0, :, : self.length].to("cpu", copy=True) for states in (self._keys, self._values))  # type: ignore[return-value]
+
+    def restore(self, key_HTD: Tensor, value_HTD: Tensor) -> None:
+        """Begins with what `copied` returned."""
+        self.append(key_HTD[None], value_HTD[None])
+
     @property
     def nbytes(self) -> int:
         """Memory held, spare room included."""
@@ -65,7 +74,9 @@ class PrefixCache:
         self.own = OwnMemory(network) if has_own_attention(network) else None
         self.tokens: list[int] = []
         self.offset = 0
+        self.kept = 0  # of the tokens, how many are on disk (`engine.warm`)
         self.intact = True  # false while a forward pass writes, and for good if it failed
+        self._place = network.device, network.dtype
         self._layers = [GrowingLayer() for _ in range(decoder.num_hidden_layers)]
 
     @property
@@ -84,6 +95,7 @@ class PrefixCache:
         if self.own is not None:
             self.own.crop(self.offset + length)
         del self.tokens[length:]
+        self.kept = min(self.kept, length)
 
     def keep_common_prefix(self, wanted: list[int]) -> int:
         """Crops to the longest prefix shared with `wanted`, and tells its length."""
@@ -94,6 +106,28 @@ class PrefixCache:
                 break
         self.crop(shared)
         return shared
+
+    def copied(self) -> dict[str, Tensor]:
+        """All of it as tensors on the CPU, by name."""
+        numbers = {"tokens": torch.tensor(self.tokens), "offset": torch.tensor([self.offset])}
+        states = [layer.copied() for layer in self._layers]
+        keys = {f"key.{index}": key_HTD for index, (key_HTD, _) in enumerate(states)}
+        return {**numbers, **keys, **{f"value.{index}": value_HTD for index, (_, value_HTD) in enumerate(states)}}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fills an empty one with what `copied` returned. Raises KeyError or ValueError where these do not fit."""
+        device, dtype = self._place
+        tokens, offset = tensors["tokens"].tolist(), int(tensors["offset"])
+        states = [(tensors[f"key.{index}"], tensors[f"value.{index}"]) for index in range(len(self._layers))]
+        if len(tensors) != 2 * len(states) + 2 or any(
+            each.ndim != 3 or each.shape[1] != offset + len(tokens) or each.dtype is not dtype
+            for pair in states
+            for each in pair
+        ):
+            raise ValueError("its layers do not fit the model")
+        for layer, (key_HTD, value_HTD) in zip(self._layers, states, strict=True):
+            layer.restore(key_HTD.to(device), value_HTD.to(device))
+        self.tokens, self.offset, self.kept = tokens, offset, len(tokens)
 
     @property
     def nbytes(self) -> int:
@@ -128,7 +162,15 @@ class CacheStore:
             _, oldest = self._idle.popitem(last=False)
             total -= oldest.nbytes
 
-    def clear(self) -> None:
+    def look_at(self, conversation: str, *, adapter: str = "") -> PrefixCache | None:
+        """The idle cache of the conversation, which stays where it is."""
+        return self._idle.get((adapter, conversation))
+
+    def drop(self, cache: PrefixCache) -> None:
+        """The cache was taken and does not come back: a pass failed half way."""
+
+    def close(self) -> None:
+        """Frees the memory."""
         self._idle.clear()
 
     def __len__(self) -> int:

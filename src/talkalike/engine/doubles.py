@@ -9,22 +9,34 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from talkalike.engine.local import LocalEngine
+from talkalike.engine.local import LocalEngine, open_caches
 from talkalike.engine.protocol import Engine, Piece, Prompt, Sampling
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.render import Turn
 from talkalike.models.adapter_pool import AdapterPool
 from talkalike.models.load import LoadedModel
+from talkalike.models.reordered import reorder_weights
 from talkalike.models.unmerged import Unmerged, find_unmerged
 from talkalike.workspace.cards import Catalog
+from talkalike.workspace.prefixes import SavedPrefixes
 
 _MEGABYTE = 2**20
 
 
 class SharedBase:
-    """A base in memory and the doubles that talk on it. `adapters_mb`: memory for their adapters."""
+    """A base in memory and the doubles that talk on it. `adapters_mb`: memory for their adapters. `saved`: where
+    conversations outlive the process.
+    """
 
-    def __init__(self, loaded: LoadedModel, catalog: Catalog, *, adapters_mb: float, slots: int = 32) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        catalog: Catalog,
+        *,
+        adapters_mb: float,
+        slots: int = 32,
+        saved: SavedPrefixes | None = None,
+    ) -> None:
         """Raises UserError for a base that reads and writes apart: its replies do not share passes."""
         if loaded.is_encoder_decoder:
             raise UserError(
@@ -32,8 +44,9 @@ class SharedBase:
                 hint="Serve it by itself.",
             )
         self._catalog = catalog
+        reorder_weights(loaded.model)
         self._pool = AdapterPool(loaded.model, max_bytes=int(adapters_mb * _MEGABYTE))
-        self._base = LocalEngine(loaded, slots=slots, adapters=self._pool)
+        self._base = LocalEngine(loaded, slots=slots, caches=open_caches(loaded, catalog, saved), adapters=self._pool)
         self._open: dict[str, DoubleEngine] = {}
         self._closed = False
 

@@ -21,23 +21,44 @@ from talkalike.engine.protocol import ContextTooLongError, EngineBusyError, Fini
 from talkalike.engine.reading import Reading, read_within
 from talkalike.engine.sampling import log_probability
 from talkalike.engine.slots import Slots
+from talkalike.engine.warm import WarmCaches, WarmFolder, identity_of
 from talkalike.engine.worker import Work, Worker
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.adapter_pool import AdapterPool
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.lora_pairs import LoraPairs
+from talkalike.models.own_attention import has_own_attention
+from talkalike.models.reordered import reorder_weights
 from talkalike.models.unmerged import Unmerged, read_unmerged
 from talkalike.workspace.cards import Catalog
+from talkalike.workspace.prefixes import SavedPrefixes
 
+CACHE_MB = 1024  # memory for idle conversations' caches
 _MEGABYTE = 2**20
 _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
 _WANTED = object()  # a reply's result while the adapter that it needs is not in memory
 
 
-def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str) -> LocalEngine:
-    """A model of the catalog in memory, ready to reply."""
-    return LocalEngine(load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device))
+def open_engine(
+    catalog: Catalog, model: str, *, dtype: str, device: str, saved: SavedPrefixes | None = None
+) -> LocalEngine:
+    """A model of the catalog in memory, ready to reply. `saved`: where its conversations outlive the process."""
+    loaded = load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device)
+    if loaded.is_encoder_decoder:
+        return LocalEngine(loaded)
+    reorder_weights(loaded.model)
+    return LocalEngine(loaded, caches=open_caches(loaded, catalog, saved))
+
+
+def open_caches(loaded: LoadedModel, catalog: Catalog, saved: SavedPrefixes | None) -> CacheStore | WarmCaches:
+    """Memory for the conversations of a model of the catalog, and of the doubles beside it."""
+    caches = CacheStore(loaded.model, max_bytes=CACHE_MB * _MEGABYTE)
+    if saved is None or not saved.max_bytes or has_own_attention(loaded.model):
+        return caches
+    folders = dict.fromkeys([catalog.path(loaded.name), catalog.path(catalog.card(loaded.name).base)])
+    identity = identity_of(folders, dtype=loaded.model.dtype, device=loaded.model.device)
+    return WarmCaches(caches, WarmFolder(saved, model=loaded.name, identity=identity))
 
 
 @dataclass(slots=True)
@@ -51,8 +72,8 @@ class _Lent:
 class LocalEngine:
     """An `Engine` over a loaded model; with `adapters`, also over the doubles that stay beside it (`engine.doubles`).
 
-    `slots`: replies at once; `waiting`: replies that may wait for a slot before EngineBusyError; `cache_mb`: memory
-    for idle conversations' caches; `chunk`: prompt tokens read in one step, between which others take their turn.
+    `slots`: replies at once; `waiting`: replies that may wait for a slot before EngineBusyError; `caches`: of idle
+    conversations; `chunk`: prompt tokens read in one step, between which others take their turn.
     """
 
     def __init__(
@@ -61,7 +82,7 @@ class LocalEngine:
         *,
         slots: int = 32,
         waiting: int = 64,
-        cache_mb: int = 1024,
+        caches: CacheStore | WarmCaches | None = None,
         chunk: int = 512,
         adapters: AdapterPool | None = None,
     ) -> None:
@@ -71,7 +92,7 @@ class LocalEngine:
         self._banned = banned_in_text(self._renderer, loaded.model.config.get_text_config(decoder=True).vocab_size)
         self._chunk = chunk
         self._slots = Slots(slots, waiting=waiting)
-        self._caches = CacheStore(loaded.model, max_bytes=cache_mb * _MEGABYTE)
+        self._caches = CacheStore(loaded.model, max_bytes=CACHE_MB * _MEGABYTE) if caches is None else caches
         self._worker = Worker(_no_passes if loaded.is_encoder_decoder else Passes(loaded, adapters).run)
         self._closed = False
 
@@ -141,7 +162,7 @@ class LocalEngine:
         if not self._closed:
             self._closed = True
             await asyncio.to_thread(self._worker.close)
-            self._caches.clear()
+            await asyncio.to_thread(self._caches.close)
 
     @property
     def _soft_prompt_length(self) -> int:
@@ -216,6 +237,8 @@ class LocalEngine:
         finally:
             if cache.intact:
                 self._caches.give(conversation, cache, adapter=adapter)
+            else:
+                self._caches.drop(cache)
 
     def _hold(self, adapters: AdapterPool, lent: _Lent) -> Generator[Any, Tensor | None, None]:
         """Has the double's adapter in memory, and keeps it there until it is released."""

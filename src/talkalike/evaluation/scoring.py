@@ -14,6 +14,7 @@ from talkalike.evaluation.report_html import report_html
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.heldout import load_messages, load_replies
 from talkalike.models.load import load_for_inference
+from talkalike.models.reordered import reorder_weights
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.files import plain, read_json, write_atomically, write_json
 from talkalike.workspace.naming import fingerprint, folder_name
@@ -28,6 +29,8 @@ def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str) -> Arm:
     """Loads the model, to be compared."""
     folder = catalog.path(model)
     loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
+    if not loaded.is_encoder_decoder:
+        reorder_weights(loaded.model)
     return Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(folder))
 
 

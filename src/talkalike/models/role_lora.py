@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 
 from talkalike.models.adapter_config import ADAPTER_WEIGHTS
 from talkalike.models.lora_pairs import PREFIX, LoraPairs
+from talkalike.models.reordered import ReorderedLinear
 
 
 class Updates(Protocol):
@@ -67,7 +68,7 @@ def adapted_layers(network: PreTrainedModel) -> dict[str, Layer]:
     for name, module in network.named_modules():
         if module is head:
             continue
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | ReorderedLinear):
             layers[name] = Layer(module, module.in_features, module.out_features)
         elif isinstance(module, Conv1D):
             layers[name] = Layer(module, module.weight.shape[0], module.weight.shape[1], flipped=True)

@@ -124,6 +124,13 @@ class ModelSettings(Section):
         description="Where the model runs. auto: a GPU where there is one.",
         json_schema_extra={"allowed": '"auto", "cpu", "mps", "cuda" or one GPU by its number, such as "cuda:0"'},
     )
+    conversations_mb: int = Field(
+        default=512,
+        ge=0,
+        le=1_048_576,
+        description="Disk space in MiB for what the model made of the latest conversations, by which its first words "
+        "after a restart come at once. It holds what was said there, for a week at most. 0: nothing is saved.",
+    )
 
 
 class EngineSettings(Section):

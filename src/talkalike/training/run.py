@@ -106,11 +106,18 @@ class TrainingRun(Generic[P]):
             return
         progress.loading, progress.ending = progress.seconds, ending
         if not progress.has_time(0.0, minutes):
+            self.end_in_vain()
             raise UserError(
                 f"{minutes:g} minutes are over before the first step: loading the model and measuring it took "
                 f"{progress.loading:.0f} seconds, and {ending:.0f} are needed at the end.",
                 hint="No model was made. Give it more --minutes.",
             )
+
+    def end_in_vain(self) -> None:
+        """Records that going on would end in the same way: nothing came of it, and there is nothing to resume."""
+        if self.writes:
+            self.folder.describe({**self.folder.description(), "state": "failed", "in_vain": True})
+            self.folder.drop_checkpoints()
 
     def card(self, *, scores: Mapping[str, Any], settings: Mapping[str, Any] | None = None, **origin: Any) -> Card:
         """The card of what came out; `origin` are its other fields, `settings` go beyond those of the run."""

@@ -7,6 +7,8 @@ with a model in the catalog and its card. A training that never lowered the held
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,8 +34,10 @@ from talkalike.training.loop import (
 )
 from talkalike.training.memory import explain_out_of_memory
 from talkalike.training.run import TrainingRun, refuse_divergence
+from talkalike.training.starting import start_from
 from talkalike.training.values import Evaluated, Event, Finished, Started, Step, TrainConfig
-from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.cards import CARD_FILE, Card, Catalog
+from talkalike.workspace.files import replacing_folder, write_json
 from talkalike.workspace.run_folder import RunFolder
 
 _EVALUATIONS_AT_THE_END = 1.5  # the time of so many is left for the last one and for writing the model
@@ -43,6 +47,7 @@ _EVALUATIONS_AT_THE_END = 1.5  # the time of so many is left for the last one an
 class _Best:
     """The lowest held-out loss so far."""
 
+    base: float = float("nan")  # of the base, where the training goes on from another model
     first: float = float("nan")
     loss: float = float("inf")
     step: int = 0
@@ -88,6 +93,11 @@ def train_supervised(
     )
     with explain_out_of_memory("The training ran out of memory.", hint=hint):
         parts, training = _load(config, catalog, examples, run)
+        going_on = resume and run.newest_checkpoint() is not None
+        if config.start:
+            if not going_on:
+                _measure_base(parts, training)
+            start_from(training.trainable, catalog.path(config.start))
         if resume:
             training.resume()
         progress, best = training.progress, training.progress.best
@@ -123,6 +133,14 @@ def train_supervised(
         yield _finish(parts, training, reason)
 
 
+def _measure_base(parts: _Parts, training: TrainingRun[_Progress]) -> None:
+    """The held-out loss without what was learned before; a soft prompt that was not trained yet would tell nothing."""
+    if parts.evaluated_on and training.trainable.soft_prompt_PD is None:
+        training.progress.best.base = mean_loss(
+            training.trainable, parts.heldout, parts.evaluated_on, training.accelerator
+        )
+
+
 def _load(
     config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunFolder
 ) -> tuple[_Parts, TrainingRun[_Progress]]:
@@ -150,7 +168,7 @@ def _load(
     return parts, TrainingRun(
         folder=run,
         config=config,
-        about={"examples": examples.manifest.name, "examples_hash": examples.manifest.hash},
+        about={"examples": examples.manifest.name, "examples_hash": examples.manifest.hash, "start": config.start},
         trainable=trainable,
         optimizer=make_optimizer(trainable, config.loop),
         accelerator=accelerator,
@@ -228,6 +246,7 @@ def _finish(parts: _Parts, training: TrainingRun[_Progress], reason: str) -> Fin
         training.accelerator.end_training()
     learned = progress.step > 0 and (not parts.evaluated_on or best.step > 0)
     if not learned and reason != "stopped":
+        training.end_in_vain()
         raise UserError(
             f"Nothing was learned in {progress.step} steps: the held-out loss never fell below the "
             f"{best.first:.3f} that it had before the first one. No model was made.",
@@ -242,21 +261,18 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
     """Puts the best state into the network, writes the model and, last, its card."""
     config, catalog, manifest, trainable = parts.config, parts.catalog, parts.examples.manifest, training.trainable
     whole = config.adapter.method in {"full", "last-n"}
-    current, folder = copies(trainable.parameters), catalog.path(config.name)
-    assign(trainable.parameters, training.best() or current)
-    save_trained(trainable, folder, base=catalog.address(config.base), dtype=parts.dtype)
-    if whole:
-        copy_tokenizer(catalog.path(config.base), folder)
-    assign(trainable.parameters, current)
+    current = copies(trainable.parameters)
     scores: dict[str, Any] = {"best_step": training.progress.step}
     if parts.evaluated_on:
         best = training.progress.best
         losses = {"heldout_loss_before": round(best.first, 4), "heldout_loss": round(best.loss, 4)}
+        if math.isfinite(best.base):
+            losses["heldout_loss_base"] = round(best.base, 4)
         scores = {**losses, "best_step": best.step}
     card = training.card(
         kind="full" if whole else "adapter",
         method=config.adapter.method,
-        parents=(config.base,),
+        parents=(config.base, config.start) if config.start else (config.base,),
         speakers=manifest.speakers,
         examples=manifest.name,
         examples_hash=manifest.hash,
@@ -264,7 +280,13 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
         scores={**scores, "ended": reason},
         fictional=manifest.fictional,
     )
-    catalog.save_card(card)
+    assign(trainable.parameters, training.best() or current)
+    with replacing_folder(catalog.path(config.name)) as folder:  # leftovers of a killed process go with it
+        save_trained(trainable, folder, base=catalog.address(config.base), dtype=parts.dtype)
+        if whole:
+            copy_tokenizer(catalog.path(config.base), folder)
+        write_json(folder / CARD_FILE, dataclasses.asdict(card))
+    assign(trainable.parameters, current)
     return card
 
 

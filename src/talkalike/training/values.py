@@ -51,6 +51,7 @@ class TrainConfig:
     base: str
     loop: LoopSettings
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    start: str = ""  # a model trained on this base before, whose weights are the first; empty: the base's
     dtype: str = "auto"
     device: str = "auto"
     evaluations: int = 8  # of the held-out loss, over the training

@@ -47,6 +47,11 @@ class WorkspacePaths:
         """What a frozen model made of judged replies, by the model's and the replies' hashes."""
         return self.root / "cache" / "reference-logprobs"
 
+    @property
+    def prefixes(self) -> Path:
+        """Beginnings of conversations as models read them (`workspace.prefixes`)."""
+        return self.root / "cache" / "prefixes"
+
     def catalog(self) -> Catalog:
         """Opens the catalog of the models."""
         return Catalog(self.models)

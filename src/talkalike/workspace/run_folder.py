@@ -49,7 +49,7 @@ def last_state(description: Mapping[str, Any]) -> RunState | None:
 def can_be_resumed(description: Mapping[str, Any], kind: str | None = None) -> bool:
     """Whether a training can go on with this run, unless it runs. `kind`: None for a training on examples."""
     unfinished = last_state(description) in (RunState.RUNNING, RunState.STOPPED, RunState.FAILED)
-    return unfinished and description.get("kind") == kind
+    return unfinished and description.get("kind") == kind and not description.get("in_vain")
 
 
 class RunFolder:

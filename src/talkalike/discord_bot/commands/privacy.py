@@ -69,6 +69,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
         return
     await interaction.client.conversations.settle()
     gone = await store.run(people.forget_user, user_id)
+    interaction.client.contexts.forget_saved(None)  # they may have spoken in any channel
     await tell(
         interaction,
         f"Done. Deleted: {_counts(gone)}. Your messages on Discord itself are yours to delete; "
@@ -91,6 +92,8 @@ async def set_seen(interaction: Interaction, state: str) -> None:
     """Opting in or out of being read, on every server and in direct messages."""
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, seen=on)
+    if not on:
+        interaction.client.contexts.forget_saved(None)
     await tell(interaction, f"Done. {SEEN[on]}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from discord import app_commands
 
 from talkalike.chat.permissions import Action
-from talkalike.discord_bot.commands.gate import Interaction, gated, messages_of, tell
+from talkalike.discord_bot.commands.gate import Interaction, channel_of, gated, messages_of, tell
 from talkalike.discord_bot.markers import reset_marker
 
 
@@ -19,5 +19,7 @@ def commands() -> list[app_commands.Command[Any, Any, Any]]:
 @gated(Action.RESET)
 async def reset(interaction: Interaction) -> None:
     """Leaves a marker in the channel; it holds across restarts, and deleting it undoes the reset."""
-    marker = await reset_marker(messages_of(interaction), interaction.user)
+    channel = messages_of(interaction)
+    marker = await reset_marker(channel, interaction.user)
+    interaction.client.contexts.forget_saved([channel_of(interaction).id])
     await tell(interaction, f"Done: I start afresh after {marker.jump_url}. Delete that message to undo it.")

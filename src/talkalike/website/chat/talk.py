@@ -52,12 +52,24 @@ def branch_of(conversation: TalkRow, path: Sequence[MessageRow], *, double: str,
     emoji = {str(number): part.emoji for number, part in _parts(path) if part.emoji}
     return Branch(
         talk=ChannelTalk(
-            id=f"web-{conversation.id}", double=double, items=[_with_reaction(item, double, emoji) for item in made]
+            id=talk_id(conversation.id), double=double, items=[_with_reaction(item, double, emoji) for item in made]
         ),
         sampling=options.sampling(),
         budget=options.value("budget_tokens"),
         reactions=options.value("reactions"),
     )
+
+
+def talk_id(conversation_id: int) -> str:
+    """The conversation's name for the models that answer in it."""
+    return f"web-{conversation_id}"
+
+
+def forget_saved(conversation_id: int) -> None:
+    """Deletes what models saved of the conversation."""
+    engines = services().engines
+    if engines is not None:
+        engines.forget([talk_id(conversation_id)])
 
 
 def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

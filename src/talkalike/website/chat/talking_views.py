@@ -25,7 +25,7 @@ from talkalike.website.access import Role, needs, visitor_of
 from talkalike.website.answers import redirect, wants_part
 from talkalike.website.chat import view_models
 from talkalike.website.chat.reply import LIVE, WebReply, sse, stream
-from talkalike.website.chat.talk import options_of
+from talkalike.website.chat.talk import forget_saved, options_of
 from talkalike.website.data import aread, awrite, read
 from talkalike.website.images import reencode
 from talkalike.website.services import services
@@ -67,6 +67,7 @@ async def say(request: HttpRequest, conversation_id: int) -> HttpResponse:
     if text.lower() == RESET and not pictures:
         if parent is not None:
             await awrite(messages.reset, conversation_id, parent)
+            forget_saved(conversation_id)
         return await _show_branch(request, conversation_id, None)
     token = request.POST.get("token", "")[:40]
     live = await _say(request, conversation, Saying(parent=parent, text=text, token=token, pictures=pictures))

@@ -14,6 +14,7 @@ from talkalike.website.access import needs, visitor_of
 from talkalike.website.answers import answer, image, redirect
 from talkalike.website.chat import export, settings_form, view_models
 from talkalike.website.chat.reply import LIVE
+from talkalike.website.chat.talk import forget_saved
 from talkalike.website.chat.talking_views import ROLES
 from talkalike.website.data import read, write
 
@@ -70,6 +71,7 @@ def reset(request: HttpRequest, conversation_id: int) -> HttpResponse:
     found, tree = view_models.own_tree(request, conversation_id)
     if tree.get(found.head) is not None:
         write(messages.reset, conversation_id, found.head)
+        forget_saved(conversation_id)
     return _branch(request, conversation_id)
 
 
@@ -98,6 +100,7 @@ def delete(request: HttpRequest, conversation_id: int) -> HttpResponse:
     if LIVE.of_conversation(conversation_id):
         raise UserError("The double is still writing in this conversation.", hint="Stop it first, then delete.")
     write(conversations.remove, found.owner, conversation_id)
+    forget_saved(conversation_id)
     return redirect(request, "chat:index")
 
 
