@@ -150,8 +150,8 @@ def load_engine(workspace: Workspace, card: Card) -> LocalEngine:
     """The model in memory, ready to reply."""
     from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
-    wanted = workspace.settings.model
-    return open_engine(workspace.catalog(), card.name, dtype=wanted.dtype, device=wanted.device)
+    how = workspace.settings.model.model_dump(include={"dtype", "device", "quantize"})
+    return open_engine(workspace.catalog(), card.name, **how)
 
 
 def sampling_of(workspace: Workspace) -> Sampling:

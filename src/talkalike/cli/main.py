@@ -6,6 +6,7 @@ Nothing heavy is imported here: `--help` has to be quick. A command's module is 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -199,6 +200,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end_as_by_ctrl_c)
     # What libraries convert and load they show as bars in words of their own. Read when tqdm is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    # It names, wherever PEFT imports it, each faster kernel that it does without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one

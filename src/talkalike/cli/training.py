@@ -156,6 +156,8 @@ def _config(
         ),
         dtype=model.dtype,
         device=model.device,
+        quantize=model.quantize,
+        gradient_checkpointing=settings.gradient_checkpointing,
         patience=settings.patience,
         trackers=_check_trackers(trackers),
     )

@@ -14,6 +14,7 @@ from talkalike.examples.render import Renderer
 from talkalike.models import gguf_export
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
 from talkalike.models.lora_pairs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraPairs, adapter_config, read_pairs
+from talkalike.models.quantize import few_bits
 from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer
 from talkalike.workspace.cards import Card, Catalog
 from talkalike.workspace.files import replacing, replacing_folder, write_atomically
@@ -50,6 +51,12 @@ class ExportSource:
             raise UserError(
                 f"'{self.card.name}' is {kind}, which other servers cannot be given.",
                 hint="Train the double with --method lora on a causal base, then export that.",
+            )
+        if few_bits(loaded.model):
+            raise UserError(
+                f"'{self.card.name}' stands on a quantised base, whose weights are too coarse to take it up.",
+                hint="Write the adapter alone, with --to vllm, or train the double on the model that the base was "
+                "made from.",
             )
         return loaded
 

@@ -30,9 +30,10 @@ _MEGABYTE = 2**20
 _SCORED_ROWS = 64  # rows of logits held at once while a given text is scored
 
 
-def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str) -> LocalEngine:
+def open_engine(catalog: Catalog, model: str, *, dtype: str, device: str, quantize: str = "none") -> LocalEngine:
     """A model of the catalog in memory, ready to reply."""
-    return LocalEngine(load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device))
+    path = catalog.path(model)
+    return LocalEngine(load_for_inference(path, catalog=catalog, dtype=dtype, device=device, quantize=quantize))
 
 
 class LocalEngine:

@@ -24,11 +24,13 @@ def reports_folder(catalog: Catalog, model: str) -> Path:
     return catalog.path(model) / "likeness"
 
 
-def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str) -> Arm:
+def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str, quantize: str = "none") -> Arm:
     """Loads the model, to be compared."""
     folder = catalog.path(model)
-    loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
-    return Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(folder))
+    loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device, quantize=quantize)
+    return Arm(
+        engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(folder) + quantize.removeprefix("none")
+    )
 
 
 async def score_speakers(

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from talkalike.models.lora_pairs import ADAPTER_WEIGHTS, PREFIX, LoraPairs
+from talkalike.models.placement import execution_device
 
 
 @dataclass(slots=True)
@@ -73,19 +74,28 @@ def attach(layers: Mapping[str, Layer], switch: Switch, roles: Mapping[str, Lora
         layer.module.register_forward_hook(_hook(name, switch, roles))
 
 
+def attach_beside(network: PreTrainedModel, pairs: LoraPairs, *, dtype: torch.dtype) -> None:
+    """Makes the network add this update for good, in this format, where its weights cannot take it up themselves."""
+    layers = {name: layer for name, layer in adapted_layers(network).items() if name in pairs.down}
+    for name, layer in layers.items():
+        device = execution_device(layer.module)
+        pairs.down[name], pairs.up[name] = pairs.down[name].to(device, dtype), pairs.up[name].to(device, dtype)
+    attach(layers, Switch("double"), {"double": pairs})
+
+
 def _hook(
     layer: str, switch: Switch, roles: Mapping[str, LoraPairs]
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
     def add_updates(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         pairs = roles.get(switch.role or "")
-        return None if pairs is None else output + _update(inputs[0], pairs, layer, output.dtype)
+        return None if pairs is None else output + _update(inputs[0], pairs, layer, output)
 
     return add_updates
 
 
-def _update(inputs: Tensor, pairs: LoraPairs, layer: str, dtype: torch.dtype) -> Tensor:
+def _update(inputs: Tensor, pairs: LoraPairs, layer: str, like: Tensor) -> Tensor:
     down, up = pairs.down[layer], pairs.up[layer]
-    return (F.linear(F.linear(inputs.to(down.dtype), down), up) * (pairs.scale * pairs.factor)).to(dtype)
+    return (F.linear(F.linear(inputs.to(down), down), up) * (pairs.scale * pairs.factor)).to(like)
 
 
 def write_pairs(pairs: LoraPairs, folder: Path, *, base: str, layers: Mapping[str, Layer]) -> None:
