@@ -72,6 +72,9 @@ class Commands(LazyGroup):
         "doctor": LazyCommand(
             "talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."
         ),
+        "advise": LazyCommand(
+            "talkalike.cli.advising", "app", "Recommend a base model for this machine and these chats."
+        ),
         "demo": LazyCommand("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
     }
 

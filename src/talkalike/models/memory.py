@@ -24,6 +24,30 @@ def available_memory() -> int | None:
     return max(0, min(limits)) if limits else None
 
 
+def memory_in_use() -> int | None:
+    """Bytes of memory that this process has now; None where the system does not say."""
+    return _of_this_process("VmRSS")
+
+
+def peak_memory() -> int | None:
+    """The most that this process ever had, or had since `reset_peak_memory`; None where the system does not say."""
+    return _of_this_process("VmHWM")
+
+
+def reset_peak_memory() -> None:
+    """Begins to measure the peak anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _of_this_process(key: str) -> int | None:
+    with suppress(OSError):
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        if found := re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE):
+            return int(found[1]) * 1024
+    return None
+
+
 def stored_numbers(folder: Path) -> int:
     """How many numbers the weights in a model's folder have, by the beginnings of its files; 0 where there are none."""
     total = 0

@@ -62,8 +62,8 @@ def few_bits(network: PreTrainedModel) -> str:
 def keep_unpacked(network: PreTrainedModel) -> None:
     """Keeps the layers from being packed for bfloat16 products when they are first used in eval mode on a CPU.
 
-    bitsandbytes does that for good. Packed layers are faster; but they have no gradients (a training is evaluated before
-    its first step), their weights cannot be read by DoRA, and they round to bfloat16.
+    bitsandbytes does that for good. Packed layers are faster; but they have no gradients (and a training is evaluated
+    before its first step), their weights cannot be read by DoRA, and they round to bfloat16.
     """
     for module in network.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
