@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from talkalike.models.footprint import BaseShape, TrainingPlan, estimate
 from talkalike.workspace.cards import EMBEDDED_NAME
 
 _USABLE = 0.95  # of a GPU's memory
-_QWEN = {"head_width": 128, "vocabulary": 151936}
+_QWEN: dict[str, Any] = {"head_width": 128, "vocabulary": 151936}
 
 
 @dataclass(frozen=True, slots=True)
