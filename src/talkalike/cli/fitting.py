@@ -68,17 +68,16 @@ class TrainingMemory:
 
 def this_machine(workspace: Workspace) -> Machine:
     """The device that the settings mean, and its free memory; what this process has itself counts as free."""
-    import torch  # where nothing is reckoned, nobody waits for it
-
-    from talkalike.models.precision import choose_device, choose_dtype
+    # torch: where nothing is reckoned, nobody waits for it
+    from talkalike.models.precision import choose_device, choose_dtype, free_on_gpu
 
     model = workspace.settings.model
     device = choose_device(model.device)
-    half = choose_dtype(model.dtype, device) is not torch.float32
-    if device.type == "cuda":
-        return Machine(device="cuda", half=half, free_bytes=torch.cuda.mem_get_info(device)[0])
-    free = available_memory()
-    return Machine(device=device.type, half=half, free_bytes=None if free is None else free + (memory_in_use() or 0))
+    half = choose_dtype(model.dtype, device).itemsize == 2
+    free = free_on_gpu(device)
+    if free is None and (free := available_memory()) is not None:
+        free += memory_in_use() or 0
+    return Machine(device=device.type, half=half, free_bytes=free)
 
 
 def precision_of(workspace: Workspace) -> Precision:

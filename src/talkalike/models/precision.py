@@ -49,6 +49,11 @@ def bfloat16_gain(device: torch.device) -> float:
         return 0.0
 
 
+def free_on_gpu(device: torch.device) -> int | None:
+    """Bytes free on a GPU with a memory of its own; None for any other device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 def multiplications_per_second(device: str, *, half: bool) -> float:
     """How many numbers this device multiplies and adds in a second, in products of a small base's matrices."""
     seconds = _product_seconds(torch.device(device), torch.bfloat16 if half else torch.float32)
