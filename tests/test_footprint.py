@@ -19,14 +19,14 @@ from talkalike.cli import advising, fitting
 from talkalike.cli.workspace import open_workspace
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import make_trainable
-from talkalike.models.footprint import TrainingPlan, estimate, read_shape, trained_numbers
+from talkalike.models.footprint import FIRST_STEP, TrainingPlan, estimate, read_shape, trained_numbers
 from talkalike.models.known_bases import KNOWN, WAYS, largest_that_fits, saving_ways
 from talkalike.models.load import load_network
 from tiny_model import build_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
 PLANS = ["lora,bfloat16,512,512", "lora,bfloat16,1536,512", "full,bfloat16,512,512", "full,bfloat16,1536,512"]
-PLANS += ["last-n,bfloat16,1536,512", "lora,float32,1024,512", "lora,bfloat16,1536,512,recompute"]
+PLANS += ["last-n,bfloat16,1536,512", "lora,bfloat16,1536,512,recompute"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
@@ -45,8 +45,7 @@ def test_the_estimate_is_within_a_fifth_of_what_trainings_take(tmp_path: Path) -
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["plan"] for each in found] == PLANS
-    program = 400 * 2**20
-    wrong = [each for each in found if not 0.8 < (each["estimated"] + program) / (each["measured"] + program) < 1.2]
+    wrong = [each for each in found if not 0.8 < (each["estimated"] + FIRST_STEP) / each["measured"] < 1.2]
     assert not wrong, found
 
 
@@ -104,13 +103,13 @@ def test_doctor_and_prepare_tell_what_a_training_takes(sample: Path, monkeypatch
     memory = succeed(*arguments, "--json").json["memory"]
     assert memory["fits"] and memory["measured_tokens"] == 1024
     assert memory["measured_estimate"] == pytest.approx(memory["measured_bytes"], rel=0.2)
-    monkeypatch.setattr(fitting, "this_machine", lambda _workspace: machine(600e6))
+    monkeypatch.setattr(fitting, "this_machine", lambda _workspace: machine(100e6))
     shown = " ".join(succeed(*arguments).out.split())
-    assert re.search(r"Training takes about \d.* 5\d\d MB are free\. Measured here with 1,024 tokens at once", shown)
-    assert "That does not fit this machine. Set gradient_checkpointing = true in [train]." in shown
+    assert re.search(r"Training takes about \d.* 100 MB are free\. Measured here with 1,024 tokens at once", shown)
+    assert "That does not fit this machine. Choose a smaller base: `talkalike advise base`" in shown
     told = {check["name"]: check for check in succeed("doctor", "-w", sample, "--json").json["checks"]}
     assert told["training memory"]["state"] == "warning"
-    assert "gradient_checkpointing" in told["training memory"]["todo"]
+    assert "advise base" in told["training memory"]["todo"]
 
 
 def test_what_would_fit_is_the_least_change(sample: Path) -> None:
@@ -120,8 +119,8 @@ def test_what_would_fit_is_the_least_change(sample: Path) -> None:
         return fitting.what_would_fit(shape, dataclasses.replace(plan, method=method), machine(gigabytes * 1e9))
 
     assert told(3.0) == "Set row_tokens = 1024 in [train]."
-    assert told(1.0) == "Set gradient_checkpointing = true in [train] and row_tokens = 1024 in [train]."
-    assert told(0.79).startswith('Set quantize = "4bit" in [model] and gradient_checkpointing = true in [train]')
+    assert told(1.2) == "Set gradient_checkpointing = true in [train] and row_tokens = 1024 in [train]."
+    assert told(1.0).startswith('Set quantize = "4bit" in [model] and gradient_checkpointing = true in [train]')
     assert told(0.5) == "Choose a smaller base: `talkalike advise base` names those that fit."
     assert told(0.5, "full").endswith("Or train with --method lora.")
 

@@ -152,6 +152,7 @@ def test_what_would_be_fetched_in_vain_is_not_fetched(hub: Hub, root: Path, tmp_
     ("files", "words"),
     [
         (["config.json", "a-Q4_0.gguf"], "as GGUF only"),
+        (["adapter_config.json", "adapter_model.safetensors"], "is an adapter, not a base"),
         (["config.json", "pytorch_model-00001-of-00002.bin"], "hide programs"),
         (["config.json", "tokenizer.json"], "has no weights"),
         (["model.safetensors", "tokenizer.json"], "it has no config.json"),

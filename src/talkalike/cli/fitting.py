@@ -18,8 +18,6 @@ from talkalike.models.memory import available_memory, memory_in_use
 if TYPE_CHECKING:
     from talkalike.training.speed import Precision
 
-_SHORTEST_ROW = 256  # tokens
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -89,18 +87,18 @@ def precision_of(workspace: Workspace) -> Precision:
 
 
 def plan_of(
-    workspace: Workspace, machine: Machine, *, method: str | None = None, longest: int | None = None
+    workspace: Workspace, machine: Machine, *, method: str | None = None, learned: float | None = None
 ) -> TrainingPlan:
-    """How a base is trained by the settings. `longest`: tokens of the longest example; None: as the settings allow."""
+    """How a base is trained by the settings. `learned`: the share of the tokens that are; None: a usual one."""
     settings = workspace.settings
-    document = min(longest or settings.examples.max_tokens, settings.train.row_tokens)
     return TrainingPlan(
         method=method or settings.train.method,
         rank=settings.train.rank,
         last_layers=settings.train.last_layers,
         prompt_length=settings.train.prompt_length,
         row=settings.train.row_tokens,
-        document=document,
+        document=settings.examples.max_tokens,
+        learned=TrainingPlan().learned if learned is None else learned,
         half=machine.half,
         quantize=settings.model.quantize,
         recompute=settings.train.gradient_checkpointing,
@@ -109,14 +107,14 @@ def plan_of(
 
 
 def training_memory(
-    workspace: Workspace, base: str, *, method: str | None = None, longest: int | None = None
+    workspace: Workspace, base: str, *, method: str | None = None, learned: float | None = None
 ) -> TrainingMemory | None:
     """What training this base takes by the settings; None where its sizes are not known."""
     shape = shape_of(workspace, base)
     if shape is None:
         return None
     machine = this_machine(workspace)
-    plan = plan_of(workspace, machine, method=method, longest=longest)
+    plan = plan_of(workspace, machine, method=method, learned=learned)
     footprint = estimate(shape, plan)
     fits = machine.holds(footprint)
     return TrainingMemory(
@@ -144,8 +142,8 @@ def what_would_fit(shape: BaseShape, plan: TrainingPlan, machine: Machine) -> st
     """What to change so that this training fits the machine, in a sentence."""
     for way in saving_ways(plan):
         row = plan.row
-        while row >= _SHORTEST_ROW:
-            smaller = replace(way, row=row, document=min(way.document, row))
+        while row >= plan.document:
+            smaller = replace(way, row=row)
             if machine.holds(estimate(shape, smaller)):
                 return f"Set {' and '.join(_changes(plan, smaller))}."
             row //= 2

@@ -250,7 +250,7 @@ def measured_memory(workspace: Workspace, manifest: Manifest) -> TrainingMemory 
     from talkalike.training import speed  # torch: only where the memory is asked for
 
     try:
-        memory = training_memory(workspace, manifest.base)
+        memory = training_memory(workspace, manifest.base, learned=_learned_share(manifest))
     except TalkalikeError:  # the same as for the time, which says why
         return None
     known = speed.known_speed(workspace.catalog(), manifest.base, precision_of(workspace))

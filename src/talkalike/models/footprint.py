@@ -15,7 +15,8 @@ from typing import Any
 from talkalike.models.memory import stored_numbers
 
 _MIB = 2**20
-_PROGRAM = {"cpu": 400 * _MIB, "cuda": 600 * _MIB}  # the libraries in memory; a GPU's own context (not measured here)
+FIRST_STEP = 80 * _MIB  # by which the program grows on a CPU with its first step: kernels made for this processor
+_PROGRAM = {"cpu": 380 * _MIB + FIRST_STEP, "cuda": 600 * _MIB}  # the libraries; a GPU's own context (not measured)
 _PER_TRAINED = 16  # bytes of a trained number: its value, its gradient, Adam's averages
 _PER_TRAINED_SAVING = 20  # when the best state is put back and written: no gradients, two copies more
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.52}  # bytes of a number of the blocks
@@ -140,11 +141,12 @@ def estimate(shape: BaseShape, plan: TrainingPlan) -> Footprint:
     if plan.quantize in _QUANTIZED:
         weights = round((shape.numbers - blocks) * item + blocks * _QUANTIZED[plan.quantize])
     layers = min(plan.last_layers, shape.layers) if plan.method == "last-n" else shape.layers
-    documents = max(1, plan.row // plan.document)
-    tokens = plan.row + (plan.prompt_length * documents if plan.method == "prompt" else 0)
+    row = max(plan.row, plan.document)  # a longer example has a row to itself
+    tokens = row + (plan.prompt_length * (row // plan.document) if plan.method == "prompt" else 0)
     layer = tokens * kept_by_a_layer(shape, plan)
-    kept = layer + layers * tokens * shape.width * 4 if plan.recompute else layers * layer
-    logits = 2 * plan.learned * plan.row * shape.vocabulary * item  # with their gradients
+    # One that is computed again is there twice: what it keeps, and the gradients of it.
+    kept = 2 * layer + layers * tokens * shape.width * 4 if plan.recompute else layers * layer
+    logits = 2 * plan.learned * row * shape.vocabulary * item  # with their gradients
     return Footprint(
         program=_PROGRAM.get(plan.device, _PROGRAM["cuda"]),
         weights=weights,

@@ -13,7 +13,7 @@ import torch
 
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import make_trainable
-from talkalike.models.footprint import TrainingPlan, estimate, read_shape
+from talkalike.models.footprint import FIRST_STEP, TrainingPlan, estimate, read_shape
 from talkalike.models.load import load_network
 from talkalike.models.memory import memory_in_use, peak_memory, reset_peak_memory
 from talkalike.models.packed import Row, pack
@@ -116,13 +116,13 @@ def measure(catalog: Catalog, base: str, how: Precision) -> TrainingSpeed:
 
 
 def _start_measuring(device: torch.device) -> int:
-    """Forgets earlier peaks; returns the bytes in use before anything is loaded."""
+    """Forgets earlier peaks; returns the bytes that the program has by itself."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return 0
     keep_freed_memory()
     reset_peak_memory()
-    return memory_in_use() or 0
+    return (memory_in_use() or 0) + FIRST_STEP
 
 
 def _random_row(vocabulary: int, device: torch.device) -> Row:
