@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from families import build as build_family
+from talkalike.cli.aligning_runs import shared_settings
+from talkalike.cli.workspace import make_workspace, open_workspace
 from talkalike.engine.exporting import ExportSource, to_gguf
 from talkalike.engine.local import open_engine
 from talkalike.engine.protocol import Prompt, Sampling
@@ -160,6 +162,16 @@ def test_what_cannot_be_quantised_here_is_said(catalog: Catalog, monkeypatch: py
     with pytest.raises(MissingExtraError) as missing:
         logprobs_of(catalog, "tiny", quantize="4bit")
     assert missing.value.hint == "Install it with: pip install 'talkalike[quantize]'"
+
+
+def test_no_alignment_is_begun_where_the_base_is_to_be_quantised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_workspace(tmp_path)
+    assert shared_settings(open_workspace(tmp_path), "lora", "adapter")["dtype"] == "auto"
+    monkeypatch.setenv("TALKALIKE_MODEL_QUANTIZE", "4bit")
+    with pytest.raises(UserError, match="A double on a quantised base cannot be aligned"):
+        shared_settings(open_workspace(tmp_path), "lora", "adapter")
 
 
 # ----------------------------------------------------------------------------------------------------- several devices
