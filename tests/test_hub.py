@@ -18,7 +18,9 @@ import pytest
 from command_line import succeed
 from families import build
 from talkalike.errors import UserError
+from talkalike.models.fetch import fetch_base
 from talkalike.models.hub import choose_files
+from talkalike.workspace.cards import Catalog
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -152,6 +154,7 @@ def test_what_would_be_fetched_in_vain_is_not_fetched(hub: Hub, root: Path, tmp_
     ("files", "words"),
     [
         (["config.json", "a-Q4_0.gguf"], "as GGUF only"),
+        (["adapter_config.json", "adapter_model.safetensors"], "is an adapter, not a base"),
         (["config.json", "pytorch_model-00001-of-00002.bin"], "hide programs"),
         (["config.json", "tokenizer.json"], "has no weights"),
         (["model.safetensors", "tokenizer.json"], "it has no config.json"),
@@ -168,3 +171,9 @@ def test_shards_are_taken_and_a_second_copy_of_the_weights_is_not() -> None:
     shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
     rest = ["config.json", "tokenizer.json", "chat_template.jinja"]
     assert choose_files("anna/it", dict.fromkeys([*shards, *rest, "consolidated.safetensors"], 1)) == [*shards, *rest]
+
+
+def test_a_gguf_file_is_no_base(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a GGUF file, whose weights cannot be trained") as told:
+        fetch_base(str(tmp_path / "model-Q4_K_M.gguf"), Catalog(tmp_path), say=print)
+    assert "the model that it was made from" in told.value.hint

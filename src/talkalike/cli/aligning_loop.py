@@ -19,7 +19,7 @@ from talkalike.alignment.loop_state import (
 )
 from talkalike.alignment.reward_values import RewardFinished
 from talkalike.cli.aligning_rl import LINE_EVERY, report_step
-from talkalike.cli.aligning_runs import JudgesOption, before_and_after, open_judgements, report_feedback
+from talkalike.cli.aligning_runs import JudgesOption, before_and_after, exact_model, open_judgements, report_feedback
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.engines import choose_double, reply_sources
 from talkalike.cli.output import Advance, JsonOption, duration, emit, percent, progress, quantity, say, table
@@ -167,12 +167,12 @@ def _run_round(workspace: Workspace, config: LoopConfig, present: Card, *, fewes
 
 def _sources(workspace: Workspace, advance: Advance | None = None) -> LoopSources:
     """How a round trains and replies, by the settings."""
-    settings = workspace.settings
+    settings, model = workspace.settings, exact_model(workspace)
     return LoopSources(
         replies=reply_sources(workspace, advance),
         adapter=AdapterSettings(method="lora", rank=settings.train.rank),
-        dtype=settings.model.dtype,
-        device=settings.model.device,
+        dtype=model.dtype,
+        device=model.device,
     )
 
 

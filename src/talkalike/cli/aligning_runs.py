@@ -19,6 +19,7 @@ from talkalike.cli.output import number, percent, quantity, say
 from talkalike.cli.workspace import Workspace, database_url
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
+from talkalike.settings.fields import ModelSettings
 from talkalike.store.judging import exchange
 from talkalike.store.store import open_store
 from talkalike.workspace.cards import check_name
@@ -67,7 +68,7 @@ def fit_present_judgements(workspace: Workspace) -> Ensemble:
     """A linear reward model, in memory, on the judgements there are, over the double that serves."""
     from talkalike.alignment.linear_recipe import LinearRewardConfig, fit_judgements  # torch
 
-    settings, card = workspace.settings.model, choose_double(workspace, None)
+    settings, card = exact_model(workspace), choose_double(workspace, None)
     with tempfile.TemporaryDirectory() as folder:
         judgements = open_judgements(
             workspace, RunFolder(Path(folder) / "sort"), source=None, judges="human", resume=False
@@ -142,9 +143,20 @@ def choose_names(workspace: Workspace, model: str | None, name: str | None, *, e
     return source.name, chosen
 
 
+def exact_model(workspace: Workspace) -> ModelSettings:
+    """How the settings want the base to be loaded. UserError where that is quantised: no role can stand on it."""
+    model = workspace.settings.model
+    if model.quantize != "none":
+        raise UserError(
+            f"A double on a quantised base cannot be aligned, and quantize = '{model.quantize}' in [model].",
+            hint="Set quantize = 'none' in [model] of talkalike.toml, if the base fits the memory without it.",
+        )
+    return model
+
+
 def shared_settings(workspace: Workspace, method: str, *roles: str) -> dict[str, Any]:
     """The part of a configuration that comes from the settings: each role's adapter, number format and device."""
-    train, model = workspace.settings.train, workspace.settings.model
+    train, model = workspace.settings.train, exact_model(workspace)
     adapter = AdapterSettings(method=method, rank=train.rank, last_layers=train.last_layers)
     return {**dict.fromkeys(roles, adapter), "dtype": model.dtype, "device": model.device}
 

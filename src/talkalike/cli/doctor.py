@@ -18,6 +18,7 @@ from talkalike.chats.archive import Archive
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.doctor_engines import engine_checks
 from talkalike.cli.doctor_machine import Check, installation, machine
+from talkalike.cli.fitting import check_training
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, one_line, quantity, size, table
 from talkalike.cli.workspace import DATABASE_VARIABLE, Workspace, database_url, discord_token, find_root, open_workspace
 from talkalike.errors import TalkalikeError, UserError
@@ -94,6 +95,7 @@ def workspace_checks(directory: Path | None, *, engines: bool = False) -> Iterat
     yield from _chats(workspace)
     yield from _examples(workspace)
     yield from _models(workspace)
+    yield from check_training(workspace)
     yield from _trainings(workspace)
     yield from engine_checks(workspace, measure=engines)
     yield _discord(workspace)

@@ -8,7 +8,6 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal
 
 import talkalike
 from talkalike.cli.output import size
+from talkalike.models.memory import available_memory
 
 _TRACKERS = ("tensorboard", "trackio", "wandb")
 _LITTLE_MEMORY = 4e9
@@ -125,20 +125,6 @@ def _device() -> Iterator[Check]:
     gain = bfloat16_gain(device)
     used = "bfloat16" if gain >= _WORTH_IT else "float32"
     yield Check(name="number format", state="ok", found=f"{used} (bfloat16 is {gain:.1f} times as fast as float32)")
-
-
-def available_memory() -> int | None:
-    """Bytes that can still be used, by the system's account and the container's limit; None where nobody says."""
-    limits = []
-    with suppress(OSError, ValueError):
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        if found := re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE):
-            limits.append(int(found[1]) * 1024)
-    with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        most = int((group / "memory.max").read_text(encoding="ascii"))
-        limits.append(most - int((group / "memory.current").read_text(encoding="ascii")))
-    return max(0, min(limits)) if limits else None
 
 
 def _version(name: str) -> str:

@@ -6,6 +6,7 @@ Nothing heavy is imported here: `--help` has to be quick. A command's module is 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -73,6 +74,9 @@ class Commands(LazyGroup):
         "web": LazyCommand("talkalike.cli.web", "app", "Manage the owner's account on the website."),
         "doctor": LazyCommand(
             "talkalike.cli.doctor", "doctor", "Check the installation, this machine and the workspace."
+        ),
+        "advise": LazyCommand(
+            "talkalike.cli.advising", "app", "Recommend a base model for this machine and these chats."
         ),
         "demo": LazyCommand("talkalike.cli.demo", "demo", "Try everything on bundled, invented chats."),
     }
@@ -206,6 +210,8 @@ def main() -> None:
     # equally long. Read when torch is imported. Training was not slower with fewer.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(cache, "64")
+    # It names, wherever PEFT imports it, each faster kernel that it does without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another one

@@ -16,6 +16,7 @@ from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
 from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
 from talkalike.chats.values import Platform, Speaker
 from talkalike.cli.commands import LONGEST_GAP_HOURS, WorkspaceOption
+from talkalike.cli.fitting import TrainingMemory, precision_of, training_memory
 from talkalike.cli.importing import show_platform_lines
 from talkalike.cli.models import ensure_base
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, number, one_line, percent, progress, say, table
@@ -134,6 +135,7 @@ def prepare(  # signature: typer
     made = make_examples(workspace, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
     manifest, gaps = made.manifest, gap_rows(made.prepared)
     time = training_estimate(workspace, manifest) if estimate else None
+    memory = measured_memory(workspace, manifest) if estimate else None
 
     learned = _learned_share(manifest)
     data = {
@@ -143,6 +145,7 @@ def prepare(  # signature: typer
         "masked_share": 1 - learned,
         "gaps": gaps,
         "training": time,
+        "memory": memory,
         "platform_lines": made.platform_lines.lines,
         "platform_lines_learned": learns_platform_lines(workspace.settings, chosen),
     }
@@ -150,6 +153,11 @@ def prepare(  # signature: typer
     def render(screen: Console) -> None:
         show_platform_lines(screen, made.platform_lines.lines, learned=bool(data["platform_lines_learned"]))
         _show(screen, manifest, gaps=gaps, time=time)
+        if memory is not None:
+            screen.print(one_line(f"Training takes {memory.words}"))
+            if memory.todo:
+                screen.print(one_line(f"That does not fit this machine. {memory.todo}", "bold yellow"))
+        screen.print(f"Next: talkalike examples show --name {manifest.name}, then: talkalike train")
 
     emit(as_json, data, render)
 
@@ -221,17 +229,37 @@ def prepare_settings(settings: Settings, overrides: Overrides) -> PrepareSetting
 
 def training_estimate(workspace: Workspace, manifest: Manifest) -> TrainingTime:
     """The time that training on these examples takes here; examples are no worse where it cannot be measured."""
-    from talkalike.training.speed import tokens_per_second  # torch: only where the time is asked for
+    from talkalike.training.speed import training_speed  # torch: only where the time is asked for
 
-    train, model = workspace.settings.train, workspace.settings.model
+    train = workspace.settings.train
     try:
-        speed = tokens_per_second(workspace.catalog(), manifest.base, model.dtype, model.device, say=say)
+        how = precision_of(workspace)
+        speed = training_speed(workspace.catalog(), manifest.base, how, say=say).tokens_per_second
     except TalkalikeError as error:
         return TrainingTime(seconds=None, epochs=train.epochs, why=error.what)
     seconds = manifest.train.tokens * train.epochs / speed
     if train.minutes is not None:
         seconds = min(seconds, 60 * train.minutes)
     return TrainingTime(seconds=seconds, epochs=train.epochs, tokens_per_second=speed)
+
+
+def measured_memory(workspace: Workspace, manifest: Manifest) -> TrainingMemory | None:
+    """The memory that training on these examples takes, with what `training_estimate` measured; None: not known."""
+    from talkalike.training import speed  # torch: only where the memory is asked for
+
+    try:
+        memory = training_memory(workspace, manifest.base, learned=_learned_share(manifest))
+    except TalkalikeError:  # the same as for the time, which says why
+        return None
+    known = speed.known_speed(workspace.catalog(), manifest.base, precision_of(workspace))
+    if memory is None or known is None or not known.peak_bytes:
+        return memory
+    return dataclasses.replace(
+        memory,
+        measured_tokens=speed.MEASURED_TOKENS,
+        measured_bytes=known.peak_bytes,
+        measured_estimate=known.estimated_bytes,
+    )
 
 
 def _learned_share(manifest: Manifest) -> float:
@@ -278,7 +306,6 @@ def _show(screen: Console, manifest: Manifest, *, gaps: Sequence[GapRow], time: 
     _gaps(screen, gaps)
     if time is not None:
         screen.print(one_line(_time(manifest, time)))
-    screen.print(f"Next: talkalike examples show --name {manifest.name}, then: talkalike train")
 
 
 def _counts(name: str, counts: SplitCounts) -> list[str]:

@@ -60,9 +60,10 @@ def _score(
     # torch and scikit-learn: the help, and a wrong name, do not wait for them
     from talkalike.evaluation import likeness, scoring
 
-    catalog, wanted = workspace.catalog(), workspace.settings.model
+    catalog = workspace.catalog()
     examples = examples_of(workspace.examples, cards[0])
-    first, second = (scoring.open_arm(catalog, card.name, dtype=wanted.dtype, device=wanted.device) for card in cards)
+    how = workspace.settings.model.model_dump(include={"dtype", "device", "quantize"})
+    first, second = (scoring.open_arm(catalog, card.name, **how) for card in cards)
     sampling = sampling_of(workspace)
     longest = min(sampling.max_tokens, _LONGEST_REPLY)
     settings = likeness.LikenessSettings(

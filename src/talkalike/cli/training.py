@@ -17,6 +17,7 @@ from rich.console import Console
 from talkalike.charts.losses import loss_chart
 from talkalike.charts.plotter import save
 from talkalike.cli.commands import WorkspaceOption, above_zero
+from talkalike.cli.fitting import training_memory
 from talkalike.cli.models import ensure_base
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
 from talkalike.cli.training_screen import show_events
@@ -94,6 +95,9 @@ def train(  # signature: typer
         run = new_run(workspace.runs, config.name, run_id)
     run.began = began
     _check_base(workspace, chosen, config.base)
+    memory = training_memory(workspace, config.base, method=config.adapter.method)
+    if memory is not None and not memory.fits:
+        say(f"This training may run out of memory: it takes {memory.words} {memory.todo}")
     finished = run_training(workspace, config, chosen, run, resume=resume, quiet=as_json)
     plot = run.path / "loss.svg"
     card = finished.card
@@ -164,6 +168,8 @@ def _config(
         ),
         dtype=model.dtype,
         device=model.device,
+        quantize=model.quantize,
+        gradient_checkpointing=settings.gradient_checkpointing,
         patience=settings.patience,
         trackers=_check_trackers(trackers),
     )

@@ -91,6 +91,7 @@ def init(
         screen.print(f"Its settings, each explained, are in {SETTINGS_FILE}.")
         inside = "" if root == Path.cwd() else f"cd {root}, then "
         screen.print(f"Next: {inside}talkalike import PATH (your export)", soft_wrap=True, markup=False)
+        screen.print("Which base model suits this machine and your chats: talkalike advise base")
 
     emit(as_json, {"workspace": root, "settings": root / SETTINGS_FILE, "created": created}, render)
 

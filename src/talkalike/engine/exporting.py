@@ -16,6 +16,7 @@ from talkalike.models import gguf_export
 from talkalike.models.adapter_config import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_config
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
 from talkalike.models.lora_pairs import LoraPairs, read_pairs
+from talkalike.models.quantize import few_bits
 from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer
 from talkalike.workspace.cards import CARD_FILE, Card, Catalog
 from talkalike.workspace.files import now, replacing, replacing_folder, write_atomically
@@ -52,6 +53,12 @@ class ExportSource:
             raise UserError(
                 f"'{self.card.name}' is {kind}, which other servers cannot be given.",
                 hint="Train the double with --method lora on a causal base, then export that.",
+            )
+        if few_bits(loaded.model):
+            raise UserError(
+                f"'{self.card.name}' stands on a quantised base, whose weights are too coarse to take it up.",
+                hint="Write the adapter alone, with --to vllm, or train the double on the model that the base was "
+                "made from.",
             )
         return loaded
 

@@ -41,10 +41,17 @@ _WANTED = object()  # a reply's result while the adapter that it needs is not in
 
 
 def open_engine(
-    catalog: Catalog, model: str, *, dtype: str, device: str, saved: SavedPrefixes | None = None
+    catalog: Catalog,
+    model: str,
+    *,
+    dtype: str,
+    device: str,
+    quantize: str = "none",
+    saved: SavedPrefixes | None = None,
 ) -> LocalEngine:
     """A model of the catalog in memory, ready to reply. `saved`: where its conversations outlive the process."""
-    loaded = load_for_inference(catalog.path(model), catalog=catalog, dtype=dtype, device=device)
+    path = catalog.path(model)
+    loaded = load_for_inference(path, catalog=catalog, dtype=dtype, device=device, quantize=quantize)
     if loaded.is_encoder_decoder:
         return LocalEngine(loaded)
     reorder_weights(loaded.model)

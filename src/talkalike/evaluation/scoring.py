@@ -25,13 +25,14 @@ def reports_folder(catalog: Catalog, model: str) -> Path:
     return catalog.path(model) / "likeness"
 
 
-def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str) -> Arm:
+def open_arm(catalog: Catalog, model: str, *, dtype: str, device: str, quantize: str = "none") -> Arm:
     """Loads the model, to be compared."""
     folder = catalog.path(model)
-    loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device)
+    loaded = load_for_inference(folder, catalog=catalog, dtype=dtype, device=device, quantize=quantize)
     if not loaded.is_encoder_decoder:
         reorder_weights(loaded.model)
-    return Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=_fingerprint(folder))
+    fingerprint = _fingerprint(folder) + quantize.removeprefix("none")
+    return Arm(engine=LocalEngine(loaded), loaded=loaded, fingerprint=fingerprint)
 
 
 async def score_speakers(

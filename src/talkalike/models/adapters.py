@@ -6,8 +6,9 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +23,10 @@ from transformers.pytorch_utils import Conv1D
 
 from talkalike.errors import UserError
 from talkalike.models.adapter_config import ADAPTER_WEIGHTS
-from talkalike.models.adapter_settings import METHODS, AdapterSettings
+from talkalike.models.adapter_settings import METHODS, AdapterSettings, refuse_quantized
+from talkalike.models.forward import attention
 from talkalike.models.lora_pairs import SOFT_PROMPT_KEY
+from talkalike.models.quantize import few_bits, keep_unpacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,9 @@ class Trainable:
 
 def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed: int) -> Trainable:
     """Freezes the network but for what the method trains. The starting adapter changes no output (soft prompts do)."""
+    if bits := few_bits(network):
+        refuse_quantized(settings.method, bits)
+        keep_unpacked(network)
     torch.manual_seed(seed)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
@@ -80,6 +86,28 @@ def make_trainable(network: PreTrainedModel, settings: AdapterSettings, *, seed:
     return Trainable(
         network=network, parameters=parameters, settings=settings, soft_prompt_PD=soft_prompt, peft_model=peft_model
     )
+
+
+def recompute_layers(network: PreTrainedModel, name: str) -> None:
+    """Lets a training keep each layer's input alone and compute the rest of it again when it is needed.
+
+    Raises UserError for a network that cannot; `name` is what it is called there.
+    """
+    if not getattr(network, "supports_gradient_checkpointing", False):
+        raise UserError(
+            f"'{name}' is a {type(network).__name__}, whose layers cannot be computed twice.",
+            hint="Set gradient_checkpointing = false in [train], and lower row_tokens in [train] to save memory.",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it got another name; older versions have this one alone
+        network.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": partial(_attending_again, network)}
+        )
+
+
+def _attending_again(network: PreTrainedModel) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """For a layer's first pass nothing; for its second, after the forward pass is over, the way it attends now."""
+    return nullcontext(), attention(network, network.config._attn_implementation)
 
 
 @contextmanager

@@ -43,6 +43,12 @@ def fetch_base(wanted: str, catalog: Catalog, *, say: Say, source: str = "auto")
     folder = Path(wanted).expanduser()
     if folder.is_dir():
         return _adopt_folder(folder.resolve(), catalog, say)
+    if wanted.lower().endswith(".gguf"):
+        raise UserError(
+            f"'{wanted}' is a GGUF file, whose weights cannot be trained.",
+            hint="Choose the model that it was made from, and set quantize = '4bit' in [model] if it is too large. "
+            "A GGUF that is only to answer runs in llama.cpp.",
+        )
     if wanted == EMBEDDED_NAME:
         return _fetch_embedded(catalog, say, source)
     if wanted.count("/") == 1 and not wanted.startswith((".", "/", "~")):

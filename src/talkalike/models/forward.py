@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedModel
+
+from talkalike.models.placement import is_spread
 
 
 @contextmanager
@@ -35,12 +39,12 @@ def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, atte
 
     `attends` names the registered way of attending, to which `options` go.
     """
-    if type(network) is LlamaForCausalLM:
+    if _is_plain_llama(network):
         return _llama_states(network, ids_T, positions_T, attends, options)
     inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None]}
     with attention(network, attends):
         output = cast(Any, network).base_model(**inputs, use_cache=False, **options)
-    return cast(Tensor, output.last_hidden_state[0])
+    return cast(Tensor, output.last_hidden_state[0]).to(ids_T.device)
 
 
 def logits(
@@ -50,7 +54,7 @@ def logits(
 
     `given`: token ids (T,), or embeddings (T, width) where a soft prompt stands among them.
     """
-    if type(network) is LlamaForCausalLM:
+    if _is_plain_llama(network):
         return cast(Tensor, network.lm_head(_llama_states(network, given, positions_T, attends, options, kept_L)))
     kind = "inputs_embeds" if given.is_floating_point() else "input_ids"
     inputs = {kind: given[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
@@ -59,8 +63,13 @@ def logits(
     return cast(Tensor, output.logits[0])
 
 
+def _is_plain_llama(network: PreTrainedModel) -> bool:
+    """Whether its modules can be called here one by one: those of a spread network are moved by hooks on the blocks."""
+    return type(network) is LlamaForCausalLM and not is_spread(network)
+
+
 def _llama_states(
-    network: LlamaForCausalLM,
+    network: PreTrainedModel,
     given: Tensor,
     positions_T: Tensor,
     attends: str,
@@ -69,37 +78,56 @@ def _llama_states(
 ) -> Tensor:
     """States (T, width) after the final norm, or (L, width) of the tokens kept."""
     body: Any = network.model
-    attend = AttentionInterface()[attends]
     states_TD = given if given.is_floating_point() else body.embed_tokens(given)
     cos_1TD, sin_1TD = body.rotary_emb(states_TD, position_ids=positions_T[None])
     cos_T1D, half = cos_1TD[0, :, None], cos_1TD.shape[-1] // 2
     # the first half of the rotated vector takes the other half's negative: the sign is put on the sine, once
     sin_T1D = torch.cat([-sin_1TD[0, :, None, :half], sin_1TD[0, :, None, half:]], dim=-1)
+    block = partial(_llama_block, turns=(cos_T1D, sin_T1D), attends=attends, options=options)
+    recompute = body.gradient_checkpointing and network.training and torch.is_grad_enabled()
     for layer in body.layers:
-        attention = layer.self_attn
-        normed_TD = _norm(layer.input_layernorm, states_TD)
-        shape = (len(given), -1, attention.head_dim)
-        query_THD, key_THD = attention.q_proj(normed_TD).view(shape), attention.k_proj(normed_TD).view(shape)
-        value_THD = attention.v_proj(normed_TD).view(shape)
-        both_THD = torch.cat([query_THD, key_THD], dim=1)
-        both_THD = torch.addcmul(both_THD * cos_T1D, both_THD.roll(half, dims=-1), sin_T1D)
-        query_HTD, key_HTD = both_THD.transpose(0, 1).split([query_THD.shape[1], key_THD.shape[1]])
-        attended_1THD, _ = attend(
-            attention,
-            query_HTD[None],
-            key_HTD[None],
-            value_THD.transpose(0, 1)[None],
-            None,
-            scaling=attention.scaling,
-            dropout=attention.attention_dropout if attention.training else 0.0,
-            **options,
-        )
-        attended_TD = attended_1THD.reshape(len(given), -1)
-        if kept_L is not None and layer is body.layers[-1]:
-            attended_TD, states_TD = attended_TD[kept_L], states_TD[kept_L]
-        states_TD = states_TD + attention.o_proj(attended_TD)
-        states_TD = states_TD + layer.mlp(_norm(layer.post_attention_layernorm, states_TD))
+        kept = kept_L if layer is body.layers[-1] else None
+        if recompute:
+            states_TD = cast(Tensor, checkpoint(block, layer, states_TD, kept, use_reentrant=False))
+        else:
+            states_TD = block(layer, states_TD, kept)
     return cast(Tensor, body.norm(states_TD))
+
+
+def _llama_block(
+    layer: Any,
+    states_TD: Tensor,
+    kept_L: Tensor | None,
+    *,
+    turns: tuple[Tensor, Tensor],
+    attends: str,
+    options: dict[str, Any],
+) -> Tensor:
+    """One layer; of its states (T, width) those of the tokens kept, (L, width), where they are named."""
+    attention, (cos_T1D, sin_T1D) = layer.self_attn, turns
+    half = cos_T1D.shape[-1] // 2
+    normed_TD = _norm(layer.input_layernorm, states_TD)
+    shape = (len(states_TD), -1, attention.head_dim)
+    query_THD, key_THD = attention.q_proj(normed_TD).view(shape), attention.k_proj(normed_TD).view(shape)
+    value_THD = attention.v_proj(normed_TD).view(shape)
+    both_THD = torch.cat([query_THD, key_THD], dim=1)
+    both_THD = torch.addcmul(both_THD * cos_T1D, both_THD.roll(half, dims=-1), sin_T1D)
+    query_HTD, key_HTD = both_THD.transpose(0, 1).split([query_THD.shape[1], key_THD.shape[1]])
+    attended_1THD, _ = AttentionInterface()[attends](
+        attention,
+        query_HTD[None],
+        key_HTD[None],
+        value_THD.transpose(0, 1)[None],
+        None,
+        scaling=attention.scaling,
+        dropout=attention.attention_dropout if attention.training else 0.0,
+        **options,
+    )
+    attended_TD = attended_1THD.reshape(len(states_TD), -1)
+    if kept_L is not None:
+        attended_TD, states_TD = attended_TD[kept_L], states_TD[kept_L]
+    states_TD = states_TD + attention.o_proj(attended_TD)
+    return cast(Tensor, states_TD + layer.mlp(_norm(layer.post_attention_layernorm, states_TD)))
 
 
 def _norm(module: nn.Module, states_TD: Tensor) -> Tensor:

@@ -54,6 +54,9 @@ def choose_files(hub_id: str, sizes: Mapping[str, int]) -> list[str]:
         return wanted
     if any(name.endswith(".gguf") for name in sizes):
         why, hint = "has its weights as GGUF only, which cannot be trained", "Choose the model that it was made from."
+    elif "adapter_config.json" in top:
+        why = "is an adapter, not a base: it holds only what was changed of one"
+        hint = "Choose the base that its adapter_config.json names."
     elif any(name.endswith(_OTHER_WEIGHTS) for name in top):
         why = "has its weights in a form that can hide programs (*.bin and the like), and not as *.safetensors"
         hint = "Choose another model, or have it converted: https://huggingface.co/spaces/safetensors/convert"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from talkalike.errors import UserError
 from talkalike.models.lora_pairs import LoraPairs
 
 
@@ -46,6 +47,29 @@ class StoredWeights:
         """A weight as it is stored."""
         tensor: Tensor = self._files[name].get_tensor(name)
         return tensor
+
+
+def check_fits(pairs: LoraPairs, network: PreTrainedModel, *, folder: Path, base_folder: Path) -> None:
+    """Raises UserError where the update in `folder` belongs to another network than that of `base_folder`."""
+    modules = dict(network.named_modules())
+    for layer, down in pairs.down.items():
+        module: Any = modules.get(layer)
+        if isinstance(module, nn.Linear):
+            widths = (module.in_features, module.out_features)
+        elif isinstance(module, Conv1D):
+            widths = tuple(module.weight.shape)
+        else:
+            raise does_not_fit(folder, base_folder)
+        if widths != (down.shape[1], pairs.up[layer].shape[0]):
+            raise does_not_fit(folder, base_folder)
+
+
+def does_not_fit(folder: Path, base_folder: Path) -> UserError:
+    """The error for an adapter that is put on a base it was not made for."""
+    return UserError(
+        f"The adapter {folder} does not fit the base {base_folder}: it was made for another model.",
+        hint="Put back the base that it was trained on, or train the double again on this one.",
+    )
 
 
 def merge_pairs(network: PreTrainedModel, pairs: LoraPairs, stored: StoredWeights) -> None:

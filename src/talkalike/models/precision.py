@@ -11,6 +11,7 @@ from talkalike.errors import UserError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _GAIN_WORTH_TAKING = 1.15
+_PRODUCT = (512, 576, 1536)  # the sizes of the matrices that are timed
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -42,18 +43,32 @@ def bfloat16_gain(device: torch.device) -> float:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return 0.0
 
-    def seconds(dtype: torch.dtype) -> float:
-        left_MK = torch.ones(512, 576, dtype=dtype, device=device)
-        right_KN = torch.ones(576, 1536, dtype=dtype, device=device)
-        best = float("inf")
-        for _ in range(6):
-            start = time.perf_counter()
-            product = left_MK @ right_KN
-            product[0, 0].item()  # waits for the device
-            best = min(best, time.perf_counter() - start)
-        return best
-
     try:
-        return seconds(torch.float32) / seconds(torch.bfloat16)
+        return _product_seconds(device, torch.float32) / _product_seconds(device, torch.bfloat16)
     except RuntimeError:  # a back end without bfloat16 kernels
         return 0.0
+
+
+def free_on_gpu(device: torch.device) -> int | None:
+    """Bytes free on a GPU with a memory of its own; None for any other device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def multiplications_per_second(device: str, *, half: bool) -> float:
+    """How many numbers this device multiplies and adds in a second, in products of a small base's matrices."""
+    seconds = _product_seconds(torch.device(device), torch.bfloat16 if half else torch.float32)
+    rows, width, inner = _PRODUCT
+    return rows * width * inner / seconds
+
+
+def _product_seconds(device: torch.device, dtype: torch.dtype) -> float:
+    rows, width, inner = _PRODUCT
+    left_MK = torch.ones(rows, width, dtype=dtype, device=device)
+    right_KN = torch.ones(width, inner, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        product = left_MK @ right_KN
+        product[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 
 from talkalike.models.adapter_config import ADAPTER_WEIGHTS
 from talkalike.models.lora_pairs import PREFIX, LoraPairs
+from talkalike.models.placement import execution_device
 from talkalike.models.reordered import ReorderedLinear
 
 
@@ -47,8 +48,8 @@ class ActiveRole:
         if pairs is None:
             return None
         down, up = pairs.down[layer], pairs.up[layer]
-        update = F.linear(F.linear(inputs.to(down.dtype), down), up) * (pairs.scale * pairs.factor)
-        return output + update.to(output.dtype)
+        update = F.linear(F.linear(inputs.to(down), down), up) * (pairs.scale * pairs.factor)
+        return output + update.to(output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,15 @@ def attach(layers: Mapping[str, Layer], updates: Updates) -> None:
     """Makes every layer add its update to its output."""
     for name, layer in layers.items():
         layer.module.register_forward_hook(_hook(name, updates))
+
+
+def attach_beside(network: PreTrainedModel, pairs: LoraPairs, *, dtype: torch.dtype) -> None:
+    """Makes the network add this update for good, in this format, where its weights cannot take it up themselves."""
+    layers = {name: layer for name, layer in adapted_layers(network).items() if name in pairs.down}
+    for name, layer in layers.items():
+        device = execution_device(layer.module)
+        pairs.down[name], pairs.up[name] = pairs.down[name].to(device, dtype), pairs.up[name].to(device, dtype)
+    attach(layers, ActiveRole({"double": pairs}, "double"))
 
 
 def _hook(layer: str, updates: Updates) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:

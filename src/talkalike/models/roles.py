@@ -25,6 +25,8 @@ from talkalike.models.adapters import disk_errors, last_blocks
 from talkalike.models.load import LoadedModel, adapter_base, load_for_inference
 from talkalike.models.lora_pairs import LoraPairs, concatenate, read_pairs
 from talkalike.models.own_attention import has_own_attention
+from talkalike.models.placement import is_spread
+from talkalike.models.quantize import few_bits
 from talkalike.models.role_lora import ActiveRole, adapted_layers, attach, new_pairs, write_pairs
 from talkalike.models.tokenizer import copy_tokenizer
 from talkalike.workspace.cards import Catalog
@@ -61,6 +63,12 @@ class Roles:
                 f"'{loaded.name}' is a {type(loaded.model).__name__}, which attends in a way of its own. It can be "
                 "trained on chats and talk, but not be aligned.",
                 hint="Choose a base of another family, such as Llama, Qwen, Gemma or GPT-2.",
+            )
+        if few_bits(loaded.model) or is_spread(loaded.model):
+            why = "is quantised" if few_bits(loaded.model) else "does not fit one device here"
+            raise UserError(
+                f"The base of '{loaded.name}' {why}: its doubles can be trained on chats and talk, but not be aligned.",
+                hint="Choose a double on a smaller base that is not quantised.",
             )
         if loaded.soft_prompt_PD is not None:
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,12 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return cast(Tokenizer, AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError):
         raise UserError(f"{folder} has no tokenizer that can be read.", hint="It needs a tokenizer.json.") from None
+
+
+def vocabulary_hash(tokenizer: Tokenizer) -> str:
+    """SHA-256 over the vocabulary's tokens and their ids, so that an adapter is not put on a base with another one."""
+    pairs = sorted(tokenizer.get_vocab().items())
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

@@ -118,10 +118,16 @@ class ModelSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Number format of the weights in memory. auto: what is fastest here, by a probe."
     )
+    quantize: Literal["none", "8bit", "4bit"] = Field(
+        default="none",
+        description="Keep the base in fewer bits, for bases larger than the memory: adapters are trained on it (QLoRA) "
+        "and served beside it. Less sure of its words, and slower on a CPU. Needs talkalike[quantize].",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="Where the model runs. auto: a GPU where there is one.",
+        description="Where the model runs. auto: a GPU where there is one; a base that does not fit it is spread over "
+        "all GPUs, the memory and the disk.",
         json_schema_extra={"allowed": '"auto", "cpu", "mps", "cuda" or one GPU by its number, such as "cuda:0"'},
     )
     conversations_mb: int = Field(
@@ -180,6 +186,11 @@ class TrainSettings(Section):
         default=2048,
         ge=64,
         description="Tokens computed at once. Lower it when memory runs out: slower, with the same result.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute each layer a second time instead of remembering it: a fraction of the memory, a third "
+        "slower, the same result.",
     )
     patience: int = Field(
         default=3,

@@ -71,7 +71,9 @@ def learning_rate_factor(done: float, *, schedule: str, warmup: float) -> float:
 
 def clip_gradients(gradients: list[Tensor], max_norm: float) -> float:
     """Scales the gradients in place so that their joint L2 norm is at most `max_norm`; returns the norm before."""
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    first = gradients[0].device  # of a base that is spread, they lie on several
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g).to(first) for g in gradients]))
     scale = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
-    torch._foreach_mul_(gradients, scale)
+    for device in {g.device for g in gradients}:
+        torch._foreach_mul_([g for g in gradients if g.device == device], scale.to(device))
     return float(norm)

@@ -19,10 +19,12 @@ from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
 from talkalike.examples.dataset import Documents, ExampleSet
-from talkalike.models.adapters import make_trainable, save_trained
+from talkalike.models.adapter_settings import refuse_quantized
+from talkalike.models.adapters import make_trainable, recompute_layers, save_trained
 from talkalike.models.load import load_network
+from talkalike.models.placement import refuse_offloaded
 from talkalike.models.precision import choose_device, choose_dtype
-from talkalike.models.tokenizer import copy_tokenizer
+from talkalike.models.tokenizer import copy_tokenizer, load_tokenizer, vocabulary_hash
 from talkalike.training.checkpoints import assign, copies
 from talkalike.training.loop import (
     Progress,
@@ -144,11 +146,20 @@ def _measure_base(parts: _Parts, training: TrainingRun[_Progress]) -> None:
 def _load(
     config: TrainConfig, catalog: Catalog, examples: ExampleSet, run: RunFolder
 ) -> tuple[_Parts, TrainingRun[_Progress]]:
+    if config.quantize != "none":
+        refuse_quantized(config.adapter.method, config.quantize)
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     train, heldout = examples.split("train"), examples.split("heldout")
     accelerator = make_accelerator(device, dtype, log_with=list(config.trackers) or None, project_dir=str(run.path))
-    network = load_network(catalog.path(config.base), dtype=dtype, device=accelerator.device)
+    network = load_network(
+        catalog.path(config.base),
+        dtype=dtype,
+        device=accelerator.device,
+        quantize=config.quantize,
+        spread=config.device == "auto",
+    )
+    refuse_offloaded(network, config.base)
     if network.config.is_encoder_decoder:
         raise UserError(
             f"'{config.base}' is an encoder-decoder model: it can answer, but doubles are trained on causal ones.",
@@ -156,6 +167,8 @@ def _load(
         )
     _check_lengths(config, network, max([0, *train.lengths.tolist(), *heldout.lengths.tolist()]))
     trainable = make_trainable(network, config.adapter, seed=config.loop.seed)
+    if config.gradient_checkpointing:
+        recompute_layers(network, config.base)
     parts = _Parts(
         config=config,
         catalog=catalog,
@@ -278,6 +291,7 @@ def _save_model(parts: _Parts, training: TrainingRun[_Progress], reason: str) ->
         examples_hash=manifest.hash,
         seed=config.loop.seed,
         scores={**scores, "ended": reason},
+        settings={"vocabulary": vocabulary_hash(load_tokenizer(catalog.path(config.base)))},
         fictional=manifest.fictional,
     )
     assign(trainable.parameters, training.best() or current)

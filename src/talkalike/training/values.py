@@ -54,6 +54,8 @@ class TrainConfig:
     start: str = ""  # a model trained on this base before, whose weights are the first; empty: the base's
     dtype: str = "auto"
     device: str = "auto"
+    quantize: str = "none"  # how the base is kept: none, 8bit, 4bit
+    gradient_checkpointing: bool = False
     evaluations: int = 8  # of the held-out loss, over the training
     evaluation_tokens: int = 8192  # held-out tokens used for one evaluation
     patience: int = 3  # evaluations without a new best before it stops early; 0: never
