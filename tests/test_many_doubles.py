@@ -137,7 +137,7 @@ async def test_a_reply_that_is_broken_off_disturbs_no_other_and_frees_its_adapte
     others = [asyncio.create_task(write(shared.open(name), asked("talk"))) for name in ("bob", "cyril", "dora")]
     async with aclosing(shared.open("anna").stream(asked("talk"), GREEDY)) as reply:
         await anext(reply)
-        assert len(shared._pool._held) > 1
+        assert any(key.startswith("anna:") for key in shared._pool._held)
     for name, pieces in zip(("bob", "cyril", "dora"), await asyncio.gather(*others), strict=True):
         assert tokens(pieces) == tokens(await merged(catalog, name, asked()))
     assert tokens(await write(shared.open("anna"), asked("talk"))) == tokens(await merged(catalog, "anna", asked()))

@@ -133,7 +133,7 @@ def test_a_damaged_file_is_dropped_and_counted(
     engine = start(catalog, saved)
     try:
         assert reply(engine) == expected
-        assert not file.exists() and engine._caches._folder.damaged == 1  # type: ignore[union-attr]
+        assert not file.exists() and engine._caches._folders[""].damaged == 1  # type: ignore[union-attr]
         assert "So far: 1." in caplog.text and "Traceback" not in caplog.text
     finally:
         asyncio.run(engine.close())

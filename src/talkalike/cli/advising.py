@@ -32,7 +32,7 @@ app = typer.Typer(help="Recommend a base model for this machine and these chats.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class BaseCandidate:
     """A base, and what its training would take here. `why_not`: what speaks against it; empty where nothing does."""
 
     base: str
@@ -50,14 +50,14 @@ class Candidate:
 class Advice:
     """The base to take (None: not even the smallest suits), why, and all that were looked at, smallest first."""
 
-    recommended: Candidate | None
+    recommended: BaseCandidate | None
     device: str
     free_bytes: int | None
     messages: int
     tokens: int
     tokens_per_second: float
     measured_on: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[BaseCandidate, ...]
 
 
 @app.callback()
@@ -78,7 +78,10 @@ def advise_base(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend the largest base that fits this machine's memory and is trained in time."""
+    """Recommend the largest base that fits this machine.
+
+    Its training has to fit the memory, and to end within --hours.
+    """
     workspace = open_workspace(workspace_dir)
     found = recommend(workspace, messages=messages, hours=hours)
     emit(as_json, found, lambda screen: _show(screen, found, hours))
@@ -114,10 +117,10 @@ def recommend(workspace: Workspace, *, messages: int | None = None, hours: float
     )
 
 
-def _candidate(known: KnownBase, way: TrainingPlan, seconds: float) -> Candidate:
+def _candidate(known: KnownBase, way: TrainingPlan, seconds: float) -> BaseCandidate:
     seconds *= _RECOMPUTING if way.recompute else 1.0
     seconds *= _FOUR_BITS.get(way.device, 1.0) if way.quantize == "4bit" else 1.0
-    return Candidate(
+    return BaseCandidate(
         base=known.wanted,
         name=known.name,
         numbers=known.shape.numbers,
@@ -194,13 +197,13 @@ def _show(screen: Console, found: Advice, hours: float) -> None:
         screen.print(line, markup=False)
 
 
-def _way(candidate: Candidate) -> str:
+def _way(candidate: BaseCandidate) -> str:
     extras = [candidate.quantize] if candidate.quantize != "none" else []
     extras += ["gradient_checkpointing"] if candidate.gradient_checkpointing else []
     return ", ".join([candidate.method, *extras])
 
 
-def _toml(chosen: Candidate) -> Sequence[str]:
+def _toml(chosen: BaseCandidate) -> Sequence[str]:
     """The settings that make it the base."""
     lines = ["[model]", f'base = "{chosen.base}"']
     lines += [f'quantize = "{chosen.quantize}"'] if chosen.quantize != "none" else []

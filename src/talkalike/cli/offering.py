@@ -126,7 +126,8 @@ def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | Non
     """
     if beside is not None and not beside:
         return Serving(engine=with_reward(workspace, open_engine(workspace, card, saves=saves)))
-    from talkalike.engine.doubles import SharedBase  # torch: only where a model runs in this process
+    # torch: only where a model runs in this process
+    from talkalike.engine.doubles import SharedBase
     from talkalike.engine.local import LocalEngine
     from talkalike.models.load import load_for_inference
 

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from talkalike.errors import UserError
-from talkalike.models.adapter_config import ADAPTER_WEIGHTS, SOFT_PROMPT_KEY
+from talkalike.models.adapter_config import ADAPTER_WEIGHTS
 from talkalike.models.adapters import Trainable
 from talkalike.models.load import load_network
+from talkalike.models.lora_pairs import SOFT_PROMPT_KEY
 
 
 def start_from(trainable: Trainable, folder: Path) -> None:
