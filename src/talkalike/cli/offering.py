@@ -125,8 +125,8 @@ def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | Non
     if beside is not None and not beside:
         return Serving(engine=with_reward(workspace, load_engine(workspace, card)))
     from talkalike.engine.doubles import SharedBase  # torch: only where a model runs in this process
-    from talkalike.engine.local import LocalEngine
-    from talkalike.models.load import load_for_inference
+    from talkalike.engine.local import LocalEngine  # torch, too
+    from talkalike.models.load import load_for_inference  # torch, too
 
     wanted, catalog = workspace.settings.model, workspace.catalog()
     loaded = load_for_inference(catalog.path(card.base), catalog=catalog, dtype=wanted.dtype, device=wanted.device)
