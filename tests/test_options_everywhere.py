@@ -27,6 +27,7 @@ from talkalike.cli.discord import bot_settings
 from talkalike.cli.engines import budget_of, sampling_of
 from talkalike.cli.serving import api, site_settings
 from talkalike.cli.workspace import open_workspace
+from talkalike.engine.offer import Offered
 from talkalike.engine.protocol import Sampling
 from talkalike.engine.server import create_app
 from talkalike.errors import UserError
@@ -224,7 +225,7 @@ def test_what_the_settings_say_holds_in_every_face(
     engine = ScriptedWords(("hey",))
 
     async def ask() -> int:
-        app = api(opened, engine, speaker="Bob", key="")
+        app = api(opened, Offered(engine=engine, speaker="Bob"), others=None, key="")
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
             return (await http.post("/v1/chat/completions", json=ASKED)).status_code
 
