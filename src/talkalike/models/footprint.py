@@ -144,7 +144,7 @@ def estimate(shape: BaseShape, plan: TrainingPlan) -> Footprint:
     row = max(plan.row, plan.document)  # a longer example has a row to itself
     tokens = row + (plan.prompt_length * (row // plan.document) if plan.method == "prompt" else 0)
     layer = tokens * kept_by_a_layer(shape, plan)
-    # Of each layer its input stays, as long again in freed pieces between (measured); one is there whole.
+    # Of each layer its input stays, with as much in pieces freed between (measured); one is there whole, twice.
     kept = 2 * layer + layers * tokens * shape.width * 8 if plan.recompute else layers * layer
     logits = 2 * plan.learned * row * shape.vocabulary * item  # with their gradients
     return Footprint(
