@@ -136,7 +136,7 @@ This message responded to an earlier message.
 
 May 17, 2022  5:32:00 PM
 +420 777 123 456
-/Users/anna/Library/Messages/Attachments/1/IMG.heic
+~/Library/Messages/Attachments/1/IMG.heic
 
 May 17, 2022 11:59:59 PM
 Me

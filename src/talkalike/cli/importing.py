@@ -25,7 +25,7 @@ _FILES = 3  # named for each reason
 _SENTENCES = 8  # of the platform's own
 
 
-def import_chats(
+def import_chats(  # signature: typer
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, files or zips of a chat export.")],
     format_: Annotated[
         str, typer.Option("--format", help="Format of the export, or auto; an unknown name lists the formats.")
