@@ -34,7 +34,7 @@ def test_an_empty_folder(archive, tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones(archive, tmp_path):
-    with pytest.raises(UserError, match="auto, instagram, messenger, messenger-e2ee, discord.*whatsapp, irc"):
+    with pytest.raises(UserError, match=r"auto, instagram, messenger, messenger-e2ee, discord.*whatsapp, irc"):
         imported(tmp_path, archive=archive, format="fax")
 
 
