@@ -76,7 +76,7 @@ class PrefixCache:
         self.offset = 0
         self.kept = 0  # of the tokens, how many are on disk (`engine.warm`)
         self.intact = True  # false while a forward pass writes, and for good if it failed
-        self._place = network.device, network.dtype
+        self._network = network
         self._layers = [GrowingLayer() for _ in range(decoder.num_hidden_layers)]
 
     @property
@@ -116,7 +116,7 @@ class PrefixCache:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Fills an empty one with what `copied` returned. Raises KeyError or ValueError where these do not fit."""
-        device, dtype = self._place
+        device, dtype = self._network.device, self._network.dtype
         tokens, offset = tensors["tokens"].tolist(), int(tensors["offset"])
         states = [(tensors[f"key.{index}"], tensors[f"value.{index}"]) for index in range(len(self._layers))]
         if len(tensors) != 2 * len(states) + 2 or any(

@@ -14,6 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from talkalike.models.placement import is_spread
 
 _GAIN_WORTH_TAKING = 1.1
 _WIDTH, _HEIGHT = 576, 1536  # of the matrices that are tried
@@ -36,10 +39,10 @@ class ReorderedLinear(nn.Module):
         return _product(states, self.weight, self.bias)
 
 
-def reorder_weights(network: nn.Module) -> None:
+def reorder_weights(network: PreTrainedModel) -> None:
     """Replaces the network's linear layers where that is faster here; elsewhere it stays as it is."""
     weights = next(network.parameters())
-    if weights.device.type == "cpu" and is_faster(weights.dtype):
+    if weights.device.type == "cpu" and not is_spread(network) and is_faster(weights.dtype):
         _reorder_inside(network, weights.dtype)
 
 
