@@ -26,6 +26,7 @@ from talkalike.models.adapters import make_trainable, save_trained
 from talkalike.models.load import load_for_inference, load_network
 from talkalike.models.lora_pairs import LoraPairs
 from talkalike.workspace.cards import Card, Catalog
+from talkalike.workspace.prefixes import SavedPrefixes
 from tiny_model import build_tiny_t5
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12, max_messages=2)
@@ -45,9 +46,16 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
-def opened(catalog: Catalog, *, adapters_mb: float = 64, base: str = "tiny", slots: int = 32) -> SharedBase:
+def opened(
+    catalog: Catalog,
+    *,
+    adapters_mb: float = 64,
+    base: str = "tiny",
+    slots: int = 32,
+    saved: SavedPrefixes | None = None,
+) -> SharedBase:
     loaded = load_for_inference(catalog.path(base), catalog=catalog, dtype="float32", device="cpu")
-    return SharedBase(loaded, catalog, adapters_mb=adapters_mb, slots=slots)
+    return SharedBase(loaded, catalog, adapters_mb=adapters_mb, slots=slots, saved=saved)
 
 
 def asked(conversation: str = "", turns: tuple[Turn, ...] = SAID) -> Prompt:
@@ -130,6 +138,25 @@ async def test_what_one_double_read_is_not_taken_for_another(catalog: Catalog) -
         assert read[0] == 1, "its own memory serves it again"
         assert tokens(again) == tokens(await merged(catalog, name, asked()))
     await shared.close()
+
+
+async def test_after_a_restart_each_double_goes_on_from_its_own_memory(catalog: Catalog, tmp_path: Path) -> None:
+    saved, talk = SavedPrefixes(tmp_path / "prefixes", 64 * 2**20), asked("talk", SAID * 5)
+    names, read = ("anna", "bob", "tiny"), {}
+    for start in ("first", "second"):
+        shared, lengths = opened(catalog, saved=saved), []
+        network = shared._base._loaded.model
+        probe = network.model.layers[0].self_attn.q_proj.register_forward_pre_hook
+        probe(lambda _m, given, into=lengths: into.append(len(given[0])))
+        for name in names:
+            lengths.clear()
+            pieces = await write(shared.open(name), talk)
+            assert tokens(pieces) == tokens(await merged(catalog, name, asked(turns=SAID * 5)))
+            read[start, name] = lengths[0]
+        await shared.close()
+    assert len(list(saved.root.glob("*/*/*.safetensors"))) == 3
+    for name in names:
+        assert read["first", name] > 64 and read["second", name] == 1, "only its end is read again"
 
 
 async def test_a_reply_that_is_broken_off_disturbs_no_other_and_frees_its_adapter(catalog: Catalog) -> None:
