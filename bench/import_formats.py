@@ -2,7 +2,7 @@
 
 The same chat of four people is written in each format into a zip; each import runs in a process of its own, so that its
 peak memory is its own. `--mutated N` reads damaged exports instead and tells what was raised, which should be nothing.
-Where chat-miner, whatstk or discord_data are installed, what they read of the same files is told beside it.
+Where chat-miner is installed, the number of messages that it reads of the same file is told beside it.
 """
 
 from __future__ import annotations
