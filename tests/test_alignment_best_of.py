@@ -150,13 +150,13 @@ async def test_through_the_api() -> None:
     server = RemoteServer(base_url="http://model/v1", model="scripted", is_ours=True, retries=0)
     engine = RemoteEngine(server)
     await engine.close()
-    engine._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model/v1/")
+    client = engine._connection._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model/v1/")
     texts, pieces = await said(engine, Sampling(best_of=4))
     assert texts == ["i loved it", "so great"] and pieces[-1].discarded == 9
     body = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "best_of": 4}
-    answer = await engine._client.post("chat/completions", json=body)
+    answer = await client.post("chat/completions", json=body)
     assert json.loads(answer.content)["usage"]["completion_tokens"] == 14
-    refused = await engine._client.post("chat/completions", json=body | {"best_of": 1000})
+    refused = await client.post("chat/completions", json=body | {"best_of": 1000})
     assert refused.status_code == 400 and "best_of" in refused.text
     await engine.close()
     foreign = RemoteEngine(RemoteServer(base_url="http://other/v1", model="m"))
