@@ -150,7 +150,9 @@ async def test_through_the_api() -> None:
     server = RemoteServer(base_url="http://model/v1", model="scripted", is_ours=True, retries=0)
     engine = RemoteEngine(server)
     await engine.close()
-    client = engine._connection._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model/v1/")
+    client = engine._connection._client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://model/v1/"
+    )
     texts, pieces = await said(engine, Sampling(best_of=4))
     assert texts == ["i loved it", "so great"] and pieces[-1].discarded == 9
     body = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "best_of": 4}

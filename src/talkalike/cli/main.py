@@ -67,9 +67,7 @@ class Commands(LazyGroup):
         "serve": LazyCommand(
             "talkalike.cli.serving", "serve", "Serve a model through the API, on Discord and on the website."
         ),
-        "route": LazyCommand(
-            "talkalike.cli.routing", "route", "Pass requests on to several servers, each conversation to the same one."
-        ),
+        "route": LazyCommand("talkalike.cli.routing", "route", "Put several servers behind one address."),
         "discord": LazyCommand("talkalike.cli.discord", "app", "Set up the double on Discord."),
         "web": LazyCommand("talkalike.cli.web", "app", "Manage the owner's account on the website."),
         "doctor": LazyCommand(

@@ -25,9 +25,9 @@ def route(  # signature: typer
     host: Annotated[str, typer.Option(help="Network address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free one.")] = 8080,
 ) -> None:
-    """Pass requests on to several servers, each conversation to the one that has it in memory.
+    """Put several servers behind one address.
 
-    The servers hold the same models. One that does not answer is passed over until it does.
+    Each conversation goes to the one that has it in memory. The servers hold the same models. One that does not answer is passed over until it does.
     """
     wrong = [server for server in servers if not _ADDRESS.fullmatch(server)]
     if wrong:
