@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
+from pathlib import Path
 
 import openai
 import pytest
@@ -126,6 +128,18 @@ def test_one_process_for_a_base_and_its_doubles(workspace: Workspace) -> None:
     assert found == [said(workspace, name) for name in ("bob", "anna", "tiny", "bob")]
     assert found[0] != found[1]
     assert (health, processes) == (["bob, anna, tiny"], 1)
+
+
+def test_a_double_that_is_alone_on_its_base_is_merged(workspace: Workspace, tmp_path: Path) -> None:
+    alone = open_workspace(Path(shutil.copytree(workspace.root, tmp_path / "alone")))
+    for name in ("anna", "cyril", "by-dora", "orphan", "whole"):
+        shutil.rmtree(alone.catalog().path(name))
+    engines = WorkspaceEngines(alone)
+    assert (engines._process_of("bob"), engines._process_of("tiny")) == ("bob", "tiny")
+    put_double(alone.catalog(), "anna", seed=0)
+    assert (engines._process_of("bob"), engines._process_of("anna")) == ("tiny", "tiny")
+    engines._running["bob"] = None  # type: ignore[assignment]  # its name alone is asked for
+    assert (engines._process_of("bob"), engines._process_of("anna")) == ("bob", "tiny"), "it stays while it runs"
 
 
 def test_who_shares_a_base(workspace: Workspace) -> None:

@@ -88,13 +88,23 @@ class WorkspaceEngines:
         async with self._lock:
             if model not in (voice.model for voice in self.voices()):
                 raise UserError(f"There is no model '{model}'.", hint="`/model show` lists those there are.")
-            shared = await asyncio.to_thread(lambda: base_to_share(self._workspace, self._catalog.card(model)))
-            started_for = shared or model
+            started_for = await asyncio.to_thread(self._process_of, model)
             running = self._running.pop(started_for, None) or await self._start(started_for)
             self._running[started_for] = running  # the one used last stands last
             if model not in running.models:
                 running.models[model] = running.process if model == started_for else running.process.beside(model)
             return running.models[model]
+
+    def _process_of(self, model: str) -> str:
+        """The model that this one's process is started for: its base, where several doubles stand on it.
+
+        A double that is the only one is merged, which is faster, and stays so while its process runs.
+        """
+        base = None if model in self._running else base_to_share(self._workspace, self._catalog.card(model))
+        if base is None or base in (model, *self._running):
+            return base or model
+        others = (card for card in self._catalog.cards() if card.is_double and card.name != model)
+        return base if any(base_to_share(self._workspace, card) == base for card in others) else model
 
     async def _start(self, model: str) -> Running:
         while len(self._running) >= MOST_OPEN:

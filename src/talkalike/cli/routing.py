@@ -27,7 +27,8 @@ def route(  # signature: typer
 ) -> None:
     """Put several servers behind one address.
 
-    Each conversation goes to the one that has it in memory. The servers hold the same models. One that does not answer is passed over until it does.
+    Each conversation goes to the one that has it in memory. The servers hold the same models. One that does not answer
+    is passed over until it does.
     """
     wrong = [server for server in servers if not _ADDRESS.fullmatch(server)]
     if wrong:
