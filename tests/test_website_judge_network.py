@@ -140,10 +140,9 @@ async def test_what_waits_outlives_the_page(site_store: Store, tmp_path: Path) -
         page.on("dialog", leave)
         here = await where(page)
         async with bad_network(page) as network:
-            network.answers = ["fail"]
+            network.answers = ["fail"] * 20  # it tries again by itself, so that one failure is soon over
             await press(page, "1")
             await expect(page.locator("#sending")).to_contain_text("One thing")
-            network.answers = ["fail"] * 20
             await page.reload()
         assert asked == ["beforeunload"] and await where(page) == here
         await expect(page.locator(".pair[data-given]")).to_have_count(1)  # it was sent, and the pair shown as it is
