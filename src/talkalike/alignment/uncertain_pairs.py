@@ -46,9 +46,7 @@ def open_ensemble(catalog: Catalog, name: str, *, device: str, dtype: str) -> En
 
 
 def sort_waiting(store: Store, model: Ensemble, *, most: int = MOST, on_progress: Callable[[int, int], object]) -> int:
-    """Scores the waiting pairs, and puts those first that the members disagree on; returns how
-    many were scored.
-    """
+    """Scores the waiting pairs, and puts those first that the members disagree on; returns how many were scored."""
     from talkalike.store.judging import pairs  # Django: a command's help does not wait for it
 
     waiting = store.call(pairs.waiting, most=most)

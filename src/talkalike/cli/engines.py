@@ -211,9 +211,8 @@ def load_engine(workspace: Workspace, card: Card, *, saves: bool = False) -> Loc
     """The model in memory, ready to reply. `saves`: its conversations outlive the process."""
     from talkalike.engine.local import open_engine  # torch: only where a model runs in this process
 
-    how = workspace.settings.model.model_dump(include={"dtype", "device", "quantize"})
     saved = saved_prefixes(workspace) if saves else None
-    return open_engine(workspace.catalog(), card.name, saved=saved, **how)
+    return open_engine(workspace.catalog(), card.name, saved=saved, **workspace.settings.model.loading)
 
 
 def saved_prefixes(workspace: Workspace) -> SavedPrefixes:

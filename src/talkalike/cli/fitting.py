@@ -83,7 +83,7 @@ def precision_of(workspace: Workspace) -> Precision:
     # torch: where nothing is measured, nobody waits for it
     from talkalike.training.speed import Precision
 
-    return Precision(**workspace.settings.model.model_dump(include={"dtype", "device", "quantize"}))
+    return Precision(**workspace.settings.model.loading)
 
 
 def plan_of(

@@ -131,9 +131,8 @@ def open_models(workspace: Workspace, card: Card, *, beside: Sequence[str] | Non
     from talkalike.engine.local import LocalEngine
     from talkalike.models.load import load_for_inference
 
-    wanted, catalog = workspace.settings.model, workspace.catalog()
-    how = wanted.model_dump(include={"dtype", "device", "quantize"})
-    loaded = load_for_inference(catalog.path(card.base), catalog=catalog, **how)
+    catalog = workspace.catalog()
+    loaded = load_for_inference(catalog.path(card.base), catalog=catalog, **workspace.settings.model.loading)
     if loaded.is_encoder_decoder:  # it talks as it is: there are no doubles of such a base
         return Serving(engine=with_reward(workspace, LocalEngine(loaded)))
     shared = SharedBase(

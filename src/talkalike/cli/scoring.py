@@ -62,8 +62,7 @@ def _score(
 
     catalog = workspace.catalog()
     examples = examples_of(workspace.examples, cards[0])
-    how = workspace.settings.model.model_dump(include={"dtype", "device", "quantize"})
-    first, second = (scoring.open_arm(catalog, card.name, **how) for card in cards)
+    first, second = (scoring.open_arm(catalog, card.name, **workspace.settings.model.loading) for card in cards)
     sampling = sampling_of(workspace)
     longest = min(sampling.max_tokens, _LONGEST_REPLY)
     settings = likeness.LikenessSettings(

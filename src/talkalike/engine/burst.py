@@ -26,8 +26,8 @@ def banned_in_text(renderer: Renderer, vocabulary: int) -> Tensor:
     model.
     """
     unused = set(range(vocabulary)) - set(renderer.tokenizer.get_vocab(with_added_tokens=True).values())
-    banned = {token for token in special_ids(renderer) | unused if token < vocabulary} - {renderer.stop_id}
-    return torch.tensor(sorted(banned), dtype=torch.long)
+    banned = sorted(token for token in special_ids(renderer) | unused if token < vocabulary)
+    return torch.tensor(banned, dtype=torch.long)
 
 
 class Burst:

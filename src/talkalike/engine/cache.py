@@ -170,7 +170,7 @@ class CacheStore:
         """The cache was taken and does not come back: a pass failed half way."""
 
     def close(self) -> None:
-        """Frees the memory."""
+        """Frees the memory of all idle conversations."""
         self._idle.clear()
 
     def __len__(self) -> int:

@@ -52,7 +52,7 @@ class SharedBase:
 
     @property
     def base(self) -> str:
-        """The base's name."""
+        """The name of the base in the catalog."""
         return self._base.name
 
     @property
@@ -106,7 +106,7 @@ class DoubleEngine:
 
     @property
     def context_length(self) -> int:
-        """The base's."""
+        """As many tokens as the base reads."""
         return self._base.context_length
 
     def count_tokens(self, turns: tuple[Turn, ...]) -> list[int]:

@@ -22,6 +22,7 @@ from talkalike.engine.api_fields import whole
 from talkalike.engine.protocol import Piece, Prompt, Sampling
 from talkalike.engine.remote_http import Connection, Retries, conversation_header, open_client, refusal, unreachable
 from talkalike.engine.remote_reply import Lines, marked_pieces
+from talkalike.engine.token_wire import LEAST_TOP_P
 from talkalike.errors import UserError
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn, speaker_name
@@ -29,7 +30,6 @@ from talkalike.examples.render import Turn, speaker_name
 _BYTES_PER_TOKEN = 3  # a cautious guess where the server's tokenizer is not known
 _FRAME_TOKENS = 8
 _DEFAULT_CONTEXT = 8192  # where the server does not say
-_LEAST_TOP_P = 1e-6  # the likeliest token alone; some servers take no 0
 _FORBIDDEN_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -153,7 +153,7 @@ class RemoteEngine:
             return body | {"logprobs": 0 if raw else True}
         off = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
         extensions = {"max_messages", "best_of"} | {key for key, value in off.items() if body[key] == value}
-        body["top_p"] = max(sampling.top_p, _LEAST_TOP_P)
+        body["top_p"] = max(sampling.top_p, LEAST_TOP_P)
         return {key: value for key, value in body.items() if key not in extensions}
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:

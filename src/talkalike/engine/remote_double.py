@@ -17,7 +17,15 @@ from tokenizers.decoders import ByteLevel
 
 from talkalike.engine.protocol import Sampling
 from talkalike.engine.remote import RemoteEngine, RemoteServer, pick_card
-from talkalike.engine.remote_http import Connection, Retries, conversation_header, refusal, unreachable
+from talkalike.engine.remote_http import (
+    Connection,
+    Retries,
+    authorization,
+    conversation_header,
+    refusal,
+    sendable,
+    unreachable,
+)
 from talkalike.engine.token_engine import DoubleText, TokenEngine
 from talkalike.engine.token_wire import Continuation, WrittenToken, request_fields, said_in
 from talkalike.errors import TalkalikeError, UserError
@@ -108,9 +116,8 @@ def connect_double(
 
 def try_server(double: DoubleText, base_url: str, *, model: str, api_key: str) -> Found:
     """Asks for the models, for the tokens of a text, and for two tokens after a header of ours."""
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        with httpx.Client(headers=headers, timeout=_TRIAL_TIMEOUT) as client:
+        with sendable(), httpx.Client(headers=authorization(api_key), timeout=_TRIAL_TIMEOUT) as client:
             trial = _Trial(client, base_url.rstrip("/"), double)
             card = trial.pick(model)
             if card.get("owned_by") == "talkalike":
@@ -119,8 +126,6 @@ def try_server(double: DoubleText, base_url: str, *, model: str, api_key: str) -
             return trial.send_ids(card)
     except httpx.HTTPError as problem:
         raise unreachable(base_url, problem) from None
-    except (httpx.InvalidURL, UnicodeEncodeError):
-        raise UserError("The server's address or the API key contains characters that cannot be sent.") from None
 
 
 class _Trial:

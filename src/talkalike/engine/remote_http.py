@@ -7,8 +7,8 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,9 +106,21 @@ class _MayPassError(Exception):
 
 def open_client(base_url: str, api_key: str) -> httpx.AsyncClient:
     """A client for this address. UserError where it cannot be one."""
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    with sendable():
+        url = base_url.rstrip("/") + "/"
+        return httpx.AsyncClient(base_url=url, headers=authorization(api_key), timeout=_TIMEOUT)
+
+
+def authorization(api_key: str) -> dict[str, str]:
+    """The header that tells the key; none where there is no key."""
+    return {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+
+@contextmanager
+def sendable() -> Iterator[None]:
+    """Within it, an address or a key that cannot be sent is a UserError."""
     try:
-        return httpx.AsyncClient(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=_TIMEOUT)
+        yield
     except (httpx.InvalidURL, UnicodeEncodeError):
         raise UserError("The server's address or the API key contains characters that cannot be sent.") from None
 

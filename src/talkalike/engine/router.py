@@ -23,10 +23,10 @@ from starlette.types import ASGIApp
 
 from talkalike.engine.closing_stream import ClosingStream
 from talkalike.engine.remote_http import CONVERSATION_HEADER
+from talkalike.engine.request_body import MOST_BYTES, read_body
 
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _REST_SECONDS = 5.0  # how long a server that did not answer is asked last
-_MOST_BYTES = 4 * 2**20
 _DROPPED = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding", "keep-alive"})
 _BUSY = frozenset({502, 503, 504})
 
@@ -84,18 +84,14 @@ class Router:
 
     async def _pass_on(self, request: Request) -> Response:
         """To the first server in the ranking that takes it. What has begun to be answered is not asked again."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                return _error(413, f"The request is larger than {_MOST_BYTES:,} bytes.")
+        body = await read_body(request)
+        if body is None:
+            return _error(413, f"The request is larger than {MOST_BYTES:,} bytes.")
         path = request.path_params["path"] + (f"?{request.url.query}" if request.url.query else "")
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED}
         refused: httpx.Response | None = None
-        for upstream in self._ranked(routing_key(request.headers, bytes(body))):
-            asked = self._client.build_request(
-                request.method, f"{upstream.url}/{path}", content=bytes(body), headers=headers
-            )
+        for upstream in self._ranked(routing_key(request.headers, body)):
+            asked = self._client.build_request(request.method, f"{upstream.url}/{path}", content=body, headers=headers)
             try:
                 answer = await self._client.send(asked, stream=True)
             except httpx.HTTPError:

@@ -33,6 +33,7 @@ from talkalike.engine.listening import open_socket, run_server
 from talkalike.engine.offer import Offered, OtherModels
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
+from talkalike.engine.request_body import MOST_BYTES, read_body
 from talkalike.engine.stops import StopStrings
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.reactions import plain
@@ -44,7 +45,6 @@ _NOT_OURS = (
 )
 _DEFAULTS = Sampling()
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-_MOST_BODY = 4 * 2**20
 _CLIENT_GONE = Response(status_code=499)
 _OFFERED = "It offers /v1/chat/completions, /v1/completions, /v1/models and /health."
 _NOT_OFFERED = {  # addresses of OpenAI's that clients try, and why there is nothing
@@ -207,12 +207,10 @@ class _Service:
     async def _body(self, request: Request) -> bytes:
         if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             raise ApiError(415, "The request body must be application/json.")
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BODY:
-                raise ApiError(413, f"The request body is larger than {_MOST_BODY} bytes.")
-        return bytes(body)
+        body = await read_body(request)
+        if body is None:
+            raise ApiError(413, f"The request body is larger than {MOST_BYTES} bytes.")
+        return body
 
 
 def _card(offered: Offered) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from talkalike.engine.protocol import Sampling
 
-_LEAST_TOP_P = 1e-6  # the likeliest token alone; some servers take no 0
+LEAST_TOP_P = 1e-6  # the likeliest token alone; some servers take no 0
 _NEVER = -100  # the strongest wish against a token that OpenAI's protocol has
 _TOKEN_ID = re.compile(r"token_id:(\d+)")
 
@@ -62,7 +62,7 @@ def request_fields(asked: Continuation) -> dict[str, Any]:
         "prompt": list(asked.ids),
         "max_tokens": asked.max_tokens,
         "temperature": sampling.temperature,
-        "top_p": max(sampling.top_p, _LEAST_TOP_P),
+        "top_p": max(sampling.top_p, LEAST_TOP_P),
         "top_k": sampling.top_k or -1,
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,

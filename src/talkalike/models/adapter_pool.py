@@ -65,7 +65,7 @@ class AdapterPool:
         """Takes an adapter in; False where all the others are in use and leave no room for it."""
         if adapter in self._shapes:
             return True
-        shape = AdapterShape(next(iter(pairs.down.values())).shape[0], frozenset(pairs.down))
+        shape = AdapterShape.of(pairs)
         needed, idle = self.size(shape), [name for name in self._shapes if name not in self._held]
         if self.nbytes + needed - sum(self.size(self._shapes[name]) for name in idle) > self.max_bytes:
             return False

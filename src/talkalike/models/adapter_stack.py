@@ -26,6 +26,12 @@ class AdapterShape:
     rank: int
     layers: frozenset[str]
 
+    @classmethod
+    def of(cls, pairs: LoraPairs) -> AdapterShape:
+        """The shape of these matrices; of rank 0 where there are none."""
+        rank = next((down_RI.shape[0] for down_RI in pairs.down.values()), 0)
+        return cls(rank, frozenset(pairs.down))
+
     def nbytes(self, layers: Mapping[str, Layer], dtype: torch.dtype) -> int:
         """Bytes of one adapter in memory."""
         return dtype.itemsize * self.rank * sum(layers[name].inputs + layers[name].outputs for name in self.layers)

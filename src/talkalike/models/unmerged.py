@@ -64,7 +64,7 @@ def read_unmerged(double: Unmerged) -> LoraPairs:
         pairs = read_pairs(double.folder)
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
         raise _damaged(double.name, double.folder, problem) from None
-    if pairs is None or AdapterShape(_rank(pairs), frozenset(pairs.down)) != double.shape:
+    if pairs is None or AdapterShape.of(pairs) != double.shape:
         raise UserError(f"The double '{double.name}' was replaced a moment ago.", hint="Ask again.")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in pairs.named_tensors().values()):
         raise _damaged(double.name, double.folder, "it holds numbers that are none")
@@ -87,10 +87,6 @@ def _shape(name: str, shapes: Mapping[str, tuple[int, ...]], layers: Mapping[str
     if not rank or found["down"] != wanted_down or found["up"] != wanted_up:
         raise _refused(name, "its matrices do not fit the layers of this base, which is another one by the same name")
     return AdapterShape(rank, frozenset(found["down"]))
-
-
-def _rank(pairs: LoraPairs) -> int:
-    return next(iter(pairs.down.values())).shape[0] if pairs.down else 0
 
 
 def _refused(name: str, why: str) -> UserError:

@@ -130,6 +130,12 @@ class ModelSettings(Section):
         "all GPUs, the memory and the disk.",
         json_schema_extra={"allowed": '"auto", "cpu", "mps", "cuda" or one GPU by its number, such as "cuda:0"'},
     )
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """How a base is loaded, as arguments: its number format, its device, and in how many bits."""
+        return {"dtype": self.dtype, "device": self.device, "quantize": self.quantize}
+
     conversations_mb: int = Field(
         default=512,
         ge=0,

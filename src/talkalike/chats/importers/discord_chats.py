@@ -23,6 +23,7 @@ from talkalike.chats.importers.reading import (
     mapping,
     mappings,
     one_part,
+    only_messages,
     read_items,
     string,
 )
@@ -85,12 +86,8 @@ class _Channel:
 
     def messages(self) -> Iterator[Message]:
         """The messages in the file's order; what is none is counted."""
-        for raw in read_items(self._entry, self._findings):
-            read = self._message(raw)
-            if isinstance(read, str):
-                self._findings.drop(read, file=self._entry.path)
-            else:
-                yield read
+        read = map(self._message, read_items(self._entry, self._findings))
+        return only_messages(read, self._findings, file=self._entry.path)
 
     def _message(self, raw: Mapping[str, object]) -> Message | str:
         when, who = iso_ms(raw.get("timestamp")), mapping(raw.get("author"))

@@ -66,7 +66,7 @@ class IMessage:
 
 
 class _Text:
-    """One text file."""
+    """The chat that one text file tells."""
 
     def __init__(self, entry: Entry, facts: ChatFacts, findings: Findings) -> None:
         self._entry = entry

@@ -130,7 +130,7 @@ class _People:
         return self._cast.person(key, key or "(unknown)")
 
     def own(self) -> Speaker:
-        """Whose Mac it is."""
+        """The person whose Mac it is."""
         return self._cast.person("Me", "Me")
 
 

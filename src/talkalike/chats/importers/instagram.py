@@ -19,7 +19,7 @@ _FOLDER = re.compile(r"your_instagram_activity|instagram(?:[-_ ].*)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instagram:
-    """Direct messages of Instagram."""
+    """Instagram's direct messages, in Messenger's form."""
 
     choices: Choices = field(default_factory=Choices)
     name: str = "instagram"

@@ -19,6 +19,7 @@ from talkalike.chats.importers.reading import (
     ReadChat,
     mapping,
     one_part,
+    only_messages,
     read_items,
     string,
 )
@@ -35,7 +36,7 @@ _ENCRYPTED = "encrypted, and the export had no key for it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Rooms exported by Element."""
+    """The rooms that Element exports, a file for each."""
 
     choices: Choices = field(default_factory=Choices)
     name: str = "matrix"
@@ -91,12 +92,8 @@ class _Room:
 
     def messages(self, findings: Findings) -> Iterator[Message]:
         """The room's messages; what is none is counted."""
-        for event in read_items(self._entry, findings):
-            read = self._message(event)
-            if isinstance(read, str):
-                findings.drop(read, file=self._entry.path)
-            elif read is not None:
-                yield read
+        read = map(self._message, read_items(self._entry, findings))
+        return only_messages(read, findings, file=self._entry.path)
 
     def _message(self, event: Mapping[str, object]) -> Message | str | None:
         type_, content = string(event.get("type")), mapping(event.get("content"))

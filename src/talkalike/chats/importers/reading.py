@@ -100,6 +100,15 @@ def one_part(messages: Iterable[Message]) -> Iterator[Part]:
     yield Part(messages=messages)
 
 
+def only_messages(read: Iterable[Message | str | None], findings: Findings, *, file: str) -> Iterator[Message]:
+    """The messages of a file as they are read. A reason in the place of one is counted; None is told elsewhere."""
+    for each in read:
+        if isinstance(each, str):
+            findings.drop(each, file=file)
+        elif each is not None:
+            yield each
+
+
 def read_items(
     entry: Entry, findings: Findings, *, array: str = "messages", header: dict[str, object] | None = None
 ) -> Iterator[Mapping[str, object]]:

@@ -21,6 +21,7 @@ from talkalike.chats.importers.reading import (
     mapping,
     mappings,
     one_part,
+    only_messages,
     parse_object,
     read_json_lines,
     string,
@@ -103,7 +104,7 @@ class _People:
         return self._cast.person(string(contact.get("aci")) or number or f"recipient{key}", name or "Signal user")
 
     def own(self) -> Speaker:
-        """Whose export it is."""
+        """The person whose export it is."""
         return self._cast.person("Me", "Me")
 
 
@@ -118,13 +119,8 @@ class _Chat:
 
     def messages(self, records: Iterator[bytes]) -> Iterator[Message]:
         """In the export's order; what is no message is counted."""
-        for record in records:
-            item = mapping((parse_object(record) or {}).get("chatItem"))
-            read = self._message(item)
-            if isinstance(read, str):
-                self._findings.drop(read, file=self._source)
-            else:
-                yield read
+        items = (mapping((parse_object(record) or {}).get("chatItem")) for record in records)
+        return only_messages(map(self._message, items), self._findings, file=self._source)
 
     def _message(self, item: Mapping[str, object]) -> Message | str:
         when = sent_ms(item.get("dateSent"))

@@ -19,6 +19,7 @@ from talkalike.chats.importers.reading import (
     identifier,
     mapping,
     mappings,
+    only_messages,
     read_items,
     read_whole,
     string,
@@ -132,12 +133,8 @@ class _Channel:
 
     def messages(self, day: Entry) -> Iterator[Message]:
         """One day's messages; what is none is counted."""
-        for raw in read_items(day, self._findings, array=""):
-            read = self._message(raw, day.path)
-            if isinstance(read, str):
-                self._findings.drop(read, file=day.path)
-            else:
-                yield read
+        read = (self._message(raw, day.path) for raw in read_items(day, self._findings, array=""))
+        return only_messages(read, self._findings, file=day.path)
 
     def _message(self, raw: Mapping[str, object], source: str) -> Message | str:
         ts = string(raw.get("ts"))

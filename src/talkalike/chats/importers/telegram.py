@@ -27,6 +27,7 @@ from talkalike.chats.importers.reading import (
     mapping,
     mappings,
     one_part,
+    only_messages,
     string,
     told_damage,
 )
@@ -111,12 +112,8 @@ class _Chat:
 
     def messages(self) -> Iterator[Message]:
         """The messages in the file's order; what is none is counted."""
-        for raw in self._items:
-            read = self._message(raw) if isinstance(raw, dict) else NO_OBJECT
-            if isinstance(read, str):
-                self._findings.drop(read, file=self._entry.path)
-            else:
-                yield read
+        read = (self._message(raw) if isinstance(raw, dict) else NO_OBJECT for raw in self._items)
+        return only_messages(read, self._findings, file=self._entry.path)
 
     def _message(self, raw: Mapping[str, object]) -> Message | str:
         when = sent_ms(raw.get("date_unixtime")) or iso_ms(raw.get("date"))
