@@ -72,7 +72,7 @@ test: $(VENV)/.stamp-test $(VENV)/.stamp-browser
 	@echo "==> ruff format";         $(VENV)/bin/ruff format --quiet --check . || { echo "These files are not formatted; run $(VENV)/bin/ruff format ." >&2; $(VENV)/bin/ruff format --check .; }
 	@echo "==> mypy --strict";       $(VENV)/bin/mypy --no-error-summary
 	@echo "==> import contract";     $(VENV)/bin/lint-imports --no-logo
-	@echo "==> pytest";              $(VENV)/bin/python -m pytest
+	@echo "==> pytest";              $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(BENCH_VENV)/.stamp-bench
 	@$(BENCH_VENV)/bin/python bench/run.py $(BENCH)

@@ -20,6 +20,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test starts a child process
 os.environ["MPLBACKEND"] = "Agg"
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: each with one thread
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "120"
 for _name in [name for name in os.environ if name.startswith("TALKALIKE_")]:

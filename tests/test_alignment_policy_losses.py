@@ -16,7 +16,9 @@ from talkalike.alignment.policy_losses import (
     generalised_advantages,
     group_advantages,
     kl_terms,
+    log_expected_wins,
     next_kl_coefficient,
+    next_rate_factor,
     shaped_rewards,
     token_rewards,
     whiten,
@@ -163,6 +165,37 @@ def test_the_kl_coefficient_follows_its_target() -> None:
     assert next_kl_coefficient(0.15, 0.0, **steer) == pytest.approx(0.15 * 0.998)
     assert next_kl_coefficient(0.15, 6.6, **steer) == pytest.approx(0.15 * 1.001)
     assert next_kl_coefficient(0.15, 6.0, **steer) == pytest.approx(0.15)
+
+
+def test_the_learning_rate_follows_the_distance_that_is_planned() -> None:
+    steer = {"target": 0.64, "pace": 0.5}
+    assert next_rate_factor(1.0, 0.16, done=0.25, **steer) == pytest.approx(1.0)  # halfway there at half time
+    assert next_rate_factor(1.0, 0.25, done=0.25, **steer) == pytest.approx(0.4 / 0.5)
+    assert next_rate_factor(2.0, 0.0, done=0.25, **steer) == pytest.approx(3.0)  # by no more than half
+    assert next_rate_factor(1.0, 50.0, done=0.25, **steer) == pytest.approx(1 / 1.5)
+    assert next_rate_factor(8.0, 0.0, done=0.9, **steer) == 8.0  # nor without end
+
+
+@pytest.mark.parametrize("moved", [0.02, 0.05, 0.2])
+def test_whatever_a_rate_moves_a_policy_it_gets_where_it_should(moved: float) -> None:
+    distance, factor, steps = 0.0, 1.0, 14
+    for step in range(steps):
+        if step:
+            factor = next_rate_factor(factor, distance**2, target=0.75, done=step / steps, pace=0.6)
+        distance += moved * factor * (1 - step / steps)  # the rate falls to 0, as in a training
+    assert 0.4 < distance**2 < 1.6
+
+
+def test_expected_wins_by_hand() -> None:
+    wins_N = log_expected_wins(torch.tensor([0.0, 2.0, 50.0]), torch.tensor([0.0, 2.0])).exp()
+    lower, equal, higher = (torch.sigmoid(torch.tensor(gap)).item() for gap in (-2.0, 0.0, 2.0))
+    torch.testing.assert_close(wins_N, torch.tensor([(equal + lower) / 2, (higher + equal) / 2, 1.0]))
+
+
+def test_what_nearly_always_wins_gains_nothing_from_a_higher_score() -> None:
+    scores_N, references_R = torch.tensor([-2.0, 0.0, 4.0, 6.0]), torch.tensor([-1.0, 0.0, 1.0])
+    worst, bad, good, best = log_expected_wins(scores_N, references_R).tolist()
+    assert bad - worst > 10 * (best - good) > 0
 
 
 def test_distinct_share_by_hand() -> None:

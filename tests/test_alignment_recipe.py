@@ -261,8 +261,9 @@ def test_the_guard_rails_measure_what_they_say(
 
 @pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
 def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples: ExampleSet, tmp_path: Path) -> None:
-    shaping = RewardShaping(kl=0.1, kl_target=3.0, kl_horizon=50)
-    settings = dataclasses.replace(SETTINGS, algorithm=algorithm, shaping=shaping, show_every=1)
+    shaping = RewardShaping(kl=0.1, kl_target=3.0, kl_horizon=50, wins=True)
+    update = dataclasses.replace(SETTINGS.update, pace=0.5)
+    settings = dataclasses.replace(SETTINGS, algorithm=algorithm, shaping=shaping, update=update, show_every=1)
     chosen = config(settings=settings)
     whole = steps_of(events(chosen, catalog, examples, tmp_path / "runs" / "whole"))
     expected, scores = weights(catalog, "anna-rl"), catalog.card("anna-rl").scores
@@ -276,7 +277,7 @@ def test_resumed_equals_uninterrupted(algorithm: str, catalog: Catalog, examples
             RunFolder(run).record_samples(6, [])
             RunFolder(run).record_replies(6, [])
     lines = RunFolder(run).metrics()
-    for key in ("reward", "kl_k1", "ratio_max", "grad_norm", "kl_coefficient", "value_loss"):
+    for key in ("reward", "kl_k1", "ratio_max", "grad_norm", "kl_coefficient", "learning_rate", "value_loss"):
         assert [line[key] for line in lines] == [getattr(step, key) for step in whole], key
     samples = [
         RunFolder(tmp_path / "runs" / name).samples_file.read_text(encoding="utf-8") for name in ("whole", "cut")

@@ -26,6 +26,7 @@ _PROMPTS = 8  # in a step
 _REPLIES = 12  # to each prompt: many, for the prompt is read once for all of them
 _MOST_KL = 4.0  # per sample; beyond that it writes like somebody else
 _LEARNING_RATE = 3e-4  # of the candidate in RL
+_PACE = 0.6  # of the run: by then replies have moved as far as the KL target allows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +99,13 @@ class RoundTraining:
             shaping=RewardShaping(
                 kl=options.kl,
                 kl_target=options.kl_target or None,
+                wins=options.reward_kind == "linear",  # its scores are log odds
+                missing_end=None,  # of a double that writes at length many are cut off: no reason to write less
                 kl_least=options.kl,  # it begins at no distance at all: that is no reason to pay less
                 kl_horizon=_PROMPTS * _REPLIES / 2,  # a few steps have to be enough: 40 % each at most
             ),
             max_kl=_MOST_KL,
-            update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1),
+            update=PolicyUpdate(learning_rate=options.lr or _LEARNING_RATE, minibatches=1, pace=_PACE),
         )
         config = RLConfig(
             name=self.current.candidate,

@@ -6,9 +6,13 @@ stands under a false mask never changes a number. P prompts with k replies each:
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+LOWEST_RATE, HIGHEST_RATE = 0.2, 8.0  # as factors of the learning rate that was set
+_RATE_STEP = 1.5  # the rate changes by no more from one step to the next
 _TINY = 1e-8
 
 
@@ -19,6 +23,16 @@ def kl_terms(logprobs: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """
     k1 = logprobs - reference
     return k1, torch.expm1(-k1) + k1
+
+
+def log_expected_wins(scores_N: Tensor, references_R: Tensor) -> Tensor:
+    """The log of how often each reply is expected to be preferred to one of the references, by both their scores.
+
+    Scores are log odds, as in Bradley-Terry models. A reply that is already preferred to nearly all gains nothing from
+    an even higher score, so what is learned is to write fewer of the bad ones. Source: Wang et al. 2024
+    (arXiv:2402.00742), with all references instead of a quantile of them.
+    """
+    return torch.sigmoid(scores_N[:, None] - references_R).mean(dim=1).clamp_min(_TINY).log()
 
 
 def shaped_rewards(
@@ -116,6 +130,19 @@ def next_kl_coefficient(coefficient: float, kl: float, *, target: float, replies
     """
     error = min(0.2, max(-0.2, kl / target - 1))
     return coefficient * (1 + error * replies / horizon)
+
+
+def next_rate_factor(factor: float, kl: float, *, target: float, done: float, pace: float) -> float:
+    """The next factor of the learning rate, which steers how far the policy has moved to where it should be by now.
+
+    The distance (the square root of `kl`, per reply) is to grow to that of `target`: half of it at once, for the first
+    updates move a policy whatever they teach it, then evenly until the share `pace` of the run is done. How far one
+    rate moves a policy depends on the model and on how long its replies are. Source: the adaptive rate by KL of
+    Schulman et al. 2017 (arXiv:1707.06347, section 4), with a distance that grows instead of one for each update.
+    """
+    planned = math.sqrt(target) * min(1.0, max(0.5, done / pace))
+    wanted = planned / math.sqrt(max(kl, _TINY))
+    return min(HIGHEST_RATE, max(LOWEST_RATE, factor * min(_RATE_STEP, max(1 / _RATE_STEP, wanted))))
 
 
 def distinct_share(replies: list[list[int]], size: int = 2) -> float:

@@ -21,13 +21,16 @@ from talkalike.alignment.policy_losses import (
     distinct_share,
     generalised_advantages,
     group_advantages,
+    log_expected_wins,
     next_kl_coefficient,
+    next_rate_factor,
     shaped_rewards,
     token_rewards,
     whiten,
 )
 from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
-from talkalike.alignment.rl_report import RLProgress, choose_samples, report_step
+from talkalike.alignment.rl_report import RLProgress, choose_samples, kl_per_reply, report_step
+from talkalike.alignment.rl_settings import RewardShaping
 from talkalike.alignment.rl_values import RLStep
 from talkalike.alignment.rollouts import (
     Rollout,
@@ -116,13 +119,20 @@ def _update_from(
     settings = learner.settings
     plan, members = _plan(learner, progress.step, rollouts)
     batch, old, values = measure_batch(learner, plan, rollouts, scores)
-    kl, distinct = float(batch.k1_NT.sum() / len(batch.scores_N)), _distinct(learner, task, progress.step, batch)
+    kl, kl_k3 = kl_per_reply(batch)
+    distinct = _distinct(learner, task, progress.step, batch)
     if progress.step == 0:
-        _record_first_batch(progress, settings.shaping.normalise, batch, distinct)
+        _record_first_batch(progress, settings.shaping, batch, distinct)
     stop = _reason_to_stop(settings.max_kl, settings.min_distinct, kl, distinct, progress)
     statistics = UpdateStatistics()
     done = progress.share(settings.steps, settings.minutes)
-    factor = learning_rate_factor(done, schedule=settings.update.schedule, warmup=settings.update.warmup)
+    if settings.update.pace and settings.shaping.kl_target is not None and progress.step:
+        progress.rate_factor = next_rate_factor(
+            progress.rate_factor, kl_k3, target=settings.shaping.kl_target, done=done, pace=settings.update.pace
+        )
+    factor = progress.rate_factor * learning_rate_factor(
+        done, schedule=settings.update.schedule, warmup=settings.update.warmup
+    )
     if not stop:
         advantages_NT, returns_NT = estimate_advantages(learner, progress, batch)
         targets = Targets(
@@ -170,14 +180,14 @@ def measure_batch(
 def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
     """Advantages and (for a critic) returns, (N, T); computed from numbers, so without any gradient."""
     settings, shaping = learner.settings, learner.settings.shaping
-    scores_N = batch.scores_N
+    scores_N = _as_wins(batch.scores_N, progress)
     if shaping.normalise:
         scores_N = ((scores_N - progress.reward_mean) / progress.reward_deviation).clamp(-shaping.clip, shaping.clip)
     rewards_N = shaped_rewards(
         scores_N,
         ended_N=batch.ended_N,
         lengths_N=batch.lengths_N,
-        missing_end=shaping.missing_end,
+        missing_end=shaping.missing_end or 0.0,
         overlong=shaping.overlong,
         limit=settings.max_tokens,
     )
@@ -185,6 +195,8 @@ def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBa
     if settings.algorithm != "ppo":
         total_N = rewards_N - coefficient * torch.where(mask_NT, batch.k1_NT, 0.0).sum(dim=1)
         each_N = group_advantages(total_N, group_size=settings.group_size, algorithm=settings.algorithm)
+        if shaping.missing_end is None:
+            each_N = torch.where(batch.ended_N, each_N, 0.0)
         return torch.where(mask_NT, each_N[:, None], 0.0), torch.zeros_like(batch.k1_NT)
     tokens_NT = token_rewards(rewards_N, batch.k1_NT, mask_NT, kl=coefficient)
     raw_NT, returns_NT = generalised_advantages(
@@ -235,12 +247,21 @@ def _divisors(learner: Learner, batch: RolloutBatch, members: list[list[int]]) -
     return [float(lengths_P[prompts].sum()) for prompts in members]
 
 
-def _record_first_batch(progress: RLProgress, normalise: bool, batch: RolloutBatch, distinct: float) -> None:
+def _as_wins(scores_N: Tensor, progress: RLProgress) -> Tensor:
+    """The scores as they are, or as expected wins over the first batch's, whose policy is the reference."""
+    if not progress.references:
+        return scores_N
+    return log_expected_wins(scores_N, torch.tensor(progress.references, device=scores_N.device))
+
+
+def _record_first_batch(progress: RLProgress, shaping: RewardShaping, batch: RolloutBatch, distinct: float) -> None:
     progress.first_distinct = distinct
     progress.first_reward = float(batch.scores_N.mean())
-    if normalise:
-        deviation = float(batch.scores_N.std(unbiased=False))
-        progress.reward_mean = progress.first_reward
+    progress.references = batch.scores_N.tolist() if shaping.wins else []
+    if shaping.normalise:
+        scores_N = _as_wins(batch.scores_N, progress)
+        deviation = float(scores_N.std(unbiased=False))
+        progress.reward_mean = float(scores_N.mean())
         progress.reward_deviation = deviation if deviation > 1e-6 else 1.0
 
 

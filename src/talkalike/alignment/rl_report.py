@@ -21,10 +21,12 @@ class RLProgress(Progress):
     """The progress of a run; with the trained tensors and the optimiser all that a resumed one needs."""
 
     kl_coefficient: float = 0.0
+    rate_factor: float = 1.0  # of the learning rate, where it is steered by the KL
     reward_mean: float = 0.0  # of the first batch, by which rewards are normalised
     reward_deviation: float = 1.0
     first_reward: float = math.nan
     first_distinct: float = math.nan
+    references: list[float] = field(default_factory=list)  # the scores of the first batch, where wins count
     before: dict[str, float] = field(default_factory=dict)  # what the guard rails measured before the first step
 
 
@@ -37,7 +39,7 @@ def report_step(
     distinct: float,
     factor: float,
 ) -> RLStep:
-    accelerator, replies = learner.accelerator, len(batch.scores_N)
+    accelerator = learner.accelerator
     s = statistics
     sums = [float(s.tokens), s.ratio, s.clipped, s.entropy, s.policy_loss, s.value_loss]
     extremes = [-s.ratio_min, s.ratio_max, s.first_ratio_off]
@@ -48,12 +50,12 @@ def report_step(
     tokens = max(1.0, sums[0])
     updates = max(1, len(s.grad_norms))
     scores_PK = batch.scores_N.view(-1, learner.settings.group_size)
-    k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
+    kl_k1, kl_k3 = kl_per_reply(batch)
     return RLStep(
         index=progress.step + 1,
         reward=float(batch.scores_N.mean()),
-        kl_k1=float(k1_NT.sum()) / replies,
-        kl_k3=float(kl_terms(k1_NT, torch.zeros_like(k1_NT))[1].sum()) / replies,
+        kl_k1=kl_k1,
+        kl_k3=kl_k3,
         kl_coefficient=progress.kl_coefficient,
         ratio_mean=sums[1] / tokens if sums[0] else 1.0,
         ratio_min=-extremes[0] if sums[0] else 1.0,
@@ -72,6 +74,14 @@ def report_step(
         tokens=int(batch.lengths_N.sum()),
         seconds=0.0,
     )
+
+
+def kl_per_reply(batch: RolloutBatch) -> tuple[float, float]:
+    """Both estimates (k1, k3) of the KL to the double as it was, over all tokens of a reply, on average."""
+    k1_NT = torch.where(batch.mask_NT, batch.k1_NT, 0.0)
+    k3_NT = kl_terms(k1_NT, torch.zeros_like(k1_NT))[1]
+    replies = len(batch.scores_N)
+    return float(k1_NT.sum()) / replies, float(k3_NT.sum()) / replies
 
 
 def choose_samples(samples: Sequence[ReplySample], scores: Sequence[float], count: int) -> tuple[Shown, ...]:
