@@ -209,12 +209,34 @@ def test_nothing_is_saved_where_that_is_switched_off_or_the_chat_has_no_name(
     assert forget_conversations(saved.root / "none", [NAME]) == forget_every_conversation(saved.root / "none") == 0
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_full_disk_loses_no_reply(
-    catalog: Catalog, saved: SavedPrefixes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    what: str,
+    catalog: Catalog,
+    saved: SavedPrefixes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(warm, "save_file", full)
-    assert once(catalog, saved)
+    with monkeypatch.context() as patch:
+        if what == "file":
+            patch.setattr(warm, "save_file", full)
+        else:
+            patch.setattr(Path, "mkdir", full)
+        assert once(catalog, saved)
     assert not files(saved) and "could not be saved" in caplog.text
+
+
+def test_what_is_forgotten_goes_where_no_mark_can_be_left(
+    catalog: Catalog, saved: SavedPrefixes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    once(catalog, saved)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "touch", full)
+        assert files(saved) and forget_conversations(saved.root, [NAME]) == 1
+    assert not files(saved)

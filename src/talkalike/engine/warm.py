@@ -79,6 +79,7 @@ class WarmFolder:
         file = prefix_file(self._folder, conversation)
         about = {"format": _FORMAT, "model": self._identity, "sum": _checksum(tensors)}
         try:
+            self._saved.make(self._folder)
             with replacing(file) as temporary:
                 save_file(tensors, temporary, metadata=about)
             if was_forgotten(self._saved.root, conversation, since):

@@ -31,15 +31,18 @@ class SavedPrefixes:
     max_bytes: int
 
     def folder(self, model: str, identity: str) -> Path:
-        """Makes the folder for the model of this identity. What was saved by an earlier one of the same name goes."""
+        """The folder for the model of this identity. What was saved by an earlier one of the same name goes."""
         folder = self.root / model / identity
         for other in (self.root / model).glob("*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)
-        for made in (self.root, folder.parent, folder):
-            made.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.trim()
         return folder
+
+    def make(self, folder: Path) -> None:
+        """Makes a folder that `folder` named. Raises OSError where the disk is full, or nothing may be written."""
+        for made in (self.root, folder.parent, folder):
+            made.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def trim(self) -> None:
         """Deletes what was not used for long, and what is too much, that used longest ago first."""
@@ -97,13 +100,15 @@ def _name(conversation: str) -> str:
 
 
 def _mark(root: Path, name: str) -> None:
+    """Best effort: on a full disk nothing can be marked, but then nobody can bring a file back either."""
     marks = root / _MARKS
-    marks.mkdir(exist_ok=True, mode=0o700)
-    for mark in marks.iterdir():
+    with suppress(OSError):
+        marks.mkdir(exist_ok=True, mode=0o700)
+        (marks / name).touch(mode=0o600)
+    for mark in marks.glob("*"):
         with suppress(OSError):
             if mark.stat().st_mtime < time.time() - _MARK_KEPT:
                 mark.unlink()
-    (marks / name).touch(mode=0o600)
 
 
 def _sizes(root: Path) -> Iterator[tuple[float, int, Path]]:
