@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from talkalike.engine.local import LocalEngine
+from talkalike.engine.local import LocalEngine, open_engine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -71,8 +71,7 @@ async def decode_speed(engine: LocalEngine, prompt: Prompt, new: int) -> float:
     return tokens / seconds
 
 
-async def measure_ours(loaded: LoadedModel, tokens: int, new: int, repeats: int) -> dict[str, Any]:
-    engine = LocalEngine(loaded)
+async def measure_ours(engine: LocalEngine, tokens: int, new: int, repeats: int) -> dict[str, Any]:
     turns = conversation(engine, tokens)
     cold, warm, decode = [], [], []
     for number in range(repeats):
@@ -133,8 +132,11 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", default="auto")
     asked = parser.parse_args()
-    loaded = load_for_inference(asked.model, catalog=Catalog(asked.model.parent), dtype=asked.dtype)
-    report = asyncio.run(measure_ours(loaded, asked.tokens, asked.new, asked.repeats))
+    catalog = Catalog(asked.model.parent)
+    engine = open_engine(catalog, asked.model.name, dtype=asked.dtype, device="auto")  # as `serve` opens it
+    report = asyncio.run(measure_ours(engine, asked.tokens, asked.new, asked.repeats))
+    del engine
+    loaded = load_for_inference(asked.model, catalog=catalog, dtype=asked.dtype)
     ids = Renderer(loaded.tokenizer).prompt(conversation(LocalEngine(loaded), asked.tokens), "bob")
     speeds = report["decode_tokens_per_s"]
     speeds["transformers_generate"] = transformers_speed(loaded, ids, asked.new, asked.repeats)

@@ -100,7 +100,7 @@ class RoundTraining:
                 kl=options.kl,
                 kl_target=options.kl_target or None,
                 wins=options.reward_kind == "linear",  # its scores are log odds
-                missing_end=None,  # of a double that writes at length many are cut off: no reason to write less
+                missing_end=0.5,  # of a double that writes at length many are cut off, whatever they say
                 kl_least=options.kl,  # it begins at no distance at all: that is no reason to pay less
                 kl_horizon=_PROMPTS * _REPLIES / 2,  # a few steps have to be enough: 40 % each at most
             ),
