@@ -15,11 +15,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models.footprint import QUANTIZED_BYTES
 from talkalike.models.memory import available_memory, stored_numbers
 
 _log = logging.getLogger(__name__)
 _FOR_WEIGHTS = 0.9  # of what is free; the rest is for what is computed
-_BYTES_QUANTIZED = {"8bit": 1.0, "4bit": 0.55}  # of a number, embeddings aside
 
 Places = dict[str, Any]
 """Names of modules, and the device of each: the number of a GPU, "cpu" or "disk"."""
@@ -45,7 +45,7 @@ def spread_map(
     if device.type not in {"cuda", "cpu"}:
         return None
     free = {place: int(_FOR_WEIGHTS * count) for place, count in free_memory(device).items()}
-    per_number = _BYTES_QUANTIZED.get(quantize, float(dtype.itemsize))
+    per_number = QUANTIZED_BYTES.get(quantize, float(dtype.itemsize))
     needed = stored_numbers(folder) * per_number
     first = 0 if device.type == "cuda" else "cpu"
     if needed <= free[first]:
