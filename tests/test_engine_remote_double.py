@@ -57,6 +57,7 @@ class Vllm:
     together: int = 1  # tokens in each chunk
     vanishes_after: int | None = None
     shift: int = 0  # of another vocabulary
+    odd: Any = None  # answered in place of a completion
     asked: list[dict[str, Any]] = field(default_factory=list)
     chats: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -96,6 +97,8 @@ class Vllm:
         self.headers.append(dict(request.headers))
         if not self.takes_ids or not all(isinstance(one, int) for one in body["prompt"]):
             return JSONResponse({"error": {"message": "prompt must be a string", "code": 400}}, 400)
+        if self.odd is not None:
+            return JSONResponse(self.odd)
         chunks = list(self.chunks(body))
         if body.get("stream"):
             return StreamingResponse(self.events(chunks), media_type="text/event-stream")
@@ -315,6 +318,13 @@ def test_a_server_that_vanishes_in_the_middle(vllm: Vllm, double: DoubleText) ->
         asyncio.run(read(connect_double(double, url)))
     assert shown, "what had arrived was shown"
     assert len([body for body in vllm.asked if body.get("stream")]) == 1, "and nothing is written twice"
+
+
+@pytest.mark.parametrize("answer", [{"choices": [{}], "usage": [1]}, {"choices": [{"prompt_token_ids": 5}]}, [1]])
+def test_an_answer_of_another_shape_is_named(answer: Any, vllm: Vllm, double: DoubleText) -> None:
+    vllm.odd = answer
+    with serving(vllm.app) as url, pytest.raises(TalkalikeError, match="no completion"):
+        connect_double(double, url)
 
 
 def test_what_is_wrong_is_said_before_the_first_reply(vllm: Vllm, double: DoubleText) -> None:

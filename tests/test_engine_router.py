@@ -116,7 +116,29 @@ def test_what_decides() -> None:
     assert len({routing_key({}, json.dumps(body).encode()) for body in same}) == 1
     others = [{"model": "m", "prompt": [1, 2]}, {"model": "m", "prompt": [3, 4]}, {"model": "n", "prompt": [3, 4]}, []]
     assert len({routing_key({}, json.dumps(body).encode()) for body in others}) == 4
-    assert routing_key({}, b"\xff") == ""
+    odd = [
+        b"\xff",
+        b"[" * 100_000,
+        b"5",
+        b'{"prompt": 5}',
+        b'{"messages": {"a": 1}}',
+        b'{"prompt": [[[1]]], "user": [2]}',
+    ]
+    assert [routing_key({}, body) for body in odd[:3]] == ["", "", ""]
+    assert len({routing_key({}, body) for body in odd[3:]}) == 3
+
+
+def test_the_answer_of_a_busy_server_is_closed_when_another_takes_over() -> None:
+    busy = b"HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nbusy"
+    fine = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine"
+    with answering([busy]) as (first, _), answering([fine]) as (second, _):
+        router = Router([first, second])
+        router._ranked = lambda _key: router._upstreams  # type: ignore[method-assign]
+        with serving(router.app()) as url:
+            assert httpx.post(f"{url}/completions", content=b"{}").text == "fine"
+            transport = router._client._transport
+            assert isinstance(transport, httpx.AsyncHTTPTransport)
+            assert transport._pool.connections == []
 
 
 def test_nobody_is_let_through_to_a_server_without_a_key() -> None:

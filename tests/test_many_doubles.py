@@ -184,7 +184,10 @@ def spoil(folder: Path, how: str) -> None:
         file.write_bytes(file.read_bytes()[:-2000])
         return
     tensors = load_file(file)
-    next(iter(tensors.values()))[0, 0] = float("nan")
+    if how == "without sizes":
+        tensors = {name: torch.tensor(1.0) for name in tensors}
+    else:
+        next(iter(tensors.values()))[0, 0] = float("nan")
     save_file(tensors, file)
 
 
@@ -207,6 +210,16 @@ async def test_a_damaged_adapter_fails_its_own_reply_alone(how: str, catalog: Ca
         with pytest.raises(UserError, match=r"'broken'.*damaged"):
             shared.open("broken")
     await shared.close()
+
+
+def test_an_adapter_whose_matrices_have_no_sizes_is_refused(catalog: Catalog, tmp_path: Path) -> None:
+    own = Catalog(tmp_path / "models")
+    own.root.mkdir()
+    own.path("tiny").symlink_to(catalog.path("tiny"))
+    put_double(own, "broken", seed=3)
+    spoil(own.path("broken"), "without sizes")
+    with pytest.raises(UserError, match="do not fit"):
+        opened(own).open("broken")
 
 
 async def test_the_adapter_used_longest_ago_makes_room(catalog: Catalog) -> None:

@@ -64,7 +64,7 @@ def open_caches(loaded: LoadedModel, catalog: Catalog, saved: SavedPrefixes | No
     if saved is None or not saved.max_bytes or has_own_attention(loaded.model):
         return caches
     folders = dict.fromkeys([catalog.path(loaded.name), catalog.path(catalog.card(loaded.name).base)])
-    identity = identity_of(folders, dtype=loaded.model.dtype, device=loaded.model.device)
+    identity = identity_of(folders, loaded.model)
     return WarmCaches(caches, WarmFolder(saved, model=loaded.name, identity=identity))
 
 

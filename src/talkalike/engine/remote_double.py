@@ -93,8 +93,10 @@ def connect_double(
     name = str(found.card["id"])
     length = _context_length(found.card)
     if found.card.get("owned_by") == "talkalike":
-        own = (found.card.get("talkalike") or {}).get("context_length") or double.context_length
-        server = RemoteServer(base_url=base_url, model=name, context_length=int(own), is_ours=True)
+        told = found.card.get("talkalike")
+        own = told.get("context_length") if isinstance(told, dict) else None
+        context_length = own if isinstance(own, int) and own > 0 else double.context_length
+        server = RemoteServer(base_url=base_url, model=name, context_length=context_length, is_ours=True)
         return RemoteEngine(server, api_key=api_key)
     known = DoubleText(
         name=double.name,
@@ -184,12 +186,13 @@ class _Trial:
             raise refusal(response.status_code, response.text, self._url)
         try:
             answer = response.json()
-            choice, usage = answer["choices"][0], answer.get("usage") or {}
+            choice = answer["choices"][0]
             said = [one for one in said_in(choice) if not one.finish]
-            read = choice.get("prompt_token_ids")
+            read = tuple(choice.get("prompt_token_ids") or ids)
+            counted = (answer.get("usage") or {}).get("prompt_tokens", len(ids))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             raise TalkalikeError(f"The server at {self._url} answered with something that is no completion.") from None
-        if (read and tuple(read) != ids) or usage.get("prompt_tokens", len(ids)) != len(ids):
+        if read != ids or counted != len(ids):
             return Found(card=card, takes_ids=False)  # it read something else than it was sent
         told = [one for one in said if one.token is not None]
         return Found(

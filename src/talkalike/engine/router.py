@@ -105,6 +105,8 @@ class Router:
                 continue
             upstream.rests_until = 0.0
             upstream.sent += 1
+            if refused is not None:
+                await refused.aclose()
             return _streamed(answer)
         if refused is not None:
             return _streamed(refused)
@@ -119,13 +121,14 @@ def routing_key(headers: Mapping[str, str], body: bytes) -> str:
         return told
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(fields, dict):
         return ""
     named = fields.get("conversation") or fields.get("user") or fields.get("session_id")
     opening = fields.get("messages") or fields.get("prompt") or ""
-    return f"{fields.get('model')}\n{named or json.dumps(opening[:2] if isinstance(opening, list) else opening[:200])}"
+    beginning = opening[:2] if isinstance(opening, list) else str(opening)[:200]
+    return f"{fields.get('model')}\n{named or json.dumps(beginning)}"
 
 
 def _weight(url: str, key: str) -> bytes:

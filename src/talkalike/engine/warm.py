@@ -13,6 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from talkalike.engine.cache import CacheStore, PrefixCache
 from talkalike.workspace.files import replacing
@@ -63,7 +65,8 @@ class WarmFolder:
             cache.restore(tensors)
             os.utime(file)
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as problem:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.unlink()
             self.damaged += 1
             reason = str(problem).split("\n")[0][:200]
             _log.warning(
@@ -177,9 +180,10 @@ class WarmCaches:
             return self._folders[adapter]
 
 
-def identity_of(folders: Iterable[Path], *, dtype: torch.dtype, device: torch.device) -> str:
+def identity_of(folders: Iterable[Path], model: PreTrainedModel) -> str:
     """Names exactly what computed a prefix: the files of model and base, the format, and the libraries' versions."""
-    lines = [_FORMAT, torch.__version__, transformers.__version__, str(dtype), device.type]
+    quantised = getattr(model.config, "quantization_config", None)
+    lines = [_FORMAT, torch.__version__, transformers.__version__, str(model.dtype), model.device.type, str(quantised)]
     for folder in folders:
         for file in sorted(file for file in folder.iterdir() if file.suffix in {".json", ".safetensors"}):
             if file.name != "card.json":  # measured again, a model is the same

@@ -19,7 +19,7 @@ FIRST_STEP = 80 * _MIB  # by which the program grows on a CPU with its first ste
 _PROGRAM = {"cpu": 380 * _MIB + FIRST_STEP, "cuda": 600 * _MIB}  # the libraries; a GPU's own context (not measured)
 _PER_TRAINED = 16  # bytes of a trained number: its value, its gradient, Adam's averages
 _PER_TRAINED_SAVING = 20  # when the best state is put back and written: no gradients, two copies more
-QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.52}  # of a number of the blocks; NF4 with its scales quantised, too
+_QUANTIZED = {"8bit": 1.0, "4bit": 0.52}  # of a number of the blocks; NF4 with its scales quantised, too
 _SLACK = 1.12  # blocks of memory that are free and too small to be used again
 _QUERIES = 256  # of one block of attention (`models.attention`)
 _PLAIN = frozenset(
@@ -131,15 +131,18 @@ def read_shape(folder: Path) -> BaseShape | None:
         return None
 
 
+def weight_bytes(shape: BaseShape, item: int, quantize: str) -> int:
+    """The bytes of the base's weights, with `item` bytes for each number that is not quantised, as embeddings are."""
+    blocks = shape.layers * shape.linear if quantize in _QUANTIZED else 0
+    return round((shape.numbers - blocks) * item + blocks * _QUANTIZED.get(quantize, 0))
+
+
 def estimate(shape: BaseShape, plan: TrainingPlan) -> Footprint:
     """The memory that this training takes on its device."""
     item = 2 if plan.half else 4
     trained = trained_numbers(shape, plan)
     own = trained if plan.method in {"full", "last-n"} else 0  # of the base's own numbers, which become float32
-    blocks = shape.layers * shape.linear
-    weights = (shape.numbers - own) * item
-    if plan.quantize in QUANTIZED_BYTES:
-        weights = round((shape.numbers - blocks) * item + blocks * QUANTIZED_BYTES[plan.quantize])
+    weights = weight_bytes(shape, item, plan.quantize) - own * item
     layers = min(plan.last_layers, shape.layers) if plan.method == "last-n" else shape.layers
     row = max(plan.row, plan.document)  # a longer example has a row to itself
     tokens = row + (plan.prompt_length * (row // plan.document) if plan.method == "prompt" else 0)

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
-from talkalike.models.footprint import QUANTIZED_BYTES
+from talkalike.models.footprint import read_shape, weight_bytes
 from talkalike.models.memory import available_memory, stored_numbers
 
 _log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ def spread_map(
     if device.type not in {"cuda", "cpu"}:
         return None
     free = {place: int(_FOR_WEIGHTS * count) for place, count in free_memory(device).items()}
-    per_number = QUANTIZED_BYTES.get(quantize, float(dtype.itemsize))
-    needed = stored_numbers(folder) * per_number
+    shape, numbers = read_shape(folder), stored_numbers(folder)
+    needed = weight_bytes(shape, dtype.itemsize, quantize) if shape else numbers * dtype.itemsize
     first = 0 if device.type == "cuda" else "cpu"
     if needed <= free[first]:
         return None
@@ -59,7 +59,7 @@ def spread_map(
         Places,
         infer_auto_device_map(
             empty,
-            max_memory={place: int(count * dtype.itemsize / per_number) for place, count in free.items()},
+            max_memory={place: int(count * numbers * dtype.itemsize / max(1, needed)) for place, count in free.items()},
             no_split_module_classes=list(empty._no_split_modules or ()),
             dtype=dtype,
         ),

@@ -80,7 +80,7 @@ def _shape(name: str, shapes: Mapping[str, tuple[int, ...]], layers: Mapping[str
         if end is None or layer not in layers:
             raise _refused(name, f"it changes '{key.removeprefix(PREFIX)}', where nothing can be added while it runs")
         found[_ENDS[end]][layer] = shape
-    ranks = {shape[0] for shape in found["down"].values()}
+    ranks = {shape[0] for shape in found["down"].values() if shape}
     rank = min(ranks, default=0)
     wanted_down = {layer: (rank, layers[layer].inputs) for layer in found["up"]}
     wanted_up = {layer: (layers[layer].outputs, rank) for layer in found["down"]}

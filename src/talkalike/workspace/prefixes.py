@@ -50,7 +50,8 @@ class SavedPrefixes:
         for used, size, file in sorted(_sizes(self.root), reverse=True):
             total += size
             if total > self.max_bytes or used < time.time() - LONGEST_KEPT:
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink()
         for left in self.root.glob("*/*/.*.tmp"):  # of a process that was killed while it wrote
             with suppress(OSError):
                 if left.stat().st_mtime < time.time() - _GRACE:
