@@ -30,8 +30,7 @@ from alignment_toys import (
 )
 from talkalike.alignment.learner import CRITIC, POLICY, Learner, UpdateStatistics, entropy_sum
 from talkalike.alignment.prompts import ReplyPrompt, prompts_of_step
-from talkalike.alignment.rl import _plan, collect_rollouts, estimate_advantages, measure_batch
-from talkalike.alignment.rl_report import RLProgress
+from talkalike.alignment.rl import _plan, collect_rollouts, measure_batch
 from talkalike.alignment.rl_settings import RewardShaping
 from talkalike.alignment.values import ReplySample
 from talkalike.errors import UserError
@@ -282,18 +281,6 @@ def test_replies_learn_to_end() -> None:
     steps = train_steps(learner(chosen), task(lambda _sample: 0.0))
     assert steps[0].ended_share < 0.5
     assert steps[-1].ended_share > 0.9
-
-
-def test_replies_that_are_cut_off_can_teach_nothing() -> None:
-    shaping = dataclasses.replace(PLAIN, missing_end=None)
-    who = learner(settings(prompts=8, shaping=shaping))
-    rollouts, _, scores = collect_rollouts(who, task(), 0)
-    batch, _, _ = measure_batch(who, _plan(who, 0, rollouts)[0], rollouts, scores)
-    taught_N = estimate_advantages(who, RLProgress(), batch)[0].any(dim=1)
-    assert batch.ended_N.any() and not batch.ended_N.all()
-    assert taught_N[batch.ended_N].any() and not taught_N[~batch.ended_N].any()
-    with pytest.raises(UserError, match="critic"):
-        settings(algorithm="ppo", shaping=shaping)
 
 
 def test_a_price_on_length_makes_replies_shorter() -> None:

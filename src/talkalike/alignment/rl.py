@@ -187,7 +187,7 @@ def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBa
         scores_N,
         ended_N=batch.ended_N,
         lengths_N=batch.lengths_N,
-        missing_end=shaping.missing_end or 0.0,
+        missing_end=shaping.missing_end,
         overlong=shaping.overlong,
         limit=settings.max_tokens,
     )
@@ -195,8 +195,6 @@ def estimate_advantages(learner: Learner, progress: RLProgress, batch: RolloutBa
     if settings.algorithm != "ppo":
         total_N = rewards_N - coefficient * torch.where(mask_NT, batch.k1_NT, 0.0).sum(dim=1)
         each_N = group_advantages(total_N, group_size=settings.group_size, algorithm=settings.algorithm)
-        if shaping.missing_end is None:
-            each_N = torch.where(batch.ended_N, each_N, 0.0)
         return torch.where(mask_NT, each_N[:, None], 0.0), torch.zeros_like(batch.k1_NT)
     tokens_NT = token_rewards(rewards_N, batch.k1_NT, mask_NT, kl=coefficient)
     raw_NT, returns_NT = generalised_advantages(

@@ -20,9 +20,7 @@ class RewardShaping:
     kl_target: float | None = None  # KL per reply to steer to; N-details: 6 with kl 0.15
     kl_least: float = 0.0  # the KL coefficient is not steered below this
     kl_horizon: float = 10_000.0  # of the controller of the KL coefficient, in replies; N-details
-    missing_end: float | None = (
-        1.0  # penalty of a reply that was cut off; TRL's PPO guide. None: it teaches nothing; DAPO
-    )
+    missing_end: float = 1.0  # penalty of a reply that was cut off; TRL's PPO guide
     overlong: int = 0  # length penalty, up to 1, over so many last tokens; DAPO, off by default
     normalise: bool = True  # mean 0, deviation 1 on the first batch, whose policy is the reference; N-details
     clip: float = 10.0  # of the normalised reward; trlx, OpenRLHF
@@ -72,8 +70,6 @@ class RLSettings:
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
             raise UserError(f"Unknown algorithm '{self.algorithm}'.", hint=f"Choose one of {', '.join(ALGORITHMS)}.")
-        if self.algorithm == "ppo" and self.shaping.missing_end is None:
-            raise UserError("PPO's critic learns from every reply.", hint="Set missing_end to a penalty of 0 or more.")
         if self.algorithm != "ppo" and self.group_size < 2:
             raise UserError(
                 f"{self.algorithm} compares the replies to one prompt, so it needs at least two.",
