@@ -23,7 +23,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from align_loop import JUDGES, candidate_of, command, compare_blindly
+from align_loop import JUDGES, candidate_of, compare_blindly
 from talkalike.alignment.judged import gather, read_judgements
 from talkalike.alignment.judged_parts import encode_contexts
 from talkalike.alignment.lineage import lineage
@@ -36,8 +36,8 @@ from talkalike.examples.render import Renderer
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.workspace.cards import Card
 
-RANK = 8
-TOKENS, REPLY_TOKENS, PROMPTS, GROUP_SIZE = 192, 32, 8, 12  # the loop's
+RANK = 16
+TOKENS, REPLY_TOKENS, PROMPTS, GROUP_SIZE, KL = 192, 64, 8, 12, 0.2  # the loop's
 JUDGED_TOKENS = 512
 RATES = {"dpo": 5e-5, "rloo": 3e-4}  # ours; TRL's own default of 1e-6 moves a LoRA of this size by nothing
 SHARED = {
@@ -104,7 +104,7 @@ def train(kind: str, loaded: LoadedModel, workspace: Workspace, present: Card, *
                 gradient_accumulation_steps=4,
                 num_generations=GROUP_SIZE,
                 max_completion_length=REPLY_TOKENS,
-                beta=0.4,
+                beta=KL,
                 num_train_epochs=100,
             )
             asked = Asked(workspace, present, reward, renderer)
@@ -119,11 +119,8 @@ def train(kind: str, loaded: LoadedModel, workspace: Workspace, present: Card, *
 
 
 def judged_pairs(workspace: Workspace, renderer: Renderer) -> list[dict[str, str]]:
-    """The judgements as TRL's columns."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "judgements.jsonl"
-        command(workspace.root, "judgements", "export", file)
-        gathered = gather(read_judgements(file))
+    """What the loop learned from as TRL's columns: not what was judged blindly afterwards."""
+    gathered = gather(read_judgements(max(workspace.runs.glob("loop-*/judgements.jsonl"))))
     encoded, _ = encode_contexts(gathered.contexts, renderer, max_tokens=JUDGED_TOKENS)
     return [
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test starts 
 os.environ["MPLBACKEND"] = "Agg"
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: each with one thread
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist has it ignored, and so would child processes
 os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "120"
 for _name in [name for name in os.environ if name.startswith("TALKALIKE_")]:
