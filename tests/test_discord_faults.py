@@ -115,7 +115,7 @@ async def test_a_channel_deleted_in_mid_reply_ends_it(server: BotServer) -> None
         (row,) = await server.wait_ended(1, gone)
         assert row.state in (ReplyState.FAILED, ReplyState.CANCELLED)
         assert bot.conversations.running() == () and engine.running == 0
-        assert bot.contexts._engines.forgotten == [(f"discord:{gone.id}",)]
+        await until(lambda: bot.contexts._engines.forgotten == [(f"discord:{gone.id}",)])
         server.send("still there?")
         await server.wait_ended(1)
     assert server.words() == ["one", "two three four five"]
@@ -216,10 +216,11 @@ async def test_a_trigger_edited_in_mid_reply_and_after_it(server: BotServer) -> 
     def script(prompt: Prompt) -> Any:
         return (*echo(prompt), "and more")
 
-    async with online(server, ScriptedEngine(script, delay=0.15)):
+    async with online(server, ScriptedEngine(script, delay=0.15)) as bot:
         sent = server.send("a b c d e")
         await until(server.words)
         server.world.edit(server.anna.id, sent.id, "changed while written")
+        await until(lambda: bot.contexts._engines.forgotten == [(f"discord:{server.general.id}",)])
         await until(lambda: server.words() == ["re: changed while written", "and more"])
         await server.wait_ended(2)
         server.world.edit(server.anna.id, sent.id, "changed again")

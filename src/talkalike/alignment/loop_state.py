@@ -38,7 +38,7 @@ class LoopConfig:
 
     via: Via = "rl"  # the method; rl and raft need a reward model, the others learn from the judgements directly
     steps: int = 14  # of reinforcement learning
-    minutes: float = 6.0  # of reinforcement learning, at most
+    minutes: float = 10.0  # of reinforcement learning, at most
     epochs: float = 2.0  # passes over the judgements
     bursts: float = 0.5  # share of the prompts that are answered by whole replies, the others by single messages
     max_tokens: int = 64  # of what is sampled

@@ -134,11 +134,11 @@ class Double(BotClient):
         await _log_failure_of("A reaction", self.conversations.on_reaction(payload))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        self.conversations.on_channel_gone([channel.id])
+        await self.conversations.on_channel_gone([channel.id])
         await self._store("channel", scoped.forget_channel, channel.id)
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        self.conversations.on_channel_gone([payload.thread_id])
+        await self.conversations.on_channel_gone([payload.thread_id])
         await self._store("thread", scoped.forget_channel, payload.thread_id)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
@@ -151,7 +151,7 @@ class Double(BotClient):
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """What was kept of the server goes."""
-        self.conversations.on_channel_gone([one.id for one in (*guild.channels, *guild.threads)])
+        await self.conversations.on_channel_gone([one.id for one in (*guild.channels, *guild.threads)])
         await self._store("server", servers.note_left, guild.id)
         await self._store("server's data", people.forget_server, guild.id)
 

@@ -36,9 +36,12 @@ class Bursts:
     def __init__(self, on_end: Callable[[Key, discord.Message], None]) -> None:
         self._on_end = on_end
         self._bursts: dict[Key, _Burst] = {}
+        self._closed = False
 
     def add(self, key: Key, message: discord.Message, *, wait: float) -> None:
-        """Adds a message to its burst, or begins one."""
+        """Adds a message to its burst, or begins one; once closed, it does nothing."""
+        if self._closed:
+            return
         burst = self._bursts.get(key)
         if burst is None:
             latest = self._timer(key, max(AT_LEAST, LONGEST * wait))
@@ -83,7 +86,8 @@ class Bursts:
             self._bursts.pop(key).cancel()
 
     def close(self) -> None:
-        """Ends all waiting without calling anybody."""
+        """Ends all waiting, for good, without calling anybody."""
+        self._closed = True
         for burst in self._bursts.values():
             burst.cancel()
         self._bursts.clear()

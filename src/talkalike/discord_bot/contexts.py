@@ -114,16 +114,17 @@ class Contexts:
             if len(self._seen) > SEEN_KEPT:
                 self._seen.popitem(last=False)
 
-    def forget_saved(self, channel_ids: Iterable[int] | None) -> None:
+    async def forget_saved(self, channel_ids: Iterable[int] | None) -> None:
         """What models saved of these channels goes (None: of everything): something there is not to be kept."""
-        self._engines.forget(None if channel_ids is None else [_talk_id(each) for each in channel_ids])
+        talks = None if channel_ids is None else [_talk_id(each) for each in channel_ids]
+        await asyncio.to_thread(self._engines.forget, talks)  # it deletes files
 
-    def forget_channels(self, channel_ids: list[int]) -> None:
+    async def forget_channels(self, channel_ids: list[int]) -> None:
         """Channels that are gone: nothing of them is kept in memory, or saved by a model."""
-        self.forget_saved(channel_ids)
         for channel_id in channel_ids:
             self.recent.forget(channel_id)
             self._seen.pop(channel_id, None)
+        await self.forget_saved(channel_ids)
 
 
 def _talk_id(channel_id: int) -> str:

@@ -129,6 +129,7 @@ class ConversationHandler:
         self._bursts.on_edit(message)
         if before is not None and before == self.contexts.recent.text_of(message.channel.id, message.id):
             return  # Discord added a preview of a link
+        await self.contexts.forget_saved([message.channel.id])
         answering = [one for one in self._session.replies if one.face.trigger.id == message.id]
         running = next((one for one in answering if one.face.prompt is None), None)
         done, ended = self._session.last_ended(message.id) or (None, 0.0)
@@ -159,7 +160,6 @@ class ConversationHandler:
         answered = {one.face.trigger.id for one in known if one.visible}
         proxied = self._proxies.on_delete(gone, answered=answered)
         self.contexts.recent.remove(channel_id, gone)
-        self.contexts.forget_saved([channel_id])
         for message_id in gone:
             self.contexts.reader.on_change(message_id)
             self._bursts.on_delete(message_id)
@@ -167,6 +167,7 @@ class ConversationHandler:
         for reply in tuple(self._session.replies):
             if reply.face.trigger.id in gone and not reply.visible:
                 reply.stop(ReplyState.CANCELLED)
+        await self.contexts.forget_saved([channel_id])
         for pair in proxied:
             await self._on_proxied(pair)
 
@@ -187,14 +188,14 @@ class ConversationHandler:
             if decide(request, await self.places.rules(answer.where.server_id)).allowed:
                 await self._session.stop(reply, ReplyState.CANCELLED)
 
-    def on_channel_gone(self, channel_ids: list[int]) -> None:
+    async def on_channel_gone(self, channel_ids: list[int]) -> None:
         """Forgets channels, threads or a whole server that the bot can no longer see."""
-        self.contexts.forget_channels(channel_ids)
         for channel_id in channel_ids:
             self._bursts.forget(channel_id)
         for reply in tuple(self._session.replies):
             if reply.face.where.channel_id in channel_ids and not reply.visible:
                 reply.stop(ReplyState.CANCELLED)
+        await self.contexts.forget_channels(channel_ids)
 
     # ------------------------------------------------------------------------------------------- what people ask for
     async def respond(self, message: discord.Message, *, again: bool = False, prompt: str | None = None) -> int | None:
@@ -245,13 +246,15 @@ class ConversationHandler:
     async def close(self) -> None:
         """Ends everything at once. Replies nobody has seen are left open in the store: the next start answers them."""
         self._bursts.close()
-        tasks = [*self._telling, *(one.task for one in self._session.replies if one.task is not None)]
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        while tasks := [task for task in self._tasks() if not task.done()]:  # one that ends may let another begin
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
 
     # -------------------------------------------------------------------------------------------------------- inside
+    def _tasks(self) -> list[asyncio.Task[Any]]:
+        return [*self._telling, *(one.task for one in self._session.replies if one.task is not None)]
+
     def _answer(self, message: discord.Message, *, asker: Any = None, **how: Any) -> Answer:
         where = self.places.place(message.channel)
         return Answer(desk=self._desk, trigger=message, asker=asker or message.author, where=where, **how)

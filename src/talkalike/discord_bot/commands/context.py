@@ -156,7 +156,7 @@ async def _mark(interaction: Interaction, message: str, kind: Kind, done: str) -
     store = interaction.client.store
     await store.run(scoped.mark, channel.id, message_id, kind, by=by, server_id=server_id)
     if kind == "dropped":
-        interaction.client.contexts.forget_saved([channel.id])
+        await interaction.client.contexts.forget_saved([channel.id])
     await tell(interaction, done)
 
 

@@ -60,7 +60,7 @@ async def forget(interaction: Interaction, message: discord.Message) -> None:
     await interaction.client.conversations.settle()
     wiped = await store.run(replies.forget_message, message.id)
     await store.run(scoped.mark, channel_id, message.id, "dropped", by=by, server_id=server_id)
-    interaction.client.contexts.forget_saved([channel_id])
+    await interaction.client.contexts.forget_saved([channel_id])
     await tell(
         interaction,
         f"Done: I don't see that message any more, and {wiped} stored cop{'y' if wiped == 1 else 'ies'} of its words "

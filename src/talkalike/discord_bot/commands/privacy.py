@@ -69,7 +69,7 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
         return
     await interaction.client.conversations.settle()
     gone = await store.run(people.forget_user, user_id)
-    interaction.client.contexts.forget_saved(None)  # they may have spoken in any channel
+    await interaction.client.contexts.forget_saved(None)  # they may have spoken in any channel
     await tell(
         interaction,
         f"Done. Deleted: {_counts(gone)}. Your messages on Discord itself are yours to delete; "
@@ -93,7 +93,7 @@ async def set_seen(interaction: Interaction, state: str) -> None:
     on = state == "on"
     await interaction.client.store.run(people.set_consent, interaction.user.id, seen=on)
     if not on:
-        interaction.client.contexts.forget_saved(None)
+        await interaction.client.contexts.forget_saved(None)
     await tell(interaction, f"Done. {SEEN[on]}")
 
 

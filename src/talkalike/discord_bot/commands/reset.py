@@ -21,5 +21,5 @@ async def reset(interaction: Interaction) -> None:
     """Leaves a marker in the channel; it holds across restarts, and deleting it undoes the reset."""
     channel = messages_of(interaction)
     marker = await reset_marker(channel, interaction.user)
-    interaction.client.contexts.forget_saved([channel_of(interaction).id])
+    await interaction.client.contexts.forget_saved([channel_of(interaction).id])
     await tell(interaction, f"Done: I start afresh after {marker.jump_url}. Delete that message to undo it.")
