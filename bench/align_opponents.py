@@ -68,8 +68,10 @@ def tokenizer_of(loaded: LoadedModel, stop_id: int) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="0", eos_token=str(stop_id))
 
 
-def train(kind: str, loaded: LoadedModel, workspace: Workspace, present: Card, *, reward: str, minutes: float) -> int:
-    """Trains within the minutes; the update is merged into the model. Returns how many steps were done."""
+def train(
+    kind: str, loaded: LoadedModel, workspace: Workspace, present: Card, *, reward: str, minutes: float
+) -> tuple[Any, int]:
+    """Trains within the minutes. Returns the model with its update merged, and how many steps were done."""
     warnings.simplefilter("ignore")
     from datasets import Dataset
     from peft import LoraConfig
@@ -114,8 +116,7 @@ def train(kind: str, loaded: LoadedModel, workspace: Workspace, present: Card, *
             )
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its own summary
             trainer.train()
-    loaded.model = trainer.model.merge_and_unload()
-    return int(trainer.state.global_step)
+    return trainer.model.merge_and_unload(), int(trainer.state.global_step)
 
 
 def judged_pairs(workspace: Workspace, renderer: Renderer) -> list[dict[str, str]]:
@@ -167,11 +168,11 @@ class Asked:
         return [(score - mean) / deviation - less for score, less in zip(scores, missing, strict=True)]
 
 
-def keep(loaded: LoadedModel, workspace: Workspace, present: Card, name: str) -> None:
+def keep(network: Any, workspace: Workspace, present: Card, name: str) -> None:
     """Writes the trained model beside the others, so that it answers as they do."""
     catalog = workspace.catalog()
     folder = catalog.path(name)
-    loaded.model.save_pretrained(str(folder))
+    network.save_pretrained(str(folder))
     for pattern in ("tokenizer*", "special_tokens_map.json", "chat_template*"):
         for file in catalog.path(present.parents[0]).glob(pattern):
             (folder / file.name).write_bytes(file.read_bytes())
@@ -199,8 +200,8 @@ def main() -> None:
         folder = workspace.catalog().path(present.name)
         loaded = load_for_inference(folder, catalog=workspace.catalog(), dtype="float32", device="cpu")
         reward = candidate.settings["round"]["reward_model"]
-        steps = train(kind, loaded, workspace, present, reward=reward, minutes=minutes)
-        keep(loaded, workspace, present, f"trl-{kind}")
+        network, steps = train(kind, loaded, workspace, present, reward=reward, minutes=minutes)
+        keep(network, workspace, present, f"trl-{kind}")
         judge = JUDGES[options.judge]
         blind = compare_blindly(
             workspace.root, f"trl-{kind}", present.name, judge, draws=options.draws, seed=options.seed
