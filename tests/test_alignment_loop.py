@@ -243,7 +243,7 @@ def test_a_round_of_the_version_before_goes_on(copy: Path, tmp_path: Path) -> No
     }
     paths, config = (
         WorkspacePaths(root=copy),
-        LoopConfig(steps=2, epochs=3.0, max_tokens=24, kl=0.02, reward_lr=0.003, pairs=2),
+        LoopConfig(steps=2, minutes=6.0, epochs=3.0, max_tokens=24, kl=0.02, reward_lr=0.003, pairs=2),
     )
     (paths.runs / written["id"]).mkdir()
     (paths.runs / written["id"] / "round.json").write_text(json.dumps({**written, "batch": None, "pairs": 0}))
