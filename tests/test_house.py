@@ -253,6 +253,7 @@ PLANTED = [
     ("evaluation/__init__.py", "import pyarrow.parquet", "parquet", "talkalike.evaluation -> pyarrow"),
     ("training/__init__.py", "import sklearn.metrics", "statistics", "talkalike.training -> sklearn"),
     ("chats/values.py", "import rich.console", "terminal", "talkalike.chats.values -> rich"),
+    ("website/frame.py", "import PIL.Image", "pictures", "talkalike.website.frame -> PIL"),
     ("cli/__init__.py", "import pydantic", "validation", "talkalike.cli -> pydantic"),
 ]
 

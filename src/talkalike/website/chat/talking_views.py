@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
+from talkalike.pictures.normalising import normalise
 from talkalike.replying.session import OngoingReply
 from talkalike.replying.writing import today
 from talkalike.store import usage
@@ -27,7 +28,6 @@ from talkalike.website.chat import view_models
 from talkalike.website.chat.reply import LIVE, WebReply, sse, stream
 from talkalike.website.chat.talk import forget_saved, options_of
 from talkalike.website.data import aread, awrite, read
-from talkalike.website.images import reencode
 from talkalike.website.services import services
 from talkalike.website.visitors import judge_of
 
@@ -190,7 +190,7 @@ def _read_posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[New
 
 
 def _picture(file: UploadedFile[Any]) -> NewPicture:
-    made = reencode(file)
+    made = normalise(file)
     return NewPicture(
         name=file.name or "picture",
         content_type=made.content_type,
