@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from talkalike.errors import UserError
-from talkalike.pictures.normalising import MAX_SIDE, normalise
+from talkalike.pictures.normalising import normalise
+from talkalike.pictures.picture import MAX_SIDE
 from talkalike.store.judging import pairs
 from talkalike.store.talking import conversations
 from talkalike.website.services import SiteServices
@@ -35,7 +36,7 @@ def test_metadata_and_what_hangs_on_is_dropped() -> None:
     exif[0x010E] = SECRET.decode()
     exif[0x0112] = 6  # lies on its side
     sent = picture("JPEG", exif=exif, comment=SECRET) + b"<script>alert(1)</script>"
-    kept = normalise(io.BytesIO(sent))
+    kept = normalise(sent)
     assert SECRET in sent and SECRET not in kept.data and b"<script>" not in kept.data
     assert (kept.width, kept.height, kept.content_type) == (20, 40, "image/jpeg")
     with Image.open(io.BytesIO(kept.data)) as again:
@@ -46,21 +47,21 @@ def test_metadata_and_what_hangs_on_is_dropped() -> None:
     ("form", "mode", "kind"), [("PNG", "RGBA", "png"), ("PNG", "RGB", "jpeg"), ("GIF", "P", "jpeg")]
 )
 def test_transparency_is_kept(form: str, mode: str, kind: str) -> None:
-    assert normalise(io.BytesIO(picture(form, mode=mode))).content_type == f"image/{kind}"
+    assert normalise(picture(form, mode=mode)).content_type == f"image/{kind}"
 
 
 def test_large_ones_are_scaled_down_and_huge_ones_refused() -> None:
-    kept = normalise(io.BytesIO(picture("PNG", (MAX_SIDE * 2, MAX_SIDE // 2))))
+    kept = normalise(picture("PNG", (MAX_SIDE * 2, MAX_SIDE // 2)))
     assert (kept.width, kept.height) == (MAX_SIDE, MAX_SIDE // 4)
     with pytest.raises(UserError, match="too many pixels"):
-        normalise(io.BytesIO(picture("PNG", (1001, 1000))), max_pixels=1_000_000)
+        normalise(picture("PNG", (1001, 1000)), max_pixels=1_000_000)
     with pytest.raises(UserError, match="too large"):
-        normalise(io.BytesIO(b"x" * 101), max_bytes=100)
+        normalise(b"x" * 101, max_bytes=100)
 
 
 def seen(data: bytes, place: tuple[float, float] = (0.5, 0.5)) -> tuple[int, ...]:
     """The colour at a place of what is kept, given in shares of width and height."""
-    kept = normalise(io.BytesIO(data))
+    kept = normalise(data)
     with Image.open(io.BytesIO(kept.data)) as again:
         shown = again.convert("RGBA")
         x, y = (int(share * (side - 1)) for share, side in zip(place, shown.size, strict=True))
@@ -91,7 +92,7 @@ def test_what_is_at_the_top_is_at_the_top_however_the_phone_was_held(form: str, 
     exif[0x0112] = orientation
     out = io.BytesIO()
     stored.save(out, form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
-    kept = normalise(io.BytesIO(out.getvalue()))
+    kept = normalise(out.getvalue())
     assert (kept.width, kept.height) == (64, 32)
     assert is_near(seen(out.getvalue(), (0.5, 0.2)), (200, 30, 30), by=30)
     assert is_near(seen(out.getvalue(), (0.2, 0.8)), (30, 30, 200), by=30)
@@ -102,7 +103,7 @@ def test_sixteen_bits_are_not_white() -> None:
     ramp = np.tile(np.linspace(0, 65_535, 256).astype(np.uint16), (16, 1))
     out = io.BytesIO()
     Image.fromarray(ramp).save(out, "PNG")
-    with Image.open(io.BytesIO(normalise(io.BytesIO(out.getvalue())).data)) as kept:
+    with Image.open(io.BytesIO(normalise(out.getvalue()).data)) as kept:
         values = np.asarray(kept.convert("L"), dtype=float)
     assert values.mean() == pytest.approx(127, abs=2)
     assert values[:, 0].max() < 5 and values[:, -1].min() > 250
@@ -148,7 +149,7 @@ def test_a_profile_of_colours_is_applied_and_a_broken_one_passed_over() -> None:
 def test_an_iphone_picture_is_named_whatever_the_file_is_called() -> None:
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
     with pytest.raises(UserError, match="HEIC") as told:
-        normalise(io.BytesIO(heic))
+        normalise(heic)
     assert "JPEG" in told.value.hint
 
 
@@ -157,13 +158,13 @@ def test_a_large_raster_in_a_small_file_is_refused_before_it_is_unpacked(monkeyp
     assert len(data) < 50_000
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _self: pytest.fail("it was unpacked"))
     with pytest.raises(UserError, match="too many pixels"):
-        normalise(io.BytesIO(data))
+        normalise(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe", picture("BMP")])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(UserError, match="no picture that can be read"):
-        normalise(io.BytesIO(data))
+        normalise(data)
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "AVIF"]), st.integers(0, 400), st.binary(max_size=8))
@@ -172,7 +173,7 @@ def test_broken_files_are_refused_or_read_never_worse(form: str, cut: int, junk:
     broken = data[: cut % len(data)] + junk + data[cut % len(data) + len(junk) :]
     for file in (broken, data[: cut % len(data)]):
         try:
-            assert normalise(io.BytesIO(file)).width > 0
+            assert normalise(file).width > 0
         except UserError as error:
             assert error.hint
 
@@ -198,7 +199,7 @@ def test_judges_see_what_was_sent_with_a_message_and_nobody_else_does(
     src, alt = re.findall(r'<img src="([^"]+)" alt="([^"]+)" width="40" height="20" loading="lazy">', shown)[0]
     assert shown.count('loading="lazy"') == 1 and alt == "a &quot;dog&quot;.png, which anna sent"
     answer = judge.get(src)
-    assert answer["Content-Type"] == "image/jpeg" and normalise(io.BytesIO(answer.content)).width == 40
+    assert answer["Content-Type"] == "image/jpeg" and normalise(answer.content).width == 40
     assert "private" in answer["Cache-Control"]
     # Not for those to whom the pair was not given, and no other picture of hers.
     assert [who.get(src).status_code for who in (other, guest("viewer"), person())] == [404, 403, 302]

@@ -1,1 +1,1 @@
-"""Pictures that people send become safe, upright ones of ours. Pillow's only home; knows no room but `errors`."""
+"""Bytes become a safe, upright picture with a hash. Pillow's only home; knows no other room but `errors`."""

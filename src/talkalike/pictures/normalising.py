@@ -4,62 +4,46 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from talkalike.errors import UserError
+from talkalike.pictures.picture import MAX_BYTES, MAX_PIXELS, MAX_SIDE, Picture, UnreadablePictureError
 
-MAX_BYTES = 8 * 2**20
-MAX_PIXELS = 40_000_000
-MAX_SIDE = 2048  # longer ones are scaled down
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 QUALITY = 88
+MOST_UNPACKED = 300_000_000  # pixels of an animation that are unpacked to come to its last frame
 _IPHONE = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # brands of HEIF, ISO 23008-12
 _SRGB = ImageCms.createProfile("sRGB")
 
 
-class Readable(Protocol):
-    """An open binary file, or a Django upload."""
+def normalise(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Reads a PNG, JPEG, WebP, AVIF or GIF and writes it anew: upright, in sRGB with 8 bits a channel, without any
+    metadata, see-through where it was. Of an animation, its first, middle and last frame.
 
-    def read(self, count: int, /) -> bytes:
-        """Reads at most `count` bytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A picture of ours: its bytes, its size in pixels and its type ("image/png" or "image/jpeg")."""
-
-    data: bytes
-    width: int
-    height: int
-    content_type: str
-
-
-def normalise(source: Readable, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads a PNG, JPEG, WebP, AVIF or GIF (its first frame) and writes it anew: upright, in sRGB with 8 bits a
-    channel, without any metadata, see-through where it was.
-
-    What a file is, its first bytes say, never its name. Raises UserError for anything else, a broken file, or too many
-    bytes or pixels, which are known before anything is unpacked.
+    What a file is, its first bytes say, never its name. Raises UnreadablePictureError for anything else, a broken file,
+    or too many bytes or pixels, which are known before anything is unpacked. Takes up to a second: not for an event
+    loop.
     """
-    data = source.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise UserError("The picture is too large.", hint=f"Send one of at most {max_bytes / 2**20:.0f} MiB.")
+        raise UnreadablePictureError(
+            "The picture is too large.", hint=f"Send one of at most {max_bytes / 2**20:.0f} MiB."
+        )
     if data[4:8] == b"ftyp" and data[8:12] in _IPHONE:
-        raise UserError("This is a HEIC picture, as iPhones take them, which is not read.", hint="Send it as a JPEG.")
+        raise UnreadablePictureError(
+            "This is a HEIC picture, as iPhones take them, which is not read.", hint="Send it as a JPEG."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own cap is below
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-            if picture.width * picture.height > max_pixels:
-                raise UserError(
-                    f"The picture has too many pixels ({picture.width} x {picture.height}).",
-                    hint=f"Send one of at most {max_pixels // 1_000_000} megapixels.",
-                )
-            return _write(_upright(picture))
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                if opened.width * opened.height > max_pixels:
+                    raise UnreadablePictureError(
+                        f"The picture has too many pixels ({opened.width} x {opened.height}).",
+                        hint=f"Send one of at most {max_pixels // 1_000_000} megapixels.",
+                    )
+                return _write_frames(opened)
     except (
         UnidentifiedImageError,
         Image.DecompressionBombError,
@@ -70,9 +54,28 @@ def normalise(source: Readable, *, max_bytes: int = MAX_BYTES, max_pixels: int =
         EOFError,
     ):
         # What Pillow raises for files that are broken, or no pictures.
-        raise UserError(
+        raise UnreadablePictureError(
             "This file is no picture that can be read.", hint="Send a PNG, JPEG, WebP, AVIF or GIF."
         ) from None
+
+
+def _write_frames(opened: Image.Image) -> Picture:
+    count = int(getattr(opened, "n_frames", 1))
+    if count == 1 or opened.format not in ("GIF", "PNG", "WEBP", "AVIF"):  # some phones hang a second JPEG on the first
+        return _write([_upright(opened)])
+    affordable = max(1, MOST_UNPACKED // (opened.width * opened.height))
+    places = sorted({0, count // 2, count - 1}) if count <= affordable else [0]
+    seen = []
+    for place in places:
+        try:
+            opened.seek(place)
+            seen.append(_upright(opened))
+        except (EOFError, OSError, SyntaxError, ValueError):
+            if not seen:
+                raise
+            break  # a file that breaks off: what came before is a picture
+    note = f"animated, {len(seen)} of {count} frames"
+    return _write(seen, frame_count=count, note=note)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -95,17 +98,24 @@ def _upright(picture: Image.Image) -> Image.Image:
     return upright.convert(mode)
 
 
-def _write(picture: Image.Image) -> Picture:
-    picture.info.clear()  # comments and profiles would be written again
-    out = io.BytesIO()
-    see_through = picture.mode == "RGBA"
-    if see_through:
-        picture.save(out, "PNG", optimize=True)
-    else:
-        picture.save(out, "JPEG", quality=QUALITY, optimize=True)
+def _write(pictures: Sequence[Image.Image], *, frame_count: int = 1, note: str = "") -> Picture:
+    """All frames in one form: PNG as soon as one of them is see-through."""
+    see_through = any(picture.mode == "RGBA" for picture in pictures)
+    written = []
+    for picture in pictures:
+        picture.info.clear()  # comments and profiles would be written again
+        out = io.BytesIO()
+        if see_through:
+            picture.save(out, "PNG", optimize=True)
+        else:
+            picture.save(out, "JPEG", quality=QUALITY, optimize=True)
+        written.append(out.getvalue())
     return Picture(
-        data=out.getvalue(),
-        width=picture.width,
-        height=picture.height,
+        data=written[0],
+        width=pictures[0].width,
+        height=pictures[0].height,
         content_type="image/png" if see_through else "image/jpeg",
+        frames=tuple(written) if len(written) > 1 else (),
+        frame_count=frame_count,
+        note=note,
     )

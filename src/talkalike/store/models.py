@@ -15,6 +15,7 @@ from django.db import models
 
 # Django finds the tables of the app through this module.
 import talkalike.store.judging.models
+import talkalike.store.seeing.models
 import talkalike.store.talking.models  # noqa: F401
 
 

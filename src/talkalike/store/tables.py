@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from talkalike.store import models as tables
     from talkalike.store.judging import models as judging_tables
+    from talkalike.store.seeing import models as seeing_tables
     from talkalike.store.talking import models as talking_tables
 else:
 
@@ -20,6 +21,7 @@ else:
 
     tables = _Tables("talkalike.store.models")
     judging_tables = _Tables("talkalike.store.judging.models")
+    seeing_tables = _Tables("talkalike.store.seeing.models")
     talking_tables = _Tables("talkalike.store.talking.models")
 
-__all__ = ["judging_tables", "tables", "talking_tables"]
+__all__ = ["judging_tables", "seeing_tables", "tables", "talking_tables"]

@@ -16,6 +16,7 @@ from talkalike.chat.history import is_side_talk
 from talkalike.chat.options import Budget, refusal
 from talkalike.errors import UserError
 from talkalike.pictures.normalising import normalise
+from talkalike.pictures.picture import MAX_BYTES
 from talkalike.replying.session import OngoingReply
 from talkalike.replying.writing import today
 from talkalike.store import usage
@@ -190,7 +191,7 @@ def _read_posted(request: HttpRequest, *, kept: int = 0) -> tuple[str, tuple[New
 
 
 def _picture(file: UploadedFile[Any]) -> NewPicture:
-    made = normalise(file)
+    made = normalise(file.read(MAX_BYTES + 1))
     return NewPicture(
         name=file.name or "picture",
         content_type=made.content_type,

@@ -1,0 +1,61 @@
+"""What an eye is: a picture becomes words. The small one that works offline, a vision model, or a server elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from talkalike.pictures.picture import Picture
+
+
+class Grade(StrEnum):
+    """How closely a picture is looked at, by what it costs: a glance in conversation, a look for text and details."""
+
+    GLANCE = "glance"
+    LOOK = "look"
+    STUDY = "study"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What an eye can do. `answers`: it takes a question about the picture, instead of only naming what it shows."""
+
+    grades: tuple[Grade, ...]
+    max_images: int = 1
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What was seen, in words. `sure`: False where the eye recognised nothing, so that `words` are plain facts alone.
+
+    `tokens`: what the picture itself cost in the model's prompt, where it did.
+    """
+
+    words: str
+    sure: bool
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+class Eye(Protocol):
+    """Anything that can look at a picture."""
+
+    @property
+    def name(self) -> str:
+        """Which eye, with its version: words are kept under it, beside the picture's hash."""
+        ...
+
+    @property
+    def sight(self) -> Sight:
+        """What it can do."""
+        ...
+
+    async def look(self, picture: Picture, *, grade: Grade = Grade.GLANCE, ask: str = "") -> Looked:
+        """What the picture shows, or the answer to `ask`. Raises TalkalikeError where the eye cannot be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Frees it. Safe to call twice."""
+        ...
