@@ -25,7 +25,7 @@ from talkalike.store.seeing import kept
 from talkalike.store.tables import seeing_tables as tables
 
 if TYPE_CHECKING:
-    from talkalike.store.seeing.models import Task, TaskExample, TaskVersion
+    from talkalike.store.seeing.models import PictureTask, TaskExample, TaskVersion
 
 _REMOVED = ""  # the template of a version whose task was removed
 
@@ -60,13 +60,13 @@ def register(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], 
     """
     check_task(spec)
     with transaction.atomic():
-        row, made = tables.Task.objects.get_or_create(**_key(place, spec.name))
-        row = tables.Task.objects.select_for_update().get(pk=row.pk)
+        row, made = tables.PictureTask.objects.get_or_create(**_key(place, spec.name))
+        row = tables.PictureTask.objects.select_for_update().get(pk=row.pk)
         if not made and row.removed_at is None:
             raise UserError(
                 f"There is a task '{spec.name}' already.", hint="Choose another name, or edit it: that adds a version."
             )
-        tables.Task.objects.filter(pk=row.pk).update(removed_at=None)
+        tables.PictureTask.objects.filter(pk=row.pk).update(removed_at=None)
         return _add_version(row, spec, pictures, by)
 
 
@@ -77,7 +77,7 @@ def revise(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], *,
     """
     check_task(spec)
     with transaction.atomic():
-        row = tables.Task.objects.select_for_update().filter(removed_at=None, **_key(place, spec.name)).first()
+        row = tables.PictureTask.objects.select_for_update().filter(removed_at=None, **_key(place, spec.name)).first()
         if row is None:
             raise UserError(f"There is no task '{spec.name}' here to be edited.", hint="Add it first.")
         return _add_version(row, spec, pictures, by)
@@ -90,7 +90,7 @@ def find(place: TaskPlace, typed: str) -> StoredTask | None:
     """
     name, number = split_name(typed)
     for where in dict.fromkeys((place, EVERYBODY)):
-        row = tables.Task.objects.filter(removed_at=None, **_key(where, name)).first()
+        row = tables.PictureTask.objects.filter(removed_at=None, **_key(where, name)).first()
         if row is None:
             continue
         newest = row.versions.exclude(template=_REMOVED).order_by("-number")
@@ -106,7 +106,7 @@ def tasks_of(place: TaskPlace) -> tuple[StoredTask, ...]:
     """The newest version of each task that can be used here, everybody's included, by name."""
     found = {}
     for where in (EVERYBODY, place):
-        rows = tables.Task.objects.filter(removed_at=None, server_id=where.server_id, owner_id=where.owner_id)
+        rows = tables.PictureTask.objects.filter(removed_at=None, server_id=where.server_id, owner_id=where.owner_id)
         for row in rows:
             version = row.versions.exclude(template=_REMOVED).order_by("-number").first()
             if version is not None:
@@ -125,11 +125,11 @@ def versions_of(place: TaskPlace, name: str) -> tuple[StoredTask, ...]:
 def remove(place: TaskPlace, name: str) -> bool:
     """Removes a task of this very place with all versions, and pictures that nothing else needs; False if none is."""
     with transaction.atomic():
-        row = tables.Task.objects.select_for_update().filter(removed_at=None, **_key(place, name)).first()
+        row = tables.PictureTask.objects.select_for_update().filter(removed_at=None, **_key(place, name)).first()
         if row is None:
             return False
         _empty(row.versions.all())
-        tables.Task.objects.filter(pk=row.pk).update(removed_at=timezone.now())
+        tables.PictureTask.objects.filter(pk=row.pk).update(removed_at=timezone.now())
         return True
 
 
@@ -180,21 +180,21 @@ def forget_user(user_id: int) -> dict[str, int]:
 def forget_server(server_id: int) -> dict[str, int]:
     """Deletes the tasks of a server; returns how many went."""
     with transaction.atomic():
-        rows = tables.Task.objects.filter(server_id=server_id).exclude(server_id=0)
+        rows = tables.PictureTask.objects.filter(server_id=server_id).exclude(server_id=0)
         gone = {"tasks": rows.filter(removed_at=None).count()}
         _forget_tasks(rows)
         return gone
 
 
-def _private(user_id: int) -> QuerySet[Task]:
-    return tables.Task.objects.filter(server_id=0, owner_id=user_id).exclude(owner_id=0)
+def _private(user_id: int) -> QuerySet[PictureTask]:
+    return tables.PictureTask.objects.filter(server_id=0, owner_id=user_id).exclude(owner_id=0)
 
 
 def _given(user_id: int) -> QuerySet[TaskExample]:
     return tables.TaskExample.objects.filter(by=user_id).exclude(by=0)
 
 
-def _forget_tasks(rows: QuerySet[Task]) -> None:
+def _forget_tasks(rows: QuerySet[PictureTask]) -> None:
     _empty(tables.TaskVersion.objects.filter(task__in=rows))
     rows.delete()
 
@@ -216,7 +216,7 @@ def _key(place: TaskPlace, name: str) -> dict[str, Any]:
     return {"server_id": place.server_id, "owner_id": place.owner_id, "name": name}
 
 
-def _add_version(task: Task, spec: TaskSpec, pictures: Mapping[str, Picture], by: int) -> int:
+def _add_version(task: PictureTask, spec: TaskSpec, pictures: Mapping[str, Picture], by: int) -> int:
     """Writes the version, its examples and its pictures. An example that the last version had stays its giver's."""
     wanted = {shot.picture.hash for shot in spec.shots if shot.picture}
     for hash_ in sorted(wanted & pictures.keys()):
