@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from talkalike.pictures.picture import PictureRef
@@ -43,3 +44,58 @@ class TaskSpec:
     stop: tuple[str, ...] = ()
     selection: Selection = Selection.ALL
     max_shots: int = MOST_SHOTS
+
+
+# --------------------------------------------------------------------------------------------- what a model is asked
+Part = str | PictureRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A question about pictures with the shots before it, the nearest last.
+
+    `prompt` is the question's own chunk: what stands in it for a picture is <image>, once for each of `pictures`.
+    `words`: what an eye saw, by a picture's hash, for models that read words only.
+    """
+
+    prompt: str
+    pictures: tuple[PictureRef, ...] = ()
+    instruction: str = ""
+    template: str = DEFAULT_TEMPLATE
+    shots: tuple[Shot, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShotLimits:
+    """What a renderer's text demands of whoever reads it, or what a reader can take.
+
+    `interleaves`: pictures may stand in several turns. `needs_system`: an instruction stands in a turn of the system.
+    """
+
+    max_images: int
+    interleaves: bool = True
+    needs_system: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskTurn:
+    """A turn as it is shown to a model; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedAsk:
+    """An ask, written for a kind of model: either `raw`, a text with <image> for each of `pictures`, or `turns`.
+
+    `shots`: how many are in it. `dropped`: what is not, and why, in words for a person.
+    """
+
+    renderer: str
+    turns: tuple[AskTurn, ...] = ()
+    raw: str = ""
+    pictures: tuple[PictureRef, ...] = ()
+    shots: int = 0
+    dropped: tuple[tuple[str, str], ...] = ()
