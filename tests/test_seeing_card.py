@@ -12,7 +12,7 @@ import pytest
 from scripted_eyes import NamingEye, TalkingEye, make_picture
 from talkalike.charts.plotter import draw, save
 from talkalike.chat.seeing.card import TaskCard, card_charts, card_json, is_right, make_card, read_card
-from talkalike.chat.seeing.comprehend import Given
+from talkalike.chat.seeing.comprehend import PicturesAtHand
 from talkalike.chat.seeing.selecting import KnownOfPictures
 from talkalike.chat.seeing.trials import TrialPlan, TrialResult, plan_trials, run_trials
 from talkalike.chat.seeing.values import Selection, Shot, TaskSpec
@@ -66,7 +66,7 @@ def knower(turns: tuple[EyeTurn, ...]) -> str:
 
 async def measure(plan: TrialPlan, answer: Callable[[tuple[EyeTurn, ...]], str], *, max_images: int = 9) -> TaskCard:
     eye = TalkingEye(answer, max_images=max_images)
-    results = [one async for one in run_trials(plan_trials(plan), eye=eye, given=Given(gallery=plan.pictures))]
+    results = [one async for one in run_trials(plan_trials(plan), eye=eye, given=PicturesAtHand(gallery=plan.pictures))]
     return make_card(plan, results, eye=eye.name)
 
 
@@ -179,7 +179,7 @@ async def test_a_text_model_is_measured_through_the_words_of_its_eye() -> None:
         learned = {turn.text: after.text for turn, after in zip(prompt.turns, prompt.turns[1:], strict=False)}
         return [learned.get(prompt.turns[-1].text, "?") if prompt.turns[-1].text in by_colour else "?"]
 
-    given = Given(gallery=plan.pictures, words={next(iter(plan.pictures)): Looked(words="red", sure=True)})
+    given = PicturesAtHand(gallery=plan.pictures, words={next(iter(plan.pictures)): Looked(words="red", sure=True)})
     trials = plan_trials(plan)
     results = [one async for one in run_trials(trials, eye=eye, engine=ScriptedEngine(answer), given=given)]
     assert len(eye.looked) == len(set(eye.looked)) == 12  # eleven pictures and the grey one, each once
@@ -210,7 +210,9 @@ async def test_the_card_is_kept_as_json_and_drawn(tmp_path: Path) -> None:
         card = await measure(plan, learner)
         assert read_card(json.loads(json.dumps(card_json(card)))) == card
     assert read_card({}) is None
-    charts = card_charts(await measure(make_plan(4, selection=Selection.NEAREST), learner))
+    nearest = await measure(make_plan(4, selection=Selection.NEAREST), learner)
+    assert nearest.says[-1].startswith("The nearest examples could not be found")
+    charts = card_charts(nearest)
     assert len(charts) == 2
     drawn = str(draw(charts[0], width=720))
     assert "shuffled labels" in drawn and "examples shown" in drawn

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from PIL import Image
 from command_line import Done, succeed, talkalike
 from talkalike.store.seeing import kept
 from talkalike.store.store import open_store
+from vision_server import pictures_of, vision_server
 
 
 @pytest.fixture
@@ -173,3 +176,97 @@ def test_a_folder_that_is_no_task_is_refused(
     (folder / "task.toml").write_text(text, encoding="utf-8")
     (folder / "link.png").symlink_to(pictures / "red.png")
     assert problem in refused("import", folder, root=tmp_workspace)
+
+
+# ------------------------------------------------------------------------------------------------- asking and scoring
+def colour_in(data: bytes) -> str:
+    """What a small model sees: the strongest of three colours, nothing in grey."""
+    with Image.open(io.BytesIO(data)) as picture:
+        levels = picture.convert("RGB").resize((1, 1)).getpixel((0, 0))
+    return max(zip(levels, ("red", "green", "blue"), strict=True))[1] if max(levels) - min(levels) > 20 else "grey"
+
+
+def learner(messages: list[dict[str, Any]]) -> str:
+    """Says what the last example of the same colour was called."""
+    asked = [message for message in messages if message["role"] == "user"]
+    said = [message["content"][0]["text"] for message in messages if message["role"] == "assistant"]
+    seen = [(colour_in(found[0]) if (found := pictures_of(message)) else "") for message in asked]
+    return next((name for colour, name in reversed(list(zip(seen, said, strict=False))) if colour == seen[-1]), "eh")
+
+
+@pytest.fixture
+def named(tmp_workspace: Path, tmp_path: Path) -> Path:
+    """A workspace with the task `names`: twelve pictures in three colours, each with a made-up name."""
+    folder = tmp_path / "names"
+    folder.mkdir()
+    words: list[str] = []
+    for number in range(12):
+        colour, name = (("red", "dax"), ("green", "wug"), ("blue", "fep"))[number % 3]
+        image = Image.new("RGB", (24, 16), colour)
+        image.paste("white", (number, 0, number + 2, 16))  # so that no two are the same
+        image.save(folder / f"{number}.png")
+        words += ["--example", f"{folder}/{number}.png={name}"]
+    task("add", "names", *words, "--template", "<image>Name:", root=tmp_workspace)
+    return tmp_workspace
+
+
+def test_a_task_is_scored_through_a_vision_server_and_its_card_is_kept(named: Path, tmp_path: Path) -> None:
+    with vision_server(learner) as (url, bodies):
+        done = task("score", "names", "--eye", url, "--chart", tmp_path / "card.svg", "--json", root=named)
+    card = done.json
+    assert card["lift"]["control"] == "shuffled labels"
+    assert card["lift"]["value"] > 0.3
+    assert {arm["name"]: arm["count"] for arm in card["arms"]}["blank query"] == 0
+    assert len(bodies) == 12 * 9
+    assert (tmp_path / "card.svg").read_text(encoding="utf-8").startswith("<svg")
+    shown = task("show", "names", root=named).out
+    for expected in ("12 examples asked about, with seer", "shuffled labels", "two examples in words only"):
+        assert expected in shown
+    assert task("show", "names", "--json", root=named).json["card"]["says"] == card["says"]
+    assert "points" in task("list", root=named).out
+
+
+def test_a_task_with_too_few_examples_is_not_scored(named: Path, tmp_path: Path) -> None:
+    task("edit", "names", "--drop", 1, root=named)
+    with vision_server(learner) as (url, bodies):
+        done = task("score", "names", "--eye", url, "--chart", tmp_path / "card.svg", root=named)
+    assert bodies == []
+    assert "Nothing can be said yet: the task has 11 examples with a picture" in done.out
+    assert not (tmp_path / "card.svg").exists()
+    assert "too few examples" in task("list", root=named).out
+
+
+def test_a_question_is_asked_with_the_tasks_examples_and_every_option(named: Path, pictures: Path) -> None:
+    sets = [word for one in ("temperature=0", "top_p=0.5", "top_k=3", "max_tokens=9") for word in ("--set", one)]
+    with vision_server(learner) as (url, bodies):
+        told = task("ask", "names", pictures / "blue.png", "--eye", url, *sets, "--json", root=named).json
+        said = task("ask", "names", pictures / "blue.png", "--eye", url, "--eye-images", 3, root=named).out
+        task(
+            "ask", "names", pictures / "red.png", pictures / "blue.png", "--eye", url, "--prompt", "Which?", root=named
+        )
+    assert (told["text"], told["task"], told["shots"], told["by"]) == ("fep", "names@1", 8, "seer")
+    body = bodies[0]
+    assert [body[key] for key in ("temperature", "top_p", "top_k", "max_tokens")] == [0, 0.5, 3, 9]
+    assert [len(pictures_of(message)) for message in body["messages"]] == [1, 0] * 8 + [1]
+    assert "2 of 12 examples" in said and "left out: 6 of 8 examples" in said
+    assert body["messages"][-1]["content"][1] == {"type": "text", "text": "Name:"}
+    assert len(pictures_of(bodies[2]["messages"][-1])) == 2
+
+
+def test_what_cannot_be_asked_is_said_in_a_sentence(named: Path, pictures: Path) -> None:
+    blue = pictures / "blue.png"
+    with vision_server(learner, models=("seer", "other")) as (url, bodies):
+        for words, problem in (
+            (("ask", "names", *([blue] * 20), "--eye", url), "at most 4 pictures at once, but there were 20"),
+            (
+                ("ask", "names", blue, "--eye", url, "--eye-model", "seer", "--prompt", "<image><image>"),
+                "There is 1 picture, but the prompt has 2 <image>",
+            ),
+            (("ask", "names", blue, "--eye", url), "It has: other, seer"),
+            (("ask", "names", blue, "--eye", url, "--set", "heat=1"), "There is no option 'heat'"),
+            (("ask", "names", blue, "--eye", url, "--set", "temperature=9"), "0 to 5, but was 9"),
+            (("ask", "nams", blue, "--eye", url), "Did you mean 'names'?"),
+            (("score", "names", "--eye", "seer.local"), "is not an address"),
+        ):
+            assert problem in refused(*words, root=named)
+    assert bodies == []

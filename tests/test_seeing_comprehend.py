@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from scripted_eyes import AnsweringEye, ChunkEye, NamingEye, TalkingEye, make_picture
-from talkalike.chat.seeing.comprehend import Given, Question, SeenAnswer, comprehend, cut_at_stops
+from talkalike.chat.seeing.comprehend import PictureQuestion, PicturesAtHand, SeenAnswer, comprehend, cut_at_stops
 from talkalike.chat.seeing.defaults import default_pictures, default_tasks
 from talkalike.chat.seeing.values import Selection, Shot, TaskSpec
 from talkalike.engine.eyes import Eye, EyeTurn, Grade, Looked
@@ -26,12 +26,14 @@ TASK = TaskSpec(
     template="<image>Colour:",
     stop=("\n", "###"),
 )
-QUESTION = Question(pictures=(ASKED,), task=TASK, label="mugs@3")
-GIVEN = Given(gallery={picture.hash: picture for picture in (RED, BLUE)})
+QUESTION = PictureQuestion(pictures=(ASKED,), task=TASK, label="mugs@3")
+GIVEN = PicturesAtHand(gallery={picture.hash: picture for picture in (RED, BLUE)})
 WORDS = {RED.hash: "a red mug", BLUE.hash: "a blue mug", ASKED.hash: "a green mug"}
 
 
-async def ask_small(question: Question, given: Given = GIVEN) -> tuple[SeenAnswer, NamingEye, ScriptedEngine]:
+async def ask_small(
+    question: PictureQuestion, given: PicturesAtHand = GIVEN
+) -> tuple[SeenAnswer, NamingEye, ScriptedEngine]:
     eye, engine = NamingEye(WORDS), ScriptedEngine([["green\nand more"]], name="a double")
     return await comprehend(question, eye=eye, engine=engine, given=given), eye, engine
 
@@ -189,7 +191,7 @@ async def test_what_is_wrong_is_said_in_words_whoever_answers() -> None:
 
 
 async def test_an_example_whose_picture_is_gone_is_left_out_and_told() -> None:
-    answer, _, _ = await ask_small(QUESTION, Given(gallery={RED.hash: RED}))
+    answer, _, _ = await ask_small(QUESTION, PicturesAtHand(gallery={RED.hash: RED}))
     assert answer.dropped == (("1 of 2 examples", "their pictures are not kept any more"),)
     assert answer.shots == 1
 
@@ -205,8 +207,8 @@ async def test_without_features_the_nearest_are_the_newest_and_the_answer_says_s
 async def test_every_default_task_can_be_used(name: str) -> None:
     task = default_tasks()[name]
     eye = TalkingEye(lambda turns: "a boat\nand more")
-    given = Given(gallery=default_pictures())
-    answer = await comprehend(Question(pictures=(ASKED,), task=task, prompt="What?"), eye=eye, given=given)
+    given = PicturesAtHand(gallery=default_pictures())
+    answer = await comprehend(PictureQuestion(pictures=(ASKED,), task=task, prompt="What?"), eye=eye, given=given)
     assert answer.text == ("a boat" if name == "caption" else "a boat\nand more")
     last = eye.turns[-1][-1].parts
     assert last == (ASKED, "Instruction: What?\nResponse:" if name == "instruct" else "What?")

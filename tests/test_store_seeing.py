@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from django.db import transaction
 
+from postgres_server import PostgresServer
 from talkalike.chat.seeing.values import Selection, Shot, TaskSpec
 from talkalike.engine.eyes import Grade, Looked
 from talkalike.errors import UserError
@@ -14,7 +18,7 @@ from talkalike.pictures.picture import Picture
 from talkalike.store import people
 from talkalike.store.seeing import kept, tasks, words
 from talkalike.store.seeing.tasks import EVERYBODY, TaskPlace
-from talkalike.store.store import Store
+from talkalike.store.store import Store, open_store
 
 pytest_plugins = ("store_databases",)
 
@@ -149,6 +153,29 @@ def test_a_removed_task_leaves_neither_pictures_nor_texts_and_its_numbers_are_no
     assert store.call(tasks.register, ONE, spec("mugs", [(BLUE, "b")]), {}, by=ANNA) == 3
     with pytest.raises(UserError, match="no version 1"):
         store.call(tasks.find, ONE, "mugs@1")
+
+
+def test_nobody_clears_up_a_picture_that_somebody_begins_to_need(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    begun, go = threading.Event(), threading.Event()
+
+    def need() -> None:
+        with transaction.atomic():
+            kept.keep(RED)
+            begun.set()
+            assert go.wait(20)
+            tasks.register(ONE, spec("mugs", [(RED, "red")]), {}, by=ANNA)
+
+    with open_store(url) as one, open_store(url) as other, ThreadPoolExecutor() as threads:
+        one.call(kept.keep, RED)
+        needing = threads.submit(one.call, need)
+        assert begun.wait(20)
+        clearing = threads.submit(other.call, kept.forget_unused)
+        with pytest.raises(TimeoutError):
+            clearing.result(0.3)  # it waits for those who may begin to need one
+        go.set()
+        assert (needing.result(20), clearing.result(20)) == (None, 0)
+        assert left_of(one, RED) == {RED}
 
 
 def test_the_card_of_a_version_is_kept_with_it(store: Store) -> None:

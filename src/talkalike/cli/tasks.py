@@ -16,8 +16,12 @@ class TaskCommands(LazyGroup):
         "list": LazyCommand("talkalike.cli.tasks_showing", "list_tasks", "List the tasks that can be used."),
         "show": LazyCommand("talkalike.cli.tasks_showing", "show_task", "Show a task with its examples and its card."),
         "add": LazyCommand("talkalike.cli.tasks_changing", "add_task", "Add a task, made of pictures and answers."),
-        "edit": LazyCommand("talkalike.cli.tasks_changing", "edit_task", "Change a task: that adds a version."),
+        "edit": LazyCommand("talkalike.cli.tasks_changing", "edit_task", "Change a task, which adds a version."),
         "remove": LazyCommand("talkalike.cli.tasks_changing", "remove_task", "Remove a task and its pictures."),
+        "score": LazyCommand(
+            "talkalike.cli.tasks_asking", "score_task", "Measure what a task's examples do for its answers."
+        ),
+        "ask": LazyCommand("talkalike.cli.tasks_asking", "ask_task", "Ask about pictures with a task."),
         "export": LazyCommand("talkalike.cli.tasks_folders", "export_task", "Write a task as a folder."),
         "import": LazyCommand("talkalike.cli.tasks_folders", "import_task", "Add a task from a folder."),
     }

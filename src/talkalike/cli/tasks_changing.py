@@ -34,7 +34,7 @@ InstructionOption = Annotated[
 TemplateOption = Annotated[
     str | None,
     typer.Option(
-        help=f"How an example and a question begin; <image> says where the picture stands. Default: {DEFAULT_TEMPLATE}"
+        help=f"How examples and questions begin; <image> is where the picture stands. (Default: {DEFAULT_TEMPLATE})"
     ),
 ]
 StopOption = Annotated[
@@ -50,7 +50,7 @@ ShotsOption = Annotated[
 PlainNameArgument = Annotated[str, typer.Argument(help="Name of the task, without a version.")]
 
 
-def add_task(
+def add_task(  # signature: typer
     name: PlainNameArgument,
     example: ExampleOption = None,
     instruction: InstructionOption = None,
@@ -62,7 +62,7 @@ def add_task(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a task, made of examples: pictures, each with what is to be answered about it."""
+    """Add a task, made of pictures and answers. It needs at least one example; twelve, to be scored."""
     workspace = open_workspace(workspace_dir)
     shots, pictures = _read_examples(example or ())
     spec = TaskSpec(
@@ -80,7 +80,7 @@ def add_task(
         report_version(store, place, spec.name, as_json=as_json)
 
 
-def edit_task(
+def edit_task(  # signature: typer
     name: PlainNameArgument,
     example: ExampleOption = None,
     drop: Annotated[
@@ -96,7 +96,7 @@ def edit_task(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a task: what is given replaces what it had. That adds a version; older ones can still be used."""
+    """Change a task, which adds a version. Older ones can still be used, as NAME@1."""
     workspace = open_workspace(workspace_dir)
     place = place_of(server)
     with open_store(database_url(workspace)) as store:
@@ -130,7 +130,7 @@ def remove_task(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a task with all its versions, and the pictures that nothing else needs."""
+    """Remove a task and its pictures. All its versions go; pictures that something else needs stay."""
     workspace = open_workspace(workspace_dir)
     place = place_of(server)
     with open_store(database_url(workspace)) as store:

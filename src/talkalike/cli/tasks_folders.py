@@ -35,7 +35,7 @@ def export_task(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a task as a folder, from which it can be added elsewhere."""
+    """Write a task as a folder. It can be added elsewhere with `talkalike task import`."""
     workspace = open_workspace(workspace_dir)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         if not (folder / "task.toml").is_file():

@@ -21,7 +21,7 @@ SHIPPED = "there from the start"
 
 
 def list_tasks(server: ServerOption = None, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """List the tasks that can be used: a server's own, everybody's, and those that are there from the start."""
+    """List the tasks that can be used. A server has its own beside everybody's and those from the start."""
     workspace = open_workspace(workspace_dir)
     with open_store(database_url(workspace)) as store:
         found = store.call(usable_tasks, place_of(server))
@@ -38,7 +38,7 @@ def show_task(
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a task: what it says, its examples, its versions, and what they scored."""
+    """Show a task with its examples and its card. The card is what `talkalike task score` measured."""
     workspace = open_workspace(workspace_dir)
     with open_store(database_url(workspace)) as store:
         found = store.call(usable_task, place_of(server), name)

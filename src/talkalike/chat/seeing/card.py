@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from talkalike.charts.plotter import Axis, Chart, Curve, CurveChart, Dot, DotChart, percent
@@ -73,15 +73,7 @@ def make_card(plan: TrialPlan, results: Sequence[TrialResult], *, eye: str) -> T
     lift = _lift([arm for arm in arms if arm.name in (most, *CONTROLS)], most)
     majority = Counter(map(_plain, expected)).most_common(1)[0][1] / len(expected)
     card = TaskCard(eye=eye, n=len(expected), says=(), measure=measure, arms=arms, lift=lift, majority=majority)
-    return TaskCard(
-        eye=eye,
-        n=card.n,
-        says=tuple(_sentences(card, most, nearest=plan.spec.selection is Selection.NEAREST)),
-        measure=measure,
-        arms=arms,
-        lift=lift,
-        majority=majority,
-    )
+    return replace(card, says=(*_sentences(card, most), *_remark_on_nearest(plan, eye)))
 
 
 def is_right(answer: str, expected: str) -> bool:
@@ -125,7 +117,15 @@ def _numbers(share: Share) -> tuple[float, float, float]:
     return share.share, share.low, share.high
 
 
-def _sentences(card: TaskCard, most: str, *, nearest: bool) -> list[str]:
+def _remark_on_nearest(plan: TrialPlan, eye: str) -> tuple[str, ...]:
+    if plan.spec.selection is not Selection.NEAREST:
+        return ()
+    if plan.known.features:
+        return (f"The nearest examples were found by the features of {eye}.",)
+    return ("The nearest examples could not be found, for want of features: others were shown.",)
+
+
+def _sentences(card: TaskCard, most: str) -> list[str]:
     """What the numbers mean, for somebody who does not read them."""
     true, blind, lift = card.arm(most), card.arm(BLANK_QUERY), card.lift
     assert true is not None and blind is not None and lift is not None
@@ -147,8 +147,6 @@ def _sentences(card: TaskCard, most: str, *, nearest: bool) -> list[str]:
         says.append(f"Always saying the commonest answer would be right in {percent(card.majority)} of cases.")
     if true.shots < int(most) - 0.5:
         says.append(f"Of {most} examples only {true.shots:.1f} were shown on average: the eye takes no more pictures.")
-    if nearest:
-        says.append(f"The nearest examples were found by the features of {card.eye}.")
     return says
 
 

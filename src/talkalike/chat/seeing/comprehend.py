@@ -25,7 +25,7 @@ ASSISTANT = "assistant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class PictureQuestion:
     """What somebody asks. `prompt` may be empty: then the task's template asks. `label`: the task with its version."""
 
     pictures: tuple[Picture, ...]
@@ -37,7 +37,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class PicturesAtHand:
     """What is at hand already: the bytes of the task's pictures, what is known of pictures, and what this eye saw in
     them at a glance, all by hash."""
 
@@ -95,11 +95,11 @@ class _Reply:
     seen: Mapping[str, Looked] = field(default_factory=dict)
 
 
-NOTHING_GIVEN = Given()
+NOTHING_GIVEN = PicturesAtHand()
 
 
 async def comprehend(
-    question: Question, *, eye: Eye, engine: Engine | None = None, given: Given = NOTHING_GIVEN
+    question: PictureQuestion, *, eye: Eye, engine: Engine | None = None, given: PicturesAtHand = NOTHING_GIVEN
 ) -> SeenAnswer:
     """Answers the question with the task's examples before it.
 
@@ -150,14 +150,14 @@ def cut_at_stops(text: str, stops: Sequence[str]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- eyes that answer
-async def _go_on(ask: Ask, question: Question, eye: ContinuingEye, bytes_of: Mapping[str, Picture]) -> _Reply:
+async def _go_on(ask: Ask, question: PictureQuestion, eye: ContinuingEye, bytes_of: Mapping[str, Picture]) -> _Reply:
     rendered = render_ask("flamingo_chunks", ask, max_images=eye.sight.max_images)
     pictures = tuple(bytes_of[ref.hash] for ref in rendered.pictures)
     looked = await eye.go_on(rendered.raw, pictures, question.sampling, grade=question.grade)
     return _Reply(text=looked.words, rendered=rendered, by=eye.name, picture_tokens=looked.tokens)
 
 
-async def _converse(ask: Ask, question: Question, eye: ConversingEye, bytes_of: Mapping[str, Picture]) -> _Reply:
+async def _converse(ask: Ask, question: PictureQuestion, eye: ConversingEye, bytes_of: Mapping[str, Picture]) -> _Reply:
     rendered = render_ask("chat_turns", ask, max_images=eye.sight.max_images)
     turns = tuple(
         EyeTurn(role=turn.role, parts=tuple(p if isinstance(p, str) else bytes_of[p.hash] for p in turn.parts))
@@ -167,7 +167,7 @@ async def _converse(ask: Ask, question: Question, eye: ConversingEye, bytes_of: 
     return _Reply(text=looked.words, rendered=rendered, by=eye.name, picture_tokens=looked.tokens)
 
 
-async def _look(ask: Ask, question: Question, eye: Eye, bytes_of: Mapping[str, Picture]) -> _Reply:
+async def _look(ask: Ask, question: PictureQuestion, eye: Eye, bytes_of: Mapping[str, Picture]) -> _Reply:
     """An eye that takes one picture and a question: everything in words is the question."""
     if not ask.pictures:  # one of the examples' would stand for it
         raise UserError(f"The eye '{eye.name}' answers about a picture, but there was none.", hint="Send a picture.")
@@ -181,7 +181,7 @@ async def _look(ask: Ask, question: Question, eye: Eye, bytes_of: Mapping[str, P
 
 
 # ------------------------------------------------------------------------------------------- words, for a text model
-async def _read(ask: Ask, question: Question, eye: Eye, engine: Engine | None, given: Given) -> _Reply:
+async def _read(ask: Ask, question: PictureQuestion, eye: Eye, engine: Engine | None, given: PicturesAtHand) -> _Reply:
     """What the eye saw stands for each picture, and the engine answers."""
     asked = {ref.hash for ref in ask.pictures}
     wanted = [*asked, *(shot.picture.hash for shot in ask.shots if shot.picture)] if engine else [*asked]
@@ -225,7 +225,7 @@ def _fitting(
     return rendered, turns, ((which, why),) if gone else ()
 
 
-async def _write(turns: tuple[Turn, ...], question: Question, engine: Engine) -> tuple[str, int]:
+async def _write(turns: tuple[Turn, ...], question: PictureQuestion, engine: Engine) -> tuple[str, int]:
     """The engine's answer up to a stop of the task, its messages as lines, and the tokens written for it."""
     prompt = Prompt(turns=turns, speaker=ASSISTANT, conversation=f"task {question.label or question.task.name}")
     lines: dict[int, str] = {}

@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from talkalike.chat.seeing.comprehend import Given, Question, comprehend
+from talkalike.chat.seeing.comprehend import PictureQuestion, PicturesAtHand, comprehend
 from talkalike.chat.seeing.defaults import drawing
 from talkalike.chat.seeing.selecting import NOTHING_KNOWN, KnownOfPictures, select_shots
 from talkalike.chat.seeing.values import MOST_SHOTS, Selection, Shot, TaskSpec
@@ -34,7 +34,7 @@ class Trial:
     """A question to which the answer is known. `arm`: a number of shots, or what was done to them."""
 
     arm: str
-    question: Question
+    question: PictureQuestion
     expected: str
 
 
@@ -89,7 +89,7 @@ def plan_trials(plan: TrialPlan) -> tuple[Trial, ...]:
 
 
 async def run_trials(
-    trials: Sequence[Trial], *, eye: Eye, engine: Engine | None = None, given: Given
+    trials: Sequence[Trial], *, eye: Eye, engine: Engine | None = None, given: PicturesAtHand
 ) -> AsyncGenerator[TrialResult, None]:
     """Asks one question after the other. No picture is looked at twice by an eye that only names what it sees."""
     grey = drawing("grey")
@@ -124,7 +124,7 @@ def _trials_of(plan: TrialPlan, query: Shot, place: int) -> list[Trial]:
     return [
         Trial(
             arm=arm,
-            question=Question(
+            question=PictureQuestion(
                 pictures=(grey if arm == BLANK_QUERY else picture,),
                 prompt=neutral(query.text),
                 task=replace(plan.spec, shots=shots, selection=Selection.ALL, max_shots=MOST_SHOTS),
