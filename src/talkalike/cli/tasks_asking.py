@@ -16,6 +16,8 @@ from rich.console import Console
 from talkalike.charts.plotter import save
 from talkalike.chat.seeing.card import TaskCard, card_charts, card_json, make_card
 from talkalike.chat.seeing.comprehend import PictureQuestion, PicturesAtHand, SeenAnswer, comprehend
+from talkalike.chat.seeing.prints import prints_of
+from talkalike.chat.seeing.selecting import KnownOfPictures
 from talkalike.chat.seeing.trials import TrialPlan, TrialResult, plan_trials, run_trials
 from talkalike.chat.seeing.values import MOST_PICTURES, MOST_SHOTS
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
@@ -75,7 +77,9 @@ def score_task(  # signature: typer
     workspace = open_workspace(workspace_dir)
     with open_store(database_url(workspace)) as store:
         found = store.call(usable_task, place_of(server), name)
-        plan = TrialPlan(spec=found.spec, pictures=store.call(pictures_of, found.spec), seed=seed)
+        gallery = store.call(pictures_of, found.spec)
+        known = KnownOfPictures(prints=prints_of(gallery))
+        plan = TrialPlan(spec=found.spec, pictures=gallery, known=known, seed=seed)
         where = EyeAddress(url=eye, model=eye_model, max_images=eye_images)
         card = asyncio.run(_measure(workspace, plan, where, quiet=as_json))
         if found.stored:

@@ -6,11 +6,13 @@ shots were shown, what was left out and why, and whether what answered saw the p
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from talkalike.chat.seeing.prints import prints_of
 from talkalike.chat.seeing.prompts import fill_prompt
 from talkalike.chat.seeing.renderers import render_ask
 from talkalike.chat.seeing.selecting import NOTHING_KNOWN, KnownOfPictures, select_shots
@@ -112,7 +114,8 @@ async def comprehend(
     refs = tuple(picture.ref for picture in question.pictures)
     filled = fill_prompt(task.template, question.prompt, len(refs))
     bytes_of = {**given.gallery, **{picture.hash: picture for picture in question.pictures}}
-    selected = select_shots(task, refs, given.known)
+    known = await asyncio.to_thread(_with_prints, given.known, bytes_of, task.shots)
+    selected = select_shots(task, refs, known)
     shots, lost = _with_bytes(selected.shots, bytes_of)
     ask = Ask(prompt=filled.prompt, pictures=refs, instruction=task.instruction, template=task.template, shots=shots)
     if isinstance(eye, ContinuingEye):
@@ -238,6 +241,13 @@ async def _write(turns: tuple[Turn, ...], question: PictureQuestion, engine: Eng
             if cut_at_stops(text, question.task.stop) != text.strip():
                 break
     return text, tokens
+
+
+def _with_prints(known: KnownOfPictures, bytes_of: Mapping[str, Picture], shots: Sequence[Shot]) -> KnownOfPictures:
+    """What is known, with prints of all pictures where there are examples to be compared with."""
+    if not any(shot.picture for shot in shots):
+        return known
+    return replace(known, prints={**prints_of(bytes_of), **known.prints})
 
 
 def _with_bytes(

@@ -6,36 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from talkalike.chat.seeing.prints import PicturePrint
 from talkalike.chat.seeing.values import Selection, Shot, TaskSpec
 from talkalike.pictures.picture import PictureRef
 
-Pixels = NDArray[np.uint8]  # (height, width, 3)
-
-_GRID = 8  # fields of a print along each side
-_MOST_APART = 24.0  # of 255 levels, between any two fields of a picture and its copy
 SAME_FEATURES = 0.995  # cosine from which two pictures count as one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PicturePrint:
-    """What is left of a picture when it is saved anew, scaled or dimmed: 8 x 8 fields of red, green and blue."""
-
-    fields: tuple[float, ...]
-
-    def is_near(self, other: PicturePrint) -> bool:
-        """Whether it is a copy, as far as can be told. The same drawing in another colour or place is none."""
-        return float(np.abs(np.subtract(self.fields, other.fields)).max()) <= _MOST_APART
-
-
-def take_print(pixels: Pixels) -> PicturePrint:
-    """The print of a picture, from its pixels in any size of 8 x 8 or more."""
-    rows, columns = (np.linspace(0, size, _GRID + 1).astype(int) for size in pixels.shape[:2])
-    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), rows[:-1], axis=0), columns[:-1], axis=1)
-    levels = sums / (np.diff(rows)[:, None] * np.diff(columns)[None, :])[..., None]
-    bright = levels * (128.0 / max(1.0, float(levels.mean())))  # so that brighter and darker copies are alike
-    return PicturePrint(fields=tuple(float(level) for level in bright.ravel()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
