@@ -98,7 +98,7 @@ def score_task(  # signature: typer
 
 def ask_task(  # signature: typer
     name: NameArgument,
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures to ask about, at most four.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures to ask about, at most four.")],
     eye: EyeOption,
     prompt: Annotated[
         str, typer.Option(help="What to ask; <image> says where a picture stands. Default: what the task asks.")
