@@ -118,6 +118,8 @@ def test_a_person_sees_everything_about_them_and_nothing_about_others(filled: St
         "judgements": 0,  # of these, tests/test_judging_privacy.py
         "judgement_characters": 0,
         "guesses": 0,
+        "tasks": 0,  # of these, tests/test_store_seeing.py
+        "task_examples": 0,
     }
     exported = filled.call(people.export_about, ANNA)
     told = json.dumps(exported)
@@ -146,6 +148,8 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
         "judgements": 0,
         "guesses": 0,
         "judged_replies": 0,
+        "tasks": 0,
+        "task_examples": 0,
     }
     # Marks on a server's messages stay, or dropped ones would come back: the id of a message, not whose it was.
     left = everything(filled, without="ContextMark")
@@ -194,7 +198,7 @@ def test_forgetting_a_server_leaves_nothing_of_it_and_everything_of_others(fille
         "test_runs": 1,
         "schedules": 1,
         "servers": 1,
-        **dict.fromkeys(("judgements", "pairs", "batches", "blind_tests", "judged_replies"), 0),
+        **dict.fromkeys(("judgements", "pairs", "batches", "blind_tests", "judged_replies", "tasks"), 0),
     }
     assert [store.call(replies.recent, channel_id, 10) for channel_id in (110, 70, 80)] == other
     assert store.call(replies.recent, 100, 10) == ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from talkalike.engine.protocol import Sampling
 from talkalike.pictures.picture import Picture
 
 
@@ -58,4 +59,33 @@ class Eye(Protocol):
 
     async def close(self) -> None:
         """Frees it. Safe to call twice."""
+        ...
+
+
+# ------------------------------------------------------------------------------------- eyes that take more than one
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EyeTurn:
+    """A turn with pictures where they stand; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    parts: tuple[str | Picture, ...]
+
+
+@runtime_checkable
+class ConversingEye(Eye, Protocol):
+    """An eye that takes a conversation with up to `sight.max_images` pictures, and says what comes next in it."""
+
+    async def converse(self, turns: tuple[EyeTurn, ...], sampling: Sampling, *, grade: Grade = Grade.GLANCE) -> Looked:
+        """What the assistant says next. Raises TalkalikeError where the eye cannot be reached."""
+        ...
+
+
+@runtime_checkable
+class ContinuingEye(Eye, Protocol):
+    """An eye that goes on with a text, as models do that were trained on <image>...<|endofchunk|>."""
+
+    async def go_on(
+        self, text: str, pictures: tuple[Picture, ...], sampling: Sampling, *, grade: Grade = Grade.GLANCE
+    ) -> Looked:
+        """What follows on `text`, up to the end of the chunk; each <image> in it stands for the next picture."""
         ...

@@ -145,16 +145,13 @@ class RemoteEngine:
         return body | ({"speaker": prompt.speaker, "reactions": True} if self._server.is_ours else {})
 
     def _sampling_fields(self, sampling: Sampling, *, raw: bool) -> dict[str, Any]:
-        """The sampling fields: for our own server all of them, else those that differ from the neutral values."""
+        """The sampling fields: for our own server all of them."""
+        if not self._server.is_ours:
+            return fields_for_any(sampling)
         body = {key: value for key, value in asdict(sampling).items() if value is not None}
-        if self._server.is_ours:
-            if raw:
-                del body["max_messages"], body["best_of"]
-            return body | {"logprobs": 0 if raw else True}
-        off = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-        extensions = {"max_messages", "best_of"} | {key for key, value in off.items() if body[key] == value}
-        body["top_p"] = max(sampling.top_p, LEAST_TOP_P)
-        return {key: value for key, value in body.items() if key not in extensions}
+        if raw:
+            del body["max_messages"], body["best_of"]
+        return body | {"logprobs": 0 if raw else True}
 
     def _message(self, turn: Turn, speaker: str, names: dict[str, str]) -> dict[str, str]:
         if not (self._server.is_ours or self._server.templated):  # to others a reaction is its emoji
@@ -174,6 +171,15 @@ class RemoteEngine:
             return {"role": "user", "name": turn.speaker, "content": turn.text}
         text = f"{turn.speaker}: {turn.text}" if self._server.names_in_text else turn.text
         return {"role": "user", "name": names[turn.speaker], "content": text}
+
+
+def fields_for_any(sampling: Sampling) -> dict[str, Any]:
+    """The sampling fields for a server that is not ours: of those that OpenAI does not have, the ones that are used."""
+    body = {key: value for key, value in asdict(sampling).items() if value is not None}
+    off = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    extensions = {"max_messages", "best_of"} | {key for key, value in off.items() if body[key] == value}
+    body["top_p"] = max(sampling.top_p, LEAST_TOP_P)
+    return {key: value for key, value in body.items() if key not in extensions}
 
 
 def api_names(speakers: Sequence[str]) -> dict[str, str]:

@@ -15,8 +15,9 @@ from django.utils import timezone
 from talkalike.store.changes import changing
 from talkalike.store.judging import erasing
 from talkalike.store.rows import read_row
+from talkalike.store.seeing import tasks
 from talkalike.store.seen_texts import FORGOTTEN
-from talkalike.store.tables import judging_tables, tables
+from talkalike.store.tables import judging_tables, seeing_tables, tables
 
 IGNORED = 0  # the level that shuts somebody out; deleting one's data is no way around it
 
@@ -70,6 +71,7 @@ def count_about(user_id: int) -> dict[str, int]:
         "consent": own["consent"].count(),
         "changes_made": sum(rows.count() for rows in _made_by(user_id)),
         **erasing.count_about(user_id),
+        **tasks.count_about(user_id),
     }
 
 
@@ -111,6 +113,7 @@ def export_about(user_id: int) -> dict[str, Any]:
             for row in own["rules"].order_by("id")
         ],
         "judging": erasing.export_about(user_id),
+        "task_examples": tasks.export_about(user_id),
     }
 
 
@@ -118,10 +121,10 @@ def export_about(user_id: int) -> dict[str, Any]:
 def forget_user(user_id: int) -> dict[str, int]:
     """Deletes what is kept about a person; returns how much of each kind went.
 
-    Their texts go from everywhere, their direct messages with both sides, and what they judged and guessed. Replies
-    given to them on servers stay, and changes they made to settings and rules stay in force, no longer with their id.
-    Two things outlive it, or deleting would undo them: that they do not want to be seen, and that somebody shut them
-    out.
+    Their texts go from everywhere, their direct messages with both sides, what they judged and guessed, their tasks and
+    the examples they gave to others' tasks. Replies given to them on servers stay, and changes they made to settings
+    and rules stay in force, no longer with their id. Two things outlive it, or deleting would undo them: that they do
+    not want to be seen, and that somebody shut them out.
     """
     with transaction.atomic():
         judged = erasing.forget_user(user_id)  # first: it takes the locks that judging takes first
@@ -131,6 +134,7 @@ def forget_user(user_id: int) -> dict[str, int]:
         in_private = Q(channel_id__in=channels, server_id=0)
         gone = {
             **judged,
+            **tasks.forget_user(user_id),
             "messages": _delete(tables.SeenText.objects.filter(Q(author_id=user_id) | in_private)),
             "private_replies": _delete(private),
             "replies": own["replies"].update(asker_id=0, trigger_id=-F("id")),
@@ -152,6 +156,7 @@ def forget_server(server_id: int) -> dict[str, int]:
     with transaction.atomic():
         return {
             **erasing.forget_server(server_id),
+            **tasks.forget_server(server_id),
             "messages": _delete(tables.SeenText.objects.filter(server_id=server_id)),
             "replies": _delete(tables.Reply.objects.filter(server_id=server_id)),
             "settings": _delete(tables.ScopedOption.objects.filter(server_id=server_id)),
@@ -209,6 +214,7 @@ def _made_by(user_id: int) -> list[QuerySet[Any]]:
         tables.ContextMark,
         tables.TestRun,
         tables.TestSchedule,
+        seeing_tables.TaskVersion,
     )
     return [model.objects.filter(by=user_id) for model in makers]
 

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name="Task",
+            name="PictureTask",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("server_id", models.BigIntegerField()),
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 (
                     "task",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="store.task"
+                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="store.picturetask"
                     ),
                 ),
             ],

@@ -58,7 +58,7 @@ class SeenWords(models.Model):
         constraints = (models.UniqueConstraint(fields=("picture", "eye", "grade"), name="one_wording_per_eye"),)
 
 
-class Task(models.Model):
+class PictureTask(models.Model):
     """A task by example, by its name on a server (0: direct messages of `owner_id`, or the owner's for everybody)."""
 
     server_id = models.BigIntegerField()
@@ -75,7 +75,7 @@ class Task(models.Model):
 class TaskVersion(models.Model):
     """A task as somebody left it; only ever added to. `card` is what it scored, empty until it was measured."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="versions")
+    task = models.ForeignKey(PictureTask, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     instruction = models.TextField(default="")
     template = models.TextField()

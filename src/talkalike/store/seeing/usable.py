@@ -1,0 +1,55 @@
+"""The tasks that can be used in a place: its own, everybody's, and those that are there from the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from talkalike.chat.seeing.checking import split_name
+from talkalike.chat.seeing.defaults import default_pictures, default_tasks
+from talkalike.chat.seeing.values import TaskSpec
+from talkalike.errors import UserError, did_you_mean
+from talkalike.pictures.picture import Picture
+from talkalike.store.seeing import kept, tasks
+from talkalike.store.seeing.tasks import StoredTask, TaskPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsableTask:
+    """A task, ready to be used. `stored`: None for one that was there from the start."""
+
+    spec: TaskSpec
+    stored: StoredTask | None = None
+
+    @property
+    def label(self) -> str:
+        """The name with the version, as it stands under an answer."""
+        return f"{self.spec.name}@{self.stored.number}" if self.stored else self.spec.name
+
+
+def usable_tasks(place: TaskPlace) -> tuple[UsableTask, ...]:
+    """What can be used there, by name; a task of somebody's stands for one of the same name from the start."""
+    found = {name: UsableTask(spec=spec) for name, spec in default_tasks().items()}
+    found |= {stored.spec.name: UsableTask(spec=stored.spec, stored=stored) for stored in tasks.tasks_of(place)}
+    return tuple(found[name] for name in sorted(found))
+
+
+def usable_task(place: TaskPlace, typed: str) -> UsableTask:
+    """The task "name" or "name@3". Raises UserError with the nearest name where there is none."""
+    stored = tasks.find(place, typed)
+    if stored is not None:
+        return UsableTask(spec=stored.spec, stored=stored)
+    name, number = split_name(typed)
+    if name in default_tasks() and number is None:
+        return UsableTask(spec=default_tasks()[name])
+    if name in default_tasks():
+        raise UserError(f"The task '{name}' was there from the start and has no versions.", hint=f"Write: {name}")
+    names = [task.spec.name for task in usable_tasks(place)]
+    hint = did_you_mean(name, names, otherwise=f"There are: {', '.join(names)}.")
+    raise UserError(f"There is no task '{name}' here.", hint=hint)
+
+
+def pictures_of(spec: TaskSpec) -> dict[str, Picture]:
+    """The pictures of a task's examples, by hash."""
+    wanted = {shot.picture.hash for shot in spec.shots if shot.picture}
+    drawn = {hash_: picture for hash_, picture in default_pictures().items() if hash_ in wanted}
+    return drawn | kept.pictures(wanted - drawn.keys())
