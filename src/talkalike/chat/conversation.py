@@ -8,6 +8,7 @@ from typing import Protocol
 
 from talkalike.chat.context import ContextItem, Seen
 from talkalike.chat.history import BEFORE_RESET, is_side_talk
+from talkalike.examples.picture_words import neutral
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn
 
@@ -66,12 +67,13 @@ class InMemoryConversation:
     def say(self, speaker: str, text: str, *, message_id: str | None = None) -> str:
         """Adds a message at the end and returns its id: the given one (a face's own), or the next number.
 
-        Only the double's may be a reaction; the sign of one is taken out of what others say.
+        Only the double's may be a reaction; the sign of one is taken out of what others say, and what would stand for
+        a picture.
         """
         if message_id is None:
             message_id = str(self._next_id)
             self._next_id += 1
-        self._said.append((message_id, Turn(speaker, text if speaker == self.double else plain(text))))
+        self._said.append((message_id, Turn(speaker, text if speaker == self.double else neutral(plain(text)))))
         return message_id
 
     def reset(self) -> None:

@@ -11,12 +11,15 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 from talkalike.chat.context import ContextItem, Seen
 from talkalike.chat.permissions import Decision
+from talkalike.chat.shared_pictures import SharedPicture, fit_words, picture_line
+from talkalike.examples.fitting import CountTokens
+from talkalike.examples.picture_words import neutral
 from talkalike.examples.reactions import plain
 from talkalike.examples.render import Turn, speaker_name
 
@@ -34,14 +37,17 @@ BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters by their category, b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """An attachment. `text`: what is inlined, capped already; `note`: what was cut, or why it could not be read."""
+    """An attachment. `text`: what is inlined, capped already; `note`: what was cut, or why it could not be read.
+
+    `picture`: what is known of it where it is one.
+    """
 
     name: str
     content_type: str
     size: int
     text: str = ""
     note: str = ""
-    image: bool = False
+    picture: SharedPicture | None = None
     url: str = ""
 
 
@@ -141,6 +147,16 @@ def items(
     return found
 
 
+def with_short_pictures(history: Sequence[HistoryMessage], count_tokens: CountTokens) -> list[HistoryMessage]:
+    """The history with so many words of each picture as its line may cost for this model."""
+    return [
+        replace(said, files=tuple(_with_short_picture(file, count_tokens) for file in said.files))
+        if any(file.picture for file in said.files)
+        else said
+        for said in history
+    ]
+
+
 def speaker_names(history: Sequence[HistoryMessage], *, double: str = "") -> Mapping[tuple[int, bool], str]:
     """The name each author speaks under, by (speaker id, whether it is the double).
 
@@ -151,11 +167,11 @@ def speaker_names(history: Sequence[HistoryMessage], *, double: str = "") -> Map
     history = [said for said in history if not said.heading]
     for said in reversed(history):  # whoever renamed themselves is called by their newest name
         if said.double and (said.speaker_id, True) not in names:
-            names[said.speaker_id, True] = speaker_name(_clean(double or said.author))
+            names[said.speaker_id, True] = speaker_name(neutral(_clean(double or said.author)))
     taken |= {_look(name) for name in names.values()} | ({_look(double)} if double else set())
     newest = {said.speaker_id: said.author for said in history if not said.double}
     for author_id, author in sorted(newest.items()):
-        plain = name = speaker_name(_clean(author)[:LONGEST_NAME])
+        plain = name = speaker_name(neutral(_clean(author)[:LONGEST_NAME]))
         number = 1
         while _look(name) in taken:
             number += 1
@@ -235,23 +251,36 @@ def _text(said: HistoryMessage, quotable: Mapping[int, str]) -> str:
     quoted = said.quoted if said.reply_to is None else quotable.get(said.reply_to, said.quoted)
     parts = [f"> {_shorten(quoted)}"] if quoted.strip() else []
     parts += [f"Forwarded: {text.strip()}" for text in said.forwarded if text.strip()]
-    parts += [_file(file) for file in said.files]
+    pictures = [line for file in said.files if file.picture and (line := _picture(file.picture, file.name))]
+    parts += [_file(file) for file in said.files if file.picture is None]
     parts += [f"[{note}]" for note in said.notes]
     if said.text.strip():
         parts.append(said.text)
-    return plain("\n".join(parts))
+    # All together, so that no two parts become a picture's line, or a reaction, where they meet.
+    written = neutral(plain("\n".join(parts)))
+    return "\n".join([*pictures, written] if written else pictures)
+
+
+def _picture(picture: SharedPicture, name: str) -> str:
+    return plain(picture_line(picture, name=neutral(_file_name(name))))
+
+
+def _with_short_picture(file: File, count_tokens: CountTokens) -> File:
+    return replace(file, picture=fit_words(file.picture, count_tokens)) if file.picture else file
 
 
 def _file(file: File) -> str:
-    name = " ".join(_clean(file.name).translate(str.maketrans("", "", "[]`")).split()) or "file"
+    name = _file_name(file.name)
     note = f" ({' '.join(file.note.split())})" if file.note.strip() else ""
-    if file.image:
-        return f"[image: {name}]{note}"
     if not file.text:
         return f"[file: {name}]{note}"
     longest = max((len(run) for run in re.findall("`+", file.text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"[file: {name}]{note}\n{fence}\n{file.text.rstrip()}\n{fence}"
+
+
+def _file_name(name: str) -> str:
+    return " ".join(_clean(name).translate(str.maketrans("", "", "[]`")).split()) or "file"
 
 
 def _shorten(text: str) -> str:

@@ -13,6 +13,7 @@ import discord
 
 from talkalike.chat.history import File, HistoryMessage
 from talkalike.chat.permissions import Actor, Decision
+from talkalike.chat.shared_pictures import SharedPicture
 from talkalike.discord_bot.asking import Patience, UnreadError
 from talkalike.discord_bot.markers import is_marker, is_notice, spoken_by
 from talkalike.discord_bot.places import SPOKEN, actor_of
@@ -161,7 +162,7 @@ def _file(attachment: discord.Attachment) -> File:
         name=plain(attachment.filename),
         content_type=kind,
         size=attachment.size,
-        image=kind.startswith("image/"),
+        picture=SharedPicture() if kind.startswith("image/") else None,
         url=attachment.url,
         note="" if kind.startswith("image/") or _readable(attachment) else "not a text file",
     )

@@ -13,22 +13,47 @@ NOT_RECOGNISED = "[picture, not recognised]"
 _LONGEST = 600  # characters of an eye's words
 
 # By what such names contain, and not as a list: each family of models brings new ones.
-_SIGNS = re.compile(
-    r"<[^<>\s]*(?:image|img|picture|vision|video|media|audio|chunk|utterance|im_|row_\d|_col_)[^<>\s]*>",
+_PIECES = re.compile(
+    r"(?P<sign>[<>])|(?P<blank>\s)"
+    r"|image|img|picture|vision|video|media|audio|chunk|utterance|im_|row_\d|_col_",
     re.IGNORECASE,
 )
 _SQUARE_SIGNS = re.compile(r"\[(/?(?:IMG|IMAGE|AUDIO|VIDEO)[A-Z_]*)\]", re.IGNORECASE)
-_BRACKET = re.compile(r"\[(?=[\s\W]*picture)", re.IGNORECASE)
+_BEFORE_PICTURE = re.compile(r"(?<!\W)\W+(?=picture)", re.IGNORECASE)  # each run of signs is tried once: long texts pass
 
 
 def neutral(text: str) -> str:
     """A person's text without anything that stands for a picture: <image> becomes ‹image›, [picture: (picture:."""
-    before = ""
-    while before != text:  # taking one away may make another of what is around it
-        before = text
-        text = _SIGNS.sub(lambda sign: f"‹{sign[0][1:-1]}›", text)
-        text = _SQUARE_SIGNS.sub(r"(\1)", text)
-    return _BRACKET.sub("(", text)
+    if "<" in text:
+        text = _without_signs(text)
+    if "[" not in text:
+        return text
+    text = _SQUARE_SIGNS.sub(r"(\1)", text)
+    return _BEFORE_PICTURE.sub(lambda signs: signs[0].replace("[", "("), text)
+
+
+def _without_signs(text: str) -> str:
+    """The text in which no <...> holds the name of a picture's token, nor does after another one was taken away."""
+    opened: list[tuple[int, bool]] = []  # where, and whether such a name came since
+    changed: dict[int, str] = {}
+    for piece in _PIECES.finditer(text):
+        if piece["blank"]:
+            opened.clear()
+        elif piece[0] == "<":
+            opened.append((piece.start(), False))
+        elif not opened:
+            continue
+        elif piece[0] != ">":
+            opened[-1] = (opened[-1][0], True)
+        else:
+            place, named = opened.pop()
+            if not named:
+                opened.clear()
+                continue
+            changed[place], changed[piece.start()] = "‹", "›"
+            if opened:
+                opened[-1] = (opened[-1][0], True)
+    return "".join(changed.get(place, sign) for place, sign in enumerate(text)) if changed else text
 
 
 def in_brackets(words: str) -> str:

@@ -10,11 +10,12 @@ from talkalike.chat.context import ContextItem
 from talkalike.chat.history import ChannelTalk, File, HistoryMessage, Marks, items
 from talkalike.chat.options import Resolved, resolve
 from talkalike.chat.permissions import Decision
+from talkalike.chat.shared_pictures import SharedPicture
 from talkalike.engine.protocol import Sampling
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
-from talkalike.store.talking.values import MOST_PARTS, BurstPart, EntryKind, MessageRow, TalkRow
+from talkalike.store.talking.values import MOST_PARTS, BurstPart, EntryKind, MessageRow, PictureRow, TalkRow
 from talkalike.website.services import services
 
 VISITOR, DOUBLE = 1, 2  # author ids: there are two people in a conversation on the website
@@ -93,9 +94,13 @@ def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[
             text=row.text,
             at=row.at,
             seen=VISIBLE,
-            files=tuple(File(name=one.name, content_type=one.content_type, size=0, image=True) for one in row.pictures),
+            files=tuple(_file(one) for one in row.pictures),
             marker=row.kind is EntryKind.RESET,
         )
+
+
+def _file(picture: PictureRow) -> File:
+    return File(name=picture.name, content_type=picture.content_type, size=0, picture=SharedPicture())
 
 
 def _parts(path: Sequence[MessageRow]) -> Iterator[tuple[int, BurstPart]]:
