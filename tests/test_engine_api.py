@@ -230,7 +230,7 @@ def preflight(url: str, page: str) -> httpx.Response:
 
 def test_named_pages_may_use_the_api_and_no_others(tmp_path):
     (tmp_path / "talkalike.toml").write_text(f'[serve]\norigins = "https://chat.example.org, {PAGE}"\n')
-    app = api(open_workspace(tmp_path), Offered(engine=ScriptedWords(("hey",)), speaker="Bob"), others=None, key="k")
+    app = api(open_workspace(tmp_path), Offered(engine=ScriptedWords(("hey",)), speaker="Bob"), key="k")
     with serving(app) as url:
         allowed, refused = preflight(url, PAGE), preflight(url, OTHER)
         assert (allowed.status_code, refused.status_code) == (200, 400)
@@ -261,7 +261,7 @@ def test_pages_are_named_whole_and_one_by_one(value):
 def test_what_a_request_leaves_open_is_as_the_settings_say(tmp_path):
     (tmp_path / "talkalike.toml").write_text("[chat]\nmax_tokens = 70\nseed = 3\nbest_of = 2\n")
     engine = ScriptedWords(("hey",))
-    with serving(api(open_workspace(tmp_path), Offered(engine=engine, speaker="Bob"), others=None, key="")) as url:
+    with serving(api(open_workspace(tmp_path), Offered(engine=engine, speaker="Bob"), key="")) as url:
         httpx.post(f"{url}/chat/completions", json={"model": "scripted", "messages": HELLO, "max_tokens": 5})
         httpx.post(f"{url}/completions", json={"model": "scripted", "prompt": "hey"})
     expected = Sampling(max_tokens=5, seed=3, best_of=2)

@@ -18,6 +18,7 @@ from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.workspace import Workspace, make_workspace, open_workspace
 from talkalike.engine.collecting import collect
 from talkalike.engine.local import LocalEngine
+from talkalike.engine.offer import Beside
 from talkalike.engine.process import ProcessEngine
 from talkalike.engine.protocol import Engine, Prompt, Sampling
 from talkalike.engine.remote import RemoteEngine
@@ -75,7 +76,7 @@ async def messages(engine: Engine) -> list[str]:
 
 def test_the_api_answers_as_the_model_that_is_named(workspace: Workspace) -> None:
     opened = open_models(workspace, workspace.catalog().card("bob"), beside=None)
-    app = create_app(opened.engine, speaker="Bob", others=opened.others, api_key="k")
+    app = create_app(opened.engine, speaker="Bob", beside=Beside(models=opened.others), api_key="k")
     with serving(app) as url, openai.OpenAI(base_url=url, api_key="k", max_retries=0, timeout=30) as api:
         assert [model.id for model in api.models.list()] == ["bob", "anna", "cyril", "tiny"]
         assert api.models.retrieve("anna").model_dump()["talkalike"]["speaker"] == "Bob"

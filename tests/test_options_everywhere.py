@@ -225,7 +225,7 @@ def test_what_the_settings_say_holds_in_every_face(
     engine = ScriptedWords(("hey",))
 
     async def ask() -> int:
-        app = api(opened, Offered(engine=engine, speaker="Bob"), others=None, key="")
+        app = api(opened, Offered(engine=engine, speaker="Bob"), key="")
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
             return (await http.post("/v1/chat/completions", json=ASKED)).status_code
 

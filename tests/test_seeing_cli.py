@@ -266,7 +266,8 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(named: Path, pictures: Path)
             (("ask", "names", blue, "--eye", url, "--set", "heat=1"), "There is no option 'heat'"),
             (("ask", "names", blue, "--eye", url, "--set", "temperature=9"), "0 to 5, but was 9"),
             (("ask", "nams", blue, "--eye", url), "Did you mean 'names'?"),
-            (("score", "names", "--eye", "seer.local"), "is not an address"),
+            (("score", "names", "--eye", "seer.local"), "There is no eye 'seer.local'"),
+            (("score", "names"), "There is no eye that could look at pictures"),
         ):
             assert problem in refused(*words, root=named)
     assert bodies == []

@@ -128,7 +128,7 @@ class Onlooker:
                 _log.warning("A picture was not seen: %s", error)
                 self._rests_until = time.monotonic() + LEFT_ALONE
                 return FAILED
-            except Exception:  # whatever an eye is made of: the conversation goes on
+            except Exception:  # noqa: BLE001  # whatever an eye is made of: the conversation goes on
                 _log.exception("The eye %s failed.", self.eye.name)
                 self._rests_until = time.monotonic() + LEFT_ALONE
                 return "the eye failed"

@@ -31,18 +31,20 @@ from talkalike.workspace.cards import Card
 from talkalike.workspace.measurements import expectation
 from talkalike.workspace.run_folder import RunFolder, only_training
 
+_USUAL = LoopConfig()
+
 
 def align_loop(  # signature: typer
     via: Annotated[
         Via,
         typer.Option(help="Method: RL or best-of-n training (raft) with a reward model, or a loss on the pairs."),
-    ] = "rl",
+    ] = _USUAL.via,
     new: Annotated[int, typer.Option(min=1, help="Minimum number of new judgements since the last round.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps.")] = 14,
+    steps: Annotated[int, typer.Option(min=1, help="Number of RL training steps.")] = _USUAL.steps,
     minutes: Annotated[
         float, typer.Option(min=0.0001, help="Time limit of the RL training in minutes (with --via rl).")
-    ] = 6.0,
-    epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = 2.0,
+    ] = _USUAL.minutes,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Number of passes over the judgements.")] = _USUAL.epochs,
     bursts: Annotated[
         float,
         typer.Option(
@@ -51,12 +53,14 @@ def align_loop(  # signature: typer
             help="Share of the prompts of RL training that whole replies are sampled for. For "
             "the others it is single messages, from which words are learned sooner, but not how many to send.",
         ),
-    ] = 0.5,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest sample of RL training in tokens.")] = 64,
-    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient of RL training.")] = 0.2,
+    ] = _USUAL.bursts,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest sample of RL training in tokens.")
+    ] = _USUAL.max_tokens,
+    kl_coef: Annotated[float, typer.Option(min=0, help="Smallest KL penalty coefficient of RL training.")] = _USUAL.kl,
     kl_target: Annotated[
         float, typer.Option(min=0, help="KL per sample that the coefficient is steered to; 0: it is fixed.")
-    ] = 0.75,
+    ] = _USUAL.kl_target,
     wins: Annotated[
         float,
         typer.Option(
@@ -65,21 +69,21 @@ def align_loop(  # signature: typer
             help="Share of pairs the candidate is to be expected to win (with --via rl). No more of the change is kept "
             "than that takes; 1: all of it.",
         ),
-    ] = 0.75,
+    ] = _USUAL.wins,
     reward_kind: Annotated[
         RewardKind,
         typer.Option(help="Reward model: fitted on frozen features, or a trained adapter (with --via rl)."),
-    ] = "linear",
+    ] = _USUAL.reward_kind,
     lr: Annotated[
         float | None,
         typer.Option(callback=above_zero, help="Learning rate of the candidate. Default: depends on --via."),
     ] = None,
     reward_lr: Annotated[
         float, typer.Option(callback=above_zero, help="Learning rate of the reward model (with --via rl).")
-    ] = 1e-3,
+    ] = _USUAL.reward_lr,
     pairs: Annotated[
         int, typer.Option(min=1, max=1000, help="Number of held-out prompts for the blind comparison.")
-    ] = 20,
+    ] = _USUAL.pairs,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Train even if the judgements do not show yet what is liked.")
     ] = False,
@@ -90,7 +94,7 @@ def align_loop(  # signature: typer
     name: Annotated[
         str | None, typer.Option(help="Name of the candidate. Default: the double's name with -aligned.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the whole round.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed of the whole round.")] = _USUAL.seed,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

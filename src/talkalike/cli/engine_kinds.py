@@ -15,7 +15,7 @@ from talkalike.engine.remote_double import connect_double
 from talkalike.engine.token_engine import DoubleText, TokenEngine
 from talkalike.errors import UserError
 from talkalike.models.tokenizer import context_length
-from talkalike.settings.fields import ENGINE_KEY_VARIABLE
+from talkalike.settings.engine_fields import ENGINE_KEY_VARIABLE
 from talkalike.workspace.cards import Card
 
 _USUAL_CONTEXT = 2048  # of models that state none

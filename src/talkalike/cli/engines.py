@@ -106,6 +106,12 @@ class WorkspaceEngines:
         others = (card for card in self._catalog.cards() if card.is_double and card.name != model)
         return base if any(base_to_share(self._workspace, card) == base for card in others) else model
 
+    async def process(self) -> ProcessEngine:
+        """The default model's process, started if need be: what else it offers, such as an eye, is asked there."""
+        model = self.default
+        await self.open(model)
+        return self._running[await asyncio.to_thread(self._process_of, model)].process
+
     async def _start(self, model: str) -> Running:
         while len(self._running) >= MOST_OPEN:
             await _close(self._running.pop(next(iter(self._running))))

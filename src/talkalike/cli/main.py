@@ -47,9 +47,8 @@ class Commands(LazyGroup):
         "train": LazyCommand("talkalike.cli.training", "train", "Train a model on the prepared examples."),
         "score": LazyCommand("talkalike.cli.scoring", "score", "Measure how much a model writes like its owner."),
         "chat": LazyCommand("talkalike.cli.talking", "chat", "Talk to a model in the terminal."),
-        "task": LazyCommand(
-            "talkalike.cli.tasks", "app", "Manage tasks by example, with which questions about pictures are asked."
-        ),
+        "eye": LazyCommand("talkalike.cli.eyes", "app", "Fetch an eye, and have it look at pictures."),
+        "task": LazyCommand("talkalike.cli.tasks", "app", "Ask about pictures, with tasks that show how by example."),
         "judgements": LazyCommand(
             "talkalike.cli.judgements", "app", "Show, export, import and collect people's judgements of replies."
         ),

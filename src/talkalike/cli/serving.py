@@ -33,13 +33,14 @@ from talkalike.cli.engines import (
     sampling_of,
     speaker_of,
 )
+from talkalike.cli.eye_opening import eye_to_serve
 from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.web import site_store, web
 from talkalike.cli.workspace import Workspace, database_url, discord_token, find_root, make_workspace, open_workspace
 from talkalike.engine.listening import address_of, open_socket
-from talkalike.engine.offer import Offered, OtherModels
-from talkalike.engine.server import create_app, listen
+from talkalike.engine.offer import Beside, Offered
+from talkalike.engine.server import NOTHING_BESIDE, create_app, listen
 from talkalike.engine.server import serve as serve_app
 from talkalike.errors import UserError
 from talkalike.settings import split_names
@@ -129,7 +130,8 @@ async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key:
     say(f"Serving {names} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     try:
         first = Offered(engine=serving.engine, speaker=speaker_of(card))
-        app = api(workspace, first, others=serving.others, key=key)
+        offered = Beside(models=serving.others, eye=eye_to_serve(workspace))
+        app = api(workspace, first, beside=offered, key=key)
         await serve_app(app, listening=listening, names=split_names(workspace.settings.serve.names))
     finally:
         await serving.close()
@@ -152,19 +154,20 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int, *, sav
     beside = None if base_to_share(workspace, card) == card.name else ()
     serving = open_models(workspace, card, beside=beside, saves=saves)
     try:
-        app = create_app(serving.engine, speaker=speaker_of(card), api_key=key, others=serving.others)
+        offered = Beside(models=serving.others, eye=eye_to_serve(workspace))
+        app = create_app(serving.engine, speaker=speaker_of(card), api_key=key, beside=offered)
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
     finally:
         await serving.close()
 
 
-def api(workspace: Workspace, first: Offered, *, others: OtherModels | None, key: str) -> ASGIApp:
+def api(workspace: Workspace, first: Offered, *, beside: Beside = NOTHING_BESIDE, key: str) -> ASGIApp:
     """Makes the API's app; options that a request leaves out are as [chat] of the settings says."""
     chat, pages = workspace.settings.chat, workspace.settings.serve.origins
     return create_app(
         first.engine,
         speaker=first.speaker,
-        others=others,
+        beside=beside,
         api_key=key,
         defaults=dataclasses.replace(sampling_of(workspace), best_of=chat.best_of),
         origins=[page.strip() for page in pages.split(",") if page.strip()],
@@ -236,7 +239,8 @@ async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, st
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     first = Offered(engine=await engines.open(engines.default), speaker=engines.voice.speaker)
-    app = api(workspace, first, others=OpenedByName(engines, beside) if beside else None, key=key)
+    offered = Beside(models=OpenedByName(engines, beside) if beside else None)
+    app = api(workspace, first, beside=offered, key=key)
     await serve_app(app, listening=listening, names=split_names(settings.names), stop=stop)
 
 

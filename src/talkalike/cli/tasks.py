@@ -29,7 +29,7 @@ class TaskCommands(LazyGroup):
 
 app = typer.Typer(
     cls=TaskCommands,
-    help="Manage tasks by example, with which questions about pictures are asked.",
+    help="Ask about pictures, with tasks that show how by example.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -37,4 +37,4 @@ app = typer.Typer(
 
 @app.callback()
 def task() -> None:
-    """Manage tasks by example, with which questions about pictures are asked."""
+    """Ask about pictures, with tasks that show how by example."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +21,12 @@ from talkalike.chat.seeing.trials import TrialPlan, TrialResult, plan_trials, ru
 from talkalike.chat.seeing.values import MOST_PICTURES, MOST_SHOTS
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
 from talkalike.cli.engines import sampling_of
+from talkalike.cli.eye_opening import eye_here
 from talkalike.cli.output import JsonOption, emit, harmless, one_line, progress
 from talkalike.cli.tasks_opening import NameArgument, ServerOption, place_of, read_pictures
 from talkalike.cli.tasks_showing import show_card
-from talkalike.cli.workspace import Workspace, database_url, open_workspace
+from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.engine.eyes import Eye
-from talkalike.engine.vision_chat import VisionChat
 from talkalike.errors import UserError, did_you_mean
 from talkalike.options import SAMPLING
 from talkalike.store.seeing import tasks
@@ -35,13 +34,26 @@ from talkalike.store.seeing.usable import pictures_of, usable_task
 from talkalike.store.store import open_store
 
 EyeOption = Annotated[
-    str, typer.Option("--eye", metavar="URL", help="Address of a vision server that speaks OpenAI's API, up to /v1.")
+    str,
+    typer.Option(
+        "--eye",
+        metavar="EYE",
+        help="Who looks: an eye in the workspace by its name, or the address of a vision server, up to /v1. "
+        "Default: as in the settings.",
+        show_default=False,
+    ),
 ]
 EyeModelOption = Annotated[
     str, typer.Option(help="Vision model on that server. Default: the only one that it has.", show_default=False)
 ]
 EyeImagesOption = Annotated[
-    int, typer.Option(min=1, max=MOST_SHOTS + MOST_PICTURES, help="How many pictures the server takes at once.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_SHOTS + MOST_PICTURES,
+        help="How many pictures the server takes at once. Default: as it says, else 9.",
+        show_default=False,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -51,20 +63,11 @@ SetOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EyeAddress:
-    """Where the eye is: a vision server."""
-
-    url: str
-    model: str
-    max_images: int
-
-
 def score_task(  # signature: typer
     name: NameArgument,
-    eye: EyeOption,
+    eye: EyeOption = "",
     eye_model: EyeModelOption = "",
-    eye_images: EyeImagesOption = MOST_SHOTS + 1,
+    eye_images: EyeImagesOption = None,
     chart: Annotated[Path | None, typer.Option(metavar="FILE", help="File to draw the numbers into, as SVG.")] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed; the same seed tries the same examples.")
@@ -80,8 +83,8 @@ def score_task(  # signature: typer
         gallery = store.call(pictures_of, found.spec)
         known = KnownOfPictures(prints=prints_of(gallery))
         plan = TrialPlan(spec=found.spec, pictures=gallery, known=known, seed=seed)
-        where = EyeAddress(url=eye, model=eye_model, max_images=eye_images)
-        card = asyncio.run(_measure(workspace, plan, where, quiet=as_json))
+        opening = eye_here(workspace, eye, model=eye_model, max_images=eye_images)
+        card = asyncio.run(_measure(plan, opening, quiet=as_json))
         if found.stored:
             store.call(tasks.keep_card, found.stored, card_json(card))
     charts = card_charts(card)
@@ -99,12 +102,12 @@ def score_task(  # signature: typer
 def ask_task(  # signature: typer
     name: NameArgument,
     pictures: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures to ask about, at most four.")],
-    eye: EyeOption,
+    eye: EyeOption = "",
     prompt: Annotated[
         str, typer.Option(help="What to ask; <image> says where a picture stands. Default: what the task asks.")
     ] = "",
     eye_model: EyeModelOption = "",
-    eye_images: EyeImagesOption = MOST_SHOTS + 1,
+    eye_images: EyeImagesOption = None,
     options: SetOption = None,
     server: ServerOption = None,
     workspace_dir: WorkspaceOption = None,
@@ -128,8 +131,8 @@ def ask_task(  # signature: typer
         label=found.label,
         sampling=replace(sampling_of(workspace), **_options(options or [])),
     )
-    where = EyeAddress(url=eye, model=eye_model, max_images=eye_images)
-    answer = asyncio.run(_ask(workspace, question, PicturesAtHand(gallery=gallery), where))
+    opening = eye_here(workspace, eye, model=eye_model, max_images=eye_images)
+    answer = asyncio.run(_ask(question, PicturesAtHand(gallery=gallery), opening))
 
     def render(screen: Console) -> None:
         screen.print(harmless(answer.text), soft_wrap=True, markup=False)
@@ -139,20 +142,18 @@ def ask_task(  # signature: typer
 
 
 @asynccontextmanager
-async def open_eye(workspace: Workspace, where: EyeAddress) -> AsyncGenerator[Eye, None]:
-    """The vision server at this address."""
-    key = os.environ.get(workspace.settings.serve.api_key_env, "")
-    eye = await VisionChat.connect(where.url, model=where.model, api_key=key, max_images=where.max_images)
+async def _opened(opening: Coroutine[Any, Any, Eye]) -> AsyncGenerator[Eye, None]:
+    eye = await opening
     try:
         yield eye
     finally:
         await eye.close()
 
 
-async def _measure(workspace: Workspace, plan: TrialPlan, where: EyeAddress, *, quiet: bool) -> TaskCard:
+async def _measure(plan: TrialPlan, opening: Coroutine[Any, Any, Eye], *, quiet: bool) -> TaskCard:
     trials = plan_trials(plan)
     results: list[TrialResult] = []
-    async with open_eye(workspace, where) as eye:
+    async with _opened(opening) as eye:
         with progress("Asking", quiet=quiet, unit="questions") as advance:
             given = PicturesAtHand(gallery=plan.pictures, known=plan.known)
             async for result in run_trials(trials, eye=eye, given=given):
@@ -161,8 +162,8 @@ async def _measure(workspace: Workspace, plan: TrialPlan, where: EyeAddress, *, 
         return make_card(plan, results, eye=eye.name)
 
 
-async def _ask(workspace: Workspace, question: PictureQuestion, given: PicturesAtHand, where: EyeAddress) -> SeenAnswer:
-    async with open_eye(workspace, where) as eye:
+async def _ask(question: PictureQuestion, given: PicturesAtHand, opening: Coroutine[Any, Any, Eye]) -> SeenAnswer:
+    async with _opened(opening) as eye:
         return await comprehend(question, eye=eye, given=given)
 
 

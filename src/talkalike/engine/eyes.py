@@ -27,17 +27,25 @@ class Sight:
     answers: bool = False
 
 
+DESCRIBE = "Describe the picture in a short sentence."
+"""What an eye that answers is asked where nobody asks anything."""
+SMALL_SIGHT = Sight(grades=(Grade.GLANCE, Grade.LOOK))
+"""What the small eye can do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """What was seen, in words. `sure`: False where the eye recognised nothing, so that `words` are plain facts alone.
 
-    `tokens`: what the picture itself cost in the model's prompt, where it did.
+    `tokens`: what the picture itself cost in the model's prompt, where it did. `refused`: a gate let nobody look, and
+    the picture is not to be kept.
     """
 
     words: str
     sure: bool
     seconds: float = 0.0
     tokens: int = 0
+    refused: bool = False
 
 
 class Eye(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from talkalike.engine.eyes import Eye
 from talkalike.engine.protocol import Engine
 
 
@@ -15,6 +16,14 @@ class Offered:
 
     engine: Engine
     speaker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a server offers beside its first model: others, and an eye, which requests name as a model, too."""
+
+    models: OtherModels | None = None
+    eye: Eye | None = None
 
 
 class OtherModels(Protocol):

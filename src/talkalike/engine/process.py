@@ -33,6 +33,7 @@ class ProcessEngine:
     """An `Engine` whose model lives in a child process.
 
     `command` gives the child's argv for the number of the listening socket it inherits; `log` takes its output.
+    `address` (with the version) and `key` are for what else the process offers.
     """
 
     def __init__(self, model: str, *, command: Callable[[int], Sequence[str]], log: Path) -> None:
@@ -41,9 +42,9 @@ class ProcessEngine:
         self.problem = ""
         self._command = command
         self._log = log
-        self._key = secrets.token_urlsafe(32)
+        self.key = secrets.token_urlsafe(32)
         self._socket = open_socket("127.0.0.1", 0)
-        self._address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
         self._process: asyncio.subprocess.Process | None = None
         self._remote: RemoteEngine | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -103,8 +104,8 @@ class ProcessEngine:
 
     def beside(self, model: str) -> DoubleInProcess:
         """Another model that the process offers, which has the same context."""
-        server = RemoteServer(base_url=self._address, model=model, context_length=self.context_length, is_ours=True)
-        return DoubleInProcess(self, RemoteEngine(server, api_key=self._key))
+        server = RemoteServer(base_url=self.address, model=model, context_length=self.context_length, is_ours=True)
+        return DoubleInProcess(self, RemoteEngine(server, api_key=self.key))
 
     async def close(self) -> None:
         """Ends the process. Safe to call twice."""
@@ -137,7 +138,7 @@ class ProcessEngine:
                 start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we end the child in order
             )
         assert self._process.stdin
-        self._process.stdin.write(f"{self._key}\n".encode())
+        self._process.stdin.write(f"{self.key}\n".encode())
         ended = asyncio.create_task(self._process.wait())
         asked = asyncio.create_task(self._connect())
         try:
@@ -165,7 +166,7 @@ class ProcessEngine:
         """The first request waits in the socket's queue until the child has loaded the model."""
         while True:
             try:
-                return await RemoteEngine.connect(self._address, model=self.model, api_key=self._key)
+                return await RemoteEngine.connect(self.address, model=self.model, api_key=self.key)
             except UserError:
                 raise
             except TalkalikeError:

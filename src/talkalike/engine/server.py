@@ -29,8 +29,10 @@ from talkalike.engine.api_answer import ChatAnswer, TextAnswer, api_error
 from talkalike.engine.api_fields import ApiError
 from talkalike.engine.api_request import ReplyRequest, parse_chat_request, parse_completion_request
 from talkalike.engine.closing_stream import ClosingStream
+from talkalike.engine.eye_request import answer_events, answer_request, eye_card, parse_eye_request, whole_answer
+from talkalike.engine.eyes import Eye
 from talkalike.engine.listening import open_socket, run_server
-from talkalike.engine.offer import Offered, OtherModels
+from talkalike.engine.offer import Beside, Offered
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.request_body import MOST_BYTES, read_body
@@ -44,6 +46,7 @@ _NOT_OURS = (
     "[serve] of talkalike.toml."
 )
 _DEFAULTS = Sampling()
+NOTHING_BESIDE = Beside()
 _EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _CLIENT_GONE = Response(status_code=499)
 _OFFERED = "It offers /v1/chat/completions, /v1/completions, /v1/models and /health."
@@ -64,17 +67,17 @@ def create_app(
     api_key: str = "",
     defaults: Sampling = _DEFAULTS,
     origins: Sequence[str] = (),
-    others: OtherModels | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> ASGIApp:
     """The application. `speaker` answers by default; requests need `api_key` unless it is empty.
 
-    `others`: models that a request can name besides the engine's.
+    `beside`: what a request can name besides the engine's model.
 
     `defaults`: how replies are sampled where a request does not say. `origins`: the web pages (https://example.org)
     that browsers let use the API; none of them gets to send cookies.
     """
     first = Offered(engine=engine, speaker=speaker)
-    service = _Service(first=first, others=others, api_key=api_key, defaults=defaults)
+    service = _Service(first=first, beside=beside, api_key=api_key, defaults=defaults)
     routes = [
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.text, methods=["POST"]),
@@ -127,7 +130,7 @@ async def serve(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Service:
     first: Offered
-    others: OtherModels | None
+    beside: Beside
     api_key: str
     defaults: Sampling
 
@@ -138,13 +141,16 @@ class _Service:
         """The first model stands first; those that can't be opened are left out."""
         self._authorise(request)
         found = [self.first]
-        for name in await self.others.names() if self.others is not None else ():
+        for name in await self.beside.models.names() if self.beside.models is not None else ():
             with suppress(ApiError):
                 found.append(await self._find(name))
-        return JSONResponse({"object": "list", "data": [_card(offered) for offered in found]})
+        cards = [_card(offered) for offered in found] + ([eye_card(self.beside.eye)] if self.beside.eye else [])
+        return JSONResponse({"object": "list", "data": cards})
 
     async def model(self, request: Request) -> Response:
         self._authorise(request)
+        if self.beside.eye is not None and request.path_params["model"] == self.beside.eye.name:
+            return JSONResponse(eye_card(self.beside.eye))
         return JSONResponse(_card(await self._find(request.path_params["model"])))
 
     async def chat(self, request: Request) -> Response:
@@ -163,6 +169,8 @@ class _Service:
         text = await self._body(request)
         body = await asyncio.to_thread(_json, text)
         asked = body.get("model") if isinstance(body, dict) else None
+        if self.beside.eye is not None and asked == self.beside.eye.name and kind is ChatAnswer:
+            return await self._see(request, body, self.beside.eye)
         offered = await self._find(asked) if isinstance(asked, str) else self.first
         call = await asyncio.to_thread(self._parse, body, offered, kind)
         pieces = _cut_pieces(offered.engine, call)
@@ -176,6 +184,18 @@ class _Service:
             raise api_error(error) from None
         return _CLIENT_GONE if first is None else ClosingStream(answer.events(first, pieces), headers=_EVENTS)
 
+    async def _see(self, request: Request, body: Any, eye: Eye) -> Response:
+        call = await asyncio.to_thread(parse_eye_request, body, eye=eye, defaults=self.defaults)
+        try:
+            looked = await _unless_gone(request, answer_request(call, eye))
+        except TalkalikeError as error:
+            raise api_error(error) from None
+        if looked is None:
+            return _CLIENT_GONE
+        if call.stream:
+            return ClosingStream(answer_events(looked, call, model=eye.name), headers=_EVENTS)
+        return JSONResponse(whole_answer(looked, call, model=eye.name))
+
     def _parse(self, body: Any, offered: Offered, kind: type[ChatAnswer]) -> ReplyRequest:
         name = offered.engine.name
         if kind is TextAnswer:
@@ -187,13 +207,12 @@ class _Service:
         if model == self.first.engine.name:
             return self.first
         try:
-            found = await self.others.find(model) if self.others is not None else None
+            found = await self.beside.models.find(model) if self.beside.models is not None else None
         except TalkalikeError as error:
             raise api_error(error) from None
         if found is None:
-            there = (
-                f", only '{self.first.engine.name}'" if self.others is None else "; /v1/models lists those there are"
-            )
+            alone = self.beside.models is None
+            there = f", only '{self.first.engine.name}'" if alone else "; /v1/models lists those there are"
             what = f"There is no model '{model[:80]}' here{there}."
             raise ApiError(404, what, code="model_not_found", param="model")
         return found

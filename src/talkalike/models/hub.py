@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from talkalike.errors import UserError
+from talkalike.workspace.cards import CARD_FILE
 
 _SUFFIXES = (".json", ".safetensors", ".jinja")
 _NAMES = ("tokenizer.model", "LICENSE")
@@ -43,6 +44,17 @@ def download_from_hub(hub_id: str, folder: Path, *, say: Callable[[str], object]
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
+def copy_model(folder: Path, target: Path) -> None:
+    """Copies a model's files from a folder, not their permissions: what is ours, others cannot read.
+
+    Raises UserError where the folder holds no model.
+    """
+    choose_files(str(folder), {file.name: 0 for file in folder.iterdir() if file.is_file()})
+    for file in folder.iterdir():
+        if file.is_file() and file.name != CARD_FILE and file.suffix in {*_SUFFIXES, ".model"}:
+            shutil.copyfile(file, target / file.name)
+
+
 def choose_files(hub_id: str, sizes: Mapping[str, int]) -> list[str]:
     """Which of a repository's files make a base. UserError where they do not."""
     top = [name for name in sizes if "/" not in name]
@@ -71,6 +83,7 @@ def choose_files(hub_id: str, sizes: Mapping[str, int]) -> list[str]:
 def _explained(hub_id: str) -> Iterator[None]:
     """What the hub's library raises, as a sentence."""
     # only where the hub is asked
+    import httpx
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
@@ -85,7 +98,7 @@ def _explained(hub_id: str) -> Iterator[None]:
             f"There is no model '{hub_id}' on the hub, or it is private.",
             hint=f"Check the name. If it is private: {_LOG_IN}",
         ) from None
-    except (HfHubHTTPError, HFValidationError, OSError) as problem:
+    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as problem:
         first_line = str(problem).strip().split("\n")[0][:200]
         raise UserError(
             f"'{hub_id}' could not be fetched from the model hub: {first_line}",

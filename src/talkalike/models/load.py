@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from talkalike.errors import UserError
 from talkalike.models import palm as palm  # registers our own architecture with transformers
@@ -25,13 +24,13 @@ from talkalike.models.merging import StoredWeights, check_fits, does_not_fit, me
 from talkalike.models.placement import is_spread, spread_map
 from talkalike.models.precision import choose_device, choose_dtype
 from talkalike.models.quantize import keep_unpacked, quantization_config, stored_quantization
+from talkalike.models.quiet import quiet_transformers
 from talkalike.models.tokenizer import load_tokenizer, vocabulary_hash
 from talkalike.workspace.cards import Card, Catalog
 
 _DEFAULT_CONTEXT = 2048  # for models that state no limit (T5's relative positions)
 
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
+quiet_transformers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

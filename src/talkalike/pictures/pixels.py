@@ -36,6 +36,13 @@ def as_jpeg(picture: Picture, longest: int, frame: int = 0) -> bytes:
     return out.getvalue()
 
 
+def plain_square(colour: tuple[int, int, int], side: int = 64) -> Picture:
+    """A square of one colour (red, green, blue), for asking whether an eye sees anything at all."""
+    out = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(out, "JPEG", quality=_QUALITY)
+    return Picture(data=out.getvalue(), width=side, height=side, content_type="image/jpeg")
+
+
 def frame_count(picture: Picture) -> int:
     """How many frames can be looked at."""
     return max(1, len(picture.frames))

@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from talkalike.options import BUDGET_TOKENS, SAMPLING
+from talkalike.settings.engine_fields import (
+    ENGINE_KEY_VARIABLE,
+    EYE_KEY_VARIABLE,
+    EngineSettings,
+    EyeSettings,
+    Positive,
+    Section,
+)
 
 KEY_VARIABLE = "TALKALIKE_API_KEY"  # the default of [serve] api_key_env; it holds a secret, so it is no setting itself
-ENGINE_KEY_VARIABLE = "TALKALIKE_ENGINE_KEY"
 WORKSPACE_VARIABLE = "TALKALIKE_WORKSPACE"  # where the settings are, so it cannot be one
 DEBUG_VARIABLE = "TALKALIKE_DEBUG"
 NOT_SETTINGS = {
     KEY_VARIABLE: "The key that clients of `talkalike serve` must send.",
     ENGINE_KEY_VARIABLE: "The key that is sent to the server at `url` in [engine].",
+    EYE_KEY_VARIABLE: "The key that is sent to the vision server at `url` in [eye].",
     WORKSPACE_VARIABLE: "The workspace to use where --workspace is not given.",
     DEBUG_VARIABLE: "1: show the traceback of internal errors.",
 }
@@ -28,7 +36,6 @@ _Names = Annotated[
         json_schema_extra={"allowed": 'names such as "double.example.org", without https:// and port, commas between'},
     ),
 ]
-_Positive = Annotated[float, Field(gt=0)]
 
 
 def split_names(names: str) -> tuple[str, ...]:
@@ -36,21 +43,15 @@ def split_names(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-class Section(BaseModel):
-    """A table of the file. Strict: the text "3" is no number, and true is no 1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
 class ChatsSettings(Section):
     """How exports are read, cleaned and cut into sessions."""
 
-    session_gap_hours: _Positive = Field(
+    session_gap_hours: Positive = Field(
         default=4.0,
         le=87_600,
         description="A silence of this many hours ends a session: what was said before is no longer context.",
     )
-    irc_gap_minutes: _Positive = Field(
+    irc_gap_minutes: Positive = Field(
         default=30.0,
         le=5_256_000,
         description="The same in minutes for IRC channels, where many people talk and topics change fast.",
@@ -145,30 +146,6 @@ class ModelSettings(Section):
     )
 
 
-class EngineSettings(Section):
-    """What computes the replies of `chat` and `serve`. Training and measuring always run here."""
-
-    kind: Literal["local", "llama.cpp", "remote"] = Field(
-        default="local",
-        description="local: our own engine. llama.cpp: a GGUF file of the model, written on first use, in this process "
-        "(pip install 'talkalike[llama-cpp]'). remote: a server elsewhere that holds the same model.",
-    )
-    quant: Literal["f32", "bf16", "q8_0", "q4_1"] = Field(
-        default="q8_0", description="llama.cpp: how the numbers in the file are stored. q8_0 takes a byte each."
-    )
-    url: str = Field(
-        default="",
-        pattern=r"^(https?://[^\s]+)?$",
-        description=f"remote: the server's address with its version. Its key, if it wants one: ${ENGINE_KEY_VARIABLE}.",
-        examples=["http://127.0.0.1:8001/v1"],
-        json_schema_extra={"allowed": 'an address such as "http://127.0.0.1:8001/v1"'},
-    )
-    model: str = Field(
-        default="",
-        description="remote: the model's name at the server. Empty: the same as here, or the only one it has.",
-    )
-
-
 class TrainSettings(Section):
     """How an adapter is trained."""
 
@@ -178,11 +155,11 @@ class TrainSettings(Section):
     rank: int = Field(default=16, ge=1, le=1024, description="lora and dora: the size of the matrices.")
     last_layers: int = Field(default=4, ge=1, description="last-n: how many layers, counted from the end.")
     prompt_length: int = Field(default=32, ge=1, description="prompt: how many learned tokens stand before the chat.")
-    lr: _Positive | Literal["auto"] = Field(
+    lr: Positive | Literal["auto"] = Field(
         default="auto", description="Highest learning rate. auto: the usual one for the method."
     )
-    epochs: _Positive = Field(default=3.0, description="At most this many passes over the examples.")
-    minutes: _Positive | None = Field(
+    epochs: Positive = Field(default=3.0, description="At most this many passes over the examples.")
+    minutes: Positive | None = Field(
         default=None,
         description="Stop after this many minutes, loading and saving included, with the schedule fitted to it.",
         examples=[10.0],
@@ -360,6 +337,7 @@ class Settings(Section):
     examples: ExamplesSettings = ExamplesSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
+    eye: EyeSettings = EyeSettings()
     train: TrainSettings = TrainSettings()
     chat: ChatSettings = ChatSettings()
     serve: ServeSettings = ServeSettings()

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from talkalike.errors import UserError
 from talkalike.settings.describe import ENV_PREFIX, allowed_values, as_toml, json_schema, variable_name
-from talkalike.settings.fields import KEY_VARIABLE, NOT_SETTINGS, SECTIONS, Section, Settings
+from talkalike.settings.engine_fields import Section
+from talkalike.settings.fields import KEY_VARIABLE, NOT_SETTINGS, SECTIONS, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from talkalike.workspace.cards import Catalog
 from talkalike.workspace.example_sets import example_names
+from talkalike.workspace.eyes import EyeCatalog
 
 SETTINGS_FILE = "talkalike.toml"
 
@@ -34,6 +35,10 @@ class WorkspacePaths:
         return self.root / "models"
 
     @property
+    def eyes(self) -> Path:
+        return self.root / "eyes"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 
@@ -55,6 +60,10 @@ class WorkspacePaths:
     def catalog(self) -> Catalog:
         """Opens the catalog of the models."""
         return Catalog(self.models)
+
+    def eye_catalog(self) -> EyeCatalog:
+        """Opens the catalog of the eyes."""
+        return EyeCatalog(self.eyes)
 
     def example_names(self) -> list[str]:
         """The example sets, the one prepared last first."""

@@ -115,7 +115,7 @@ class Lite0(nn.Module):
 
 def as_input(pixels: NDArray[np.uint8]) -> Tensor:
     """(n, side, side, 3) with values from 0 to 255, as the network takes them: (n, 3, side, side) around 0."""
-    return (torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() - 127) / 128
+    return (torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() - 127) / 128
 
 
 @torch.inference_mode()

@@ -1,0 +1,124 @@
+"""Which eye looks at pictures, by the settings: one in the workspace, or a vision server; and how it is opened."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from talkalike.chat.looking import Onlooker
+from talkalike.cli.output import say
+from talkalike.cli.workspace import Workspace
+from talkalike.engine.eye_in_process import ConversingEyeInProcess, EyeInProcess
+from talkalike.engine.eyes import SMALL_SIGHT, Eye, Grade
+from talkalike.engine.gated_eye import GatedEye, open_gate
+from talkalike.engine.vision_chat import OTHERS, VisionChat, check_sight, connect_eye
+from talkalike.errors import TalkalikeError, UserError
+from talkalike.models.eyes.reading import small_eye_name
+from talkalike.settings.engine_fields import EYE_KEY_VARIABLE
+from talkalike.workspace.eyes import SMALL, EyeCard
+
+if TYPE_CHECKING:
+    from talkalike.cli.engines import WorkspaceEngines
+
+OFF, AUTO = "off", "auto"
+
+
+def chosen_eye(workspace: Workspace) -> EyeCard | None:
+    """The eye in the workspace that the settings mean; None: none, or a server's. UserError where it is not there."""
+    wanted = workspace.settings.eye
+    if wanted.url or wanted.model == OFF:
+        return None
+    if wanted.model != AUTO:
+        return workspace.eye_catalog().card(wanted.model)
+    cards = workspace.eye_catalog().cards()
+    return cards[-1] if cards else None
+
+
+def local_eye(workspace: Workspace, card: EyeCard) -> Eye:
+    """The eye in this process, which opens it when it first looks."""
+    folder = workspace.eye_catalog().path(card.name)
+    if card.kind == SMALL:
+        # torch: only where an eye is in this process
+        from talkalike.engine.local_eye import LocalSmallEye
+
+        return LocalSmallEye(folder)
+    # torch: only where an eye is in this process
+    from talkalike.engine.local_vision import LocalVisionEye
+
+    settings = workspace.settings.model
+    return LocalVisionEye(folder, name=card.name, device=settings.device, dtype=settings.dtype)
+
+
+def eye_to_serve(workspace: Workspace) -> Eye | None:
+    """The eye that a model's process offers beside its model."""
+    card = chosen_eye(workspace)
+    return local_eye(workspace, card) if card else None
+
+
+async def eye_here(workspace: Workspace, named: str = "", *, model: str = "", max_images: int | None = None) -> Eye:
+    """For a command in the terminal: the eye of this name or address, else the settings'. UserError where none is.
+
+    `model` and `max_images`: which model on a server, and how many pictures it takes, where it does not say.
+    """
+    settings = workspace.settings.eye
+    if named.startswith(("http://", "https://")):
+        return await _server(workspace, named, model, max_images)
+    if named:
+        return _gated(workspace, local_eye(workspace, workspace.eye_catalog().card(named)))
+    if settings.url and settings.model != OFF:
+        return await _server(workspace, settings.url, model, max_images)
+    card = chosen_eye(workspace)
+    if card is None:
+        raise UserError(
+            "There is no eye that could look at pictures." if settings.model != OFF else 'The eye is "off" in [eye].',
+            hint="Fetch the small one with `talkalike eye fetch small`, or name a vision server with --eye.",
+        )
+    return _gated(workspace, local_eye(workspace, card))
+
+
+async def open_onlooker(workspace: Workspace, engines: WorkspaceEngines) -> Onlooker | None:
+    """What looks at the pictures of conversations; None where nobody does, which is told where it was wanted."""
+    settings = workspace.settings.eye
+    eye: Eye | None = None
+    if settings.url and settings.model != OFF:
+        eye = await _server_or_none(workspace)
+    elif card := chosen_eye(workspace):
+        if card.kind == SMALL:
+            eye = EyeInProcess(small_eye_name(), SMALL_SIGHT, engines.process)
+        else:
+            eye = ConversingEyeInProcess(card.name, OTHERS, engines.process)
+    if eye is None:
+        return None
+    return Onlooker(_gated(workspace, eye), seconds=settings.seconds, grade=Grade(settings.grade))
+
+
+async def _server_or_none(workspace: Workspace) -> Eye | None:
+    """The settings' vision server. One that does not answer now is asked again later, if its model is named."""
+    settings = workspace.settings.eye
+    named = "" if settings.model == AUTO else settings.model
+    key = os.environ.get(EYE_KEY_VARIABLE, "")
+    try:
+        eye = await connect_eye(settings.url, model=named, api_key=key)
+        if isinstance(eye, VisionChat):
+            await check_sight(eye)
+        return eye
+    except UserError as error:
+        say(f"Nobody looks at pictures: {error}")
+    except TalkalikeError as error:
+        if named:
+            say(f"The vision server does not answer yet: {error}")
+            return VisionChat(settings.url, named, api_key=key)
+        say(f"Nobody looks at pictures: {error} If [eye] named the model, it would be tried again.")
+    return None
+
+
+def _gated(workspace: Workspace, eye: Eye) -> Eye:
+    return GatedEye(eye, open_gate()) if workspace.settings.eye.gate == "nsfw" else eye
+
+
+async def _server(workspace: Workspace, url: str, model: str, max_images: int | None) -> Eye:
+    settings = workspace.settings.eye
+    if not model and url == settings.url and settings.model != AUTO:
+        model = settings.model
+    key = os.environ.get(EYE_KEY_VARIABLE, "")
+    return _gated(workspace, await connect_eye(url, model=model, api_key=key, max_images=max_images))
