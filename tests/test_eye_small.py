@@ -63,7 +63,7 @@ def test_it_reads(eye: SmallEye) -> None:
 
 
 def test_without_the_reader_it_names_only(small_eye_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkalike.models.eyes.small.can_read", lambda: False)
+    monkeypatch.setattr("talkalike.models.eyes.reading.can_read", lambda: False)
     assert not SmallEye(small_eye_folder).look(written("hello there")).recognised
 
 

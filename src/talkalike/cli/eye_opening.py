@@ -19,6 +19,8 @@ from talkalike.workspace.eyes import SMALL, EyeCard
 
 if TYPE_CHECKING:
     from talkalike.cli.engines import WorkspaceEngines
+    from talkalike.engine.local_eye import LocalSmallEye
+    from talkalike.engine.local_vision import LocalVisionEye
 
 OFF, AUTO = "off", "auto"
 
@@ -34,7 +36,7 @@ def chosen_eye(workspace: Workspace) -> EyeCard | None:
     return cards[-1] if cards else None
 
 
-def local_eye(workspace: Workspace, card: EyeCard) -> Eye:
+def local_eye(workspace: Workspace, card: EyeCard) -> LocalSmallEye | LocalVisionEye:
     """The eye in this process, which opens it when it first looks."""
     folder = workspace.eye_catalog().path(card.name)
     if card.kind == SMALL:
@@ -49,7 +51,7 @@ def local_eye(workspace: Workspace, card: EyeCard) -> Eye:
     return LocalVisionEye(folder, name=card.name, device=settings.device, dtype=settings.dtype)
 
 
-def eye_to_serve(workspace: Workspace) -> Eye | None:
+def eye_to_serve(workspace: Workspace) -> LocalSmallEye | LocalVisionEye | None:
     """The eye that a model's process offers beside its model."""
     card = chosen_eye(workspace)
     return local_eye(workspace, card) if card else None

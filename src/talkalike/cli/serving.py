@@ -16,10 +16,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from starlette.types import ASGIApp
@@ -42,13 +42,17 @@ from talkalike.engine.listening import address_of, open_socket
 from talkalike.engine.offer import Beside, Offered
 from talkalike.engine.server import NOTHING_BESIDE, create_app, listen
 from talkalike.engine.server import serve as serve_app
-from talkalike.errors import UserError
+from talkalike.errors import TalkalikeError, UserError
 from talkalike.settings import split_names
 from talkalike.store.judging import judges
 from talkalike.store.store import Store, open_store
 from talkalike.website.services import SiteSettings
 from talkalike.workspace.cards import Card
 from talkalike.workspace.paths import SETTINGS_FILE
+
+if TYPE_CHECKING:
+    from talkalike.engine.local_eye import LocalSmallEye
+    from talkalike.engine.local_vision import LocalVisionEye
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +158,22 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int, *, sav
     beside = None if base_to_share(workspace, card) == card.name else ()
     serving = open_models(workspace, card, beside=beside, saves=saves)
     try:
-        offered = Beside(models=serving.others, eye=eye_to_serve(workspace))
-        app = create_app(serving.engine, speaker=speaker_of(card), api_key=key, beside=offered)
+        eye = eye_to_serve(workspace)
+        opening = asyncio.create_task(_open_early(eye)) if eye else None
+        app = create_app(
+            serving.engine, speaker=speaker_of(card), api_key=key, beside=Beside(eye=eye, models=serving.others)
+        )
         await serve_app(app, listening=socket.socket(fileno=inherited), stop=stop)
+        if opening is not None:
+            await opening
     finally:
         await serving.close()
+
+
+async def _open_early(eye: LocalSmallEye | LocalVisionEye) -> None:
+    """While the first replies are written, so that nobody waits for it; what is wrong is told to who looks first."""
+    with suppress(TalkalikeError):
+        await eye.open()
 
 
 def api(workspace: Workspace, first: Offered, *, beside: Beside = NOTHING_BESIDE, key: str) -> ASGIApp:

@@ -32,13 +32,17 @@ class LocalSmallEye:
         """What it shows. `ask` is not read: it has one answer. Raises UserError where the eye's files are damaged."""
         del ask
         began = time.monotonic()
-        async with self._opening:
-            if self._eye is None:
-                self._eye = await asyncio.to_thread(SmallEye, self._folder)
-            eye = self._eye
+        eye = await self.open()
         longest = GLANCED if grade is Grade.GLANCE else LOOKED
         seen = await asyncio.to_thread(eye.look, picture, longest=longest)
         return Looked(words=seen.words, sure=seen.recognised, seconds=time.monotonic() - began)
+
+    async def open(self) -> SmallEye:
+        """Opens it, if it is not open: whoever serves it does so before somebody waits for it."""
+        async with self._opening:
+            if self._eye is None:
+                self._eye = await asyncio.to_thread(SmallEye, self._folder)
+            return self._eye
 
     async def close(self) -> None:
         self._eye = None

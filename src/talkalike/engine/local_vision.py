@@ -23,7 +23,7 @@ class LocalVisionEye:
 
     def __init__(self, folder: Path, *, name: str, device: str = "auto", dtype: str = "auto") -> None:
         self.name = name
-        self._open = lambda: VisionModel(folder, device=device, dtype=dtype)
+        self._make = lambda: VisionModel(folder, device=device, dtype=dtype)
         self._model: VisionModel | None = None
         self._opening = asyncio.Lock()
 
@@ -42,15 +42,19 @@ class LocalVisionEye:
         if sampling.best_of > 1:
             raise UserError("A vision model does not choose the best of several answers.", hint="Set best_of to 1.")
         began = time.monotonic()
-        async with self._opening:
-            if self._model is None:
-                self._model = await asyncio.to_thread(self._open)
-            model = self._model
+        model = await self.open()
         shown = [VisionTurn(role=turn.role, parts=turn.parts) for turn in turns]
         written = await asyncio.to_thread(model.write, shown, _CLOSE[grade], _generating(sampling))
         if not written.text:
             raise TalkalikeError(f"{self.name} said nothing about the picture.", hint="Ask again, or otherwise.")
         return Looked(words=written.text, sure=True, seconds=time.monotonic() - began, tokens=written.picture_tokens)
+
+    async def open(self) -> VisionModel:
+        """Opens it, if it is not open: whoever serves it does so before somebody waits for it."""
+        async with self._opening:
+            if self._model is None:
+                self._model = await asyncio.to_thread(self._make)
+            return self._model
 
     async def close(self) -> None:
         self._model = None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from talkalike.models.eyes.kinds import describe_kind
 from talkalike.models.eyes.lite0 import SIDE, load_lite0, load_names, shares
-from talkalike.models.eyes.reading import Read, can_read, open_reader
+from talkalike.models.eyes.reading import Read, open_reader
 from talkalike.pictures.facts import describe_plainly
 from talkalike.pictures.picture import Picture
 from talkalike.pictures.pixels import frame_count, pixels, pixels_in_shape
@@ -47,8 +47,7 @@ class SmallEye:
         """Raises UserError where what was fetched is damaged."""
         self._network = load_lite0(folder)
         self._names = load_names(folder)
-        self._read: Read | None = None
-        self._reads = can_read()
+        self._read: Read | None = open_reader()
         self._lock = threading.Lock()
 
     def look(self, picture: Picture, *, longest: int = GLANCED) -> SmallSight:
@@ -63,7 +62,4 @@ class SmallEye:
         return describe_kind(shares(self._network, pixels(picture, SIDE, frame)[None])[0], self._names)
 
     def _text(self, picture: Picture, longest: int) -> str:
-        if not self._reads:
-            return ""
-        self._read = self._read or open_reader()
         return self._read(pixels_in_shape(picture, longest)) if self._read else ""
