@@ -13,6 +13,7 @@ from rich.console import Console
 
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.eye_opening import chosen_eye, eye_here
+from talkalike.cli.eye_photos import look_at_photos
 from talkalike.cli.output import JsonOption, emit, harmless, number, one_line, say, table
 from talkalike.cli.tasks_opening import read_pictures
 from talkalike.cli.workspace import open_workspace
@@ -75,6 +76,9 @@ def list_eyes(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False
             screen.print(one_line(f"Pictures are sent to the vision server at {url}."))
 
     emit(as_json, {"eyes": [_json(card) for card in cards], "used": used.name if used else None, "url": url}, render)
+
+
+app.command("photos")(look_at_photos)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

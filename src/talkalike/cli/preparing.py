@@ -14,7 +14,7 @@ from talkalike.chats.cleaning import CleaningRules
 from talkalike.chats.people import PersonRow, find_person
 from talkalike.chats.platform_lines import PlatformLines, find_platform_lines
 from talkalike.chats.sessions import HOUR_MS, MINUTE_MS
-from talkalike.chats.values import Platform, Speaker
+from talkalike.chats.values import Chats, Platform, Speaker
 from talkalike.cli.commands import LONGEST_GAP_HOURS, WorkspaceOption
 from talkalike.cli.fitting import TrainingMemory, precision_of, training_memory
 from talkalike.cli.importing import show_platform_lines
@@ -25,6 +25,8 @@ from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.examples.dataset import ExampleSet, Manifest, SplitCounts
 from talkalike.examples.gaps import GapRow, gap_rows
+from talkalike.examples.photos import FILE as PHOTO_WORDS
+from talkalike.examples.photos import ChatsWithPhotos, read_seen
 from talkalike.examples.prepare import Prepared, PrepareSettings, Target
 from talkalike.examples.prepare import prepare as prepare_examples
 from talkalike.examples.render import Renderer
@@ -50,6 +52,7 @@ class Overrides:
     context_tokens: int | None = None
     heldout_share: float | None = None
     platform_lines: bool | None = None
+    photos: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,15 @@ def prepare(  # signature: typer
             help="Also learn lines that look like the platform's own words, such as “Anna sent a photo.”",
         ),
     ] = None,
+    photos: Annotated[
+        bool | None,
+        typer.Option(
+            "--photos/--no-photos",
+            help="Tell in words what others' photos showed, where an eye has looked at them. Default: as in the "
+            "settings.",
+            show_default=False,
+        ),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate/--no-estimate", help="Estimate how long training takes on this machine.")
     ] = True,
@@ -131,6 +143,7 @@ def prepare(  # signature: typer
         context_tokens=context_tokens,
         heldout_share=heldout_share,
         platform_lines=platform_lines,
+        photos=photos,
     )
     made = make_examples(workspace, speaker, name=name, base=base, overrides=chosen, quiet=as_json)
     manifest, gaps = made.manifest, gap_rows(made.prepared)
@@ -186,9 +199,14 @@ def make_examples(
         settings = dataclasses.replace(settings, max_tokens=reads)
     lines = find_platform_lines(archive)
     learn = learns_platform_lines(workspace.settings, overrides or Overrides())
+    chats: Chats = lines.sift(archive, learn=learn)
+    if tells_photos(workspace, overrides or Overrides()):
+        seen = read_seen(workspace.chats / PHOTO_WORDS)
+        settings = dataclasses.replace(settings, photos=True)
+        chats = ChatsWithPhotos(chats, seen, speakers={person.id for person in chosen})
     with progress("Preparing", quiet=quiet, unit="chats") as advance:
         made = prepare_examples(
-            lines.sift(archive, learn=learn),
+            chats,
             chosen,
             renderer=renderer,
             settings=settings,
@@ -196,6 +214,17 @@ def make_examples(
             progress=advance,
         )
     return PreparedExamples(prepared=made, platform_lines=lines)
+
+
+def tells_photos(workspace: Workspace, overrides: Overrides) -> bool:
+    """Whether photos are told in words. UserError where that is wanted and no eye has looked at any."""
+    wanted = workspace.settings.examples.photos if overrides.photos is None else overrides.photos
+    if wanted and not (workspace.chats / PHOTO_WORDS).exists():
+        raise UserError(
+            "No eye has looked at the photos of the chats yet.",
+            hint="Run `talkalike eye photos` with the export's path, or leave them out with --no-photos.",
+        )
+    return wanted
 
 
 def learns_platform_lines(settings: Settings, overrides: Overrides) -> bool:

@@ -36,6 +36,7 @@ class PrepareSettings:
     context_tokens: int = 256  # context kept before each learned turn
     heldout_share: float = 0.1  # of the learned turns, the newest of each conversation
     reactions: bool = True  # are turns too
+    photos: bool = False  # of others are told in words (`examples.photos`)
     cleaning: CleaningRules = field(default_factory=CleaningRules)
 
 

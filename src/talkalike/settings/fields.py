@@ -103,6 +103,11 @@ class ExamplesSettings(Section):
         le=0.5,
         description="Share of the newest messages to learn, in whole sessions, kept out of training to score against.",
     )
+    photos: bool = Field(
+        default=False,
+        description="Tell the double in words what others' photos showed, where an eye has looked at them "
+        "(talkalike eye photos).",
+    )
     reactions: bool = Field(
         default=True, description="Learn when to react with an emoji, from the chats that have reactions."
     )
