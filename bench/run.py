@@ -183,12 +183,23 @@ def website_rows() -> Iterator[Measured]:
         yield f"heaviest page, {name}", f"{weight:.0f} kB ({heaviest})", "≤ 150 kB"
 
 
+def eyes_rows() -> Iterator[Measured]:
+    """Looking at pictures."""
+    found = run("eyes.py")[0]
+    yield "a 12-megapixel JPEG made ours", f"{found['normalise_12_megapixels']:.2f} CPU-s", "≤ 0.4 CPU-s"
+    yield "small eye: tags of a picture", f"{found['tags']:.3f} CPU-s", "≤ 0.1 CPU-s"
+    yield "small eye: memory added", f"{found['memory_mb_of_tags']} MB", "≤ 25 MB"
+    if "text" in found:
+        yield "small eye: text of a picture", f"{found['text']:.2f} CPU-s", "≤ 2 CPU-s"
+        yield "small eye with its reader: memory added", f"{found['memory_mb_with_text']} MB", ""
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--irc", type=Path, help="an IRC export in which Dr_Willis speaks")
     parser.add_argument("--gguf", type=Path, help="the base as GGUF, to decode with llama.cpp beside us")
-    parts = ("first-path", "doubles", "training", "bot", "website", "alignment", "loop")
+    parts = ("first-path", "doubles", "training", "bot", "website", "alignment", "loop", "eyes")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="these parts and no others")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -201,6 +212,7 @@ def main() -> None:
             "website": website_rows(),
             "alignment": alignment_rows(),
             "loop": loop_rows(folder),
+            "eyes": eyes_rows(),
         }
         for part in options.only:
             for what, measured, wanted in tables[part]:
