@@ -10,13 +10,12 @@ from importlib.util import find_spec
 
 from talkalike.cli.doctor_machine import Check
 from talkalike.cli.engine_kinds import connect, open_llama_cpp
-from talkalike.cli.engines import load_engine, speaker_of
+from talkalike.cli.engines import load_engine, model_here, speaker_of
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.protocol import Engine, Prompt, Sampling
 from talkalike.errors import TalkalikeError
 from talkalike.examples.render import Turn
 from talkalike.workspace.cards import Card
-from talkalike.workspace.serving import serving_model
 
 _ENOUGH = 64  # tokens measured
 _TRIES = 6  # replies, for those that end early
@@ -36,7 +35,7 @@ def engine_checks(workspace: Workspace, *, measure: bool) -> Iterator[Check]:
         found = "a server is to be used, but its address is not set"
     measured: dict[str, float] = {}
     if measure and state == "ok":
-        card = _card(workspace)
+        card = model_here(workspace)
         if card is None:
             yield Check(name="engines", state="warning", found="there is no model here yet to measure them with")
         else:
@@ -67,16 +66,6 @@ def _measure_all(workspace: Workspace, card: Card, measured: dict[str, float]) -
         measured[kind] = speed
         told = f"{speed:.0f} tokens/s with {card.name}, the first after {1000 * first:.0f} ms"
         yield Check(name=name, state="ok", found=told)
-
-
-def _card(workspace: Workspace) -> Card | None:
-    """The model that would be used; nothing is fetched for that."""
-    catalog = workspace.catalog()
-    promoted = serving_model(workspace.models)
-    if promoted is not None and catalog.exists(promoted):
-        return catalog.card(promoted)
-    bases = [card for card in catalog.cards() if card.kind == "base"]
-    return catalog.newest_double() or (bases[-1] if bases else None)
 
 
 async def _speed(engine: Engine, speaker: str) -> tuple[float, float]:

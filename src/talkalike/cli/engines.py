@@ -189,11 +189,16 @@ def base_to_share(workspace: Workspace, card: Card) -> str | None:
 
 def choose_model(workspace: Workspace, wanted: str | None) -> Card:
     """The named model, else the promoted one, else the one trained last, else the base (fetched if need be)."""
-    catalog = workspace.catalog()
+    return model_here(workspace, wanted) or ensure_base(workspace, workspace.settings.model.base)
+
+
+def model_here(workspace: Workspace, wanted: str | None = None) -> Card | None:
+    """The same, but None where the base would be fetched."""
+    catalog, base = workspace.catalog(), workspace.settings.model.base
     wanted = wanted or serving_model(workspace.models)
     if wanted is not None:
         return catalog.card(wanted)
-    return catalog.newest_double() or ensure_base(workspace, workspace.settings.model.base)
+    return catalog.newest_double() or (catalog.card(base) if catalog.exists(base) else None)
 
 
 def choose_double(workspace: Workspace, wanted: str | None) -> Card:

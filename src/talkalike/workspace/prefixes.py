@@ -19,7 +19,8 @@ LONGEST_KEPT = 7 * 86_400.0  # seconds since the last use
 _MARKS = "forgotten"
 _EVERYTHING = "everything"
 _MARK_KEPT = 3_600.0
-_GRACE = 60.0  # seconds that a prompt may have waited for its turn when its conversation was forgotten
+_GRACE = 900.0  # seconds that a prompt may have waited for its turn when its conversation was forgotten
+_WRITING = 60.0  # seconds after which a file that was not finished is nobody's any more
 _END = ".safetensors"
 
 
@@ -54,7 +55,7 @@ class SavedPrefixes:
                     file.unlink()
         for left in self.root.glob("*/*/.*.tmp"):  # of a process that was killed while it wrote
             with suppress(OSError):
-                if left.stat().st_mtime < time.time() - _GRACE:
+                if left.stat().st_mtime < time.time() - _WRITING:
                     left.unlink()
 
 
