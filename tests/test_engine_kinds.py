@@ -35,7 +35,9 @@ def root(tmp_path: Path, taught: Catalog) -> Path:
 
 def settle(root: Path, **engine: str) -> Workspace:
     lines = [f'{key} = "{value}"' for key, value in engine.items()]
-    (root / "talkalike.toml").write_text("\n".join(["[model]", 'base = "tiny"', 'dtype = "float32"', "[engine]", *lines]) + "\n")
+    (root / "talkalike.toml").write_text(
+        "\n".join(["[model]", 'base = "tiny"', 'dtype = "float32"', "[engine]", *lines]) + "\n"
+    )
     return open_workspace(root)
 
 

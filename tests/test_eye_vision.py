@@ -20,7 +20,7 @@ from talkalike.pictures.normalising import normalise
 from talkalike.pictures.picture import Picture
 from talkalike.workspace.eyes import EyeCatalog
 from test_pictures_looked_at import animation, as_bytes
-from tiny_vision import write_tiny_vision
+from tiny_vision import write_tiny_llava, write_tiny_vision
 
 GREEDY = {"max_new_tokens": 8, "do_sample": False}
 
@@ -39,6 +39,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_vision(tmp_path_factory.mktemp("vision") / "tiny-vision")
 
 
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_llava(tmp_path_factory.mktemp("vision") / "tiny-llava")
+
+
 def asked(*parts: str | Picture) -> list[VisionTurn]:
     return [VisionTurn(role="user", parts=parts)]
 
@@ -54,6 +59,26 @@ def test_the_same_words_about_another_picture_are_answered_as_by_a_cold_model(fo
     for picture in (A, B, A, A, B):
         assert warm.write(asked(picture, "What is it?"), GLANCE, GREEDY).text == wanted[picture.hash]
     assert warm.encodes == 2
+
+
+def test_another_family_remembers_as_well_as_it_sees_anew(llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = asked(A, "What is it?")
+    longer = [*first, VisionTurn(role="assistant", parts=("hm",)), *asked(B, "And this?")]
+    warm = VisionModel(llava, dtype="float32")
+    said = [warm.write(turns, LOOK, GREEDY) for turns in (first, longer, asked(B, "What is it?"), first)]
+    assert warm.encodes == 2 and said[0].text == said[3].text != said[2].text and said[0].picture_tokens == 16
+    monkeypatch.setattr(vision, "_ROWS_ALONE", frozenset())
+    plain = VisionModel(llava, dtype="float32")
+    assert [plain.write(turns, LOOK, GREEDY).text for turns in (first, longer)] == [said[0].text, said[1].text]
+    assert plain.encodes == 3, "a family that is not known is given its pictures each time"
+
+
+def test_a_persona_before_a_picture_leaves_it_whole(folder: Path) -> None:
+    warm = VisionModel(folder, dtype="float32")
+    persona = VisionTurn(role="system", parts=("You are Anna.",))
+    tokens = [warm.write([*before, *asked(A, "?")], GLANCE, GREEDY).picture_tokens for before in ([], [persona])]
+    after_words = warm.write([*asked("hello"), VisionTurn(role="assistant", parts=("hi",)), *asked(A)], GLANCE, GREEDY)
+    assert tokens == [4, 4] and after_words.picture_tokens == 4
 
 
 def test_a_second_question_reads_only_what_is_new(folder: Path) -> None:

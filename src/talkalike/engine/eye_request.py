@@ -22,6 +22,7 @@ from talkalike.engine.api_fields import (
 from talkalike.engine.eyes import ConversingEye, Eye, EyeTurn, Grade, Looked
 from talkalike.engine.picture_parts import PICTURE_TYPES, read_picture
 from talkalike.engine.protocol import Sampling
+from talkalike.examples.picture_words import neutral
 from talkalike.options import SAMPLING
 from talkalike.pictures.picture import MOST_FRAMES, Picture
 
@@ -129,7 +130,7 @@ def _turn(message: Any, place: str, grades: list[Grade]) -> EyeTurn:
         raise ApiError(400, f"{place} must be a message of system, user or assistant.", param=place)
     content = message.get("content")
     if isinstance(content, str):
-        return EyeTurn(role=_ROLES[message["role"]], parts=(whole(content),))
+        return EyeTurn(role=_ROLES[message["role"]], parts=(neutral(whole(content)),))
     if not isinstance(content, list):
         raise ApiError(400, f"The content of {place} must be text or a list of parts.", param=f"{place}.content")
     parts: list[str | Picture] = []
@@ -140,7 +141,7 @@ def _turn(message: Any, place: str, grades: list[Grade]) -> EyeTurn:
             grades.append(_grade(part, here))
             parts.append(read_picture(part, here))
         elif kind in ("text", "input_text") and isinstance(part.get("text"), str):
-            parts.append(whole(part["text"]))
+            parts.append(neutral(whole(part["text"])))
         else:
             raise ApiError(400, f"{here} is neither text nor a picture.", code="unsupported_content", param=here)
     return EyeTurn(role=_ROLES[message["role"]], parts=tuple(parts))

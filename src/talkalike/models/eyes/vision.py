@@ -27,7 +27,7 @@ from talkalike.pictures.pixels import frame_count, pixels_in_shape
 MOST_FEATURES = 64 * 2**20  # bytes of encoded pictures that are kept
 MOST_READ = 4  # conversations whose keys and values are kept
 _SPLIT = frozenset({"idefics3", "smolvlm"})  # which cut a picture into tiles, and enlarge it for that
-_ROWS_ALONE = frozenset({"idefics3", "smolvlm", "llava", "llava_next", "paligemma", "gemma3", "internvl"})
+_ROWS_ALONE = frozenset({"idefics3", "smolvlm", "llava"})  # what they read of a picture is its rows, and no more
 Key = int | tuple[str, int]  # a token, or the picture whose n-th token stands there
 
 
