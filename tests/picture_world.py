@@ -218,8 +218,12 @@ def _picture_talk() -> tuple[int, int]:
     text = "The view from the signal box. Bořek says that the boat is not moving; I maintain that it is."
     said, first, _ = messages.say(number, Saying(parent=None, text=text, pictures=(sent,), model=NEW))
     assert first is not None
-    seen = {"kept": [{"id": str(said * MOST_PARTS), "speaker": "Edgar", "text": f"[image: {sent.name}]\n{text}"}]}
-    context: Turns = (("Edgar", f"[image: {sent.name}]\n{text}"),)
+    seen = {
+        "kept": [
+            {"id": str(said * MOST_PARTS), "speaker": "Edgar", "text": f"[picture, not seen: {sent.name}]\n{text}"}
+        ]
+    }
+    context: Turns = (("Edgar", f"[picture, not seen: {sent.name}]\n{text}"),)
     made = []
     replies = ((first, NEW, ("bořek is right", "its parked", "sorry edgar")),
                (messages.answer(number, said, model=OLD), OLD, ("nice view", "it looks like a boat")))  # fmt: skip

@@ -38,7 +38,7 @@ async def test_text_files_are_read_up_to_the_cap_and_images_are_noted(tmp_path: 
         (shown,) = w.prompts()[0]
         assert "[file: short.txt]\n```\nabc\n```" in shown
         assert "0123456789" in shown and "tail" not in shown and "first 10 of 14 bytes" in shown
-        assert "[image: cat.png]" in shown
+        assert "[picture, not seen: cat.png]" in shown
         assert "[file: a.bin] (not a text file)" in shown
 
 

@@ -26,7 +26,9 @@ from talkalike.chat.history import (
 )
 from talkalike.chat.permissions import Decision
 from talkalike.chat.pipeline import MessageDone, Pipeline, ReplyFinished
+from talkalike.chat.shared_pictures import SharedPicture
 from talkalike.engine.protocol import Sampling
+from talkalike.examples.picture_words import neutral
 from talkalike.examples.reactions import SIGN, emoji_of
 from talkalike.examples.render import Renderer, Turn
 
@@ -102,7 +104,7 @@ def test_every_message_is_there_once_with_its_reason(history, dropped, pinned, t
             assert (item.barred, item.turn.text) == (one.seen.explanation, "")
         if not item.barred:
             assert one.text.strip() or one.files or one.forwarded or one.quoted or one.reply_to
-            assert item.turn.text.endswith(one.text.replace(SIGN, "")) or not one.text.strip()
+            assert item.turn.text.endswith(neutral(one.text.replace(SIGN, ""))) or not one.text.strip()
 
 
 @given(histories)
@@ -269,12 +271,12 @@ def test_forwards_files_and_images() -> None:
     files = (
         File(name="a.py", content_type="text/x-python", size=9, text="print()\n", note="first 8 of 9 bytes"),
         File(name="b[`x\n].bin", content_type="", size=5, note="not a text file"),
-        File(name="cat.png", content_type="image/png", size=5, image=True),
+        File(name="cat.png", content_type="image/png", size=5, picture=SharedPicture()),
     )
     assert text_of(said(1, "look", forwarded=("one", " ", "two"), files=files)) == (
-        "Forwarded: one\nForwarded: two\n"
+        "[picture, not seen: cat.png]\nForwarded: one\nForwarded: two\n"
         "[file: a.py] (first 8 of 9 bytes)\n```\nprint()\n```\n"
-        "[file: bx .bin] (not a text file)\n[image: cat.png]\nlook"
+        "[file: bx .bin] (not a text file)\nlook"
     )
     assert show(said(1, "", files=files))[0][2] == "", "a message may be nothing but a file"
 

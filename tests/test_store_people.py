@@ -118,6 +118,7 @@ def test_a_person_sees_everything_about_them_and_nothing_about_others(filled: St
         "judgements": 0,  # of these, tests/test_judging_privacy.py
         "judgement_characters": 0,
         "guesses": 0,
+        "pictures": 0,
         "tasks": 0,  # of these, tests/test_store_seeing.py
         "task_examples": 0,
     }
@@ -148,6 +149,7 @@ def test_forgetting_a_person_leaves_nothing_of_them_and_everything_of_others(fil
         "judgements": 0,
         "guesses": 0,
         "judged_replies": 0,
+        "pictures": 0,
         "tasks": 0,
         "task_examples": 0,
     }
@@ -198,7 +200,7 @@ def test_forgetting_a_server_leaves_nothing_of_it_and_everything_of_others(fille
         "test_runs": 1,
         "schedules": 1,
         "servers": 1,
-        **dict.fromkeys(("judgements", "pairs", "batches", "blind_tests", "judged_replies", "tasks"), 0),
+        **dict.fromkeys(("judgements", "pairs", "batches", "blind_tests", "judged_replies", "tasks", "pictures"), 0),
     }
     assert [store.call(replies.recent, channel_id, 10) for channel_id in (110, 70, 80)] == other
     assert store.call(replies.recent, 100, 10) == ()

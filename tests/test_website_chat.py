@@ -216,7 +216,7 @@ def test_pictures_are_written_anew_and_told_to_the_model(person: Any, talking: T
     assert [answer["Content-Type"] for answer in answers] == ["image/jpeg", "image/jpeg"]
     reds = [Image.open(io.BytesIO(answer.content)).getpixel((2, 2))[0] for answer in answers]
     assert reds[0] > 200 > 50 > reds[1]
-    assert engine.prompts[0].turns[0].text == "[image: red.png]\n[image: blue.png]"
+    assert engine.prompts[0].turns[0].text == "[picture, not seen: red.png]\n[picture, not seen: blue.png]"
     mine = numbers(page(anna, address), "mine")[0]
     anna.post(f"{address}{mine}/edit/", {"text": "look"})
     assert page(anna, address).count('<a class="picture"') == 2

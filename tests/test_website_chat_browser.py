@@ -135,7 +135,7 @@ async def test_pictures_are_pasted_taken_out_and_sent(services: SiteServices, ta
         await page.get_by_label("Send").click()
         await expect(page.locator(".theirs .bubble")).to_have_text("pretty")
         await expect(page.locator(".picture img")).to_have_js_property("naturalWidth", 20)
-        assert [turn.text for turn in engine.prompts[0].turns] == ["[image: drawn.png]"]
+        assert [turn.text for turn in engine.prompts[0].turns] == ["[picture, not seen: drawn.png]"]
         assert complaints == []
 
 

@@ -73,7 +73,8 @@ class InMemoryConversation:
         if message_id is None:
             message_id = str(self._next_id)
             self._next_id += 1
-        self._said.append((message_id, Turn(speaker, text if speaker == self.double else neutral(plain(text)))))
+        own = speaker == self.double
+        self._said.append((message_id, Turn(speaker, text) if own else Turn(neutral(speaker), neutral(plain(text)))))
         return message_id
 
     def reset(self) -> None:

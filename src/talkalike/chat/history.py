@@ -132,7 +132,8 @@ def items(
         for said in history
         if not said.heading
     }
-    found = [ContextItem(id=PERSONA, turn=Turn(SYSTEM, persona.strip()), pinned=True)] if persona.strip() else []
+    persona = neutral(persona.strip())
+    found = [ContextItem(id=PERSONA, turn=Turn(SYSTEM, persona), pinned=True)] if persona else []
     for said in history:
         reason = reasons[said.id]
         text = _text(said, quotable) if said.double or said.seen.allowed else ""

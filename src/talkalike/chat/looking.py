@@ -76,6 +76,11 @@ class Onlooker:
             await asyncio.wait(looking.values(), timeout=self._seconds)
         return [self._shared(picture, looking.get(picture.hash)) for picture in pictures]
 
+    async def words(self, hashes: Collection[str]) -> dict[str, Looked]:
+        """What was seen before in those of these pictures that this eye has looked at."""
+        await self._recall(hashes)
+        return {hash_: self._known[hash_] for hash_ in hashes if hash_ in self._known}
+
     async def close(self) -> None:
         """Ends what is being looked at, and the eye. Safe to call twice."""
         looking = list(self._looking.values())
@@ -133,7 +138,7 @@ class Onlooker:
                 self._rests_until = time.monotonic() + LEFT_ALONE
                 return "the eye failed"
         self._remember(picture.hash, looked)
-        if self._kept is not None:
+        if self._kept is not None and not looked.refused:
             try:
                 await self._kept.keep(picture.hash, looked, eye=self.eye.name, grade=self._grade)
             except TalkalikeError as error:

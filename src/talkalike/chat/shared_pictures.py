@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 from talkalike.engine.eyes import Looked
 from talkalike.examples.fitting import CountTokens, shorten
-from talkalike.examples.picture_words import NOT_RECOGNISED, in_brackets
+from talkalike.examples.picture_words import NOT_RECOGNISED, in_brackets, neutral
 from talkalike.examples.render import Turn
 from talkalike.pictures.picture import PictureRef
 
 MOST_TOKENS = 60  # of a picture's line
 _LONGEST_NAME = 40  # characters of a file's name in it
 _SLACK = 6  # tokens that a word can take more beside brackets than alone
+_UNSEEN = "[picture, not seen: "
 _SPEAKER = "user"  # whoever it is, the words cost the same
 
 
@@ -43,8 +44,14 @@ def picture_line(picture: SharedPicture, *, name: str) -> str:
     if picture.aside and not picture.unseen:
         return ""
     known = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    why = f" ({' '.join(picture.unseen.split())})" if picture.unseen.strip() else ""
-    return f"[picture, not seen: {known}{why}]"
+    why = f" ({neutral(' '.join(picture.unseen.split()))})" if picture.unseen.strip() else ""
+    return f"{_UNSEEN}{known}{why}]"
+
+
+def without_unseen_picture(text: str) -> str:
+    """A turn's text without its first line where that only says that there is a picture, for those who see it."""
+    line, _, rest = text.partition("\n")
+    return rest if line.startswith(_UNSEEN) or line == NOT_RECOGNISED else text
 
 
 def fit_words(picture: SharedPicture, count_tokens: CountTokens) -> SharedPicture:

@@ -18,6 +18,7 @@ from rich.console import Console
 from local_discord.server import LocalDiscord
 from local_discord.world import World
 from talkalike.chat.engines import Engines
+from talkalike.chat.looking import Onlooker
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.engines import reply_options
@@ -116,7 +117,9 @@ def _write_owner(workspace: Workspace, application: Application) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------- a face of `serve`
-async def serve_online(workspace: Workspace, store: Store, engines: Engines, stop: asyncio.Event) -> None:
+async def serve_online(
+    workspace: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, onlooker: Onlooker | None = None
+) -> None:
     """The bot at Discord. UserError where there is no token, or a wrong one."""
     token = discord_token(workspace)
     if not token:
@@ -128,13 +131,19 @@ async def serve_online(workspace: Workspace, store: Store, engines: Engines, sto
     settings = bot_settings(workspace, engines)
     if not settings.owner_ids:
         say("The bot has no owner yet: set owner_id in [discord] of talkalike.toml (`talkalike discord setup` helps).")
-    services = Services(store=store, engines=engines, settings=settings)
+    services = Services(store=store, engines=engines, settings=settings, onlooker=onlooker)
     shards = workspace.settings.discord.shards
     await run(services, token, stop=stop, shards=shards, when_ready=lambda: say("The double is on Discord."))
 
 
 async def serve_offline(
-    workspace: Workspace, store: Store, engines: Engines, stop: asyncio.Event, *, port: int
+    workspace: Workspace,
+    store: Store,
+    engines: Engines,
+    stop: asyncio.Event,
+    *,
+    port: int,
+    onlooker: Onlooker | None = None,
 ) -> None:
     """The bot at a Discord of our own, with a page to talk in."""
     _quiet()
@@ -142,9 +151,8 @@ async def serve_offline(
     offline = build_offline_server(world)
     for rule in offline.rules:
         await store.run(offline.put_rule, rule)
-    services = Services(
-        store=store, engines=engines, settings=bot_settings(workspace, engines, owner_id=offline.owner_id)
-    )
+    settings = bot_settings(workspace, engines, owner_id=offline.owner_id)
+    services = Services(store=store, engines=engines, settings=settings, onlooker=onlooker)
     async with LocalDiscord(world, port=port) as server:
         point_at(server.api_base, server.gateway_url)
         words = f"The stand-in for Discord, nothing leaves this computer: {server.page_url}"

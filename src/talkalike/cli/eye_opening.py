@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from talkalike.chat.looking import Onlooker
+from talkalike.chat.looking import KeptWords, Onlooker
 from talkalike.cli.output import say
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.eye_in_process import ConversingEyeInProcess, EyeInProcess
@@ -78,7 +78,9 @@ async def eye_here(workspace: Workspace, named: str = "", *, model: str = "", ma
     return _gated(workspace, local_eye(workspace, card))
 
 
-async def open_onlooker(workspace: Workspace, engines: WorkspaceEngines) -> Onlooker | None:
+async def open_onlooker(
+    workspace: Workspace, engines: WorkspaceEngines, kept: KeptWords | None = None
+) -> Onlooker | None:
     """What looks at the pictures of conversations; None where nobody does, which is told where it was wanted."""
     settings = workspace.settings.eye
     eye: Eye | None = None
@@ -91,7 +93,7 @@ async def open_onlooker(workspace: Workspace, engines: WorkspaceEngines) -> Onlo
             eye = ConversingEyeInProcess(card.name, OTHERS, engines.process)
     if eye is None:
         return None
-    return Onlooker(_gated(workspace, eye), seconds=settings.seconds, grade=Grade(settings.grade))
+    return Onlooker(_gated(workspace, eye), kept, seconds=settings.seconds, grade=Grade(settings.grade))
 
 
 async def _server_or_none(workspace: Workspace) -> Eye | None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from starlette.types import ASGIApp
 
+from talkalike.chat.looking import Onlooker
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.engines import (
     WorkspaceEngines,
@@ -33,7 +34,7 @@ from talkalike.cli.engines import (
     sampling_of,
     speaker_of,
 )
-from talkalike.cli.eye_opening import eye_to_serve
+from talkalike.cli.eye_opening import eye_to_serve, open_onlooker
 from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.web import site_store, web
@@ -45,6 +46,7 @@ from talkalike.engine.server import serve as serve_app
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.settings import split_names
 from talkalike.store.judging import judges
+from talkalike.store.seeing.recalling import StoredWords
 from talkalike.store.store import Store, open_store
 from talkalike.website.services import SiteSettings
 from talkalike.workspace.cards import Card
@@ -205,11 +207,15 @@ async def _serve_all(workspace: Workspace, faces: Faces, store: Store, model: st
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with _engines(workspace, faces, model) as engines, asyncio.TaskGroup() as running:
+        async with (
+            _engines(workspace, faces, model) as engines,
+            _onlooker(workspace, faces, store, engines) as onlooker,
+            asyncio.TaskGroup() as running,
+        ):
             if faces.web:
-                running.create_task(_web(workspace, faces, store, engines, stop))
+                running.create_task(_web(workspace, faces, store, engines, stop, onlooker=onlooker))
             if faces.discord:
-                running.create_task(_discord(workspace, faces, store, engines, stop))
+                running.create_task(_discord(workspace, faces, store, engines, stop, onlooker=onlooker))
             if faces.engine:
                 running.create_task(_api(workspace, faces, engines, stop))
     finally:
@@ -218,7 +224,13 @@ async def _serve_all(workspace: Workspace, faces: Faces, store: Store, model: st
 
 
 async def _web(
-    workspace: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
+    workspace: Workspace,
+    faces: Faces,
+    store: Store,
+    engines: WorkspaceEngines,
+    stop: asyncio.Event,
+    *,
+    onlooker: Onlooker | None,
 ) -> None:
     settings = workspace.settings.web
     listening = open_socket(faces.host or settings.host, settings.port if faces.port is None else faces.port)
@@ -226,7 +238,16 @@ async def _web(
         token = await store.run(_invitation)
         top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(workspace).path}"
         say(f"Link to chat and judge without an account: {top}/invite/{token}/")
-    await web(workspace, store, listening=listening, stop=stop, settings=site_settings(workspace), engines=engines)
+    settings_of_site = site_settings(workspace)
+    await web(
+        workspace,
+        store,
+        listening=listening,
+        stop=stop,
+        settings=settings_of_site,
+        engines=engines,
+        onlooker=onlooker,
+    )
 
 
 def _invitation() -> str:
@@ -235,15 +256,21 @@ def _invitation() -> str:
 
 
 async def _discord(
-    workspace: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines, stop: asyncio.Event
+    workspace: Workspace,
+    faces: Faces,
+    store: Store,
+    engines: WorkspaceEngines,
+    stop: asyncio.Event,
+    *,
+    onlooker: Onlooker | None,
 ) -> None:
     from talkalike.cli.discord import serve_offline, serve_online  # discord.py: for this face alone
 
     if not faces.offline:
-        await serve_online(workspace, store, engines, stop)
+        await serve_online(workspace, store, engines, stop, onlooker=onlooker)
         return
     port = workspace.settings.discord.page_port if faces.port is None else faces.port
-    await serve_offline(workspace, store, engines, stop, port=port)
+    await serve_offline(workspace, store, engines, stop, port=port, onlooker=onlooker)
 
 
 async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
@@ -271,6 +298,19 @@ def _store(workspace: Workspace, faces: Faces) -> Iterator[Store]:
     else:
         with open_store(database_url(workspace)) as store:
             yield store
+
+
+@asynccontextmanager
+async def _onlooker(
+    workspace: Workspace, faces: Faces, store: Store, engines: WorkspaceEngines
+) -> AsyncIterator[Onlooker | None]:
+    """What looks at the pictures that people send."""
+    onlooker = await open_onlooker(workspace, engines, StoredWords(store)) if faces.web or faces.discord else None
+    try:
+        yield onlooker
+    finally:
+        if onlooker is not None:
+            await onlooker.close()
 
 
 @asynccontextmanager

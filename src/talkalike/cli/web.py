@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from talkalike.chat.engines import Engines
+from talkalike.chat.looking import Onlooker
 from talkalike.cli.commands import WorkspaceOption, hand_down
 from talkalike.cli.output import say
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
@@ -80,6 +81,7 @@ async def web(
     stop: asyncio.Event,
     settings: SiteSettings,
     engines: Engines | None = None,
+    onlooker: Onlooker | None = None,
 ) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
     from talkalike.website import accounts, site  # Django's tables: once the site is configured
@@ -96,7 +98,14 @@ async def web(
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
     commands = WorkspaceRunCommands(workspace)
-    services = SiteServices(store=store, root=workspace.root, engines=engines, run_commands=commands, settings=settings)
+    services = SiteServices(
+        store=store,
+        root=workspace.root,
+        engines=engines,
+        onlooker=onlooker,
+        run_commands=commands,
+        settings=settings,
+    )
     await site.run_site(services, listening=listening, stop=stop, when_ready=announce)
 
 

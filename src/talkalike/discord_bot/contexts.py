@@ -15,10 +15,19 @@ import discord
 
 from talkalike.chat.context import ContextItem, Seen
 from talkalike.chat.engines import Engines
-from talkalike.chat.history import SYSTEM, THREAD, ChannelTalk, HistoryMessage, is_side_talk, items
+from talkalike.chat.history import (
+    SYSTEM,
+    THREAD,
+    ChannelTalk,
+    HistoryMessage,
+    is_side_talk,
+    items,
+    with_short_pictures,
+)
 from talkalike.chat.permissions import Action, Actor, ChatPlace, Decision, Request, Subject, decide
 from talkalike.chat.pipeline import Pipeline
 from talkalike.discord_bot.asking import ANSWERED, Patience, UnreadError, messages
+from talkalike.discord_bot.pictures import ChannelPictures, Fetch
 from talkalike.discord_bot.places import Channel, Places, actor_of
 from talkalike.discord_bot.recent import Recent
 from talkalike.discord_bot.services import Services
@@ -42,10 +51,17 @@ SEEN_KEPT = 2_000  # channels whose last prompt is remembered, so that the next 
 class Contexts:
     """Of all channels. Asks Discord, the store and the engines; changes nothing."""
 
-    def __init__(self, services: Services, places: Places) -> None:
+    def __init__(self, services: Services, places: Places, *, fetch: Fetch) -> None:
         settings = services.settings
         self.recent = Recent(me=places.me, limit=settings.history_limit)
-        self.reader = Reader(self.recent, me=places.me, limit=settings.history_limit, file_cap=settings.text_file_cap)
+        self.pictures = ChannelPictures(services.onlooker, services.store, self.recent, fetch=fetch)
+        self.reader = Reader(
+            self.recent,
+            self.pictures,
+            me=places.me,
+            limit=settings.history_limit,
+            file_cap=settings.text_file_cap,
+        )
         self._places = places
         self._engines: Engines = services.engines
         self._seen: OrderedDict[int, Seen] = OrderedDict()
@@ -101,7 +117,7 @@ class Contexts:
         talk = ChannelTalk(
             id=_talk_id(where.channel_id),
             double=speaker,
-            items=self.items(said, facts, speaker=speaker, trigger=trigger),
+            items=self.items(with_short_pictures(said, engine.count_tokens), facts, speaker=speaker, trigger=trigger),
             seen=self._seen.get(where.channel_id),
         )
         return pipeline, talk
@@ -149,8 +165,9 @@ class _Asked:
 class Reader:
     """Reads channels for replies. `file_cap` in bytes."""
 
-    def __init__(self, recent: Recent, *, me: int, limit: int, file_cap: int) -> None:
+    def __init__(self, recent: Recent, pictures: ChannelPictures, *, me: int, limit: int, file_cap: int) -> None:
         self.recent = recent
+        self._pictures = pictures
         self._me = me
         self._limit = limit
         self._file_cap = file_cap
@@ -187,7 +204,8 @@ class Reader:
             replace(one, notes=(asked.notes[one.id],)) if one.id in asked.notes else one
             for one in self._decide(ordered, channel, where, facts)
         ]
-        return [*self._headings(channel, where, facts, asked), *said]
+        told = await self._pictures.tell(said, heard, channel, where, asked.patience)
+        return [*self._headings(channel, where, facts, asked), *told]
 
     def on_change(self, message_id: int) -> None:
         """A message was edited or deleted: if a thread was opened on it, it is read again."""

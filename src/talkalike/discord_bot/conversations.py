@@ -62,7 +62,7 @@ class ConversationHandler:
         self.services = services
         self.me = client.user.id
         self.places = Places(services, me=self.me)
-        self.contexts = Contexts(services, self.places)
+        self.contexts = Contexts(services, self.places, fetch=client.http.get_from_cdn)
         self._notices = Notices(cancel_button)
         self._session: ReplySession[Answer] = ReplySession(
             WaitingLine(at_once=settings.at_once, max_waiting=settings.max_waiting)
@@ -167,6 +167,7 @@ class ConversationHandler:
         for reply in tuple(self._session.replies):
             if reply.face.trigger.id in gone and not reply.visible:
                 reply.stop(ReplyState.CANCELLED)
+        await self.contexts.pictures.on_delete(gone)
         await self.contexts.forget_saved([channel_id])
         for pair in proxied:
             await self._on_proxied(pair)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from talkalike.chat.engines import Engines
+from talkalike.chat.looking import Onlooker
 from talkalike.store.store import Store
 
 
@@ -38,3 +39,4 @@ class Services:
     store: Store
     engines: Engines
     settings: BotSettings
+    onlooker: Onlooker | None = None  # what looks at pictures; None: nobody does

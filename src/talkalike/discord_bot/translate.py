@@ -31,6 +31,9 @@ _MENTION = re.compile(
     r"<@!?(?P<user>\d{1,20})>|<@&(?P<role>\d{1,20})>|<#(?P<channel>\d{1,20})>|<a?(?P<emoji>:\w{1,40}:)\d{1,20}>"
     r"|<t:(?P<time>-?\d{1,13})(?::\w)?>|</(?P<command>[^:<>]{1,100}):\d{1,20}>"
 )
+Source = discord.Attachment | discord.StickerItem | str
+"""Where a picture's bytes are: an attachment, a sticker, or an address of Discord's proxy for pictures elsewhere."""
+_DRAWN = frozenset({discord.StickerFormatType.png, discord.StickerFormatType.apng, discord.StickerFormatType.gif})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -39,7 +42,7 @@ class Heard:
     """A translated message, before anybody decided who may see it.
 
     `author` and `quoted_author` are who wrote it and what it replies to; `unread` are text files not downloaded yet,
-    in the places `said.files` has for them.
+    and `pictures` those nobody has looked at yet, in the places `said.files` has for them.
     """
 
     said: HistoryMessage
@@ -47,12 +50,14 @@ class Heard:
     quoted_author: Actor | None = None
     member: bool = True  # False where Discord did not tell the author's roles
     unread: tuple[tuple[int, discord.Attachment], ...] = ()
+    pictures: tuple[tuple[int, Source], ...] = ()
 
 
 def translate(message: discord.Message, *, me: int) -> Heard:
     """The message in words. Raises nothing: what Discord does not tell is left out or named as unknown."""
     files = [_file(one) for one in message.attachments]
     unread = [(index, one) for index, one in enumerate(message.attachments) if _readable(one)]
+    sources: list[Source | None] = [*message.attachments]
     forwarded: list[str] = []
     for snapshot in message.message_snapshots:
         forwarded.append(resolve(snapshot.content, message))
@@ -60,6 +65,15 @@ def translate(message: discord.Message, *, me: int) -> Heard:
             replace(_file(one), text="", note=f"forwarded; {_file(one).note}".rstrip("; "))
             for one in snapshot.attachments
         ]
+        sources += snapshot.attachments
+    for file, source in _aside(message):
+        files.append(file)
+        sources.append(source)
+    pictures = [
+        (index, source)
+        for index, (file, source) in enumerate(zip(files, sources, strict=True))
+        if file.picture is not None and source is not None
+    ]
     reply_to, quoted, quoted_author = (None, "", None) if message.author.id == me else _quoted(message, me)
     system = message.type not in SPOKEN or is_notice(message, me)
     said = HistoryMessage(
@@ -83,7 +97,12 @@ def translate(message: discord.Message, *, me: int) -> Heard:
         return Heard(said=said, author=Actor(user_id=author_id), member=False)
     member = message.guild is None or isinstance(message.author, discord.Member) or message.webhook_id is not None
     return Heard(
-        said=said, author=actor_of(message.author), quoted_author=quoted_author, member=member, unread=tuple(unread)
+        said=said,
+        author=actor_of(message.author),
+        quoted_author=quoted_author,
+        member=member,
+        unread=tuple(unread),
+        pictures=tuple(pictures),
     )
 
 
@@ -130,7 +149,10 @@ def with_file(heard: Heard, index: int, file: File) -> Heard:
     """The message with one of its files read."""
     files = (*heard.said.files[:index], file, *heard.said.files[index + 1 :])
     return replace(
-        heard, said=replace(heard.said, files=files), unread=tuple(one for one in heard.unread if one[0] != index)
+        heard,
+        said=replace(heard.said, files=files),
+        unread=tuple(one for one in heard.unread if one[0] != index),
+        pictures=tuple(one for one in heard.pictures if one[0] != index),
     )
 
 
@@ -166,6 +188,24 @@ def _file(attachment: discord.Attachment) -> File:
         url=attachment.url,
         note="" if kind.startswith("image/") or _readable(attachment) else "not a text file",
     )
+
+
+def _aside(message: discord.Message) -> list[tuple[File, Source]]:
+    """Stickers that are pictures, and the pictures of links, through Discord's proxy: their names are in the text."""
+    found: list[tuple[File, Source]] = []
+    for sticker in message.stickers:
+        if sticker.format in _DRAWN:
+            found.append((_picture_aside(sticker.name), sticker))
+    for embed in message.embeds:
+        for medium in (embed.image, embed.thumbnail):
+            if medium.proxy_url:
+                found.append((_picture_aside(embed.title or "a link"), medium.proxy_url))
+                break
+    return found
+
+
+def _picture_aside(name: str) -> File:
+    return File(name=plain(name), content_type="image", size=0, picture=SharedPicture(aside=True))
 
 
 def _readable(attachment: discord.Attachment) -> bool:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from talkalike.store.changes import changing
 from talkalike.store.judging import erasing
 from talkalike.store.rows import read_row
-from talkalike.store.seeing import tasks
+from talkalike.store.seeing import sent, tasks
 from talkalike.store.seen_texts import FORGOTTEN
 from talkalike.store.tables import judging_tables, seeing_tables, tables
 
@@ -60,18 +60,19 @@ def hidden() -> frozenset[int]:
 def count_about(user_id: int) -> dict[str, int]:
     """How much of each kind is kept about a person; texts also in characters."""
     own = _of(user_id)
-    sent = tables.SentMessage.objects.filter(reply__asker_id=user_id)
+    posted = tables.SentMessage.objects.filter(reply__asker_id=user_id)
     return {
         "messages": own["messages"].count(),
         "message_characters": own["messages"].aggregate(sum=Sum(Length("text"), default=0))["sum"],
         "replies": own["replies"].count(),
-        "reply_characters": sent.aggregate(sum=Sum(Length("text"), default=0))["sum"],
+        "reply_characters": posted.aggregate(sum=Sum(Length("text"), default=0))["sum"],
         "usage_days": own["usage"].count(),
         "rules": own["rules"].count(),
         "consent": own["consent"].count(),
         "changes_made": sum(rows.count() for rows in _made_by(user_id)),
         **erasing.count_about(user_id),
         **tasks.count_about(user_id),
+        **sent.count_about(user_id),
     }
 
 
@@ -100,7 +101,7 @@ def export_about(user_id: int) -> dict[str, Any]:
                 "at": row.began_at.isoformat(),
                 "state": row.state,
                 "model": row.model,
-                "texts": [sent.text for sent in row.messages.order_by("index")],
+                "texts": [message.text for message in row.messages.order_by("index")],
             }
             for row in own["replies"].order_by("id").prefetch_related("messages")
         ],
@@ -114,6 +115,7 @@ def export_about(user_id: int) -> dict[str, Any]:
         ],
         "judging": erasing.export_about(user_id),
         "task_examples": tasks.export_about(user_id),
+        "pictures": sent.export_about(user_id),
     }
 
 
@@ -121,10 +123,10 @@ def export_about(user_id: int) -> dict[str, Any]:
 def forget_user(user_id: int) -> dict[str, int]:
     """Deletes what is kept about a person; returns how much of each kind went.
 
-    Their texts go from everywhere, their direct messages with both sides, what they judged and guessed, their tasks and
-    the examples they gave to others' tasks. Replies given to them on servers stay, and changes they made to settings
-    and rules stay in force, no longer with their id. Two things outlive it, or deleting would undo them: that they do
-    not want to be seen, and that somebody shut them out.
+    Their texts go from everywhere with what was seen in their pictures, their direct messages with both sides, what
+    they judged and guessed, their tasks and the examples they gave to others' tasks. Replies given to them on servers
+    stay, and changes they made to settings and rules stay in force, no longer with their id. Two things outlive it, or
+    deleting would undo them: that they do not want to be seen, and that somebody shut them out.
     """
     with transaction.atomic():
         judged = erasing.forget_user(user_id)  # first: it takes the locks that judging takes first
@@ -135,6 +137,7 @@ def forget_user(user_id: int) -> dict[str, int]:
         gone = {
             **judged,
             **tasks.forget_user(user_id),
+            **sent.forget_user(user_id, sorted(channels)),
             "messages": _delete(tables.SeenText.objects.filter(Q(author_id=user_id) | in_private)),
             "private_replies": _delete(private),
             "replies": own["replies"].update(asker_id=0, trigger_id=-F("id")),
@@ -157,6 +160,7 @@ def forget_server(server_id: int) -> dict[str, int]:
         return {
             **erasing.forget_server(server_id),
             **tasks.forget_server(server_id),
+            **sent.forget_server(server_id),
             "messages": _delete(tables.SeenText.objects.filter(server_id=server_id)),
             "replies": _delete(tables.Reply.objects.filter(server_id=server_id)),
             "settings": _delete(tables.ScopedOption.objects.filter(server_id=server_id)),
@@ -183,12 +187,12 @@ def expire(now: datetime, days_of: Callable[[int | None], int]) -> int:
         tables.TestRun.objects.values_list("server_id", flat=True),
     ]
     gone = 0
-    for server_id in sorted({server_id for ids in known for server_id in ids.distinct()}):
+    for server_id in sorted({server_id for ids in known for server_id in ids.distinct()} | sent.servers()):
         before = now - timedelta(days=days_of(server_id or None))
         with transaction.atomic():
             ended = tables.Reply.objects.filter(server_id=server_id, began_at__lt=before).exclude(ended_at=None)
             texts = tables.SeenText.objects.filter(server_id=server_id, seen_at__lt=before).exclude(digest=FORGOTTEN)
-            gone += _delete(ended) + _delete(texts)
+            gone += _delete(ended) + _delete(texts) + sent.expire(server_id, before)
             tables.Usage.objects.filter(server_id=server_id, day__lt=before.date()).delete()
             tables.TestRun.objects.filter(server_id=server_id, began_at__lt=before).update(results=[])
     return gone

@@ -95,18 +95,11 @@ class Migration(migrations.Migration):
                 ("words", models.TextField()),
                 ("sure", models.BooleanField()),
                 ("at", models.DateTimeField()),
-                (
-                    "picture",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="words", to="store.keptpicture"
-                    ),
-                ),
+                ("hash", models.CharField(max_length=64)),
             ],
             options={
                 "verbose_name_plural": "seen words",
-                "constraints": [
-                    models.UniqueConstraint(fields=("picture", "eye", "grade"), name="one_wording_per_eye")
-                ],
+                "constraints": [models.UniqueConstraint(fields=("hash", "eye", "grade"), name="one_wording_per_eye")],
             },
         ),
         migrations.CreateModel(
@@ -115,16 +108,13 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("message_id", models.BigIntegerField()),
                 ("place", models.PositiveIntegerField()),
+                ("hash", models.CharField(db_index=True, max_length=64)),
+                ("width", models.PositiveIntegerField()),
+                ("height", models.PositiveIntegerField()),
                 ("channel_id", models.BigIntegerField(db_index=True)),
                 ("server_id", models.BigIntegerField()),
                 ("author_id", models.BigIntegerField(db_index=True)),
                 ("at", models.DateTimeField()),
-                (
-                    "picture",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="sent", to="store.keptpicture"
-                    ),
-                ),
             ],
             options={
                 "indexes": [models.Index(fields=["server_id", "at"], name="pictures_of_server")],

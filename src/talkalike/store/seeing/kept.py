@@ -1,4 +1,4 @@
-"""The bytes of pictures, each kept once, for as long as a message or a task needs them."""
+"""The bytes of the pictures of tasks, each kept once, for as long as a task needs them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from talkalike.pictures.picture import Picture
 from talkalike.store import storable
+from talkalike.store.seeing import words
 from talkalike.store.tables import seeing_tables as tables
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ def forget_unused(hashes: Iterable[str] | None = None) -> int:
     To be called in the transaction that took away what needed them.
     """
     with transaction.atomic():
-        unused = tables.KeptPicture.objects.filter(examples=None, sent=None)
+        unused = tables.KeptPicture.objects.filter(examples=None)
         if hashes is not None:
             unused = unused.filter(hash__in=set(hashes))
         # Locked first and asked again then: somebody may have begun to need one of them meanwhile.
         rows = tables.KeptPicture.objects.filter(hash__in=locked(set(unused.values_list("hash", flat=True))))
-        return rows.filter(examples=None, sent=None).delete()[1].get(tables.KeptPicture._meta.label, 0)
+        going = rows.filter(examples=None)
+        names = set(going.values_list("hash", flat=True))
+        gone = going.delete()[1].get(tables.KeptPicture._meta.label, 0)
+        words.forget_unused(names)
+        return gone
 
 
 def locked(hashes: Set[str]) -> set[str]:

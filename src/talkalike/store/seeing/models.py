@@ -24,15 +24,18 @@ class KeptPicture(models.Model):
     note = models.TextField(default="")
     at = models.DateTimeField()
 
-    words: Any  # the manager of what was seen in it
-
 
 class SentPicture(models.Model):
-    """That a message on Discord holds a picture. `place`: the number among those of its message, from 0."""
+    """That a message on Discord holds a picture, by its hash: the bytes of what people send are not kept.
+
+    `place`: the number among the files of its message, from 0.
+    """
 
     message_id = models.BigIntegerField()
     place = models.PositiveIntegerField()
-    picture = models.ForeignKey(KeptPicture, on_delete=models.CASCADE, related_name="sent")
+    hash = models.CharField(max_length=64, db_index=True)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
     channel_id = models.BigIntegerField(db_index=True)
     server_id = models.BigIntegerField()
     author_id = models.BigIntegerField(db_index=True)
@@ -44,9 +47,12 @@ class SentPicture(models.Model):
 
 
 class SeenWords(models.Model):
-    """What an eye (with its version) saw in a picture when it looked at it with this grade."""
+    """What an eye (with its version) saw in a picture, by its hash, when it looked at it with this grade.
 
-    picture = models.ForeignKey(KeptPicture, on_delete=models.CASCADE, related_name="words")
+    Kept as long as a task keeps the picture, or a message is known to hold it.
+    """
+
+    hash = models.CharField(max_length=64)
     eye = models.CharField(max_length=200)
     grade = models.CharField(max_length=10)
     words = models.TextField()
@@ -55,7 +61,7 @@ class SeenWords(models.Model):
 
     class Meta:
         verbose_name_plural = "seen words"
-        constraints = (models.UniqueConstraint(fields=("picture", "eye", "grade"), name="one_wording_per_eye"),)
+        constraints = (models.UniqueConstraint(fields=("hash", "eye", "grade"), name="one_wording_per_eye"),)
 
 
 class PictureTask(models.Model):

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from talkalike.chat.shared_pictures import without_unseen_picture
 from talkalike.store.judging import rating_forms, serving
 from talkalike.store.judging.judgement_values import Comparison, ShownReply, Side, Turn, headings
 from talkalike.store.judging.rating_forms import RatingForm
@@ -61,8 +62,9 @@ def context_of(turns: Sequence[Turn], speaker: str, sent: pictures.Places) -> di
 
 
 def _turn(name: str, text: str, speaker: str, sent: tuple[PictureRow, ...]) -> ShownTurn:
-    for picture in sent:  # it is shown itself
-        text = text.replace(f"[image: {picture.name}]", "", 1).strip()
+    for picture in sent:  # it is shown itself; what an eye saw in it stays, for the double read that
+        text = text.replace(f"[image: {picture.name}]", "", 1).strip()  # in conversations from before there were eyes
+        text = without_unseen_picture(text)
     cut = len(text) if len(text) <= 1.25 * TEXT_SHOWN else text.rfind(" ", 0, TEXT_SHOWN) + 1 or TEXT_SHOWN
     return ShownTurn(speaker=name, text=text[:cut], rest=text[cut:], own=name == speaker, pictures=sent)
 
