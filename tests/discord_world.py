@@ -12,13 +12,16 @@ import simcord
 from simcord.env import Env
 
 from talkalike.chat.engines import OpenEngines, Voice
+from talkalike.chat.looking import Onlooker
 from talkalike.chat.permissions import Access, Level, Rule, Subject
 from talkalike.discord_bot.bot import Double
 from talkalike.discord_bot.markers import MARKER_SIGN, NOTICE_SIGN, reset_marker
 from talkalike.discord_bot.services import BotSettings, Services
+from talkalike.engine.eyes import Eye
 from talkalike.engine.protocol import Prompt
 from talkalike.engine.scripted import Reply, ScriptedEngine
 from talkalike.store import rules
+from talkalike.store.seeing.recalling import StoredWords
 from talkalike.store.store import Store, open_store
 
 Script = Sequence[Reply] | Callable[[Prompt], Reply]
@@ -130,11 +133,14 @@ async def world(
     *,
     settle: float = SETTLE,
     engine: ScriptedEngine | None = None,
+    eye: Eye | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """The bot is online, `open` is open, `mention` answers mentions, `closed` is closed."""
+    """The bot is online, `open` is open, `mention` answers mentions, `closed` is closed. `eye` looks at pictures."""
     engine = engine or ScriptedEngine(script)
     given = services(tmp_path, engine, settings=settings)
+    if eye is not None:
+        given.onlooker = Onlooker(eye, StoredWords(given.store))
     try:
         async with simcord.run(Double(given, describe=False), settle_timeout=settle) as env:
             made = World(env, given, engine)

@@ -36,7 +36,7 @@ KNOWN = 5_000  # places of which the hash is in memory
 PROXIES = frozenset(
     {"images-ext-1.discordapp.net", "images-ext-2.discordapp.net", "media.discordapp.net", "cdn.discordapp.com"}
 )
-_TOO_MANY = f"only the newest {IN_ONE} of a message are looked at"
+_TOO_MANY = f"only {IN_ONE} of a message are looked at at once"
 _LATER = "there are too many at once"
 
 Place = tuple[int, int]  # a message, and the number among its files

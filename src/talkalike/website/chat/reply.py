@@ -17,6 +17,7 @@ from typing import Any
 
 from talkalike.chat.conversation import Talk
 from talkalike.chat.engines import Engines
+from talkalike.chat.looking import Onlooker
 from talkalike.chat.pipeline import Pipeline
 from talkalike.engine.protocol import EngineBusyError, Sampling
 from talkalike.errors import TalkalikeError, UserError
@@ -31,8 +32,9 @@ from talkalike.store.judging.judges import JudgeRow
 from talkalike.store.recording import Ending, ReplyState, Sent, record_of
 from talkalike.store.store import Store
 from talkalike.store.talking import conversations, messages
-from talkalike.store.talking.values import BurstPart, Tree
-from talkalike.website.chat.talk import Branch, branch_of, context_of, options_of
+from talkalike.store.talking.values import BurstPart, MessageRow, Tree
+from talkalike.website.chat.pictures import look_at
+from talkalike.website.chat.talk import Branch, SeenPictures, branch_of, context_of, options_of
 
 ORIGIN = "web"
 MOST_AT_ONCE = 3  # replies of one visitor that are written or wait
@@ -54,6 +56,7 @@ class WebReply:
     conversation_id: int
     owner: str
     model: str
+    onlooker: Onlooker | None = None
     followers: Followers = field(default_factory=Followers)
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -90,11 +93,19 @@ class WebReply:
     async def prepare(self, reply_id: int) -> ReplyInputs | None:
         """Reads the branch, and opens the model; None where the conversation was deleted meanwhile."""
         speaker = next((one.speaker for one in self.engines.voices() if one.model == self.model), "the double")
-        branch = await self.store.run(self._branch, speaker)
+        said = await self.store.run(self._path)
+        seen = await look_at(
+            [picture for row in said for picture in row.pictures],
+            onlooker=self.onlooker,
+            store=self.store,
+            owner=self.owner,
+            conversation_id=self.conversation_id,
+        )
+        engine = await self.engines.open(self.model)
+        branch = await self.store.run(self._branch, speaker, SeenPictures(seen, engine.count_tokens))
         if branch is None:
             return None
         self.sampling = branch.sampling
-        engine = await self.engines.open(self.model)
         return ReplyInputs(
             pipeline=Pipeline(engine, sampling=branch.sampling, budget=branch.budget),
             talk=branch.talk,
@@ -118,14 +129,19 @@ class WebReply:
         """Tells the browsers that follow that the reply has ended."""
         self.followers.tell("end", state=outcome.state.value)
 
-    def _branch(self, speaker: str) -> Branch | None:
-        """Runs in the store's thread: the branch up to what is answered, as it is now."""
-        conversation = conversations.get(self.owner, self.conversation_id)
+    def _path(self) -> list[MessageRow]:
+        """Runs in the store's thread: the messages up to what is answered, as they are now."""
         tree = Tree(messages.all_of(self.conversation_id))
         reply = tree.get(self.reply_id)
-        if conversation is None or reply is None:
+        return [] if reply is None else list(tree.path(reply.parent))
+
+    def _branch(self, speaker: str, seen: SeenPictures) -> Branch | None:
+        """Runs in the store's thread: the branch up to what is answered; None where it was deleted meanwhile."""
+        conversation = conversations.get(self.owner, self.conversation_id)
+        path = self._path()
+        if conversation is None or not path:
             return None
-        return branch_of(conversation, tree.path(reply.parent), double=speaker, options=options_of(conversation))
+        return branch_of(conversation, path, double=speaker, options=options_of(conversation), seen=seen)
 
 
 class WebDisplay:

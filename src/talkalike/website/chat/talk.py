@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from talkalike.chat.context import ContextItem
-from talkalike.chat.history import ChannelTalk, File, HistoryMessage, Marks, items
+from talkalike.chat.history import ChannelTalk, File, HistoryMessage, Marks, items, with_short_pictures
 from talkalike.chat.options import Resolved, resolve
 from talkalike.chat.permissions import Decision
 from talkalike.chat.shared_pictures import SharedPicture
 from talkalike.engine.protocol import Sampling
+from talkalike.examples.fitting import CountTokens
 from talkalike.examples.reactions import SIGN
 from talkalike.examples.render import Turn
 from talkalike.store import scoped
@@ -33,6 +34,14 @@ class Branch:
     reactions: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SeenPictures:
+    """What was seen in pictures, by their numbers, and how many tokens its words cost the model that reads them."""
+
+    by_number: Mapping[int, SharedPicture]
+    count_tokens: CountTokens
+
+
 def options_of(conversation: TalkRow | None) -> Resolved:
     """The options that hold: of the conversation, then of the double as a whole, in the store and in the settings."""
     wide = [(scope, values) for scope, values in scoped.layers(None, 0) if scope == "bot"]
@@ -40,9 +49,19 @@ def options_of(conversation: TalkRow | None) -> Resolved:
     return resolve([("bot", services().settings.options), *wide, ("thread", own)])
 
 
-def branch_of(conversation: TalkRow, path: Sequence[MessageRow], *, double: str, options: Resolved) -> Branch:
+def branch_of(
+    conversation: TalkRow,
+    path: Sequence[MessageRow],
+    *,
+    double: str,
+    options: Resolved,
+    seen: SeenPictures | None = None,
+) -> Branch:
     """The talk that ends with the last message of `path`, which is to be answered."""
-    said = list(_history(path, name=conversation.name or GUEST, double=double))
+    told = seen.by_number if seen else {}
+    said = list(_history(path, told, name=conversation.name or GUEST, double=double))
+    if seen is not None:
+        said = with_short_pictures(said, seen.count_tokens)
     made = items(
         said,
         marks=Marks(),
@@ -78,7 +97,9 @@ def context_of(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((turn["speaker"], turn["text"]) for turn in record.get("kept", ()))
 
 
-def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[HistoryMessage]:
+def _history(
+    path: Sequence[MessageRow], told: Mapping[int, SharedPicture], *, name: str, double: str
+) -> Iterator[HistoryMessage]:
     for row in path:
         if row.kind is EntryKind.REPLY:
             for number, part in _parts([row]):
@@ -94,13 +115,13 @@ def _history(path: Sequence[MessageRow], *, name: str, double: str) -> Iterator[
             text=row.text,
             at=row.at,
             seen=VISIBLE,
-            files=tuple(_file(one) for one in row.pictures),
+            files=tuple(_file(one, told.get(one.id, SharedPicture())) for one in row.pictures),
             marker=row.kind is EntryKind.RESET,
         )
 
 
-def _file(picture: PictureRow) -> File:
-    return File(name=picture.name, content_type=picture.content_type, size=0, picture=SharedPicture())
+def _file(picture: PictureRow, shared: SharedPicture) -> File:
+    return File(name=picture.name, content_type=picture.content_type, size=0, picture=shared)
 
 
 def _parts(path: Sequence[MessageRow]) -> Iterator[tuple[int, BurstPart]]:

@@ -157,6 +157,7 @@ async def _start(request: HttpRequest, conversation: TalkRow, reply_id: int, mod
         conversation_id=conversation.id,
         owner=conversation.owner,
         model=model,
+        onlooker=given.onlooker,
     )
     return LIVE.start(face)
 
