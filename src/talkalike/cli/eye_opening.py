@@ -66,7 +66,7 @@ async def eye_here(workspace: Workspace, named: str = "", *, model: str = "", ma
     if named.startswith(("http://", "https://")):
         return await _server(workspace, named, model, max_images)
     if named:
-        return _gated(workspace, local_eye(workspace, workspace.eye_catalog().card(named)))
+        return gated(workspace, local_eye(workspace, workspace.eye_catalog().card(named)))
     if settings.url and settings.model != OFF:
         return await _server(workspace, settings.url, model, max_images)
     card = chosen_eye(workspace)
@@ -75,7 +75,7 @@ async def eye_here(workspace: Workspace, named: str = "", *, model: str = "", ma
             "There is no eye that could look at pictures." if settings.model != OFF else 'The eye is "off" in [eye].',
             hint="Fetch the small one with `talkalike eye fetch small`, or name a vision server with --eye.",
         )
-    return _gated(workspace, local_eye(workspace, card))
+    return gated(workspace, local_eye(workspace, card))
 
 
 async def open_onlooker(
@@ -93,7 +93,7 @@ async def open_onlooker(
             eye = ConversingEyeInProcess(card.name, OTHERS, engines.process)
     if eye is None:
         return None
-    return Onlooker(_gated(workspace, eye), kept, seconds=settings.seconds, grade=Grade(settings.grade))
+    return Onlooker(gated(workspace, eye), kept, seconds=settings.seconds, grade=Grade(settings.grade))
 
 
 async def _server_or_none(workspace: Workspace) -> Eye | None:
@@ -116,7 +116,8 @@ async def _server_or_none(workspace: Workspace) -> Eye | None:
     return None
 
 
-def _gated(workspace: Workspace, eye: Eye) -> Eye:
+def gated(workspace: Workspace, eye: Eye) -> Eye:
+    """The eye behind the gate that the settings name, if they do."""
     return GatedEye(eye, open_gate()) if workspace.settings.eye.gate == "nsfw" else eye
 
 
@@ -125,4 +126,4 @@ async def _server(workspace: Workspace, url: str, model: str, max_images: int | 
     if not model and url == settings.url and settings.model != AUTO:
         model = settings.model
     key = os.environ.get(EYE_KEY_VARIABLE, "")
-    return _gated(workspace, await connect_eye(url, model=model, api_key=key, max_images=max_images))
+    return gated(workspace, await connect_eye(url, model=model, api_key=key, max_images=max_images))

@@ -34,11 +34,12 @@ from talkalike.cli.engines import (
     sampling_of,
     speaker_of,
 )
-from talkalike.cli.eye_opening import eye_to_serve, open_onlooker
+from talkalike.cli.eye_opening import eye_to_serve, gated, open_onlooker
 from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.output import FICTIONAL, say
 from talkalike.cli.web import site_store, web
 from talkalike.cli.workspace import Workspace, database_url, discord_token, find_root, make_workspace, open_workspace
+from talkalike.engine.eyes import Eye
 from talkalike.engine.listening import address_of, open_socket
 from talkalike.engine.offer import Beside, Offered
 from talkalike.engine.server import NOTHING_BESIDE, create_app, listen
@@ -136,7 +137,8 @@ async def _serve(workspace: Workspace, card: Card, *, host: str, port: int, key:
     say(f"Serving {names} at {address_of(listening)}v1 ({'with' if key else 'without'} a key). Ctrl-C stops.")
     try:
         first = Offered(engine=serving.engine, speaker=speaker_of(card))
-        offered = Beside(models=serving.others, eye=eye_to_serve(workspace))
+        eye = eye_to_serve(workspace)
+        offered = Beside(models=serving.others, eye=gated(workspace, eye) if eye else None)
         app = api(workspace, first, beside=offered, key=key)
         await serve_app(app, listening=listening, names=split_names(workspace.settings.serve.names))
     finally:
@@ -217,7 +219,7 @@ async def _serve_all(workspace: Workspace, faces: Faces, store: Store, model: st
             if faces.discord:
                 running.create_task(_discord(workspace, faces, store, engines, stop, onlooker=onlooker))
             if faces.engine:
-                running.create_task(_api(workspace, faces, engines, stop))
+                running.create_task(_api(workspace, faces, engines, stop, eye=onlooker.eye if onlooker else None))
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -273,7 +275,9 @@ async def _discord(
     await serve_offline(workspace, store, engines, stop, port=port, onlooker=onlooker)
 
 
-async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event) -> None:
+async def _api(
+    workspace: Workspace, faces: Faces, engines: WorkspaceEngines, stop: asyncio.Event, *, eye: Eye | None
+) -> None:
     """The public API over the default model's process, and over those of the doubles that are offered beside it."""
     settings = workspace.settings.serve
     beside = doubles_beside(workspace, workspace.catalog().card(engines.default))
@@ -281,7 +285,7 @@ async def _api(workspace: Workspace, faces: Faces, engines: WorkspaceEngines, st
     listening = listen(faces.host or settings.host, settings.port if faces.port is None else faces.port, api_key=key)
     say(f"The API: {address_of(listening)}v1 ({'with' if key else 'without'} a key)")
     first = Offered(engine=await engines.open(engines.default), speaker=engines.voice.speaker)
-    offered = Beside(models=OpenedByName(engines, beside) if beside else None)
+    offered = Beside(models=OpenedByName(engines, beside) if beside else None, eye=eye)
     app = api(workspace, first, beside=offered, key=key)
     await serve_app(app, listening=listening, names=split_names(settings.names), stop=stop)
 

@@ -34,6 +34,7 @@ from talkalike.engine.eyes import Eye
 from talkalike.engine.listening import open_socket, run_server
 from talkalike.engine.offer import Beside, Offered
 from talkalike.engine.own_names import OwnNamesOnly, is_local, is_loopback
+from talkalike.engine.picture_parts import tell_pictures
 from talkalike.engine.protocol import Engine, Finish, Piece, Sampling
 from talkalike.engine.request_body import MOST_BYTES, read_body
 from talkalike.engine.stops import StopStrings
@@ -172,6 +173,8 @@ class _Service:
         if self.beside.eye is not None and asked == self.beside.eye.name and kind is ChatAnswer:
             return await self._see(request, body, self.beside.eye)
         offered = await self._find(asked) if isinstance(asked, str) else self.first
+        if kind is ChatAnswer:
+            body = await self._with_words(body)
         call = await asyncio.to_thread(self._parse, body, offered, kind)
         pieces = _cut_pieces(offered.engine, call)
         answer = kind(model=offered.engine.name, call=call)
@@ -183,6 +186,12 @@ class _Service:
         except TalkalikeError as error:
             raise api_error(error) from None
         return _CLIENT_GONE if first is None else ClosingStream(answer.events(first, pieces), headers=_EVENTS)
+
+    async def _with_words(self, body: Any) -> Any:
+        try:
+            return await tell_pictures(body, self.beside.eye)
+        except TalkalikeError as error:
+            raise api_error(error) from None
 
     async def _see(self, request: Request, body: Any, eye: Eye) -> Response:
         call = await asyncio.to_thread(parse_eye_request, body, eye=eye, defaults=self.defaults)
