@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from talkalike.chat.engines import Engines
+from talkalike.chat.looking import Onlooker
 from talkalike.store.store import Store
 
 
@@ -33,8 +34,9 @@ class BotSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The store, the models and the settings."""
+    """The store, the models and the settings. `onlooker`: the eye for pictures; None where there is none."""
 
     store: Store
     engines: Engines
     settings: BotSettings
+    onlooker: Onlooker | None = None

@@ -37,6 +37,13 @@ class TaskPlace:
     server_id: int = 0
     owner_id: int = 0
 
+    @property
+    def words(self) -> str:
+        """Whose they are, in words."""
+        if self.server_id:
+            return f"server {self.server_id}"
+        return "one person's direct messages" if self.owner_id else "everybody"
+
 
 EVERYBODY = TaskPlace()
 
@@ -51,6 +58,13 @@ class StoredTask:
     by: int
     at: datetime
     card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """Which version it is, in a sentence."""
+        count = len(self.spec.shots)
+        examples = f"{count:,} example{'' if count == 1 else 's'}"
+        return f"The task '{self.spec.name}' of {self.place.words} has its version {self.number}, with {examples}."
 
 
 def register(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], *, by: int) -> int:
@@ -81,6 +95,11 @@ def revise(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], *,
         if row is None:
             raise UserError(f"There is no task '{spec.name}' here to be edited.", hint="Add it first.")
         return _add_version(row, spec, pictures, by)
+
+
+def lock(place: TaskPlace, name: str) -> None:
+    """Nobody else changes this task until the transaction ends."""
+    list(tables.PictureTask.objects.select_for_update().filter(**_key(place, name)).values_list("pk"))
 
 
 def find(place: TaskPlace, typed: str) -> StoredTask | None:
