@@ -15,6 +15,7 @@ from talkalike.store.store import Store
 
 if TYPE_CHECKING:
     from talkalike.chat.engines import Engines
+    from talkalike.chat.looking import Onlooker
     from talkalike.website.runs.service import RunCommands
 
 OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")  # names of this computer, which need not be listed
@@ -44,12 +45,13 @@ class SiteSettings:
 class SiteServices:
     """The store, the workspace, the models (None: this site has nobody to talk to) and the settings.
 
-    `run_commands`: starts training runs and chooses the model in use; None: this site shows runs and starts none.
+    `onlooker`: the eye for pictures; None: there is none. `run_commands`: starts training runs and chooses the model in use; None: this site shows runs and starts none.
     """
 
     store: Store
     root: Path
     engines: Engines | None = None
+    onlooker: Onlooker | None = None
     run_commands: RunCommands | None = None
     settings: SiteSettings = field(default_factory=SiteSettings)
     threads: ThreadPoolExecutor = field(

@@ -133,6 +133,12 @@ def tasks_of(place: TaskPlace) -> tuple[StoredTask, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
+def servers_with_tasks() -> tuple[int, ...]:
+    """The servers that have tasks of their own, by id."""
+    rows = tables.PictureTask.objects.filter(removed_at=None).exclude(server_id=0)
+    return tuple(rows.order_by("server_id").values_list("server_id", flat=True).distinct())
+
+
 def versions_of(place: TaskPlace, name: str) -> tuple[StoredTask, ...]:
     """Every version of a task of this very place, the newest first; none where there is no such task."""
     rows = tables.TaskVersion.objects.filter(
