@@ -13,6 +13,7 @@ from talkalike.chat.engines import OpenEngines, Voice
 from talkalike.chat.looking import Onlooker
 from talkalike.engine.scripted import ScriptedEngine
 from talkalike.errors import TalkalikeError
+from talkalike.store import scoped
 from talkalike.store.seeing import tasks
 from talkalike.store.seeing.tasks import EVERYBODY, TaskPlace
 from talkalike.website.services import SiteServices
@@ -159,8 +160,6 @@ def test_no_eye_one_that_is_gone_and_a_budget_used_up(services: SiteServices, pe
     lost = asked(judge, path=path)
     assert lost.status_code == 503 and "be reached right now" in lost.content.decode()
     assert "10.0.0.7" not in lost.content.decode()
-    from talkalike.store import scoped
-
     services.onlooker = Onlooker(AnsweringEye(lambda picture, ask: "red"))
     services.store.call(scoped.put, "bot", 0, "daily_replies_user", 1, by=1, server_id=None)
     assert asked(judge, path=path).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -67,19 +66,16 @@ def card_of(stored: StoredTask | None) -> ShownCard | None:
     return ShownCard(card=card, charts=tuple(map(for_page, card_charts(card))), table=table)
 
 
-def facts_of(task: UsableTask, newer: Sequence[StoredTask]) -> list[tuple[str, str]]:
-    """What it is made of, in words. `newer`: all its versions."""
+def facts_of(task: UsableTask) -> list[tuple[str, str]]:
+    """What it is made of, in words."""
     spec = task.spec
-    facts = [
+    return [
         ("Whose", task.whose),
         ("Instruction", spec.instruction or "none"),
         ("Template", spec.template),
         ("An answer ends at", ", ".join(shown_stops(spec.stop)) or "its own end"),
         ("Examples", f"{len(spec.shots):,}, of which at most {spec.max_shots} are shown ({spec.selection})"),
     ]
-    if len(newer) > 1:
-        facts.append(("Versions", str(len(newer))))
-    return facts
 
 
 def _number(value: float) -> str:

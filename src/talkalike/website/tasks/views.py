@@ -93,15 +93,16 @@ def task_context(request: HttpRequest, server: int, name: str) -> dict[str, Any]
     found = one_task(request, server, name)
     stored = found.stored
     versions = read(tasks.versions_of, stored.place, found.spec.name) if stored else ()
+    labels = [(f"{one.spec.name}@{one.number}", one.at) for one in versions]
     return {
         "task": found,
         "server": server,
         "name": split_name(name)[0],
         "typed": found.label,
-        "facts": showing.facts_of(found, versions),
+        "facts": showing.facts_of(found),
         "shots": list(enumerate(found.spec.shots, start=1))[: showing.MOST_SHOWN],
         "more": max(0, len(found.spec.shots) - showing.MOST_SHOWN),
-        "versions": [(f"{one.spec.name}@{one.number}", one.at) for one in versions] if len(versions) > 1 else [],
+        "versions": [(label, at) for label, at in labels if label != found.label],
         "card": showing.card_of(stored),
         "may_edit": visitor_of(request).owner and own_version(found, server) is not None,
         "measured": MEASURED.of(found.label, server),
