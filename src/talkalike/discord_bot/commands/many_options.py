@@ -62,4 +62,4 @@ def numbered(options: Mapping[str, Any], name: str) -> Iterable[tuple[int, Any]]
 
 def _range(option: Option) -> Any:
     low, high = option.type(option.low), option.type(min(option.high, _LARGEST))
-    return app_commands.Range[option.type, low, high]  # type: ignore[misc]  # a type that the table names
+    return app_commands.Range[option.type, low, high]

@@ -74,10 +74,11 @@ class TaskForm(forms.Form):
     def change(self) -> tuple[TaskChange, dict[str, Picture]]:
         """What was asked for, once the form is valid, and the new pictures by hash. Raises UserError."""
         given = self.cleaned_data
+        sent: Any = self.data
         rows = list(self._new_examples())
         change = TaskChange(
             add=tuple(shot for shot, _ in rows),
-            drop=tuple(int(one) for one in self.data.getlist("drop") if one.isascii() and one.isdigit()),
+            drop=tuple(int(one) for one in sent.getlist("drop") if one.isascii() and one.isdigit() and len(one) < 6),
             instruction=given["instruction"].replace("\r\n", "\n"),
             template=given["template"],
             stop=typed_stops(line for line in given["stop"].splitlines() if line),

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class TaskProgress:
     """How far it is. `problem`: why it broke off, in words; "" while it has not."""
 
     of: int
@@ -48,10 +48,10 @@ class Measured:
     """The tasks that are being measured, or were since the site's start. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, str], Progress] = {}
+        self._known: dict[tuple[int, str], TaskProgress] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    def of(self, label: str, server: int) -> Progress | None:
+    def of(self, label: str, server: int) -> TaskProgress | None:
         """How far this version of a task of that server is; None where nobody measured it lately."""
         return self._known.get((server, label))
 
@@ -61,7 +61,7 @@ class Measured:
             raise UserError("A task is being measured already.", hint="Wait until it has its card.")
         key = (wanted.task.place.server_id, f"{wanted.task.spec.name}@{wanted.task.number}")
         self._known.pop(key, None)
-        self._known[key] = progress = Progress(of=len(wanted.trials))
+        self._known[key] = progress = TaskProgress(of=len(wanted.trials))
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
         running = asyncio.get_running_loop().create_task(_measure(wanted, progress), name=f"measure {key[1]}")
@@ -69,7 +69,7 @@ class Measured:
         running.add_done_callback(self._running.discard)
 
 
-async def _measure(wanted: Measuring, progress: Progress) -> None:
+async def _measure(wanted: Measuring, progress: TaskProgress) -> None:
     try:
         results: list[TrialResult] = []
         given = PicturesAtHand(gallery=wanted.plan.pictures, known=wanted.plan.known)

@@ -11,7 +11,7 @@ from talkalike.chat.seeing.card import TaskCard, arm_words, card_charts, gain_wo
 from talkalike.chat.seeing.changing import shown_stops
 from talkalike.store.seeing.tasks import StoredTask
 from talkalike.store.seeing.usable import UsableTask
-from talkalike.website.insights.tables import Column, Table
+from talkalike.website.insights.tables import Column, Table, Value
 
 MOST_SHOWN = 60  # examples on a task's page; so many pictures are loaded with it
 
@@ -53,7 +53,7 @@ def card_of(stored: StoredTask | None) -> ShownCard | None:
     if card is None:
         return None
     columns = [Column("Shown"), Column(card.measure.capitalize()), Column("95 % interval"), Column("Examples", _number)]
-    rows = [
+    rows: list[list[Value]] = [
         [
             arm_words(arm.name),
             percent(arm.share.share or 0.0),
