@@ -106,8 +106,6 @@ def _shown(answer: SeenAnswer, pictures: tuple[Picture, ...], *, by: discord.Use
     embed.add_field(name="Prompt", value=_cut(answer.prompt), inline=False)
     embed.add_field(name="How", value=_cut(answer.footer), inline=False)
     files = [_file(picture, number) for number, picture in enumerate(pictures, start=1)]
-    if len(files) == 1:
-        embed.set_image(url=f"attachment://{files[0].filename}")
     parts = {"Prompt": answer.prompt, "Answer": text, "How": answer.footer}
     longest = LONGEST_ANSWER if max(len(answer.prompt), len(answer.footer)) <= LONGEST_SHOWN else LONGEST_SHOWN
     files += file_of(parts, longest, name="answer.txt")

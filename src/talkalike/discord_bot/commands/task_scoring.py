@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import time
 from contextlib import aclosing
@@ -12,15 +11,14 @@ from dataclasses import dataclass
 import discord
 from discord import app_commands
 
-from talkalike.charts.plotter import document
 from talkalike.chat.permissions import Action
-from talkalike.chat.seeing.card import TaskCard, card_charts, card_json, make_card
+from talkalike.chat.seeing.card import TaskCard, card_json, make_card
 from talkalike.chat.seeing.comprehend import PicturesAtHand
 from talkalike.chat.seeing.trials import Trial, TrialPlan, TrialResult, plan_trials, run_trials
 from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands.gate import NOBODY, Interaction, channel_of, gated, messages_of, tell
 from talkalike.discord_bot.commands.model import model_here
-from talkalike.discord_bot.commands.task_words import card_text, names_here, place_here
+from talkalike.discord_bot.commands.task_words import card_text, chart_files, names_here, place_here
 from talkalike.discord_bot.markers import NOTICE_SIGN
 from talkalike.discord_bot.rights import require_voice
 from talkalike.engine.eyes import Eye
@@ -84,7 +82,7 @@ async def _run(client: BotClient, scoring: Scoring) -> None:
         card = make_card(scoring.plan, await _try(scoring), eye=scoring.eye.name)
         if task.stored is not None:
             await client.store.run(tasks.keep_card, task.stored, card_json(card))
-        await report.edit(embed=_card(task, card), attachments=_chart(task, card), allowed_mentions=NOBODY)
+        await report.edit(embed=_card(task, card), attachments=chart_files(task, card), allowed_mentions=NOBODY)
     except UserError as error:
         await _break_off(scoring, str(error))
     except TalkalikeError as error:
@@ -120,12 +118,6 @@ def _card(task: UsableTask, card: TaskCard) -> discord.Embed:
 def _embed(task: UsableTask, text: str) -> discord.Embed:
     title = f"The task {task.label}"
     return discord.Embed(title=title, description=text).set_footer(text=NOTICE_SIGN)
-
-
-def _chart(task: UsableTask, card: TaskCard) -> list[discord.File]:
-    charts = card_charts(card)
-    drawn = document(charts, title=f"The task {task.label} with {card.eye}") if charts else ""
-    return [discord.File(io.BytesIO(drawn.encode()), filename="card.svg")] if drawn else []
 
 
 async def _break_off(scoring: Scoring, why: str) -> None:

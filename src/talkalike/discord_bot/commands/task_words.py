@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import discord
 from discord import app_commands
 
-from talkalike.charts.plotter import percent
+from talkalike.charts.plotter import document, percent
 from talkalike.chat.permissions import Action
-from talkalike.chat.seeing.card import TaskCard, arm_words, gain_words, read_card
+from talkalike.chat.seeing.card import TaskCard, arm_words, card_charts, gain_words, read_card
 from talkalike.chat.seeing.changing import shown_stops
 from talkalike.chat.splitting import neutralise
 from talkalike.discord_bot.commands.gate import Interaction, verdict
@@ -22,7 +22,7 @@ from talkalike.store.seeing.usable import UsableTask, usable_tasks
 
 Choices = list[app_commands.Choice[str]]
 
-SHOWN = 9  # examples of a task that are shown with their pictures
+SHOWN = 8  # examples of a task that are shown with their pictures: with two more files they fill a message
 LONGEST = 120  # characters of an example's answer in a list
 _SIDE = 320  # pixels
 _MOST_CHOICES = 25
@@ -72,8 +72,8 @@ def whose(task: UsableTask) -> str:
     return task.whose if task.stored is None else "everybody's"
 
 
-def story(task: UsableTask, versions: tuple[StoredTask, ...]) -> str:
-    """All about a task but its card."""
+def story(task: UsableTask, versions: tuple[StoredTask, ...], card: TaskCard | None) -> str:
+    """All about a task; its examples at the end, where they may be cut off."""
     spec = task.spec
     stops = ", ".join(f"`{stop}`" for stop in shown_stops(spec.stop)) or "its own end"
     lines = [
@@ -86,6 +86,8 @@ def story(task: UsableTask, versions: tuple[StoredTask, ...]) -> str:
     if len(versions) > 1:
         numbers = ", ".join(f"{one.number} ({one.at:%Y-%m-%d})" for one in versions[:12])
         lines.append(f"Versions: {numbers}{' …' if len(versions) > 12 else ''}")
+    if card is not None:
+        lines.append(card_text(card))
     lines.append(f"**{_count(len(spec.shots)).capitalize()}**" + (":" if spec.shots else ""))
     for number, shot in enumerate(spec.shots, start=1):
         kind = "" if shot.picture else " (words alone)"
@@ -117,6 +119,13 @@ async def example_files(task: UsableTask, pictures: Mapping[str, Picture]) -> li
         discord.File(io.BytesIO(data), filename=f"example-{number}.jpg")
         for (number, _), data in zip(shown, small, strict=True)
     ]
+
+
+def chart_files(task: UsableTask, card: TaskCard) -> list[discord.File]:
+    """The curve of a card, drawn; none where nothing can be said."""
+    charts = card_charts(card)
+    drawn = document(charts, title=f"The task {task.label} with {card.eye}") if charts else ""
+    return [discord.File(io.BytesIO(drawn.encode()), filename="card.svg")] if drawn else []
 
 
 def _choices(offered: Mapping[str, str], current: str) -> Choices:

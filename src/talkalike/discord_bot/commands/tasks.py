@@ -10,9 +10,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from talkalike.charts.plotter import document
 from talkalike.chat.permissions import Action
-from talkalike.chat.seeing.card import card_charts, read_card
+from talkalike.chat.seeing.card import read_card
 from talkalike.chat.seeing.changing import TaskChange, typed_stops
 from talkalike.chat.seeing.checking import LONGEST_TEMPLATE, LONGEST_TEXT
 from talkalike.chat.seeing.values import MOST_SHOTS, Selection, Shot
@@ -22,7 +21,7 @@ from talkalike.discord_bot.commands.sent_pictures import read_pictures
 from talkalike.discord_bot.commands.task_examples import ExampleButton
 from talkalike.discord_bot.commands.task_scoring import Scorer
 from talkalike.discord_bot.commands.task_words import (
-    card_text,
+    chart_files,
     example_files,
     line_of,
     names_here,
@@ -141,14 +140,12 @@ async def show(interaction: Interaction, name: str) -> None:
     stored = task.stored
     versions = await store.run(tasks.versions_of, stored.place, task.spec.name) if stored else ()
     files = await example_files(task, pictures)
-    text, card = story(task, versions), read_card(stored.card) if stored else None
+    card = read_card(stored.card) if stored else None
+    text = story(task, versions, card)
     if card is not None:
-        text += f"\n{card_text(card)}"
-        if charts := card_charts(card):
-            drawn = document(charts, title=f"The task {task.label} with {card.eye}")
-            files.append(discord.File(io.BytesIO(drawn.encode()), filename="card.svg"))
+        files += chart_files(task, card)
     if len(text) > SHORT:
-        files = [*files[: 10 - 1], discord.File(io.BytesIO(text.encode()), filename="task.txt")]
+        files = [*files, discord.File(io.BytesIO(text.encode()), filename="task.txt")]
         text = f"{text[: text.rfind(chr(10), 0, SHORT)]}\n… all of it is in the file."
     own = stored is not None and stored.place == place
     await show_to_caller(interaction, text, files=files, view=_button(task.spec.name) if own else None)
