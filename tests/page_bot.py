@@ -18,9 +18,12 @@ class Form(discord.ui.Modal, title="Order form"):
         component=discord.ui.Select(options=[discord.SelectOption(label="Small"), discord.SelectOption(label="Large")]),
     )
 
+    recipe = discord.ui.Label(text="Recipe", component=discord.ui.FileUpload(required=False))
+
     async def on_submit(self, interaction: discord.Interaction) -> None:
         size = self.size.component.values[0]
-        await interaction.response.send_message(f"Ordered {self.dish.value} ({size}): {self.words.value}")
+        recipe = "".join([f" by {(await one.read()).decode()}" for one in self.recipe.component.values])
+        await interaction.response.send_message(f"Ordered {self.dish.value} ({size}): {self.words.value}{recipe}")
 
 
 class Board(discord.ui.View):

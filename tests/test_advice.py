@@ -26,7 +26,7 @@ FILLED = "\0"  # stands for what an f-string puts in
 COMMAND = re.compile(r"(?<![\w./'-])talkalike((?: +(?:--?[a-z][\w-]*|[\w\0./:*-]+|\"[^\"]*\"))+)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SETTING = re.compile(r"\b([a-z_]+)(?: = \S+)? in \[([a-z]+)\]")
-SLASH = re.compile(r"`/([a-z][a-z-]*)((?: [a-z][a-z-]*)*)")
+SLASH = re.compile(r"`/([a-z][a-z_-]*)((?: [a-z][a-z-]*)*)")
 PLAIN = {
     "talkalike",
     "and",

@@ -26,6 +26,15 @@ class Form(discord.ui.Modal, title="A form"):
         await interaction.response.send_message(f"form: {self.name.value}/{self.more.value}", ephemeral=True)
 
 
+class FileForm(discord.ui.Modal, title="A file"):
+    name = discord.ui.Label(text="Name", component=discord.ui.TextInput(custom_id="name"))
+    file = discord.ui.Label(text="File", component=discord.ui.FileUpload(custom_id="file", required=False))
+
+    async def on_submit(self, interaction: Context) -> None:
+        sent = [f"{one.filename}: {(await one.read()).decode()}" for one in self.file.component.values]  # type: ignore[attr-defined]
+        await interaction.response.send_message(f"files: {sent}", ephemeral=True)
+
+
 class Panel(discord.ui.View):
     def __init__(self) -> None:
         super().__init__(timeout=None)
@@ -103,6 +112,10 @@ def _register_more(tree: app_commands.CommandTree[Probe]) -> None:
     @tree.command(description="Opens a form")
     async def form(interaction: Context) -> None:
         await interaction.response.send_modal(Form())
+
+    @tree.command(name="file-form", description="Opens a form with a file")
+    async def file_form(interaction: Context) -> None:
+        await interaction.response.send_modal(FileForm())
 
     @tree.command(description="Says two things, and takes one back")
     async def twice(interaction: Context) -> None:
@@ -239,6 +252,21 @@ async def test_forms(server: DiscordServer, probe: Probe) -> None:
     assert told["message"]["content"] == "form: Anna/x" and told["message"]["flags"] == 64
     with pytest.raises(DiscordError):
         server.world.submit_modal(server.anna.id, it.id, {"name": "again"})
+
+
+async def test_files_of_a_form(server: DiscordServer, probe: Probe) -> None:
+    watching = server.world.subscribe(server.anna.id)
+    for values, files, told in (
+        ({"name": "x", "file": [0]}, [("a.txt", b"contents")], "files: ['a.txt: contents']"),
+        ({"name": "x"}, [], "files: []"),
+    ):
+        it = await use(server, "file-form")
+        for wrong in ([0, 1], [7], ["x"]):
+            with pytest.raises(DiscordError):
+                server.world.submit_modal(server.anna.id, it.id, values | {"file": wrong}, attachments=files)
+        server.world.submit_modal(server.anna.id, it.id, values, attachments=files)
+        answer = await watching.wait_for("INTERACTION_RESPONSE", lambda t: t["message"] is not None)
+        assert answer["message"]["content"] == told
 
 
 async def test_buttons_and_menus(server: DiscordServer, probe: Probe) -> None:

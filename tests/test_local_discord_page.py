@@ -226,8 +226,10 @@ async def test_buttons_menus_and_forms(page: DiscordPage, bot: PageBot) -> None:
     await form.get_by_label("Dish").fill("soup")
     await form.get_by_label("Wishes").fill("hot\nplease")
     await form.get_by_label("Size").select_option(label="Large")
+    recipe = {"name": "soup.txt", "mimeType": "text/plain", "buffer": b"the book"}
+    await form.get_by_label("Recipe").set_input_files(recipe)  # type: ignore[arg-type]
     await form.get_by_role("button", name="Submit").click()
-    await expect(message(ben, "Ordered soup (Large): hot")).to_be_visible()
+    await expect(message(ben, "Ordered soup (Large): hot please by the book")).to_be_visible()
 
 
 async def test_private_answers_stay_private(page: DiscordPage, bot: PageBot) -> None:

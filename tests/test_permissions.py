@@ -330,6 +330,7 @@ def test_regenerate_makes_the_double_speak_and_so_needs_a_place_where_it_may() -
     [
         (Action.EDIT_CONTEXT, Level.MOD),
         (Action.SET_SETTINGS, Level.MOD),
+        (Action.EDIT_TASKS, Level.MOD),
         (Action.SET_PERMISSIONS, Level.MOD),
         (Action.SET_MODEL, Level.ADMIN),
         (Action.TEST, Level.ADMIN),
@@ -345,7 +346,7 @@ def test_what_needs_a_level(action, needed) -> None:
 
 def test_in_a_dm_people_manage_their_own_conversation_where_they_are_answered() -> None:
     opened = place(Subject.DM, 0, Access.OPEN, None)
-    for action in (Action.RESET, Action.EDIT_CONTEXT, Action.SET_SETTINGS):
+    for action in (Action.RESET, Action.EDIT_CONTEXT, Action.SET_SETTINGS, Action.EDIT_TASKS):
         assert ask(BEN, action, DM, opened)
         assert not ask(BEN, action, DM)
         assert not ask(BEN, action, DM, opened, user(2, Level.IGNORED, None))

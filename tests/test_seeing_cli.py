@@ -97,7 +97,7 @@ def test_servers_have_their_own_tasks_beside_everybodys_and_those_from_the_start
         (("edit", "mugs", "--max-shots", 2, "--server", 11), "is for everybody and cannot be edited here"),
         (("remove", "mugs", "--server", 11), "is for everybody and cannot be removed here"),
         (("edit", "read", "--max-shots", 2), "is there from the start and cannot be edited here"),
-        (("remove", "read"), "was there from the start and cannot be removed here"),
+        (("remove", "read"), "is there from the start and cannot be removed here"),
     ):
         assert problem in refused(*words, root=root)
 

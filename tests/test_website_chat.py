@@ -11,8 +11,6 @@ import pytest
 from PIL import Image
 
 from chat_script import DROP
-from scripted_eyes import AnsweringEye
-from talkalike.chat.looking import Onlooker
 from talkalike.engine.protocol import EngineBusyError
 from talkalike.errors import TalkalikeError
 from talkalike.examples.reactions import SIGN
@@ -391,19 +389,3 @@ def test_a_daily_budget_is_told_when_it_is_used_up(
     assert "length for one person (1 token)" in anna.post(f"{address}say/", {"text": "x"}).content.decode()
     services.store.call(erasing.forget_judge, judges.of_account(1).id)
     assert anna.post(f"{address}say/", {"text": "x"}).status_code == 303
-
-
-def test_what_an_eye_saw_in_pictures_is_told_once(person: Any, talking: Talking, services: SiteServices) -> None:
-    engine = talking(("pretty",), ("it was red",), ("yes",))
-    eye = AnsweringEye(lambda picture, ask: f"a picture of {picture.width} pixels")
-    services.onlooker = Onlooker(eye)
-    try:
-        anna = person("judge")
-        address = begin(anna, "look", pictures=[png("red"), png("blue")])
-        (told,) = {line for line in engine.prompts[0].turns[0].text.split("\n") if line.startswith("[")}
-        assert told.startswith("[picture: a picture of ") and engine.prompts[0].turns[0].text.endswith("look")
-        say(anna, address, "what was it?")
-        assert engine.prompts[1].turns[0] == engine.prompts[0].turns[0]
-        assert len(eye.looked) == 2
-    finally:
-        services.onlooker = None

@@ -27,7 +27,7 @@ ENDS = ("logout", "admin:logout")  # end the visit
 # What is no page: found by what is answered, and named here, so that a page that breaks is not taken for one.
 NO_PAGES = {
     "health", "robots", "favicon", "admin:jsi18n", "chat:version", "chat:message", "chat:picture",
-    "chat:events", "insights:csv", "judge:picture",
+    "chat:events", "insights:csv", "judge:picture", "tasks:picture",
 }  # fmt: skip
 ONLY_SENT = 405
 COLOURS = "runOnly: ['color-contrast', 'link-in-text-block']"

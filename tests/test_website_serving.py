@@ -201,14 +201,15 @@ RUN = "import sys; from talkalike.cli.web import app, open_workspace; from pathl
 SITE = """
 import asyncio, signal
 from talkalike.cli.web import site_store, web
-from talkalike.website.services import SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 
 async def main(opened, store):
     from talkalike.engine.listening import open_socket
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     listening = open_socket("127.0.0.1", {port})
-    await web(opened, store, listening=listening, stop=stop, settings=SiteSettings())
+    services = SiteServices(store=store, root=opened.root, settings=SiteSettings())
+    await web(services, listening=listening, stop=stop)
 
 opened = open_workspace()
 with site_store(opened, SiteSettings()) as store:

@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 import picture_world as world
 from talkalike.store.judging import judges
+from task_world import NAME, fill_tasks
 
 # What belongs into the places of an address: by the place's name, where that means the same everywhere, else by both.
 PLACES: dict[str, Any] = {
@@ -28,6 +29,8 @@ PLACES: dict[str, Any] = {
     "chat:edit message_id": 1,
     "insights:csv name": "standings",
     "trainings rest": "",
+    "server": 0,  # everybody's tasks
+    **{f"tasks:{page} name": NAME for page in ("task", "ask", "edit", "remove", "measure", "picture")},
     "runs:model name": world.CANDIDATE,
     "runs:promote name": world.CANDIDATE,
     "runs:run name": world.RL_RUN,
@@ -56,6 +59,8 @@ def _fill(name: str, place: str, known: dict[str, Any]) -> Any:
     if place == "object_id":
         app, model, _ = name.removeprefix("admin:").split("_", 2)
         return apps.get_model(app, model).objects.values_list("pk", flat=True).order_by("pk").first()
+    if place == "picture_hash":
+        return apps.get_model("store", "TaskExample").objects.values_list("picture_id", flat=True).first()
     for key in (f"{name} {place}", place):
         if key in known:
             return known[key]
@@ -75,5 +80,6 @@ def _patterns(resolver: URLResolver, space: str = "") -> Iterator[tuple[str, lis
 def fill() -> str:
     """Puts something to show on every page into the store; returns the secret of an invitation."""
     world.fill_store()
+    fill_tasks()
     token, _ = judges.invite(judges.Group.JUDGE, by=None, note="for the choir")
     return token

@@ -50,10 +50,7 @@ class Call:
         path = self.args.get("path") or []
         if not isinstance(path, list) or len(path) > _MOST_NESTED or not all(isinstance(p, str) for p in path):
             raise _unusable("subcommand")
-        made: dict[str, Any] = {
-            name: value["file"] if isinstance(value, dict) and "file" in value else value
-            for name, value in self.values().items()
-        }
+        made: dict[str, Any] = {name: _place(value) for name, value in self.values().items()}
         for name in reversed(path):
             made = {name: made}
         return made
@@ -162,8 +159,17 @@ async def choose(call: Call) -> Answer:
 
 
 async def submit_modal(call: Call) -> Answer:
-    interaction_id = call.world.submit_modal(call.user_id, call.id("interaction_id"), call.values())
+    values = {
+        name: [_place(one) for one in value] if isinstance(value, list) else value
+        for name, value in call.values().items()
+    }
+    interaction_id = call.world.submit_modal(call.user_id, call.id("interaction_id"), values, attachments=call.files)
     return await _answered(call.world, interaction_id)
+
+
+def _place(value: Any) -> Any:
+    """A file's place in the files that were sent; anything else as it is."""
+    return value["file"] if isinstance(value, dict) and "file" in value else value
 
 
 async def _answered(world: World, interaction_id: str) -> Answer:

@@ -18,6 +18,7 @@ from local_discord.world_posting import Upload
 
 FIRST_ANSWER_SECONDS = 3.0
 TOKEN_SECONDS = 15 * 60.0
+FILE_UPLOAD = 19  # a form's field
 _MAX_INTERACTIONS = 2000
 
 
@@ -113,16 +114,30 @@ class Interactions(Commands):
         self.visible(user_id, message.channel_id)
         return message
 
-    def submit_modal(self, user_id: int, interaction_id: int | str, values: dict[str, Any]) -> str:
-        """Sends the form that the bot had shown for `interaction_id`; `values`: custom_id -> text (or list of values).
-        Returns the id of the new interaction."""
+    def submit_modal(
+        self,
+        user_id: int,
+        interaction_id: int | str,
+        values: dict[str, Any],
+        *,
+        attachments: Sequence[tuple[str, bytes]] = (),
+    ) -> str:
+        """Sends the form that the bot had shown for `interaction_id`. Returns the id of the new interaction.
+
+        `values`: custom_id -> text, or a list of values; of a field for files, their places in `attachments`.
+        """
         opened = self.interactions.get(int(interaction_id))
         if opened is None or opened.user_id != user_id or opened.modal is None:
             raise unknown("Interaction")
         modal = opened.modal
-        components = [_filled_in(c, values) for c in modal["components"]]
+        uploads = [Upload(name=name, data=data) for name, data in attachments]
+        files = self._store(opened.channel_id, uploads, ephemeral=True)
+        given = values | _uploaded(modal["components"], values, [str(file.id) for file in files])
+        components = [_filled_in(c, given) for c in modal["components"]]
         opened.modal = None  # a form is sent once
-        data = {"custom_id": modal["custom_id"], "components": components}
+        data: dict[str, Any] = {"custom_id": modal["custom_id"], "components": components}
+        if files:
+            data["resolved"] = {"attachments": {str(file.id): payloads.attachment(self, file) for file in files}}
         source = self.ephemeral.get(opened.source_id or 0) or self.find_message(opened.source_id or 0)
         bot, channel_id = self.bot(opened.bot_id), opened.channel_id
         made = self._start(InteractionType.MODAL_SUBMIT, bot, user_id, channel_id, data, source=source)
@@ -230,6 +245,22 @@ class Interactions(Commands):
     def tell_person(self, it: Interaction, message: Message | None = None, **more: Any) -> None:
         payload = self.answer_payload(it, message, **more)
         self.emit(Event(name="INTERACTION_RESPONSE", payload=payload, only=frozenset({it.user_id})))
+
+
+def _uploaded(components: list[dict[str, Any]], values: dict[str, Any], ids: list[str]) -> dict[str, list[str]]:
+    """The ids of what was uploaded into each field for files. Raises DiscordError for too few, too many, none such."""
+    found: dict[str, list[str]] = {}
+    for field in validation.walk(components):
+        if field.get("type") != FILE_UPLOAD:
+            continue
+        name, places = field["custom_id"], values.get(field["custom_id"]) or []
+        least = (field.get("min_values") or 1) if field.get("required", True) else 0
+        validation.check_number(f"data.{name}", places, field.get("max_values") or 1, least)
+        try:
+            found[name] = [ids[int(place)] for place in places]
+        except (TypeError, ValueError, IndexError):
+            raise invalid_form(f"data.{name}", "BASE_TYPE_CONVERT", "There is no such file.") from None
+    return found
 
 
 def _filled_in(component: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

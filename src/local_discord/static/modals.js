@@ -6,22 +6,23 @@ import { markdown } from "./markdown_view.js";
 import { state } from "./state.js";
 
 export function openModal({ interaction_id: interactionId, title, components, channel_id: channelId }) {
-  const fields = []; // {id, read() -> value, check?(value) -> problem}
+  const fields = []; // {id, read(files to send) -> value, check?(value) -> problem}
   dialog(title, (close) => {
     const problem = el("p", { class: "problem", role: "alert" });
     const parts = components.map((part) => modalPart(part, channelId ?? state.channelId, fields));
     return el("form", { class: "stack", onsubmit: async (event) => {
       event.preventDefault();
       const values = {};
+      const files = [];
       for (const field of fields) {
-        values[field.id] = field.read();
+        values[field.id] = field.read(files);
         const wrong = field.check?.(values[field.id]);
         if (wrong) {
           problem.textContent = wrong;
           return;
         }
       }
-      const sending = act("submit_modal", { interaction_id: interactionId, values });
+      const sending = act("submit_modal", { interaction_id: interactionId, values }, files);
       close(); // a form is sent once
       await told(sending);
     } }, el("p", { class: "hint" }, "The bot asks for this. Do not write passwords here."), parts, problem,
@@ -42,6 +43,8 @@ function modalPart(part, channelId, fields, label = null) {
       return textField(part, fields, label);
     case 3: case 5: case 6: case 7: case 8: case 21: case 22:
       return choiceField(plainChoice(part), channelId, fields, label);
+    case 19:
+      return fileField(part, fields, label);
     case 23:
       return checkField(part, fields, label);
     default:
@@ -86,6 +89,16 @@ function choiceField(part, channelId, fields, label) {
     options.map((option) => el("option", { value: option.value }, optionText(option))));
   input.value = options.find((option) => option.default)?.value ?? "";
   fields.push({ id: part.custom_id, read: () => (part.single ? input.value || null : input.value ? [input.value] : []) });
+  return labelled(input, text, { required, description: label?.description });
+}
+
+function fileField(part, fields, label) {
+  const required = part.required !== false;
+  const most = part.max_values ?? 1;
+  const input = el("input", { type: "file", required, multiple: most > 1 });
+  const text = label?.label ?? "File";
+  fields.push({ id: part.custom_id, read: (files) => [...input.files].map((file) => ({ file: files.push(file) - 1 })),
+    check: (chosen) => chosen.length > most ? `${text}: choose at most ${most}.` : "" });
   return labelled(input, text, { required, description: label?.description });
 }
 

@@ -118,7 +118,7 @@ def draw(chart: Chart, *, width: int, kind: str = "chart") -> Markup:
     return tag("svg", *drawn.parts, kind=kind, role="img", aria_label=label, viewBox=size)
 
 
-def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
+def document(charts: Sequence[Chart], *, title: str) -> str:
     """An SVG file of the charts below each other, which needs no other file and shows alike everywhere."""
     css = STYLE_SHEET.read_text(encoding="utf-8")
     colours = _PAPER | dict(re.findall(r"(--[\w-]+): (#\w+);", css.partition("@media")[0]))
@@ -131,7 +131,12 @@ def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
     style = Markup("<style>.chart {{ font-family: sans-serif; }}\n{}</style>").format(Markup(rules))
     size = {"width": WIDE, "height": height, "viewBox": f"0 0 {WIDE} {height:.0f}"}
     svg = tag("svg", style, paper, *parts, kind="chart", xmlns="http://www.w3.org/2000/svg", **size)
-    write_atomically(file, f"{svg}\n")
+    return f"{svg}\n"
+
+
+def save(charts: Sequence[Chart], file: Path, *, title: str) -> None:
+    """Writes the same into a file."""
+    write_atomically(file, document(charts, title=title))
 
 
 def percent(value: float) -> str:

@@ -75,6 +75,8 @@ class Action(StrEnum):
     TEST = "test"
     JUDGE = "judge"  # say how good a reply is
     GUESS = "guess"  # play the blind test
+    SHOW_TASKS = "show_tasks"  # see the tasks about pictures
+    EDIT_TASKS = "edit_tasks"
     BOT_SETTINGS = "bot_settings"
 
 
@@ -92,13 +94,16 @@ WHERE_ANSWERED = frozenset(
         Action.VIEW_PERMISSIONS,
         Action.JUDGE,
         Action.GUESS,
+        Action.SHOW_TASKS,
     }
 )
 OWN_OR_MOD = frozenset({Action.CANCEL, Action.REGENERATE, Action.FORGET})
-OWN_DM = frozenset({Action.EDIT_CONTEXT, Action.SET_SETTINGS})  # in a DM, for whoever is answered there
+# In a DM, for whoever is answered there.
+OWN_DM = frozenset({Action.EDIT_CONTEXT, Action.SET_SETTINGS, Action.EDIT_TASKS})
 NEEDED = {
     Action.EDIT_CONTEXT: Level.MOD,
     Action.SET_SETTINGS: Level.MOD,
+    Action.EDIT_TASKS: Level.MOD,
     Action.SET_PERMISSIONS: Level.MOD,
     Action.SET_MODEL: Level.ADMIN,
     Action.TEST: Level.ADMIN,

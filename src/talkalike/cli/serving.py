@@ -37,7 +37,7 @@ from talkalike.cli.engines import (
 from talkalike.cli.eye_opening import eye_to_serve, gated, open_onlooker
 from talkalike.cli.offering import OpenedByName, doubles_beside, open_models
 from talkalike.cli.output import FICTIONAL, say
-from talkalike.cli.web import site_store, web
+from talkalike.cli.web import WorkspaceRunCommands, site_store, web
 from talkalike.cli.workspace import Workspace, database_url, discord_token, find_root, make_workspace, open_workspace
 from talkalike.engine.eyes import Eye
 from talkalike.engine.listening import address_of, open_socket
@@ -49,7 +49,7 @@ from talkalike.settings import split_names
 from talkalike.store.judging import judges
 from talkalike.store.seeing.recalling import StoredWords
 from talkalike.store.store import Store, open_store
-from talkalike.website.services import SiteSettings
+from talkalike.website.services import SiteServices, SiteSettings
 from talkalike.workspace.cards import Card
 from talkalike.workspace.paths import SETTINGS_FILE
 
@@ -240,16 +240,15 @@ async def _web(
         token = await store.run(_invitation)
         top = f"http://127.0.0.1:{listening.getsockname()[1]}{site_settings(workspace).path}"
         say(f"Link to chat and judge without an account: {top}/invite/{token}/")
-    settings_of_site = site_settings(workspace)
-    await web(
-        workspace,
-        store,
-        listening=listening,
-        stop=stop,
-        settings=settings_of_site,
+    services = SiteServices(
+        store=store,
+        root=workspace.root,
         engines=engines,
         onlooker=onlooker,
+        run_commands=WorkspaceRunCommands(workspace),
+        settings=site_settings(workspace),
     )
+    await web(services, listening=listening, stop=stop)
 
 
 def _invitation() -> str:

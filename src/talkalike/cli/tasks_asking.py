@@ -15,8 +15,6 @@ from rich.console import Console
 from talkalike.charts.plotter import save
 from talkalike.chat.seeing.card import TaskCard, card_charts, card_json, make_card
 from talkalike.chat.seeing.comprehend import PictureQuestion, PicturesAtHand, SeenAnswer, comprehend
-from talkalike.chat.seeing.prints import prints_of
-from talkalike.chat.seeing.selecting import KnownOfPictures
 from talkalike.chat.seeing.trials import TrialPlan, TrialResult, plan_trials, run_trials
 from talkalike.chat.seeing.values import MOST_PICTURES, MOST_SHOTS
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
@@ -30,7 +28,7 @@ from talkalike.engine.eyes import Eye
 from talkalike.errors import UserError, did_you_mean
 from talkalike.options import SAMPLING
 from talkalike.store.seeing import tasks
-from talkalike.store.seeing.usable import pictures_of, usable_task
+from talkalike.store.seeing.usable import pictures_of, trial_plan, usable_task
 from talkalike.store.store import open_store
 
 EyeOption = Annotated[
@@ -80,9 +78,7 @@ def score_task(  # signature: typer
     workspace = open_workspace(workspace_dir)
     with open_store(database_url(workspace)) as store:
         found = store.call(usable_task, place_of(server), name)
-        gallery = store.call(pictures_of, found.spec)
-        known = KnownOfPictures(prints=prints_of(gallery))
-        plan = TrialPlan(spec=found.spec, pictures=gallery, known=known, seed=seed)
+        plan = store.call(trial_plan, found, seed=seed)
         opening = eye_here(workspace, eye, model=eye_model, max_images=eye_images)
         card = asyncio.run(_measure(plan, opening, quiet=as_json))
         if found.stored:

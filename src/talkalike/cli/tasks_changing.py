@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from talkalike.chat.seeing.values import DEFAULT_TEMPLATE, MOST_SHOTS, Selection, Shot, TaskSpec
+from talkalike.chat.seeing.changing import TaskChange, typed_stops
+from talkalike.chat.seeing.values import DEFAULT_TEMPLATE, MOST_SHOTS, Selection, Shot
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.output import JsonOption, emit, one_line
-from talkalike.cli.tasks_opening import OWNER, ServerOption, place_of, place_words, read_pictures, report_version
+from talkalike.cli.tasks_opening import OWNER, ServerOption, place_of, read_pictures, report_version
 from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.pictures.picture import Picture
 from talkalike.store.seeing import tasks
-from talkalike.store.seeing.usable import usable_task
+from talkalike.store.seeing.usable import begin_task, change_task, own_task
 from talkalike.store.store import open_store
 
 ExampleOption = Annotated[
@@ -65,19 +65,17 @@ def add_task(  # signature: typer
     """Add a task, made of pictures and answers. It needs at least one example; twelve, to be scored."""
     workspace = open_workspace(workspace_dir)
     shots, pictures = _read_examples(example or ())
-    spec = TaskSpec(
-        name=name.casefold(),
-        instruction=instruction or "",
-        shots=shots,
-        template=DEFAULT_TEMPLATE if template is None else template,
-        stop=_stops(stop or ()),
-        selection=selection or Selection.ALL,
-        max_shots=MOST_SHOTS if max_shots is None else max_shots,
+    given = TaskChange(
+        add=shots,
+        instruction=instruction,
+        template=template,
+        stop=typed_stops(stop or ()),
+        selection=selection,
+        max_shots=max_shots,
     )
-    place = place_of(server)
     with open_store(database_url(workspace)) as store:
-        store.call(tasks.register, place, spec, pictures, by=OWNER)
-        report_version(store, place, spec.name, as_json=as_json)
+        stored = store.call(begin_task, place_of(server), name, given, pictures, by=OWNER)
+    report_version(stored, as_json=as_json)
 
 
 def edit_task(  # signature: typer
@@ -98,30 +96,19 @@ def edit_task(  # signature: typer
 ) -> None:
     """Change a task, which adds a version. Older ones can still be used, as NAME@1."""
     workspace = open_workspace(workspace_dir)
-    place = place_of(server)
+    shots, pictures = _read_examples(example or ())
+    change = TaskChange(
+        add=shots,
+        drop=tuple(drop or ()),
+        instruction=instruction,
+        template=template,
+        stop=None if stop is None else typed_stops(stop),
+        selection=selection,
+        max_shots=max_shots,
+    )
     with open_store(database_url(workspace)) as store:
-        found = store.call(usable_task, place, name)
-        if found.stored is None or found.stored.place != place:
-            whose = "there from the start" if found.stored is None else "for everybody"
-            raise UserError(
-                f"The task '{found.spec.name}' is {whose} and cannot be edited here.",
-                hint="Add one of your own: under the same name it stands in its place.",
-            )
-        shots, pictures = _read_examples(example or ())
-        old = found.spec
-        spec = replace(
-            old,
-            shots=(*_without(old, drop or ()), *shots),
-            instruction=old.instruction if instruction is None else instruction,
-            template=old.template if template is None else template,
-            stop=old.stop if stop is None else _stops(stop),
-            selection=selection or old.selection,
-            max_shots=old.max_shots if max_shots is None else max_shots,
-        )
-        if spec == old:
-            raise UserError("Nothing was to be changed.", hint="Name what is, for example with --example or --stop.")
-        store.call(tasks.revise, place, spec, pictures, by=OWNER)
-        report_version(store, place, spec.name, as_json=as_json)
+        stored = store.call(change_task, place_of(server), name, change, pictures, by=OWNER)
+    report_version(stored, as_json=as_json)
 
 
 def remove_task(
@@ -134,15 +121,10 @@ def remove_task(
     workspace = open_workspace(workspace_dir)
     place = place_of(server)
     with open_store(database_url(workspace)) as store:
-        if not store.call(tasks.remove, place, name.casefold()):
-            found = store.call(usable_task, place, name)
-            whose = "was there from the start" if found.stored is None else "is for everybody"
-            raise UserError(
-                f"The task '{found.spec.name}' {whose} and cannot be removed here.",
-                hint="Remove it without --server." if found.stored else "",
-            )
-    words = f"Removed the task '{name.casefold()}' of {place_words(place)}, with all its versions."
-    emit(as_json, {"removed": name.casefold()}, lambda screen: screen.print(one_line(words)))
+        gone = store.call(own_task, place, name, to_be="removed").spec.name
+        store.call(tasks.remove, place, gone)
+    words = f"Removed the task '{gone}' of {place.words}, with all its versions."
+    emit(as_json, {"removed": gone}, lambda screen: screen.print(one_line(words)))
 
 
 def _read_examples(given: Sequence[str]) -> tuple[tuple[Shot, ...], dict[str, Picture]]:
@@ -156,17 +138,3 @@ def _read_examples(given: Sequence[str]) -> tuple[tuple[Shot, ...], dict[str, Pi
     pictures = read_pictures(file for file, _ in pairs if file)
     shots = tuple(Shot(picture=pictures[file].ref if file else None, output=answer) for file, answer in pairs)
     return shots, {picture.hash: picture for picture in pictures.values()}
-
-
-def _stops(typed: Sequence[str]) -> tuple[str, ...]:
-    """Line ends as a shell can type them."""
-    return tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in typed if stop)
-
-
-def _without(spec: TaskSpec, drop: Sequence[int]) -> tuple[Shot, ...]:
-    """The examples without those of these numbers."""
-    if wrong := [number for number in drop if number > len(spec.shots)]:
-        raise UserError(
-            f"The task '{spec.name}' has no example {wrong[0]}.", hint=f"It has {len(spec.shots)}, counted from 1."
-        )
-    return tuple(shot for number, shot in enumerate(spec.shots, start=1) if number not in drop)

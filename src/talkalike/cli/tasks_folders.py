@@ -23,7 +23,7 @@ from talkalike.cli.tasks_opening import (
 from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.seeing import tasks
-from talkalike.store.seeing.usable import pictures_of, usable_task
+from talkalike.store.seeing.usable import own_task, pictures_of, usable_task
 from talkalike.store.store import open_store
 
 
@@ -82,4 +82,5 @@ def import_task(
                 hint="Choose another name with --name, or add a version to it with --update.",
             )
         store.call(tasks.revise if there else tasks.register, place, spec, pictures, by=OWNER)
-        report_version(store, place, spec.name, as_json=as_json)
+        stored = store.call(own_task, place, spec.name)
+    report_version(stored, as_json=as_json)

@@ -10,13 +10,11 @@ import typer
 
 from talkalike.chat.seeing.card import card_json, read_card
 from talkalike.chat.seeing.values import TaskSpec
-from talkalike.cli.output import emit, one_line, quantity
+from talkalike.cli.output import emit, one_line
 from talkalike.errors import UserError
 from talkalike.pictures.normalising import normalise
 from talkalike.pictures.picture import MAX_BYTES, Picture
-from talkalike.store.seeing import tasks
 from talkalike.store.seeing.tasks import StoredTask, TaskPlace
-from talkalike.store.store import Store
 
 OWNER = 0  # who changes tasks in the terminal
 
@@ -32,11 +30,6 @@ ServerOption = Annotated[
 def place_of(server: int | None) -> TaskPlace:
     """Whose tasks the option --server means."""
     return TaskPlace(server_id=server or 0)
-
-
-def place_words(place: TaskPlace) -> str:
-    """Whose tasks they are, in words."""
-    return f"server {place.server_id}" if place.server_id else "everybody"
 
 
 def read_pictures(files: Iterable[Path]) -> dict[Path, Picture]:
@@ -81,10 +74,6 @@ def task_json(spec: TaskSpec, stored: StoredTask | None) -> dict[str, Any]:
     }
 
 
-def report_version(store: Store, place: TaskPlace, name: str, *, as_json: bool) -> None:
+def report_version(stored: StoredTask, *, as_json: bool) -> None:
     """Says which version a task has now."""
-    stored = store.call(tasks.find, place, name)
-    assert stored is not None
-    examples = quantity(len(stored.spec.shots), "example")
-    words = f"The task '{stored.spec.name}' of {place_words(place)} has its version {stored.number}, with {examples}."
-    emit(as_json, task_json(stored.spec, stored), lambda screen: screen.print(one_line(words)))
+    emit(as_json, task_json(stored.spec, stored), lambda screen: screen.print(one_line(stored.words)))

@@ -6,18 +6,16 @@ from rich.console import Console
 from rich.table import Table
 
 from talkalike.charts.plotter import percent
-from talkalike.chat.seeing.card import TaskCard, arm_words, read_card
+from talkalike.chat.seeing.card import TaskCard, arm_words, gain_words, read_card
 from talkalike.chat.seeing.checking import split_name
 from talkalike.chat.seeing.values import TaskSpec
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.output import JsonOption, emit, facts, number, one_line, table
-from talkalike.cli.tasks_opening import NameArgument, ServerOption, place_of, place_words, task_json
+from talkalike.cli.tasks_opening import NameArgument, ServerOption, place_of, task_json
 from talkalike.cli.workspace import database_url, open_workspace
 from talkalike.store.seeing import tasks
 from talkalike.store.seeing.usable import UsableTask, usable_task, usable_tasks
 from talkalike.store.store import open_store
-
-SHIPPED = "there from the start"
 
 
 def list_tasks(server: ServerOption = None, workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -83,11 +81,8 @@ def _listing(found: tuple[UsableTask, ...]) -> Table:
     for task in found:
         stored = task.stored
         card = read_card(stored.card) if stored else None
-        scored = "-"
-        if card:
-            scored = f"{100 * card.lift.value:+.0f} points" if card.lift else "too few examples"
-        whose = place_words(stored.place) if stored else SHIPPED
-        rows.append([task.label, str(len(task.spec.shots)), str(task.spec.max_shots), whose, scored])
+        scored = gain_words(card) if card else "-"
+        rows.append([task.label, str(len(task.spec.shots)), str(task.spec.max_shots), task.whose, scored])
     return table(["task", ">examples", ">shown", "whose", "what examples add"], rows)
 
 
@@ -95,7 +90,7 @@ def _facts(task: UsableTask) -> list[tuple[str, str]]:
     spec = task.spec
     return [
         ("task", task.label),
-        ("whose", place_words(task.stored.place) if task.stored else SHIPPED),
+        ("whose", task.whose),
         ("instruction", spec.instruction or "none"),
         ("template", spec.template),
         ("an answer ends at", ", ".join(repr(stop) for stop in spec.stop) or "its own end"),

@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from talkalike.chat.engines import Engines
-from talkalike.chat.looking import Onlooker
 from talkalike.cli.commands import WorkspaceOption, hand_down
 from talkalike.cli.output import say
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
@@ -73,19 +71,11 @@ def site_store(workspace: Workspace, settings: SiteSettings) -> Iterator[Store]:
         yield store
 
 
-async def web(
-    workspace: Workspace,
-    store: Store,
-    *,
-    listening: socket.socket,
-    stop: asyncio.Event,
-    settings: SiteSettings,
-    engines: Engines | None = None,
-    onlooker: Onlooker | None = None,
-) -> None:
+async def web(services: SiteServices, *, listening: socket.socket, stop: asyncio.Event) -> None:
     """The site in the running event loop, beside whatever else runs there, until `stop` is set. Closes the socket."""
     from talkalike.website import accounts, site  # Django's tables: once the site is configured
 
+    store, settings = services.store, services.settings
     check_path(settings.path)
 
     owned = await store.run(accounts.has_owner)
@@ -97,15 +87,6 @@ async def web(
         if not owned:
             say("Nobody can log in yet. In another terminal: talkalike web owner NAME")
 
-    commands = WorkspaceRunCommands(workspace)
-    services = SiteServices(
-        store=store,
-        root=workspace.root,
-        engines=engines,
-        onlooker=onlooker,
-        run_commands=commands,
-        settings=settings,
-    )
     await site.run_site(services, listening=listening, stop=stop, when_ready=announce)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias
 
 import discord
@@ -29,6 +30,10 @@ class Conversations(Protocol):
 
     def queue_length(self) -> int:
         """How many replies wait for their turn."""
+        ...
+
+    def turn(self, place: int, number: int) -> AbstractAsyncContextManager[None]:
+        """A place in the line of replies for something else that a model writes. Raises LineFullError on entry."""
         ...
 
     async def respond(self, message: discord.Message, *, again: bool = False, prompt: str | None = None) -> int | None:

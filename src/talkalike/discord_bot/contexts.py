@@ -131,7 +131,10 @@ class Contexts:
                 self._seen.popitem(last=False)
 
     async def forget_saved(self, channel_ids: Iterable[int] | None) -> None:
-        """What models saved of these channels goes (None: of everything): something there is not to be kept."""
+        """What models saved of these channels goes (None: of everything, and what was seen in pictures, too): something
+        there is not to be kept."""
+        if channel_ids is None:
+            self.pictures.forget()
         talks = None if channel_ids is None else [_talk_id(each) for each in channel_ids]
         await asyncio.to_thread(self._engines.forget, talks)  # it deletes files
 

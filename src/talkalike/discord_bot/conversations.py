@@ -13,6 +13,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import discord
@@ -231,6 +232,10 @@ class ConversationHandler:
     def position(self, reply_id: int) -> int | None:
         """The place in the line (1 is next), 0 while it is written, None when it is neither."""
         return self._session.line.position(reply_id)
+
+    def turn(self, place: int, number: int) -> AbstractAsyncContextManager[None]:
+        """A place in the same line for something else that a model writes. Raises LineFullError on entry."""
+        return self._session.line.turn(place, number)
 
     def running(self) -> tuple[Answer, ...]:
         """The replies that are being written now."""

@@ -47,9 +47,13 @@ HISTORY = Right(
     cost="I know only what is said while I listen, my replies point at no message, and I can't react",
 )
 EMBEDS = Right(
-    flag="embed_links", name="Embed Links", cost="`/chat`, the reports of `/test` and comparisons can't be shown"
+    flag="embed_links", name="Embed Links", cost="`/chat`, `/comprehend`, reports and comparisons can't be shown"
 )
-FILES = Right(flag="attach_files", name="Attach Files", cost="of a very long reply only the beginning is shown")
+FILES = Right(
+    flag="attach_files",
+    name="Attach Files",
+    cost="`/comprehend` can't be used, and of a very long reply only the beginning is shown",
+)
 REACTIONS = Right(flag="add_reactions", name="Add Reactions", cost="I can't react with an emoji")
 THREADS = Right(flag="create_public_threads", name="Create Public Threads", cost="`/thread` opens none")
 

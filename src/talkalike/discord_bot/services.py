@@ -34,7 +34,7 @@ class BotSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The store, the models and the settings."""
+    """The store, the models and the settings. `onlooker`: the eye for pictures; None where there is none."""
 
     store: Store
     engines: Engines

@@ -22,6 +22,7 @@ class PagePackage:
 
 PAGES: tuple[PagePackage, ...] = (
     PagePackage(name="chat", title="Chat", roles=(Role.JUDGE, Role.VIEWER), does="talk to the double"),
+    PagePackage(name="tasks", title="Tasks", roles=(Role.JUDGE, Role.VIEWER), does="ask it about pictures"),
     PagePackage(name="judge", title="Judge", roles=(Role.JUDGE,), does="judge its replies"),
     PagePackage(name="insights", title="What people think", roles=(Role.VIEWER,), does="see what people think of it"),
     PagePackage(name="runs", title="Runs", roles=(Role.VIEWER,), does="look at its training runs"),

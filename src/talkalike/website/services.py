@@ -46,7 +46,8 @@ class SiteServices:
     """The store, the workspace, the models (None: this site has nobody to talk to), what looks at pictures (None:
     nobody does) and the settings.
 
-    `run_commands`: starts training runs and chooses the model in use; None: this site shows runs and starts none.
+    `onlooker`: the eye for pictures; None: there is none. `run_commands`: starts training runs and chooses the model in
+    use; None: this site shows runs and starts none.
     """
 
     store: Store

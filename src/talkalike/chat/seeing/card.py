@@ -179,6 +179,11 @@ def arm_words(name: str) -> str:
     return f"{name} example{'' if name == '1' else 's'}" if name.isdigit() else name
 
 
+def gain_words(card: TaskCard) -> str:
+    """What the examples add, in a few words."""
+    return f"{100 * card.lift.value:+.0f} points" if card.lift else "too few examples"
+
+
 def _curve(label: str, arms: Sequence[tuple[int, CardArm]], series: int) -> Curve:
     points = [(float(x), *_numbers(arm.share)) for x, arm in arms]
     return Curve(

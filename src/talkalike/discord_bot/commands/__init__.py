@@ -7,6 +7,7 @@ from discord import app_commands
 from talkalike.discord_bot.client import BotClient
 from talkalike.discord_bot.commands import (
     chat,
+    comprehend,
     context,
     gate,
     guess,
@@ -19,6 +20,7 @@ from talkalike.discord_bot.commands import (
     reset,
     settings,
     status,
+    tasks,
     testing,
 )
 from talkalike.discord_bot.commands.testing_schedule import Scheduler
@@ -36,9 +38,12 @@ INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 def register(client: BotClient) -> None:
     """Adds every command to the client's tree; inside a running loop it also starts the schedule of /test."""
     runner = testing.Runner(client)
-    for family in (chat, context, reset, permissions, settings, model, status, privacy, help, judge, guess, menus):
+    talking = (chat, comprehend, context, reset)
+    managing = (permissions, settings, model, status, privacy, help)
+    for family in (*talking, *managing, judge, guess, menus, tasks):
         for command in family.commands():
             _add(client, command)
+    client.add_dynamic_items(*tasks.BUTTONS)
     _add(client, testing.Testing(runner))
     client.tree.error(gate.on_error)
     client.event(form.on_interaction)

@@ -33,8 +33,8 @@ async def show(interaction: Interaction) -> None:
     """Shows the help to the caller alone, so that it can be asked for anywhere."""
     services = interaction.client.services
     side_talk = str(services.settings.options.get("side_talk", "!"))
-    text = (disclosure(services.settings.owner_name), HOW.format(side_talk=side_talk), _list(interaction.client.tree))
-    await tell(interaction, "\n\n".join(text))
+    await tell(interaction, f"{disclosure(services.settings.owner_name)}\n\n{HOW.format(side_talk=side_talk)}")
+    await tell(interaction, _list(interaction.client.tree))  # all of it is too long for one message
 
 
 def _list(tree: app_commands.CommandTree[Any]) -> str:

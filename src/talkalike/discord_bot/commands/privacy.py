@@ -69,7 +69,6 @@ async def delete(interaction: Interaction, confirm: bool) -> None:
         return
     await interaction.client.conversations.settle()
     gone = await store.run(people.forget_user, user_id)
-    interaction.client.contexts.pictures.forget()
     await interaction.client.contexts.forget_saved(None)  # they may have spoken in any channel
     await tell(
         interaction,

@@ -21,7 +21,7 @@ ACCESS = {
 LEVEL = {
     Level.IGNORED: "not read and not answered",
     Level.VISIBLE: "may talk to me",
-    Level.MOD: "may also edit what I see and change settings of channels",
+    Level.MOD: "may also edit what I see and my tasks about pictures, and change settings of channels",
     Level.ADMIN: "may also open channels, choose models and run tests",
     Level.OWNER: "may do everything",
 }

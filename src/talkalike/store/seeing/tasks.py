@@ -37,6 +37,13 @@ class TaskPlace:
     server_id: int = 0
     owner_id: int = 0
 
+    @property
+    def words(self) -> str:
+        """Whose they are, in words."""
+        if self.server_id:
+            return f"server {self.server_id}"
+        return "one person's direct messages" if self.owner_id else "everybody"
+
 
 EVERYBODY = TaskPlace()
 
@@ -51,6 +58,13 @@ class StoredTask:
     by: int
     at: datetime
     card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """Which version it is, in a sentence."""
+        count = len(self.spec.shots)
+        examples = f"{count:,} example{'' if count == 1 else 's'}"
+        return f"The task '{self.spec.name}' of {self.place.words} has its version {self.number}, with {examples}."
 
 
 def register(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], *, by: int) -> int:
@@ -83,6 +97,11 @@ def revise(place: TaskPlace, spec: TaskSpec, pictures: Mapping[str, Picture], *,
         return _add_version(row, spec, pictures, by)
 
 
+def lock(place: TaskPlace, name: str) -> None:
+    """Nobody else changes this task until the transaction ends."""
+    list(tables.PictureTask.objects.select_for_update().filter(**_key(place, name)).values_list("pk"))
+
+
 def find(place: TaskPlace, typed: str) -> StoredTask | None:
     """The task of this name here, else everybody's; "name" is the newest version, "name@3" an older one.
 
@@ -112,6 +131,12 @@ def tasks_of(place: TaskPlace) -> tuple[StoredTask, ...]:
             if version is not None:
                 found[row.name] = _stored(version)
     return tuple(found[name] for name in sorted(found))
+
+
+def servers_with_tasks() -> tuple[int, ...]:
+    """The servers that have tasks of their own, by id."""
+    rows = tables.PictureTask.objects.filter(removed_at=None).exclude(server_id=0)
+    return tuple(rows.order_by("server_id").values_list("server_id", flat=True).distinct())
 
 
 def versions_of(place: TaskPlace, name: str) -> tuple[StoredTask, ...]:
