@@ -15,13 +15,14 @@ from discord_world import world
 from scripted_eyes import NamingEye
 from talkalike.chat.permissions import Level, Subject
 from talkalike.discord_bot import pictures as pictures_module
+from talkalike.discord_bot.commands.menus import story
 from talkalike.discord_bot.pictures import IN_ONE, ChannelPictures
 from talkalike.discord_bot.translate import translate
 from talkalike.engine.eyes import Grade, Looked
 from talkalike.errors import TalkalikeError
 from talkalike.pictures.picture import Picture
 from talkalike.pictures.pixels import pixels
-from talkalike.store import people
+from talkalike.store import people, replies
 from talkalike.store.seeing import sent
 from talkalike.store.tables import seeing_tables
 
@@ -62,6 +63,8 @@ async def test_a_picture_is_told_in_its_senders_turn_and_a_bare_one_is_answered(
         assert w.prompts()[1][-1] == "Ben: [picture: a blue page]\n[file: note.txt]\n```\nabc\n```"
         assert "Anna: [picture: a red page]" in w.prompts()[1][0], "three turns later it is still told"
         assert len(eye.looked) == 2 and len(w.words(w.open)) == 2
+        row = w.services.store.call(replies.recent, w.open.id, 1)[0]
+        assert "it did not see the pictures themselves" in story(row)
 
 
 async def test_each_picture_is_looked_at_once_also_after_a_restart(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ _SQUARE_SIGNS = re.compile(r"\[(/?(?:IMG|IMAGE|AUDIO|VIDEO)[A-Z_]*)\]", re.IGNOR
 _BEFORE_PICTURE = re.compile(r"(?<!\W)\W+(?=picture)", re.IGNORECASE)  # each run of signs once: long texts pass
 
 
+SEEN = "[picture: "  # how what an eye saw begins
+
+
 def neutral(text: str) -> str:
     """A person's text without anything that stands for a picture: <image> becomes ‹image›, [picture: (picture:."""
     if "<" in text:

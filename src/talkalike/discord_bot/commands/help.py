@@ -33,7 +33,10 @@ async def show(interaction: Interaction) -> None:
     """Shows the help to the caller alone, so that it can be asked for anywhere."""
     services = interaction.client.services
     side_talk = str(services.settings.options.get("side_talk", "!"))
-    await tell(interaction, f"{disclosure(services.settings.owner_name)}\n\n{HOW.format(side_talk=side_talk)}")
+    about = disclosure(services.settings.owner_name)
+    if services.onlooker is not None and services.onlooker.eye is not None:
+        about += f" Of pictures I read what {services.onlooker.eye.name} writes about them; I don't see them myself."
+    await tell(interaction, f"{about}\n\n{HOW.format(side_talk=side_talk)}")
     await tell(interaction, _list(interaction.client.tree))  # all of it is too long for one message
 
 

@@ -12,6 +12,7 @@ from talkalike.discord_bot.asking import ANSWERED, ask
 from talkalike.discord_bot.commands.gate import Interaction, gated, tell
 from talkalike.discord_bot.rights import require_voice
 from talkalike.errors import UserError
+from talkalike.examples.picture_words import SEEN
 from talkalike.store import replies, scoped
 from talkalike.store.replies import ReplyRow
 
@@ -77,6 +78,8 @@ def story(row: ReplyRow) -> str:
         f"{row.tokens:,} tokens in {row.seconds:.1f} s"
         + (f", first words after {row.first_seconds:.1f} s." if row.first_seconds is not None else "."),
     ]
+    if any(SEEN in item.get("text", "") for item in kept):
+        lines.append("It read what an eye had written about pictures; it did not see the pictures themselves.")
     if row.problem:
         lines.append(f"What went wrong: {row.problem[:300]}")
     lines.append("Everything it saw, with the reasons, is in the file.")
