@@ -19,9 +19,7 @@ _PIECES = re.compile(
     re.IGNORECASE,
 )
 _SQUARE_SIGNS = re.compile(r"\[(/?(?:IMG|IMAGE|AUDIO|VIDEO)[A-Z_]*)\]", re.IGNORECASE)
-_BEFORE_PICTURE = re.compile(
-    r"(?<!\W)\W+(?=picture)", re.IGNORECASE
-)  # each run of signs is tried once: long texts pass
+_BEFORE_PICTURE = re.compile(r"(?<!\W)\W+(?=picture)", re.IGNORECASE)  # each run of signs is tried once: long texts pass
 
 
 def neutral(text: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from talkalike.models.eyes.lite0 import Lite0, as_input
-from talkalike.pictures.looking import pixels
+from talkalike.pictures.pixels import pixels
 from talkalike.pictures.picture import Picture
 
 GRID_VERSION = "lite0-grid-1"
