@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from talkalike.errors import UserError
+from talkalike.examples.render import END_OF_TEXT
 from talkalike.models.eyes.rows import pack_seen
 from talkalike.models.eyes.seen import IMAGE, loss_mask
 from talkalike.models.packed import Row
@@ -18,11 +20,12 @@ from talkalike.models.packed import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A picture, by its hash, and text: what stands between them, and the answer that is learned with it."""
+    """A picture, by its hash, and text: what stands around it, and the answer that is learned with it."""
 
     picture: str
     prompt: str
     text: str
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +37,14 @@ class Places:
     end: int
 
     def ids(self, chunks: Sequence[Chunk]) -> NDArray[np.int32]:
-        """The chunks one after the other, each picture in front of its text."""
+        """The chunks one after the other; a piece of text is made tokens by itself, as when an eye goes on with it."""
         ids: list[int] = []
         for chunk in chunks:
-            ids += [IMAGE] * self.image
-            ids += self.tokenizer.encode(chunk.prompt, add_special_tokens=False).ids
-            ids += [*self.tokenizer.encode(chunk.text, add_special_tokens=False).ids, self.end]
+            ids += [*self._text(chunk.before), *[IMAGE] * self.image, *self._text(chunk.prompt + chunk.text), self.end]
         return np.array(ids, dtype=np.int32)
+
+    def _text(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids if text else []
 
 
 class SeenDocuments:
@@ -83,3 +87,11 @@ def chunk_documents(chunks: Sequence[Chunk], grids: Mapping[str, Tensor], places
     return SeenDocuments(
         [places.ids([chunk]) for chunk in chunks], [[chunk.picture] for chunk in chunks], grids=grids, places=places
     )
+
+
+def end_token(tokenizer: Tokenizer, name: str) -> int:
+    """The token that ends a chunk: the one that ends texts in this vocabulary. `name`: whose it is."""
+    found = [token for text in END_OF_TEXT if (token := tokenizer.token_to_id(text)) is not None]
+    if not found:
+        raise UserError(f"'{name}' has no token that ends a text.", hint="Choose another base model.")
+    return found[0]

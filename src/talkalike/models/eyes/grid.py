@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from talkalike.models.eyes.lite0 import Lite0, as_input
-from talkalike.pictures.pixels import pixels
 from talkalike.pictures.picture import Picture
+from talkalike.pictures.pixels import pixels
 
 GRID_VERSION = "lite0-grid-1"
 SIDE = 128  # pixels of the square that is looked at

@@ -32,7 +32,7 @@ def pack_seen(
         if mask[1:].any():
             end = int(np.flatnonzero(mask[1:])[-1]) + 2
             kept += pictures[: int((document[:end] == IMAGE).sum()) // places]
-    return replace(row, grids_NMC=torch.stack(kept).to(device)) if kept else row
+    return replace(row, grids_NMC=torch.stack([grid.float() for grid in kept]).to(device)) if kept else row
 
 
 def seen_target_logits(network: PreTrainedModel, adapter: SeeingAdapter, row: Row) -> Tensor:
