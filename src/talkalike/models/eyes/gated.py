@@ -101,12 +101,11 @@ class GatedBlock(nn.Module):
     def __init__(self, shape: GatedShape) -> None:
         super().__init__()
         self.attention = _Attention(shape.width, shape.heads)
-        self.forwards = _feed_forward(shape.width)
+        self.forwards = _feed_forward(shape.width, silent=bool(shape.gate))
         self.attention_gate = nn.Parameter(torch.tensor(shape.gate))
         self.forwards_gate = nn.Parameter(torch.tensor(shape.gate))
         if shape.gate:  # opened from the start: what is looked at comes in as it is
-            nn.init.eye_(self.attention.value.weight)
-            nn.init.eye_(self.attention.out.weight)
+            self.attention.pass_through()
 
     def forward(self, states_TD: Tensor, media_SD: Tensor, visible_TS: Tensor) -> Tensor:
         states_TD = states_TD.float()
@@ -120,11 +119,14 @@ class Resampler(nn.Module):
     def __init__(self, shape: GatedShape) -> None:
         super().__init__()
         self.scaling = GridScaling(shape.channels)
-        self.project = nn.Linear(shape.channels, shape.width)
-        self.position_MD = nn.Parameter(torch.randn(shape.cells, shape.width) * 0.5)
-        self.latents_ND = nn.Parameter(torch.randn(shape.latents, shape.width))
+        self.project = nn.Linear(shape.channels, shape.width, bias=False)
+        # small, so that from the first step a latent says more of its picture than of itself
+        self.position_MD = nn.Parameter(torch.randn(shape.cells, shape.width) * 0.1)
+        self.latents_ND = nn.Parameter(torch.randn(shape.latents, shape.width) * 0.1)
         self.attentions = nn.ModuleList(_Attention(shape.width, shape.heads) for _ in range(shape.depth))
-        self.forwards = nn.ModuleList(_feed_forward(shape.width) for _ in range(shape.depth))
+        for attention in self.attentions:
+            attention.pass_through()
+        self.forwards = nn.ModuleList(_feed_forward(shape.width, silent=True) for _ in range(shape.depth))
         self.cell_norms = nn.ModuleList(nn.LayerNorm(shape.width) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width)
 
@@ -149,6 +151,11 @@ class _Attention(nn.Module):
         self.query, self.key = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
         self.value, self.out = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
 
+    def pass_through(self) -> None:
+        """Begins with what is looked at coming in as it is."""
+        nn.init.eye_(self.value.weight)
+        nn.init.eye_(self.out.weight)
+
     def forward(self, from_BTD: Tensor, at_BSD: Tensor, visible_TS: Tensor | None = None) -> Tensor:
         query, key, value = (
             layer(states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -160,7 +167,9 @@ class _Attention(nn.Module):
         return self.out(found.transpose(1, 2).flatten(2))
 
 
-def _feed_forward(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, 4 * width, bias=False), nn.GELU(), nn.Linear(4 * width, width, bias=False)
-    )
+def _feed_forward(width: int, *, silent: bool) -> nn.Sequential:
+    """`silent`: it adds nothing at first. Not behind a closed gate, where neither would ever learn."""
+    last = nn.Linear(4 * width, width, bias=False)
+    if silent:
+        nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width, bias=False), nn.GELU(), last)
