@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from drawn_pictures import COLOURS, HELD_OUT, SEEN, Drawing, draw, some_drawings
 from tokenizers import Tokenizer, models
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from drawn_pictures import COLOURS, HELD_OUT, SEEN, Drawing, draw, some_drawings
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
 from talkalike.models.eyes.gated import GatedShape
@@ -26,10 +25,10 @@ from talkalike.training.values import LoopSettings
 
 END, OUTPUT, FIRST_NAME, NAMES = 0, 1, 2, 4
 SHOTS = 8
+STEPS = 130
+CELLS = 8  # each of which sees every eighth pixel
 BINS = 4  # steps of each of red, green and blue
-WIDTH, SIDE = int(os.environ.get("W","64")), 32
-EMB=float(os.environ.get("EMB",".7"))
-SHARP=float(os.environ.get("SHARP","2"))
+WIDTH, SIDE = 64, 32
 BLANK = "blank"
 PLACES = Places(tokenizer=Tokenizer(models.BPE()), image=1, end=END)
 ARMS = ("true", "shuffled", "blank shots", "blank query")
@@ -49,8 +48,8 @@ def gallery(pairs: Sequence[tuple[str, str]], *, count: int, seed: int) -> Galle
     by_colour = {
         colour: tuple(f"{seed}-{n}" for n, one in enumerate(drawings) if one.colour == colour) for colour in COLOURS
     }
-    grids[BLANK] = torch.full((1, BINS**3), 0.0)
-    grids[BLANK][0, -1] = 1.0
+    grids[BLANK] = torch.zeros(CELLS, BINS**3)
+    grids[BLANK][:, -1] = 1.0  # white all over
     return Gallery(by_colour={colour: found for colour, found in by_colour.items() if found}, grids=grids)
 
 
@@ -79,7 +78,8 @@ def episodes(drawn: Gallery, count: int, *, shots: int, arm: str = "true", seed:
 
 
 def new_model(seed: int = 0) -> Trainable:
-    """A model from scratch with open gates. Keys start equal to queries, so that like attends to like."""
+    """A model from scratch with open gates. Keys start equal to queries, so that like attends to like, and values and
+    outputs as they are, so that what is attended to can be said at once: else it stands at chance for minutes."""
     torch.manual_seed(seed)
     network = LlamaForCausalLM(
         LlamaConfig(
@@ -87,23 +87,29 @@ def new_model(seed: int = 0) -> Trainable:
             hidden_size=WIDTH,
             intermediate_size=2 * WIDTH,
             num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=4,
+            num_attention_heads=2,
+            num_key_value_heads=2,
             max_position_embeddings=128,
             initializer_range=0.08,
+            tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         )
     )
-    network.model.embed_tokens.weight.data.normal_(std=EMB)
+    network.model.embed_tokens.weight.data.normal_(std=0.5)
     for layer in network.model.layers:
-        layer.self_attn.q_proj.weight.data.mul_(SHARP)
+        layer.self_attn.q_proj.weight.data.mul_(1.7)
         layer.self_attn.k_proj.weight.data.copy_(layer.self_attn.q_proj.weight.data)
-    shape = GatedShape(cells=1, channels=BINS**3, width=WIDTH, layers=2, every=1, latents=1, depth=1, heads=4, gate=0.9)
+        torch.nn.init.eye_(layer.self_attn.v_proj.weight)
+        torch.nn.init.eye_(layer.self_attn.o_proj.weight)
+    shape = GatedShape(
+        cells=CELLS, channels=BINS**3, width=WIDTH, layers=2, every=1, latents=1, depth=1, heads=4, gate=0.9
+    )
     eye = make_adapter(shape, network)
     parameters = {**{f"network.{name}": p for name, p in network.named_parameters()}, **trained_tensors(eye)}
     return Trainable(network=network, parameters=parameters, settings=AdapterSettings(method="gated"), eye=eye)
 
 
-def learn(model: Trainable, drawn: Gallery, *, steps: int, rate: float = 3e-3, seed: int = 0) -> Iterator[float]:
+def learn(model: Trainable, drawn: Gallery, *, steps: int, rate: float = 1e-3, seed: int = 0) -> Iterator[float]:
     """Trains, yielding each step's loss."""
     tokens = 4 * (SHOTS + 1) * 48
     documents = episodes(drawn, 48 * steps, shots=SHOTS, seed=seed)
@@ -144,6 +150,6 @@ def unseen_gallery() -> Gallery:
 
 def _shares(drawing: Drawing, seed: int) -> Tensor:
     steps = draw(drawing, side=SIDE, seed=seed).astype(np.int64) * BINS // 256
-    bins = (steps[..., 0] * BINS + steps[..., 1]) * BINS + steps[..., 2]
-    counted = np.bincount(bins.ravel(), minlength=BINS**3) / bins.size
-    return torch.from_numpy(np.sqrt(counted)).float()[None]
+    bins = ((steps[..., 0] * BINS + steps[..., 1]) * BINS + steps[..., 2]).ravel()
+    cells = [np.bincount(bins[cell::CELLS], minlength=BINS**3) / (len(bins) // CELLS) for cell in range(CELLS)]
+    return torch.from_numpy(np.sqrt(np.stack(cells))).float()
