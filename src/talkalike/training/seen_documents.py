@@ -59,7 +59,7 @@ class SeenDocuments:
         places: Places,
     ) -> None:
         """`pictures`: of each document, in the order of their places. Raises UserError where one teaches nothing."""
-        self._ids, self._pictures, self._grids = list(ids), list(pictures), grids
+        self._ids, self._pictures, self.grids = list(ids), list(pictures), grids
         self._masks = [loss_mask(document, end=places.end) for document in ids]
         self._image = places.image
 
@@ -76,7 +76,7 @@ class SeenDocuments:
         return pack_seen(
             [self._ids[index] for index in indices],
             [self._masks[index] for index in indices],
-            [[self._grids[hash_] for hash_ in self._pictures[index]] for index in indices],
+            [[self.grids[hash_] for hash_ in self._pictures[index]] for index in indices],
             places=self._image,
             device=device,
         )
