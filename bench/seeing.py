@@ -3,8 +3,8 @@
     python bench/seeing.py MODELS_FOLDER SMALL_EYE [--only captions,binding,base,shots,transfer] [--minutes 5]
         [--doubles NAME ...] [--keep FOLDER]
 
-MODELS_FOLDER holds the default base, as `talkalike models fetch` puts it there, and SMALL_EYE is the folder of the small
-eye (`eyes/small` of a workspace). Prints one JSON document; times are the processor's, of one thread. `base` trains a
+MODELS_FOLDER holds the default base, as `talkalike models fetch` puts it there, and SMALL_EYE is the small eye's folder
+(`eyes/small` of a workspace). Prints one JSON document; times are the processor's, of one thread. `base` trains a
 connector before the default base and measures it also with that base in 8 bits; `transfer` hangs the same connector
 before doubles on it (--doubles, in MODELS_FOLDER) without training it again. `shots` asks about a picture with eight
 examples, which are cached, and as the seed of this project did it: transformers' own loop, all pictures encoded anew.
@@ -37,10 +37,10 @@ from talkalike.engine.own_eye import OwnEye
 from talkalike.engine.protocol import Sampling
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
+from talkalike.models.eyes.adapter import SeeingAdapter, make_adapter, trained_tensors
 from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.files import EyeAbout, save_adapter
 from talkalike.models.eyes.grid import CELLS, CHANNELS, GRID_VERSION, SIDE, grids, picture_grids
-from talkalike.models.eyes.kinds import SeeingAdapter, make_adapter, trained_tensors
 from talkalike.models.eyes.lite0 import Lite0, load_lite0
 from talkalike.models.eyes.seen import IMAGE, see_row
 from talkalike.models.forward import logits
@@ -49,7 +49,7 @@ from talkalike.models.load import LoadedModel, load_for_inference, load_network
 from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.tokenizer import load_tokenizer, vocabulary_hash
 from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
-from talkalike.training.seen_documents import Chunk, Places, chunk_documents, end_token
+from talkalike.training.seen_documents import Chunk, ChunkTokens, chunk_documents, end_token
 from talkalike.training.values import LoopSettings
 from talkalike.workspace.cards import EMBEDDED_NAME, Catalog
 
@@ -84,7 +84,7 @@ class Learner:
     """A network with its adapter and vocabulary."""
 
     trainable: Trainable
-    places: Places
+    places: ChunkTokens
 
     @property
     def network(self) -> PreTrainedModel:
@@ -117,7 +117,7 @@ def from_scratch(captions: Sequence[str]) -> Learner:
     eye = make_adapter(ConnectorShape(cells=CELLS, channels=CHANNELS, width=WIDTH, inner=256), network)
     parameters = {**{f"network.{name}": p for name, p in network.named_parameters()}, **trained_tensors(eye)}
     trainable = Trainable(network=network, parameters=parameters, settings=AdapterSettings(), eye=eye)
-    return Learner(trainable=trainable, places=Places(tokenizer=tokenizer, image=eye.places, end=0))
+    return Learner(trainable=trainable, places=ChunkTokens(tokenizer=tokenizer, image=eye.places, end=0))
 
 
 def before_base(folder: Path) -> Learner:
@@ -127,7 +127,7 @@ def before_base(folder: Path) -> Learner:
     width = int(network.config.hidden_size)
     eye = make_adapter(ConnectorShape(cells=CELLS, channels=CHANNELS, width=width), network)
     tokenizer = load_tokenizer(folder)
-    places = Places(tokenizer=tokenizer, image=eye.places, end=end_token(tokenizer, folder.name))
+    places = ChunkTokens(tokenizer=tokenizer, image=eye.places, end=end_token(tokenizer, folder.name))
     trainable = Trainable(network=network, parameters=trained_tensors(eye), settings=AdapterSettings(), eye=eye)
     return Learner(trainable=trainable, places=places)
 
@@ -173,7 +173,7 @@ def right(learner: Learner, asked: Drawn, network: PreTrainedModel | None = None
         rows = [[IMAGE] * places.image + prompt for _ in captions]
         begun, done = len(rows[0]), [False] * len(rows)
         for _ in range(10):
-            ids_T, lengths = torch.tensor(sum(rows, [])), [len(row) for row in rows]
+            ids_T, lengths = torch.tensor([token for row in rows for token in row]), [len(row) for row in rows]
             seen = see_row(ids_T, lengths, media, places=places.image)
             positions_T = torch.cat([torch.arange(length) for length in lengths])
             given = eye.embedded(network, ids_T, seen)
@@ -210,14 +210,11 @@ def make_sets(encoder: Lite0) -> Sets:
 
 def captions(sets: Sets, *, minutes: float) -> dict[str, Any]:
     learner = from_scratch(sets.train.captions)
-    steps = 0
-    seconds = 0.0
-    for seconds in learn(learner, sets.train, minutes=minutes, batch=64, rate=2e-3, dropped=DROPPED):
-        steps += 1
+    used = list(learn(learner, sets.train, minutes=minutes, batch=64, rate=2e-3, dropped=DROPPED))
     blank = Drawn(captions=sets.held.captions, grids_NMC=sets.train.grids_NMC[:1].expand(TESTED, -1, -1))
     return {
-        "steps": steps,
-        "seconds": round(seconds, 1),
+        "steps": len(used),
+        "seconds": round(used[-1], 1),
         "drawing_and_encoding_seconds": round(sets.seconds, 1),
         "seen_pairs": right(learner, sets.seen),
         "held_out_pairs": right(learner, sets.held),
@@ -238,16 +235,13 @@ def bound(steps: int = binding.STEPS) -> dict[str, Any]:
 
 
 def base(sets: Sets, learner: Learner, *, minutes: float, folder: Path) -> dict[str, Any]:
-    steps = 0
-    seconds = 0.0
-    for seconds in learn(learner, sets.train, minutes=minutes, batch=16, rate=2e-3, dropped=0.0):
-        steps += 1
+    used = list(learn(learner, sets.train, minutes=minutes, batch=16, rate=2e-3, dropped=0.0))
     small = load_network(folder, dtype=torch.float32, device=CPU)
     before = held_bytes(small)
     keep_in_int8(small)
     return {
-        "steps": steps,
-        "seconds": round(seconds, 1),
+        "steps": len(used),
+        "seconds": round(used[-1], 1),
         "seen_pairs": right(learner, sets.seen),
         "held_out_pairs": right(learner, sets.held),
         "int8": {

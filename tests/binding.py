@@ -15,12 +15,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from drawn_pictures import COLOURS, HELD_OUT, SEEN, Drawing, draw, some_drawings
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
+from talkalike.models.eyes.adapter import make_adapter, trained_tensors
 from talkalike.models.eyes.gated import GatedShape
-from talkalike.models.eyes.kinds import make_adapter, trained_tensors
 from talkalike.models.eyes.rows import seen_target_logits
 from talkalike.models.eyes.seen import IMAGE
 from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
-from talkalike.training.seen_documents import Places, SeenDocuments
+from talkalike.training.seen_documents import ChunkTokens, SeenDocuments
 from talkalike.training.values import LoopSettings
 
 END, OUTPUT, FIRST_NAME, NAMES = 0, 1, 2, 4
@@ -30,7 +30,7 @@ CELLS = 8  # each of which sees every eighth pixel
 BINS = 4  # steps of each of red, green and blue
 WIDTH, SIDE = 64, 32
 BLANK = "blank"
-PLACES = Places(tokenizer=Tokenizer(models.BPE()), image=1, end=END)
+PLACES = ChunkTokens(tokenizer=Tokenizer(models.BPE()), image=1, end=END)
 ARMS = ("true", "shuffled", "blank shots", "blank query")
 
 

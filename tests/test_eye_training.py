@@ -1,4 +1,4 @@
-"""`talkalike train --eye`: pictures with their texts become an eye; what is passed over is told; wrong input is said."""
+"""`talkalike train --eye`: pictures with their texts become an eye; what is passed over, or wrong, is told."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_eye_is_trained_on_a_folder_and_what_is_no_picture_is_told(root: Path
     catalog = Catalog(root / "models")
     card = catalog.card(method)
     assert (card.kind, card.method, card.base, card.is_double) == ("eye", method, "tiny", False)
-    adapter, about = load_adapter(catalog.path(method))
+    _, about = load_adapter(catalog.path(method))
     assert about.shape.kind == method
     assert about.encoder == card.settings["encoder"]
     assert (root / "models" / "tiny" / "model.safetensors").read_bytes() == weights

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from drawn_pictures import COLOURS, HELD_OUT, PLACES, SEEN, Drawing, draw, some_drawings
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from drawn_pictures import COLOURS, HELD_OUT, PLACES, SEEN, Drawing, draw, some_drawings
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
+from talkalike.models.eyes.adapter import make_adapter, trained_tensors
 from talkalike.models.eyes.connector import ConnectorShape
-from talkalike.models.eyes.kinds import make_adapter, trained_tensors
 from talkalike.models.eyes.rows import seen_target_logits
 from talkalike.models.int8 import held_bytes, keep_in_int8
 from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
-from talkalike.training.seen_documents import Chunk, Places, SeenDocuments, chunk_documents
+from talkalike.training.seen_documents import Chunk, ChunkTokens, SeenDocuments, chunk_documents
 from talkalike.training.values import LoopSettings
 
 WORDS = ["<|endoftext|>", "Output:", *COLOURS, *PLACES]
@@ -30,7 +30,7 @@ def grid(drawing: Drawing, seed: int) -> Tensor:
     return torch.from_numpy(spots.transpose(0, 2, 1, 3, 4).reshape(16, 12).astype(np.float32))
 
 
-def documents(places: Places, pairs, *, count: int, seed: int) -> SeenDocuments:
+def documents(places: ChunkTokens, pairs, *, count: int, seed: int) -> SeenDocuments:
     """A caption of two words for each picture: its colour and its place."""
     drawings = some_drawings(count, pairs=pairs, seed=seed)
     chunks = [
@@ -67,7 +67,7 @@ def test_captions_of_unseen_pairs_are_learned_and_8_bits_say_the_same():
     eye = make_adapter(ConnectorShape(cells=16, channels=12, width=64, tokens=4, inner=64), network)
     parameters = {**{f"network.{name}": p for name, p in network.named_parameters()}, **trained_tensors(eye)}
     model = Trainable(network=network, parameters=parameters, settings=AdapterSettings(), eye=eye)
-    places = Places(tokenizer=tokenizer, image=eye.places, end=0)
+    places = ChunkTokens(tokenizer=tokenizer, image=eye.places, end=0)
     train = documents(places, SEEN, count=1600, seed=1)
     eye.scaling.fit(torch.stack([train.grids[str(n)] for n in range(400)]))
     settings = LoopSettings(learning_rate=3e-3, epochs=4, batch_tokens=512, row_tokens=512)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from alignment_toys import tiny_network
 from talkalike.errors import UserError
+from talkalike.models.eyes.adapter import SeeingAdapter, make_adapter
 from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.files import EyeAbout, check_width, load_adapter, save_adapter
 from talkalike.models.eyes.gated import GatedShape
-from talkalike.models.eyes.kinds import SeeingAdapter, make_adapter
 from talkalike.models.eyes.rows import pack_seen, seen_target_logits
 from talkalike.models.eyes.seen import IMAGE, loss_mask, see_row
 from talkalike.models.forward import logits

@@ -14,11 +14,11 @@ from talkalike.engine.eyes import ContinuingEye
 from talkalike.engine.own_eye import MOST_IMAGES, OwnEye, open_own_eye
 from talkalike.engine.protocol import ContextTooLongError, Sampling
 from talkalike.errors import UserError
+from talkalike.models.eyes.adapter import make_adapter
 from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.files import EyeAbout, save_adapter
 from talkalike.models.eyes.gated import GatedShape
 from talkalike.models.eyes.grid import CELLS, CHANNELS, GRID_VERSION, picture_grids
-from talkalike.models.eyes.kinds import make_adapter
 from talkalike.models.eyes.lite0 import load_lite0
 from talkalike.models.eyes.seen import IMAGE
 from talkalike.models.load import load_network

@@ -54,7 +54,7 @@ def read_pairs(workspace: Workspace, source: str, *, prompt: str) -> ReadPairs:
     return found
 
 
-def split_pairs(read: ReadPairs) -> EyePairs:
+def split_pairs(read: ReadPairs, *, encoder: Path) -> EyePairs:
     """Holds out one picture of eight, by its hash: all texts of a picture are learned, or none."""
     # torch: the help, and wrong options, do not wait for it
     from talkalike.training.eye import EyePairs
@@ -73,6 +73,7 @@ def split_pairs(read: ReadPairs) -> EyePairs:
         heldout=tuple(chunk for chunk in chunks if chunk.picture in aside),
         pictures=read.pictures,
         digest=digest.hexdigest(),
+        encoder=encoder,
     )
 
 

@@ -75,7 +75,7 @@ def train_an_eye(workspace: Workspace, asked: EyeTraining, *, began: float, as_j
     ensure_base(workspace, config.base)
     read = read_pairs(workspace, config.pairs, prompt=config.prompt)
     _tell_skipped(read)
-    pairs = split_pairs(read)
+    pairs = split_pairs(read, encoder=encoder)
     if asked.resume and run.description().get("pairs") != pairs.digest:
         raise UserError(f"What is in {config.pairs} changed since this training began.", hint="Start a new training.")
     if not pairs.heldout:
@@ -84,7 +84,6 @@ def train_an_eye(workspace: Workspace, asked: EyeTraining, *, began: float, as_j
         events = train_eye(
             config,
             catalog=workspace.catalog(),
-            encoder=encoder,
             pairs=pairs,
             run=run,
             resume=asked.resume,

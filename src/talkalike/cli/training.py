@@ -63,7 +63,7 @@ def train(  # signature: typer
         str | None,
         typer.Option(
             metavar="FOLDER|task:NAME",
-            help="Train an eye for the base instead, on a folder with pairs.jsonl and pictures, or on a task's examples.",
+            help="Train an eye for the base instead: on a folder with pictures and pairs.jsonl, or a task's examples.",
         ),
     ] = None,
     epochs: Annotated[
@@ -95,7 +95,8 @@ def train(  # signature: typer
     if eye is not None:
         refuse_with_eye({"--examples": examples, "--start": start, "--tracker": tracker})
         request = EyeTraining(source=eye, given=given, name=name, base=base, resume=resume, run_id=run_id)
-        return train_an_eye(workspace, request, began=began, as_json=as_json)
+        train_an_eye(workspace, request, began=began, as_json=as_json)
+        return
     if method in EYE_METHODS:
         raise UserError(f"--method {method} trains an eye.", hint="Name what it learns from: --eye FOLDER or task:NAME")
     if resume:

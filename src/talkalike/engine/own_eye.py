@@ -24,11 +24,11 @@ from talkalike.engine.passes import SHARED_ATTENTION, Shared
 from talkalike.engine.protocol import ContextTooLongError, Sampling
 from talkalike.engine.sampling import choose, penalise_repetition
 from talkalike.errors import UserError
+from talkalike.models.eyes.adapter import SeeingAdapter
 from talkalike.models.eyes.files import KIND, EyeAbout, check_width, load_adapter
 from talkalike.models.eyes.grid import GRID_VERSION, picture_grids
-from talkalike.models.eyes.kinds import SeeingAdapter
 from talkalike.models.eyes.lite0 import Lite0, load_lite0
-from talkalike.models.eyes.seen import IMAGE, Seen
+from talkalike.models.eyes.seen import IMAGE, SeenByTokens
 from talkalike.models.forward import logits
 from talkalike.models.int8 import keep_in_int8
 from talkalike.models.load import LoadedModel, load_for_inference
@@ -185,7 +185,7 @@ class OwnEye:
         ids_T = torch.tensor(ids, device=network.device)
         is_place_T = ids_T == IMAGE
         before_T = is_place_T.cumsum(0) + len(cache.places)
-        seen = Seen(
+        seen = SeenByTokens(
             media_NKD=written.media_NKD,
             picture_T=(before_T + each - 1) // each - 1,
             place_T=torch.where(is_place_T, (before_T - 1) % each, -1),

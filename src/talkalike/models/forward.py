@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -23,7 +24,7 @@ from talkalike.errors import UserError
 from talkalike.models.placement import is_spread
 
 
-class Beside(Protocol):
+class LayersBeside(Protocol):
     """Layers of our own beside an untouched network, for one pass: all they know of it, this object holds."""
 
     def before(self, layer: int, states_TD: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def logits(  # the options are the attention's
     kept_L: Tensor,
     *,
     attends: str,
-    beside: Beside | None = None,
+    beside: LayersBeside | None = None,
     **options: Any,
 ) -> Tensor:
     """Logits (L, vocabulary) after the places `kept_L` (indices) of one row; the rest as for `states`.
@@ -72,7 +73,7 @@ def logits(  # the options are the attention's
     UserError for layers `beside` a network that is no plain Llama.
     """
     if _is_plain_llama(network):
-        states_LD = _llama_states(network, given, positions_T, attends, options, kept_L, beside)
+        states_LD = _llama_states(network, given, positions_T, attends, options, _Wanted(kept_L, beside))
         return cast(Tensor, network.lm_head(states_LD))
     if beside is not None:
         raise UserError(
@@ -86,6 +87,14 @@ def logits(  # the options are the attention's
     return cast(Tensor, output.logits[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which tokens' states are wanted, where not all are, and what stands beside the layers."""
+
+    kept_L: Tensor
+    beside: LayersBeside | None
+
+
 def _is_plain_llama(network: PreTrainedModel) -> bool:
     """Whether its modules can be called here one by one: those of a spread network are moved by hooks on the blocks."""
     return type(network) is LlamaForCausalLM and not is_spread(network)
@@ -97,10 +106,10 @@ def _llama_states(
     positions_T: Tensor,
     attends: str,
     options: dict[str, Any],
-    kept_L: Tensor | None = None,
-    beside: Beside | None = None,
+    wanted: _Wanted | None = None,
 ) -> Tensor:
     """States (T, width) after the final norm, or (L, width) of the tokens kept."""
+    kept_L, beside = (wanted.kept_L, wanted.beside) if wanted is not None else (None, None)
     body: Any = network.model
     states_TD = given if given.is_floating_point() else body.embed_tokens(given)
     cos_1TD, sin_1TD = body.rotary_emb(states_TD, position_ids=positions_T[None])

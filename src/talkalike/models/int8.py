@@ -38,6 +38,9 @@ class Int8Linear(nn.Module):
 class Int8Embedding(nn.Module):
     """Embeddings kept in 8 bits; the head may share their table."""
 
+    weight_VD: Tensor
+    scale_V: Tensor
+
     def __init__(self, weight_VD: Tensor, scale_V: Tensor, *, dtype: torch.dtype) -> None:
         super().__init__()
         self.register_buffer("weight_VD", weight_VD)
@@ -46,7 +49,7 @@ class Int8Embedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """One embedding for each id, in the network's format."""
-        return (self.weight_VD[ids] * self.scale_V[ids][..., None]).to(self._dtype)  # type: ignore[index, operator]
+        return (self.weight_VD[ids] * self.scale_V[ids][..., None]).to(self._dtype)
 
 
 class _Product(torch.autograd.Function):
@@ -70,15 +73,15 @@ def keep_in_int8(network: PreTrainedModel) -> PreTrainedModel:
 
     The network cannot be trained or saved after that.
     """
-    embedding = cast(nn.Embedding, network.get_input_embeddings())
-    head = cast(nn.Module | None, network.get_output_embeddings())
+    embedding: Any = network.get_input_embeddings()
+    head: Any = network.get_output_embeddings()
     tied = isinstance(head, nn.Linear) and head.weight.data_ptr() == embedding.weight.data_ptr()
     table = to_int8(embedding.weight)
     dtype = embedding.weight.dtype
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if child is head and tied:
-                setattr(parent, name, Int8Linear(*table, None if child.bias is None else child.bias.data))
+                setattr(parent, name, Int8Linear(*table, head.bias))
             elif type(child) is nn.Linear:
                 setattr(parent, name, Int8Linear(*to_int8(child.weight), child.bias))
     network.set_input_embeddings(Int8Embedding(*table, dtype=dtype))

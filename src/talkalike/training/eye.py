@@ -20,11 +20,11 @@ from transformers import PreTrainedModel
 from talkalike.errors import UserError
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.models.adapters import Trainable
+from talkalike.models.eyes.adapter import SeeingAdapter, Shape, make_adapter, trained_tensors
 from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.files import KIND, EyeAbout, save_adapter
 from talkalike.models.eyes.gated import GatedShape
 from talkalike.models.eyes.grid import CELLS, CHANNELS, GRID_VERSION, picture_grids
-from talkalike.models.eyes.kinds import SeeingAdapter, Shape, make_adapter, trained_tensors
 from talkalike.models.eyes.lite0 import load_lite0
 from talkalike.models.load import load_network
 from talkalike.models.placement import refuse_offloaded
@@ -43,7 +43,7 @@ from talkalike.training.loop import (
 )
 from talkalike.training.memory import explain_out_of_memory
 from talkalike.training.run import TrainingRun, refuse_divergence
-from talkalike.training.seen_documents import Chunk, Places, SeenDocuments, chunk_documents, end_token
+from talkalike.training.seen_documents import Chunk, ChunkTokens, SeenDocuments, chunk_documents, end_token
 from talkalike.training.values import Evaluated, Event, Finished, Started, Step
 from talkalike.workspace.cards import CARD_FILE, Card, Catalog
 from talkalike.workspace.files import replacing_folder, write_json
@@ -54,12 +54,16 @@ _HELD_OUT_AT_MOST = 200  # pairs that one evaluation reads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EyePairs:
-    """What an eye learns from, and what it is measured on; `pictures` by hash. `digest`: over all of it."""
+    """What an eye learns from, and what it is measured on; `pictures` by hash. `digest`: over all of it.
+
+    `encoder`: the small eye's folder, which looks at them.
+    """
 
     train: tuple[Chunk, ...]
     heldout: tuple[Chunk, ...]
     pictures: Mapping[str, Picture]
     digest: str
+    encoder: Path
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,16 +94,15 @@ def train_eye(
     config: EyeConfig,
     *,
     catalog: Catalog,
-    encoder: Path,
     pairs: EyePairs,
     run: RunFolder,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Trains and yields events; `encoder` is the small eye's folder. Raises UserError when memory runs out."""
+    """Trains and yields events; raises UserError when memory runs out."""
     hint = f"Lower row_tokens in [train] (now {config.loop.row_tokens}), or choose a smaller base."
     with explain_out_of_memory("The training of the eye ran out of memory.", hint=hint):
-        parts, training = _load(config, catalog, encoder, pairs, run)
+        parts, training = _load(config, catalog, pairs, run)
         if resume:
             training.resume()
         progress = training.progress
@@ -153,7 +156,7 @@ def eye_shape(method: str, network: PreTrainedModel, *, tokens: int) -> Shape:
 
 
 def _load(
-    config: EyeConfig, catalog: Catalog, encoder: Path, pairs: EyePairs, run: RunFolder
+    config: EyeConfig, catalog: Catalog, pairs: EyePairs, run: RunFolder
 ) -> tuple[_EyeParts, TrainingRun[_EyeProgress]]:
     if not pairs.train:
         raise UserError("There are no pictures with texts to learn from.", hint="Add some, two for a start.")
@@ -167,10 +170,11 @@ def _load(
     torch.manual_seed(config.loop.seed)
     adapter = make_adapter(eye_shape(config.method, network, tokens=config.tokens), network)
     hashes = sorted(pairs.pictures)
-    grids = dict(zip(hashes, picture_grids(load_lite0(encoder), [pairs.pictures[hash_] for hash_ in hashes])))  # noqa: B905
+    looked_at = picture_grids(load_lite0(pairs.encoder), [pairs.pictures[hash_] for hash_ in hashes])
+    grids = dict(zip(hashes, looked_at, strict=True))
     adapter.scaling.fit(torch.stack([grids[chunk.picture] for chunk in pairs.train]))
     adapter.to(accelerator.device)
-    places = Places(tokenizer=tokenizer, image=adapter.places, end=end_token(tokenizer, config.base))
+    places = ChunkTokens(tokenizer=tokenizer, image=adapter.places, end=end_token(tokenizer, config.base))
     about = EyeAbout(
         connector=adapter.shape if isinstance(adapter.shape, ConnectorShape) else None,
         gated=adapter.shape if isinstance(adapter.shape, GatedShape) else None,
@@ -207,7 +211,7 @@ def _load(
     )
 
 
-def _held_out(chunks: Sequence[Chunk], grids: Mapping[str, Tensor], places: Places) -> SeenDocuments | None:
+def _held_out(chunks: Sequence[Chunk], grids: Mapping[str, Tensor], places: ChunkTokens) -> SeenDocuments | None:
     return chunk_documents(chunks[:_HELD_OUT_AT_MOST], grids, places) if chunks else None
 
 

@@ -29,7 +29,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class ChunkTokens:
     """How chunks become tokens. `image`: places that a picture takes; `end`: the token that ends a chunk."""
 
     tokenizer: Tokenizer
@@ -56,7 +56,7 @@ class SeenDocuments:
         pictures: Sequence[Sequence[str]],
         *,
         grids: Mapping[str, Tensor],
-        places: Places,
+        places: ChunkTokens,
     ) -> None:
         """`pictures`: of each document, in the order of their places. Raises UserError where one teaches nothing."""
         self._ids, self._pictures, self.grids = list(ids), list(pictures), grids
@@ -82,7 +82,7 @@ class SeenDocuments:
         )
 
 
-def chunk_documents(chunks: Sequence[Chunk], grids: Mapping[str, Tensor], places: Places) -> SeenDocuments:
+def chunk_documents(chunks: Sequence[Chunk], grids: Mapping[str, Tensor], places: ChunkTokens) -> SeenDocuments:
     """A document for each chunk."""
     return SeenDocuments(
         [places.ids([chunk]) for chunk in chunks], [[chunk.picture] for chunk in chunks], grids=grids, places=places

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from talkalike.models.eyes.seen import Seen
-from talkalike.models.forward import Beside
+from talkalike.models.eyes.seen import SeenByTokens
+from talkalike.models.forward import LayersBeside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Connector(nn.Module):
             inner_NMH = self.mix_KM @ inner_NMH
         return self.norm(self.project(inner_NMH))
 
-    def embedded(self, network: PreTrainedModel, ids_T: Tensor, seen: Seen) -> Tensor:
+    def embedded(self, network: PreTrainedModel, ids_T: Tensor, seen: SeenByTokens) -> Tensor:
         """The row as embeddings (T, width), the pictures at their places."""
         embedded_TD: Tensor = network.get_input_embeddings()(ids_T.clamp(min=0))
         at = seen.place_T >= 0
@@ -66,7 +66,7 @@ class Connector(nn.Module):
         tokens_PD = seen.media_NKD[seen.picture_T[at], seen.place_T[at]].to(embedded_TD.dtype)
         return embedded_TD.index_put((at.nonzero()[:, 0],), tokens_PD)
 
-    def beside(self, seen: Seen) -> Beside | None:
+    def beside(self, seen: SeenByTokens) -> LayersBeside | None:
         """Nothing stands beside the model's layers."""
         return None
 

@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
 from talkalike.models.adapters import disk_errors
+from talkalike.models.eyes.adapter import SeeingAdapter, Shape, make_adapter
 from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.gated import GatedShape
-from talkalike.models.eyes.kinds import SeeingAdapter, Shape, make_adapter
 from talkalike.workspace.files import write_json
 from talkalike.workspace.rebuilding import read_as
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ from transformers import PreTrainedModel
 
 from talkalike.models.attention import Limits, attend
 from talkalike.models.eyes.connector import GridScaling
-from talkalike.models.eyes.seen import Seen
-from talkalike.models.forward import Beside
+from talkalike.models.eyes.seen import SeenByTokens
+from talkalike.models.forward import LayersBeside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +65,13 @@ class Gated(nn.Module):
         """The latents of each picture, (N, n, width)."""
         return self.resampler(grids_NMC)
 
-    def embedded(self, network: PreTrainedModel, ids_T: Tensor, seen: Seen) -> Tensor:
+    def embedded(self, network: PreTrainedModel, ids_T: Tensor, seen: SeenByTokens) -> Tensor:
         """The row as embeddings (T, width), one for each picture's place."""
         embedded_TD: Tensor = network.get_input_embeddings()(ids_T.clamp(min=0))
         at_T1 = (seen.place_T >= 0)[:, None]
         return torch.where(at_T1, self.image_D.to(embedded_TD.dtype), embedded_TD)
 
-    def beside(self, seen: Seen) -> Beside | None:
+    def beside(self, seen: SeenByTokens) -> LayersBeside | None:
         """The blocks, for one pass; nothing where no token sees a picture."""
         return _LookingPass(self.blocks, seen) if bool((seen.picture_T >= 0).any()) else None
 
@@ -79,7 +79,7 @@ class Gated(nn.Module):
 class _LookingPass:
     """The gated blocks in one pass. The mask is made once for all of them."""
 
-    def __init__(self, blocks: nn.ModuleDict, seen: Seen) -> None:
+    def __init__(self, blocks: nn.ModuleDict, seen: SeenByTokens) -> None:
         self._blocks = blocks
         pictures, latents = seen.media_NKD.shape[:2]
         owner_S = torch.arange(pictures, device=seen.picture_T.device).repeat_interleave(latents)
@@ -125,7 +125,7 @@ class Resampler(nn.Module):
         self.latents_ND = nn.Parameter(torch.randn(shape.latents, shape.width) * 0.1)
         self.attentions = nn.ModuleList(_Attention(shape.width, shape.heads) for _ in range(shape.depth))
         for attention in self.attentions:
-            attention.pass_through()
+            cast(_Attention, attention).pass_through()
         self.forwards = nn.ModuleList(_feed_forward(shape.width, silent=True) for _ in range(shape.depth))
         self.cell_norms = nn.ModuleList(nn.LayerNorm(shape.width) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width)
@@ -134,7 +134,8 @@ class Resampler(nn.Module):
         """(pictures, latents, width)."""
         cells_BMD = self.project(self.scaling(grids_BMC)) + self.position_MD
         latents_BND = self.latents_ND.expand(len(grids_BMC), -1, -1)
-        for attention, forwards, norm in zip(self.attentions, self.forwards, self.cell_norms, strict=True):
+        for layer, forwards, norm in zip(self.attentions, self.forwards, self.cell_norms, strict=True):
+            attention = cast(_Attention, layer)
             found_BSD = torch.cat([norm(cells_BMD), attention.norm(latents_BND)], dim=1)
             latents_BND = latents_BND + attention(latents_BND, found_BSD)
             latents_BND = latents_BND + forwards(latents_BND)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from talkalike.models.eyes.kinds import SeeingAdapter
+from talkalike.models.eyes.adapter import SeeingAdapter
 from talkalike.models.eyes.seen import IMAGE, see_row
 from talkalike.models.forward import logits
 from talkalike.models.packed import PACKED_ATTENTION, Row, pack

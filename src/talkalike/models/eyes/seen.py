@@ -19,7 +19,7 @@ IMAGE = -1  # stands among token ids where a picture is: no token of any vocabul
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenByTokens:
     """What the T tokens of one pass see of N pictures.
 
     `media_NKD`: what the adapter made of each picture. `picture_T`: the picture that a token sees, the last one up to
@@ -31,7 +31,7 @@ class Seen:
     place_T: Tensor
 
 
-def see_row(ids_T: Tensor, lengths: Sequence[int], media_NKD: Tensor, *, places: int) -> Seen:
+def see_row(ids_T: Tensor, lengths: Sequence[int], media_NKD: Tensor, *, places: int) -> SeenByTokens:
     """What the tokens of a row see whose documents have these lengths; each sees pictures of its own document alone."""
     is_place_T = ids_T == IMAGE
     before_T = is_place_T.cumsum(0)  # places up to here, this one counted
@@ -40,7 +40,9 @@ def see_row(ids_T: Tensor, lengths: Sequence[int], media_NKD: Tensor, *, places:
     starts = torch.tensor([0, *np.cumsum(lengths)[:-1].tolist()], device=ids_T.device)
     first_D = (before_T[starts] - is_place_T[starts].long()) // places  # pictures before each document
     first_T = first_D.repeat_interleave(torch.tensor(list(lengths), device=ids_T.device))
-    return Seen(media_NKD=media_NKD, picture_T=torch.where(picture_T >= first_T, picture_T, -1), place_T=place_T)
+    return SeenByTokens(
+        media_NKD=media_NKD, picture_T=torch.where(picture_T >= first_T, picture_T, -1), place_T=place_T
+    )
 
 
 def loss_mask(ids_T: NDArray[np.int32], *, end: int, pad: int | None = None) -> NDArray[np.bool_]:
