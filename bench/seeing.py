@@ -42,14 +42,13 @@ from talkalike.models.eyes.connector import ConnectorShape
 from talkalike.models.eyes.files import EyeAbout, save_adapter
 from talkalike.models.eyes.grid import CELLS, CHANNELS, GRID_VERSION, SIDE, grids, picture_grids
 from talkalike.models.eyes.lite0 import Lite0, load_lite0
+from talkalike.models.eyes.rows import seen_target_logits
 from talkalike.models.eyes.seen import IMAGE, see_row
-from talkalike.models.forward import logits
 from talkalike.models.int8 import held_bytes, keep_in_int8
 from talkalike.models.load import LoadedModel, load_for_inference, load_network
-from talkalike.models.packed import PACKED_ATTENTION
 from talkalike.models.tokenizer import load_tokenizer, vocabulary_hash
 from talkalike.training.loop import Progress, make_accelerator, make_optimizer, training_steps
-from talkalike.training.seen_documents import Chunk, ChunkTokens, chunk_documents, end_token
+from talkalike.training.seen_documents import Chunk, ChunkTokens, SeenDocuments, chunk_documents, end_token
 from talkalike.training.values import LoopSettings
 from talkalike.workspace.cards import EMBEDDED_NAME, Catalog
 
@@ -132,11 +131,15 @@ def before_base(folder: Path) -> Learner:
     return Learner(trainable=trainable, places=places)
 
 
-def learn(learner: Learner, seen: Drawn, *, minutes: float, batch: int, rate: float, dropped: float) -> Iterator[float]:
-    """Trains by the loop for so much of one processor's time, yielding what is used of it."""
+def caption_documents(learner: Learner, seen: Drawn) -> SeenDocuments:
     by_name = {str(n): grid for n, grid in enumerate(seen.grids_NMC)}
     chunks = [Chunk(picture=str(n), prompt=PROMPT, text=f" {text}") for n, text in enumerate(seen.captions)]
-    documents = chunk_documents(chunks, by_name, learner.places)
+    return chunk_documents(chunks, by_name, learner.places)
+
+
+def learn(learner: Learner, seen: Drawn, *, minutes: float, batch: int, rate: float, dropped: float) -> Iterator[float]:
+    """Trains by the loop for so much of one processor's time, yielding what is used of it."""
+    documents = caption_documents(learner, seen)
     scaling = learner.eye.scaling
     scaling.fit(seen.grids_NMC[:2000])
     if dropped:
@@ -162,33 +165,18 @@ def learn(learner: Learner, seen: Drawn, *, minutes: float, batch: int, rate: fl
 
 @torch.inference_mode()
 def right(learner: Learner, asked: Drawn, network: PreTrainedModel | None = None) -> float:
-    """The share of captions that are right as a whole, greedily written."""
-    network, eye, places = network or learner.network, learner.eye, learner.places
+    """The share of captions that are right as a whole: each token the likeliest after the right ones before it, which
+    is when the likeliest words are the caption."""
+    network = network or learner.network
     network.eval()
-    prompt = places.tokenizer.encode(PROMPT, add_special_tokens=False).ids
+    documents = caption_documents(learner, asked)
     hits = 0
-    for start in range(0, len(asked.captions), 50):
-        captions = asked.captions[start : start + 50]
-        media = eye.media(asked.grids_NMC[start : start + 50])
-        rows = [[IMAGE] * places.image + prompt for _ in captions]
-        begun, done = len(rows[0]), [False] * len(rows)
-        for _ in range(10):
-            ids_T, lengths = torch.tensor([token for row in rows for token in row]), [len(row) for row in rows]
-            seen = see_row(ids_T, lengths, media, places=places.image)
-            positions_T = torch.cat([torch.arange(length) for length in lengths])
-            given = eye.embedded(network, ids_T, seen)
-            last = torch.tensor(lengths).cumsum(0) - 1
-            found = logits(network, given, positions_T, last, attends=PACKED_ATTENTION, document_lengths=tuple(lengths))
-            for place, token in enumerate(found.argmax(dim=-1).tolist()):
-                done[place] = done[place] or token == places.end
-                rows[place].append(places.end if done[place] else token)
-            if all(done):
-                break
-        written = [[token for token in row[begun:] if token != places.end] for row in rows]
-        hits += sum(
-            places.tokenizer.decode(ids).strip() == caption for ids, caption in zip(written, captions, strict=True)
-        )
-    return hits / len(asked.captions)
+    prompt = learner.places.image + len(learner.places.text(PROMPT))  # of each document, which is not asked for
+    for index in range(len(documents)):
+        row = documents.row([index], CPU)
+        found = seen_target_logits(network, learner.eye, row).argmax(dim=-1)
+        hits += bool((found == row.ids_T[row.targets_L])[row.targets_L >= prompt].all())
+    return hits / len(documents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +223,7 @@ def bound(steps: int = binding.STEPS) -> dict[str, Any]:
 
 
 def base(sets: Sets, learner: Learner, *, minutes: float, folder: Path) -> dict[str, Any]:
-    used = list(learn(learner, sets.train, minutes=minutes, batch=16, rate=2e-3, dropped=0.0))
+    used = list(learn(learner, sets.train, minutes=minutes, batch=8, rate=2e-3, dropped=0.0))
     small = load_network(folder, dtype=torch.float32, device=CPU)
     before = held_bytes(small)
     keep_in_int8(small)

@@ -66,6 +66,7 @@ def test_an_eye_is_trained_on_a_folder_and_what_is_no_picture_is_told(root: Path
     assert about.shape.kind == method
     assert about.encoder == card.settings["encoder"]
     assert (root / "models" / "tiny" / "model.safetensors").read_bytes() == weights
+    assert "is an eye" in talkalike("chat", "--model", method, "-w", root).err
     with pytest.raises(UserError, match="is an eye"):
         promote(catalog.root, method, "owner")
 

@@ -186,7 +186,10 @@ def choose_model(workspace: Workspace, wanted: str | None) -> Card:
     catalog = workspace.catalog()
     wanted = wanted or serving_model(workspace.models)
     if wanted is not None:
-        return catalog.card(wanted)
+        card = catalog.card(wanted)
+        if card.kind == "eye":
+            raise UserError(f"'{wanted}' is an eye: it cannot write by itself.", hint="Choose a double or a base.")
+        return card
     return catalog.newest_double() or ensure_base(workspace, workspace.settings.model.base)
 
 

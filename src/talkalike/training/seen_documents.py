@@ -40,10 +40,11 @@ class ChunkTokens:
         """The chunks one after the other; a piece of text is made tokens by itself, as when an eye goes on with it."""
         ids: list[int] = []
         for chunk in chunks:
-            ids += [*self._text(chunk.before), *[IMAGE] * self.image, *self._text(chunk.prompt + chunk.text), self.end]
+            ids += [*self.text(chunk.before), *[IMAGE] * self.image, *self.text(chunk.prompt + chunk.text), self.end]
         return np.array(ids, dtype=np.int32)
 
-    def _text(self, text: str) -> list[int]:
+    def text(self, text: str) -> list[int]:
+        """A piece of text as tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids if text else []
 
 
