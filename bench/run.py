@@ -194,12 +194,30 @@ def eyes_rows() -> Iterator[Measured]:
         yield "small eye with its reader: memory added", f"{found['memory_mb_with_text']} MB", ""
 
 
+def own_sight_rows(folder: Path) -> Iterator[Measured]:
+    """Models that see with their own weights."""
+    command = [sys.executable, "-m", "talkalike.cli.main", "eye", "fetch", "small", "-w", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found = run("seeing.py", str(folder / "models"), str(folder / "eyes" / "small"))[0]
+    drawn, bound, base, shots = (found[part] for part in ("captions", "binding", "base", "shots"))
+    yield "drawn captions on unseen pairs, from scratch", f"{drawn['held_out_pairs']:.1%}", "≥ 95 % in 5 minutes"
+    yield "names bound by 2 examples", f"{bound['true']['2']:.1%} in {bound['seconds']:.0f} s", "≥ 95 % in 30 s"
+    for arm in ("shuffled", "blank shots", "blank query"):
+        yield f"the same, {arm}", f"{bound[arm]['2']:.1%}", "about 50 %"
+    yield "drawn captions of SmolLM2-135M, seen pairs", f"{base['seen_pairs']:.1%}", ""
+    yield "the same, unseen pairs", f"{base['held_out_pairs']:.1%}", ""
+    lost = 100 * (base["seen_pairs"] - base["int8"]["seen_pairs"])
+    yield "the same in 8 bits", f"{base['int8']['memory']:.2f} of the memory, {lost:+.1f} lost", "≤ 0.35, ≤ 1 point"
+    yield "8 cached shots, over encoding them anew", f"{shots['times_faster']:.1f} times", "≥ 5 times"
+    yield "the same answers", f"{shots['same_answers']} of {shots['of']}", "all"
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--irc", type=Path, help="an IRC export in which Dr_Willis speaks")
     parser.add_argument("--gguf", type=Path, help="the base as GGUF, to decode with llama.cpp beside us")
-    parts = ("first-path", "doubles", "training", "bot", "website", "alignment", "loop", "eyes")
+    parts = ("first-path", "doubles", "training", "bot", "website", "alignment", "loop", "eyes", "own-sight")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="these parts and no others")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -213,6 +231,7 @@ def main() -> None:
             "alignment": alignment_rows(),
             "loop": loop_rows(folder),
             "eyes": eyes_rows(),
+            "own-sight": own_sight_rows(folder),
         }
         for part in options.only:
             for what, measured, wanted in tables[part]:

@@ -23,7 +23,7 @@ from openai import OpenAI
 
 from command_line import SAMPLE_PARTS, sample_workspace, succeed, talkalike
 from talkalike.cli.engines import WorkspaceEngines
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.training_screen import sparkline
 from talkalike.cli.web import WorkspaceRunCommands
 from talkalike.cli.workspace import open_workspace

@@ -24,7 +24,7 @@ from talkalike.cli.aligning_runs import (
 )
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, percent, table
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.examples.dataset import ExampleSet
 from talkalike.examples.opening import open_examples

@@ -26,7 +26,7 @@ from talkalike.alignment.prompts import reply_prompts
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.engines import choose_model, load_engine, sampling_of
 from talkalike.cli.output import JsonOption, emit, one_line, progress, quantity, say, table
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.engine.protocol import Engine
 from talkalike.engine.remote import RemoteEngine

@@ -23,7 +23,7 @@ from talkalike.cli.aligning_runs import JudgesOption, before_and_after, exact_mo
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.engines import choose_double, reply_sources
 from talkalike.cli.output import Advance, JsonOption, duration, emit, percent, progress, quantity, say, table
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.models.adapter_settings import AdapterSettings
 from talkalike.store.store import open_store

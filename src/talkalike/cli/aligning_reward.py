@@ -27,7 +27,7 @@ from talkalike.cli.aligning_runs import (
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.engines import ask_uncertain_first
 from talkalike.cli.output import JsonOption, duration, emit, number, percent, quantity, say, table
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.workspace import Workspace, database_url, open_workspace
 from talkalike.errors import UserError
 from talkalike.store.judging.judgement_values import Scale

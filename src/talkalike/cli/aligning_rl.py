@@ -23,7 +23,7 @@ from talkalike.cli.aligning_runs import (
 )
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption, above_zero
 from talkalike.cli.output import JsonOption, duration, emit, say, table
-from talkalike.cli.training import polite_interrupt
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import UserError
 from talkalike.examples.opening import open_examples

@@ -197,7 +197,10 @@ def model_here(workspace: Workspace, wanted: str | None = None) -> Card | None:
     catalog, base = workspace.catalog(), workspace.settings.model.base
     wanted = wanted or serving_model(workspace.models)
     if wanted is not None:
-        return catalog.card(wanted)
+        card = catalog.card(wanted)
+        if card.kind == "eye":
+            raise UserError(f"'{wanted}' is an eye: it cannot write by itself.", hint="Choose a double or a base.")
+        return card
     return catalog.newest_double() or (catalog.card(base) if catalog.exists(base) else None)
 
 

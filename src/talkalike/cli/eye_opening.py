@@ -9,18 +9,21 @@ from talkalike.chat.looking import KeptWords, Onlooker
 from talkalike.cli.output import say
 from talkalike.cli.workspace import Workspace
 from talkalike.engine.eye_in_process import ConversingEyeInProcess, EyeInProcess
-from talkalike.engine.eyes import SMALL_SIGHT, Eye, Grade
+from talkalike.engine.eyes import OWN_SIGHT, SMALL_SIGHT, Eye, Grade
 from talkalike.engine.gated_eye import GatedEye, open_gate
 from talkalike.engine.vision_chat import OTHERS, VisionChat, check_sight, connect_eye
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.models.eyes.reading import small_eye_name
 from talkalike.settings.engine_fields import EYE_KEY_VARIABLE
-from talkalike.workspace.eyes import SMALL, EyeCard
+from talkalike.workspace.eyes import OWN, SMALL, EyeCard
 
 if TYPE_CHECKING:
     from talkalike.cli.engines import WorkspaceEngines
     from talkalike.engine.local_eye import LocalSmallEye
+    from talkalike.engine.local_own_eye import LocalOwnEye
     from talkalike.engine.local_vision import LocalVisionEye
+
+    LocalEye = LocalSmallEye | LocalOwnEye | LocalVisionEye
 
 OFF, AUTO = "off", "auto"
 
@@ -31,12 +34,21 @@ def chosen_eye(workspace: Workspace) -> EyeCard | None:
     if wanted.url or wanted.model == OFF:
         return None
     if wanted.model != AUTO:
-        return workspace.eye_catalog().card(wanted.model)
+        return eye_named(workspace, wanted.model)
     cards = workspace.eye_catalog().cards()
     return cards[-1] if cards else None
 
 
-def local_eye(workspace: Workspace, card: EyeCard) -> LocalSmallEye | LocalVisionEye:
+def eye_named(workspace: Workspace, name: str) -> EyeCard:
+    """The eye of this name: one that was fetched, or one that was trained here. UserError where there is none."""
+    catalog = workspace.catalog()
+    if not workspace.eye_catalog().exists(name) and catalog.exists(name) and catalog.card(name).kind == "eye":
+        card = catalog.card(name)
+        return EyeCard(name=name, kind=OWN, source=f"trained on {card.base}", created=card.created)
+    return workspace.eye_catalog().card(name)
+
+
+def local_eye(workspace: Workspace, card: EyeCard) -> LocalEye:
     """The eye in this process, which opens it when it first looks."""
     folder = workspace.eye_catalog().path(card.name)
     if card.kind == SMALL:
@@ -44,14 +56,20 @@ def local_eye(workspace: Workspace, card: EyeCard) -> LocalSmallEye | LocalVisio
         from talkalike.engine.local_eye import LocalSmallEye
 
         return LocalSmallEye(folder)
+    settings = workspace.settings.model
+    if card.kind == OWN:
+        # torch: only where an eye is in this process
+        from talkalike.engine.local_own_eye import LocalOwnEye
+
+        encoder = workspace.eye_catalog().path(SMALL)
+        return LocalOwnEye(workspace.catalog(), card.name, encoder=encoder, dtype=settings.dtype)
     # torch: only where an eye is in this process
     from talkalike.engine.local_vision import LocalVisionEye
 
-    settings = workspace.settings.model
     return LocalVisionEye(folder, name=card.name, device=settings.device, dtype=settings.dtype)
 
 
-def eye_to_serve(workspace: Workspace) -> LocalSmallEye | LocalVisionEye | None:
+def eye_to_serve(workspace: Workspace) -> LocalEye | None:
     """The eye that a model's process offers beside its model."""
     card = chosen_eye(workspace)
     return local_eye(workspace, card) if card else None
@@ -66,7 +84,7 @@ async def eye_here(workspace: Workspace, named: str = "", *, model: str = "", ma
     if named.startswith(("http://", "https://")):
         return await _server(workspace, named, model, max_images)
     if named:
-        return gated(workspace, local_eye(workspace, workspace.eye_catalog().card(named)))
+        return gated(workspace, local_eye(workspace, eye_named(workspace, named)))
     if settings.url and settings.model != OFF:
         return await _server(workspace, settings.url, model, max_images)
     card = chosen_eye(workspace)
@@ -89,6 +107,8 @@ async def open_onlooker(
     elif card := chosen_eye(workspace):
         if card.kind == SMALL:
             eye = EyeInProcess(small_eye_name(), SMALL_SIGHT, engines.process)
+        elif card.kind == OWN:
+            eye = EyeInProcess(card.name, OWN_SIGHT, engines.process)
         else:
             eye = ConversingEyeInProcess(card.name, OTHERS, engines.process)
     if eye is None:

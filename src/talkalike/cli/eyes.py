@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from talkalike.cli.commands import WorkspaceOption
-from talkalike.cli.eye_opening import chosen_eye, eye_here
+from talkalike.cli.eye_opening import chosen_eye, eye_here, eye_named
 from talkalike.cli.eye_photos import look_at_photos
 from talkalike.cli.output import JsonOption, emit, harmless, number, one_line, say, table
 from talkalike.cli.tasks_opening import read_pictures
@@ -63,7 +63,8 @@ def fetch(  # signature: typer
 def list_eyes(workspace_dir: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the eyes in the workspace and say which one is used."""
     workspace = open_workspace(workspace_dir)
-    cards, used = workspace.eye_catalog().cards(), chosen_eye(workspace)
+    own = [eye_named(workspace, card.name) for card in workspace.catalog().cards() if card.kind == "eye"]
+    cards, used = [*workspace.eye_catalog().cards(), *own], chosen_eye(workspace)
     url = workspace.settings.eye.url
 
     def render(screen: Console) -> None:

@@ -54,8 +54,7 @@ from talkalike.workspace.cards import Card
 from talkalike.workspace.paths import SETTINGS_FILE
 
 if TYPE_CHECKING:
-    from talkalike.engine.local_eye import LocalSmallEye
-    from talkalike.engine.local_vision import LocalVisionEye
+    from talkalike.cli.eye_opening import LocalEye
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +173,7 @@ async def _serve_parent(workspace: Workspace, card: Card, inherited: int, *, sav
         await serving.close()
 
 
-async def _open_early(eye: LocalSmallEye | LocalVisionEye) -> None:
+async def _open_early(eye: LocalEye) -> None:
     """While the first replies are written, so that nobody waits for it; what is wrong is told to who looks first."""
     with suppress(TalkalikeError):
         await eye.open()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,9 +15,11 @@ from rich.console import Console
 from talkalike.charts.losses import loss_chart
 from talkalike.charts.plotter import save
 from talkalike.cli.commands import WorkspaceOption, above_zero
+from talkalike.cli.eye_training import EyeTraining, refuse_with_eye, train_an_eye
 from talkalike.cli.fitting import training_memory
 from talkalike.cli.models import ensure_base
 from talkalike.cli.output import FICTIONAL, JsonOption, duration, emit, percent, say, table
+from talkalike.cli.stopping import polite_interrupt
 from talkalike.cli.training_screen import show_events
 from talkalike.cli.workspace import Workspace, open_workspace
 from talkalike.errors import MissingExtraError, UserError
@@ -29,6 +29,7 @@ from talkalike.examples.prepare import tokenizer_hash
 from talkalike.examples.render import Renderer
 from talkalike.models.adapter_settings import METHODS, AdapterSettings
 from talkalike.models.tokenizer import load_tokenizer
+from talkalike.training.eye_values import EYE_METHODS
 from talkalike.training.values import LEARNING_RATES, Finished, LoopSettings, TrainConfig
 from talkalike.workspace.cards import check_name
 from talkalike.workspace.curves import curves
@@ -36,7 +37,7 @@ from talkalike.workspace.files import mapping_of
 from talkalike.workspace.naming import folder_name
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
-Method = Literal["lora", "dora", "full", "last-n", "prompt"]
+Method = Literal["lora", "dora", "full", "last-n", "prompt", "connector", "gated"]
 _TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
@@ -46,7 +47,10 @@ def train(  # signature: typer
     ] = None,
     examples: Annotated[str | None, typer.Option(help="Example set to train on. Default: the newest one.")] = None,
     method: Annotated[
-        Method | None, typer.Option(help="Training method: which weights are trained. Default: as in the settings.")
+        Method | None,
+        typer.Option(
+            help="Training method: which weights are trained. Default: as in the settings; with --eye, connector."
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option(help="Base model to train. Default: the one the examples were made for.")
@@ -54,6 +58,13 @@ def train(  # signature: typer
     start: Annotated[
         str | None,
         typer.Option(help="Model to go on from, or newest: the double trained last. Default: begin with the base."),
+    ] = None,
+    eye: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|task:NAME",
+            help="Train an eye for the base instead: on a folder with pictures and pairs.jsonl, or a task's examples.",
+        ),
     ] = None,
     epochs: Annotated[
         float | None,
@@ -81,6 +92,13 @@ def train(  # signature: typer
     workspace = open_workspace(workspace_dir)
     changes = {"method": method, "epochs": epochs, "minutes": minutes, "lr": lr}
     given = {key: value for key, value in changes.items() if value is not None}
+    if eye is not None:
+        refuse_with_eye({"--examples": examples, "--start": start, "--tracker": tracker})
+        request = EyeTraining(source=eye, given=given, name=name, base=base, resume=resume, run_id=run_id)
+        train_an_eye(workspace, request, began=began, as_json=as_json)
+        return
+    if method in EYE_METHODS:
+        raise UserError(f"--method {method} trains an eye.", hint="Name what it learns from: --eye FOLDER or task:NAME")
     if resume:
         if given or base or start or examples or tracker:
             raise UserError(
@@ -254,29 +272,6 @@ def _check_trackers(trackers: tuple[str, ...]) -> tuple[str, ...]:
         if importlib.util.find_spec(tracker) is None:
             raise MissingExtraError(tracker, extra="trackers", purpose=f"Logging to {tracker}")
     return trackers
-
-
-@contextmanager
-def polite_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, or SIGTERM, asks to stop after the step; a second Ctrl-C interrupts at once.
-
-    SIGTERM never does: a computer that shuts down, and the keeper of a job, may send both.
-    """
-    asked: set[int] = set()
-
-    def ask(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and number in asked:
-            raise KeyboardInterrupt
-        if not asked:
-            say("Stopping after this step, then saving (Ctrl-C again: at once) …")
-        asked.add(number)
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _show(screen: Console, finished: Finished, plot: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from talkalike.errors import UserError
+from talkalike.models.eyes.seen import IMAGE
 from talkalike.models.own_attention import OwnMemory, has_own_attention
 
 _BLOCK = 64  # buffers grow by whole blocks of this many positions
@@ -58,8 +60,19 @@ class GrowingLayer:
         return self._keys.nbytes + self._values.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class PicturePlace:
+    """Which place of which picture, by its hash: all pictures stand among the tokens as the same one."""
+
+    picture: str
+    place: int
+
+
 class PrefixCache:
-    """A model's memory of one token sequence: `tokens` after the `offset` positions of a soft prompt, if any."""
+    """A model's memory of one token sequence: `tokens` after the `offset` positions of a soft prompt, if any.
+
+    `places`: what stands where pictures are among the tokens, in their order.
+    """
 
     def __init__(self, network: PreTrainedModel) -> None:
         decoder = network.config.get_text_config(decoder=True)
@@ -73,6 +86,7 @@ class PrefixCache:
             )
         self.own = OwnMemory(network) if has_own_attention(network) else None
         self.tokens: list[int] = []
+        self.places: list[PicturePlace] = []
         self.offset = 0
         self.kept = 0  # of the tokens, how many are on disk (`engine.warm`)
         self.intact = True  # false while a forward pass writes, and for good if it failed
@@ -94,16 +108,26 @@ class PrefixCache:
             layer.crop(self.offset + length)
         if self.own is not None:
             self.own.crop(self.offset + length)
+        if gone := self.tokens[length:].count(IMAGE):
+            del self.places[-gone:]
         del self.tokens[length:]
         self.kept = min(self.kept, length)
 
-    def keep_common_prefix(self, wanted: list[int]) -> int:
-        """Crops to the longest prefix shared with `wanted`, and tells its length."""
-        shared = min(len(self.tokens), len(wanted))
-        for index in range(shared):
-            if self.tokens[index] != wanted[index]:
-                shared = index
-                break
+    def common_prefix(self, wanted: list[int], places: Sequence[PicturePlace] = ()) -> int:
+        """How many tokens it shares with `wanted`; `places`: what stands where pictures are in that."""
+        pictures = 0
+        for index, (held, token) in enumerate(zip(self.tokens, wanted, strict=False)):
+            if held != token:
+                return index
+            if token == IMAGE:
+                if self.places[pictures : pictures + 1] != list(places[pictures : pictures + 1]):
+                    return index
+                pictures += 1
+        return min(len(self.tokens), len(wanted))
+
+    def keep_common_prefix(self, wanted: list[int], places: Sequence[PicturePlace] = ()) -> int:
+        """Crops to the longest prefix shared with `wanted` and its pictures, and tells its length."""
+        shared = self.common_prefix(wanted, places)
         self.crop(shared)
         return shared
 

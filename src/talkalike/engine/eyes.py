@@ -31,6 +31,8 @@ DESCRIBE = "Describe the picture in a short sentence."
 """What an eye that answers is asked where nobody asks anything."""
 SMALL_SIGHT = Sight(grades=(Grade.GLANCE, Grade.LOOK))
 """What the small eye can do."""
+OWN_SIGHT = Sight(grades=(Grade.GLANCE,), max_images=9, answers=True)
+"""What an eye with weights of its own can do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

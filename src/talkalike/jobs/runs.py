@@ -23,7 +23,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class Run:
     """A training. `state` is None where there is no telling: it says it runs, but nothing here runs it.
 
-    `kind` is "sft", "rl", "dpo" or "reward". `settings` are those it was started with, empty until it wrote them.
+    `kind` is "sft", "rl", "dpo", "reward" or "eye". `settings`: those it was started with, empty until it wrote them.
     """
 
     folder: Path

@@ -24,6 +24,7 @@ from transformers.pytorch_utils import Conv1D
 from talkalike.errors import UserError
 from talkalike.models.adapter_config import ADAPTER_WEIGHTS
 from talkalike.models.adapter_settings import METHODS, AdapterSettings, refuse_quantized
+from talkalike.models.eyes.adapter import SeeingAdapter
 from talkalike.models.forward import attention
 from talkalike.models.lora_pairs import SOFT_PROMPT_KEY
 from talkalike.models.quantize import few_bits, keep_unpacked
@@ -38,6 +39,7 @@ class Trainable:
     settings: AdapterSettings
     soft_prompt_PD: nn.Parameter | None = None
     peft_model: nn.Module | None = None
+    eye: SeeingAdapter | None = None  # lets the network see the pictures in a row
 
     @property
     def trained(self) -> int:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, LlamaForCausalLM, PreTrainedModel
 
+from talkalike.errors import UserError
 from talkalike.models.placement import is_spread
+
+
+class LayersBeside(Protocol):
+    """Layers of our own beside an untouched network, for one pass: all they know of it, this object holds."""
+
+    def before(self, layer: int, states_TD: Tensor) -> Tensor:
+        """The states (T, width) as they enter the network's layer of this number."""
+        ...
 
 
 @contextmanager
@@ -47,20 +57,42 @@ def states(network: PreTrainedModel, ids_T: Tensor, positions_T: Tensor, *, atte
     return cast(Tensor, output.last_hidden_state[0]).to(ids_T.device)
 
 
-def logits(
-    network: PreTrainedModel, given: Tensor, positions_T: Tensor, kept_L: Tensor, *, attends: str, **options: Any
+def logits(  # the options are the attention's
+    network: PreTrainedModel,
+    given: Tensor,
+    positions_T: Tensor,
+    kept_L: Tensor,
+    *,
+    attends: str,
+    beside: LayersBeside | None = None,
+    **options: Any,
 ) -> Tensor:
     """Logits (L, vocabulary) after the places `kept_L` (indices) of one row; the rest as for `states`.
 
-    `given`: token ids (T,), or embeddings (T, width) where a soft prompt stands among them.
+    `given`: token ids (T,), or embeddings (T, width) where a soft prompt or a picture stands among them. Raises
+    UserError for layers `beside` a network that is no plain Llama.
     """
     if _is_plain_llama(network):
-        return cast(Tensor, network.lm_head(_llama_states(network, given, positions_T, attends, options, kept_L)))
+        states_LD = _llama_states(network, given, positions_T, attends, options, _Wanted(kept_L, beside))
+        return cast(Tensor, network.lm_head(states_LD))
+    if beside is not None:
+        raise UserError(
+            f"Gated layers stand beside the layers of a Llama on one device, and this is a {type(network).__name__}.",
+            hint="Train with --method connector.",
+        )
     kind = "inputs_embeds" if given.is_floating_point() else "input_ids"
     inputs = {kind: given[None], "position_ids": positions_T[None], "logits_to_keep": kept_L}
     with attention(network, attends):
         output = cast(Any, network)(**inputs, use_cache=False, **options)
     return cast(Tensor, output.logits[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which tokens' states are wanted, where not all are, and what stands beside the layers."""
+
+    kept_L: Tensor
+    beside: LayersBeside | None
 
 
 def _is_plain_llama(network: PreTrainedModel) -> bool:
@@ -74,9 +106,10 @@ def _llama_states(
     positions_T: Tensor,
     attends: str,
     options: dict[str, Any],
-    kept_L: Tensor | None = None,
+    wanted: _Wanted | None = None,
 ) -> Tensor:
     """States (T, width) after the final norm, or (L, width) of the tokens kept."""
+    kept_L, beside = (wanted.kept_L, wanted.beside) if wanted is not None else (None, None)
     body: Any = network.model
     states_TD = given if given.is_floating_point() else body.embed_tokens(given)
     cos_1TD, sin_1TD = body.rotary_emb(states_TD, position_ids=positions_T[None])
@@ -85,7 +118,9 @@ def _llama_states(
     sin_T1D = torch.cat([-sin_1TD[0, :, None, :half], sin_1TD[0, :, None, half:]], dim=-1)
     block = partial(_llama_block, turns=(cos_T1D, sin_T1D), attends=attends, options=options)
     recompute = body.gradient_checkpointing and network.training and torch.is_grad_enabled()
-    for layer in body.layers:
+    for number, layer in enumerate(body.layers):
+        if beside is not None:
+            states_TD = beside.before(number, states_TD)
         kept = kept_L if layer is body.layers[-1] else None
         if recompute:
             states_TD = cast(Tensor, checkpoint(block, layer, states_TD, kept, use_reentrant=False))

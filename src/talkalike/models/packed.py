@@ -34,6 +34,7 @@ class Row:
     positions_T: Tensor  # int64, restart at 0 in every document
     lengths: tuple[int, ...]  # tokens of each document, sums to T
     targets_L: Tensor  # int64 indices into the row of the tokens to predict
+    grids_NMC: Tensor | None = None  # of the pictures that stand in it, in their order (`models.eyes`)
 
     @property
     def loss_tokens(self) -> int:

@@ -21,10 +21,12 @@ from torch import Tensor
 
 from talkalike.examples.dataset import Documents
 from talkalike.models.adapters import Trainable
+from talkalike.models.eyes.rows import seen_target_logits
 from talkalike.models.packed import Row, pack, target_logits
 from talkalike.training.batches import Rows, epoch_batches
 from talkalike.training.losses import clip_gradients, learning_rate_factor, negative_log_likelihood
 from talkalike.training.memory import keep_freed_memory
+from talkalike.training.seen_documents import SeenDocuments
 from talkalike.training.values import LoopSettings, Step
 
 
@@ -74,14 +76,14 @@ def make_optimizer(trainable: Trainable, settings: LoopSettings) -> torch.optim.
     )
 
 
-def steps_per_epoch(documents: Documents, settings: LoopSettings) -> int:
+def steps_per_epoch(documents: Documents | SeenDocuments, settings: LoopSettings) -> int:
     """Optimiser steps in one pass over the documents."""
     return len(_batches(documents, settings, epoch=0))
 
 
 def training_steps(
     trainable: Trainable,
-    documents: Documents,
+    documents: Documents | SeenDocuments,
     *,
     optimizer: torch.optim.Optimizer,
     settings: LoopSettings,
@@ -149,7 +151,7 @@ def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerat
         if row.loss_tokens == 0:
             continue
         with accelerator.autocast():
-            logits_LV = target_logits(trainable.network, row, soft_prompt_PD=trainable.soft_prompt_PD)
+            logits_LV = _row_logits(trainable, row)
         loss = negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]) / max(1, loss_tokens)
         loss.backward()
         total += loss.detach()
@@ -157,7 +159,9 @@ def accumulate(trainable: Trainable, rows: Sequence[Row], accelerator: Accelerat
     return float(accelerator.reduce(total, reduction="sum")), loss_tokens
 
 
-def mean_loss(trainable: Trainable, documents: Documents, indices: Sequence[int], accelerator: Accelerator) -> float:
+def mean_loss(
+    trainable: Trainable, documents: Documents | SeenDocuments, indices: Sequence[int], accelerator: Accelerator
+) -> float:
     """Loss (nats per loss token) over some documents, without training on them; NaN where nothing has loss."""
     trainable.network.eval()
     total, count = 0.0, 0
@@ -166,16 +170,25 @@ def mean_loss(trainable: Trainable, documents: Documents, indices: Sequence[int]
             row = make_row(documents, indices[start : start + 4], accelerator.device)
             if row.loss_tokens == 0:
                 continue
-            logits_LV = target_logits(trainable.network, row, soft_prompt_PD=trainable.soft_prompt_PD)
+            logits_LV = _row_logits(trainable, row)
             total += float(negative_log_likelihood(logits_LV, row.ids_T[row.targets_L]))
             count += row.loss_tokens
     trainable.network.train()
     return total / count if count else math.nan
 
 
-def make_row(documents: Documents, indices: Sequence[int], device: torch.device) -> Row:
+def make_row(documents: Documents | SeenDocuments, indices: Sequence[int], device: torch.device) -> Row:
     """The documents of these indices, packed."""
+    if isinstance(documents, SeenDocuments):
+        return documents.row(indices, device)
     return pack([documents.ids(i) for i in indices], [documents.mask(i) for i in indices], device)
+
+
+def _row_logits(trainable: Trainable, row: Row) -> Tensor:
+    """Logits (L, vocabulary) for the targets of a row, as the network gives them with what is trained."""
+    if trainable.eye is not None:
+        return seen_target_logits(trainable.network, trainable.eye, row)
+    return target_logits(trainable.network, row, soft_prompt_PD=trainable.soft_prompt_PD)
 
 
 def sum_gradients(parameters: Iterable[Tensor], accelerator: Accelerator) -> None:
@@ -187,7 +200,7 @@ def sum_gradients(parameters: Iterable[Tensor], accelerator: Accelerator) -> Non
         parameter.grad = accelerator.reduce(gradient, reduction="sum")
 
 
-def _batches(documents: Documents, settings: LoopSettings, *, epoch: int) -> list[Rows]:
+def _batches(documents: Documents | SeenDocuments, settings: LoopSettings, *, epoch: int) -> list[Rows]:
     return epoch_batches(
         documents.lengths.tolist(),
         seed=settings.seed,

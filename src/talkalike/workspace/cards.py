@@ -42,7 +42,7 @@ class Card:
     """
 
     name: str
-    kind: str  # "base", "adapter" (PEFT's format) or "full" (a whole model of our own)
+    kind: str  # "base", "adapter" (PEFT's format), "full" (a whole model of our own), "reward" or "eye"
     created: str  # ISO 8601, UTC
     method: str = ""  # lora, dora, full, last-n, prompt; empty for a base
     source: str = ""  # where a base came from
@@ -62,8 +62,8 @@ class Card:
 
     @property
     def is_double(self) -> bool:
-        """Whether it writes like somebody: bases and reward models do not."""
-        return self.kind not in ("base", "reward")
+        """Whether it writes like somebody: bases, reward models and eyes do not."""
+        return self.kind not in ("base", "reward", "eye")
 
     @property
     def likeness(self) -> Likeness | None:

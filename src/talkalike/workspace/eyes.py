@@ -12,6 +12,7 @@ from talkalike.workspace.files import read_json, text_of, write_json
 
 SMALL = "small"
 VISION = "vision"  # the kind of a vision model
+OWN = "own"  # of an eye that was trained here, which lies among the models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

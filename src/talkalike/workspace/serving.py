@@ -22,6 +22,8 @@ def promote(root: Path, name: str, by: str) -> None:
     card = Catalog(root).card(name)  # there, and readable
     if card.kind == "reward":
         raise UserError(f"'{name}' is a reward model: it scores replies and cannot write any.", hint="Choose a double.")
+    if card.kind == "eye":
+        raise UserError(f"'{name}' is an eye: it cannot write by itself.", hint="Choose a double.")
     if card.kind == "adapter" and not Catalog(root).exists(card.base):
         raise UserError(
             f"'{name}' needs its base model '{card.base}', which is not here.",

@@ -14,7 +14,15 @@ from talkalike.workspace.cards import Card
 _ROW, _BOX, _STEP, _WIDTH = 62, 50, 26, 340
 _DEEPEST = 6  # further down boxes stay below each other
 _LETTER = 7.4
-METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "all weights", "last-n": "last layers", "prompt": "learned prompt"}
+METHODS = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "full": "all weights",
+    "last-n": "last layers",
+    "prompt": "learned prompt",
+    "connector": "eye (connector)",
+    "gated": "eye (gated layers)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ STATES = {
     RunState.FAILED: ("failed", "bad"),
     RunState.LOST: ("interrupted", "bad"),
 }
-KINDS = {"rl": "RL training", "dpo": "preference training (DPO)", "reward": "reward model"}
+KINDS = {"rl": "RL training", "dpo": "preference training (DPO)", "reward": "reward model", "eye": "eye"}
 _MARKED = 12  # points: so few are looks now and then, and each is marked
 _SHOWN_SETTINGS = ("learning_rate", "schedule", "epochs", "batch_tokens", "row_tokens", "seed")
 
