@@ -39,6 +39,8 @@ from talkalike.workspace.cards import Card
 RANK = 16
 TOKENS, REPLY_TOKENS, PROMPTS, GROUP_SIZE, KL = 192, 64, 8, 12, 0.2  # the loop's
 JUDGED_TOKENS = 512
+PARTS = 4  # of a batch of eight pairs in DPO, which take more than 16 GB at once
+ACCUMULATION = 12  # RLOO's batch at once would take more than 17 GB
 RATES = {"dpo": 5e-5, "rloo": 3e-4}  # ours; TRL's own default of 1e-6 moves a LoRA of this size by nothing
 SHARED = {
     "use_cpu": True,
@@ -96,14 +98,20 @@ def train(
     with tempfile.TemporaryDirectory() as folder:
         options = {**SHARED, "output_dir": folder, "learning_rate": RATES[kind]}
         if kind == "dpo":
-            config = DPOConfig(**options, per_device_train_batch_size=8, num_train_epochs=100, beta=0.1)
+            config = DPOConfig(
+                **options,
+                per_device_train_batch_size=8 // PARTS,
+                gradient_accumulation_steps=PARTS,
+                num_train_epochs=100,
+                beta=0.1,
+            )
             rows = Dataset.from_list(judged_pairs(workspace, renderer))
             trainer = DPOTrainer(args=config, train_dataset=rows, callbacks=[Clock()], **shared)
         else:
             config = RLOOConfig(
                 **options,
-                per_device_train_batch_size=PROMPTS * GROUP_SIZE // 4,
-                gradient_accumulation_steps=4,
+                per_device_train_batch_size=PROMPTS * GROUP_SIZE // ACCUMULATION,
+                gradient_accumulation_steps=ACCUMULATION,
                 num_generations=GROUP_SIZE,
                 max_completion_length=REPLY_TOKENS,
                 beta=KL,
