@@ -12,6 +12,7 @@ import pytest
 
 from doubles import catalog_with_base, put_double
 from small_eye import small_eye_folder as small_eye_folder
+from talkalike.cli.doctor_eyes import eye_check
 from talkalike.cli.engines import WorkspaceEngines
 from talkalike.cli.eye_opening import chosen_eye, eye_here, open_onlooker
 from talkalike.cli.workspace import Workspace, make_workspace, open_workspace
@@ -109,3 +110,20 @@ def test_a_vision_server_is_tried_before_it_is_relied_on(
     with vision_server(lambda _: "I cannot see.") as (url, _):
         assert opened(url=url) is None
     assert "does not see pictures" in capsys.readouterr().err
+
+
+def test_doctor_tells_which_eye_there_is(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        words: eye_check(with_eye(workspace, **settings))
+        for words, settings in (
+            ("small, which reads text", {}),
+            ("as the settings say", {"model": "off"}),
+            ("sent to http://127.0.0.1:9/v1", {"url": "http://127.0.0.1:9/v1"}),
+            ("no eye 'smal' here", {"model": "smal"}),
+        )
+    }
+    assert all(words in check.found for words, check in found.items())
+    assert [check.state for check in found.values()] == ["ok", "ok", "ok", "problem"]
+    monkeypatch.setattr("talkalike.cli.doctor_eyes.find_spec", lambda name: None)
+    lacking = eye_check(with_eye(workspace, gate="nsfw"))
+    assert lacking.state == "problem" and "talkalike[eye]" in lacking.todo

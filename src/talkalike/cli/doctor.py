@@ -17,6 +17,7 @@ from rich.console import Console
 from talkalike.chats.archive import Archive
 from talkalike.cli.commands import WorkspaceOption
 from talkalike.cli.doctor_engines import engine_checks
+from talkalike.cli.doctor_eyes import eye_check
 from talkalike.cli.doctor_machine import Check, installation, machine
 from talkalike.cli.fitting import check_training
 from talkalike.cli.output import FICTIONAL, JsonOption, emit, number, one_line, quantity, size, table
@@ -98,6 +99,7 @@ def workspace_checks(directory: Path | None, *, engines: bool = False) -> Iterat
     yield from check_training(workspace)
     yield from _trainings(workspace)
     yield from engine_checks(workspace, measure=engines)
+    yield eye_check(workspace)
     yield _discord(workspace)
     yield _database(workspace)
 
