@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from talkalike.chat.looking import KeptWords, Onlooker
 from talkalike.cli.output import say
@@ -26,6 +28,16 @@ if TYPE_CHECKING:
     LocalEye = LocalSmallEye | LocalOwnEye | LocalVisionEye
 
 OFF, AUTO = "off", "auto"
+EyeOption = Annotated[
+    str,
+    typer.Option(
+        "--eye",
+        metavar="EYE",
+        help="Who looks: an eye in the workspace by its name, or the address of a vision server, up to /v1. "
+        "Default: as in the settings.",
+        show_default=False,
+    ),
+]
 
 
 def chosen_eye(workspace: Workspace) -> EyeCard | None:

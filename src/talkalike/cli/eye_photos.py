@@ -15,7 +15,7 @@ from rich.console import Console
 from talkalike.chats.archive import Archive
 from talkalike.chats.sources import READ_ERRORS, Entry, Sources
 from talkalike.cli.commands import WorkspaceOption
-from talkalike.cli.eye_opening import eye_here
+from talkalike.cli.eye_opening import EyeOption, eye_here
 from talkalike.cli.output import Advance, JsonOption, emit, number, one_line, progress, quantity
 from talkalike.cli.people import open_archive
 from talkalike.cli.workspace import Workspace, open_workspace
@@ -43,16 +43,7 @@ def look_at_photos(  # signature: typer
     exports: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="The exports that were imported: folders or zips.")
     ],
-    who: Annotated[
-        str,
-        typer.Option(
-            "--eye",
-            metavar="EYE",
-            help="Who looks: an eye by its name, or the address of a vision server, up to /v1. Default: as in the "
-            "settings.",
-            show_default=False,
-        ),
-    ] = "",
+    eye: EyeOption = "",
     again: Annotated[bool, typer.Option("--again", help="Look anew at photos that another eye has looked at.")] = False,
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -64,7 +55,7 @@ def look_at_photos(  # signature: typer
     workspace = open_workspace(workspace_dir)
     archive = open_archive(workspace)
     with Sources(exports) as sources, progress("Looking", quiet=as_json, unit="photos") as advance:
-        done = asyncio.run(_look(workspace, archive, sources.entries, who, again=again, advance=advance))
+        done = asyncio.run(_look(workspace, archive, sources.entries, eye, again=again, advance=advance))
 
     def render(screen: Console) -> None:
         words = f"{quantity(done.looked_at, 'photo')} looked at, something recognised in {number(done.recognised)}"

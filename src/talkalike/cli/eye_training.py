@@ -21,6 +21,7 @@ from talkalike.training.eye_values import EYE_LEARNING_RATE, EYE_METHODS, EYE_PR
 from talkalike.training.values import Finished, LoopSettings
 from talkalike.workspace.cards import check_name
 from talkalike.workspace.curves import curves
+from talkalike.workspace.eyes import SMALL
 from talkalike.workspace.naming import folder_name
 from talkalike.workspace.run_folder import RunFolder, failing_with, new_run, newest_unfinished, only_training
 
@@ -66,7 +67,7 @@ def train_an_eye(workspace: Workspace, asked: EyeTraining, *, began: float, as_j
         config = _config(workspace, asked)
         run = new_run(workspace.runs, config.name, asked.run_id)
     run.began = began
-    encoder = workspace.root / "eyes" / "small"
+    encoder = workspace.eye_catalog().path(SMALL)
     if not encoder.is_dir():
         raise UserError(
             "An eye is trained on what the small eye sees, which is not here yet.",

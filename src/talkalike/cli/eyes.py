@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from talkalike.cli.commands import WorkspaceOption
-from talkalike.cli.eye_opening import chosen_eye, eye_here, eye_named
+from talkalike.cli.eye_opening import EyeOption, chosen_eye, eye_here, eye_named
 from talkalike.cli.eye_photos import look_at_photos
 from talkalike.cli.output import JsonOption, emit, harmless, number, one_line, say, table
 from talkalike.cli.tasks_opening import read_pictures
@@ -106,16 +106,7 @@ def look(  # signature: typer
             show_default=False,
         ),
     ] = None,
-    who: Annotated[
-        str,
-        typer.Option(
-            "--eye",
-            metavar="EYE",
-            help="Who looks: an eye by its name, or the address of a vision server, up to /v1. Default: as in the "
-            "settings.",
-            show_default=False,
-        ),
-    ] = "",
+    who: EyeOption = "",
     workspace_dir: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

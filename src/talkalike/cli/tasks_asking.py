@@ -19,7 +19,7 @@ from talkalike.chat.seeing.trials import TrialPlan, TrialResult, plan_trials, ru
 from talkalike.chat.seeing.values import MOST_PICTURES, MOST_SHOTS
 from talkalike.cli.commands import LARGEST_SEED, WorkspaceOption
 from talkalike.cli.engines import sampling_of
-from talkalike.cli.eye_opening import eye_here
+from talkalike.cli.eye_opening import EyeOption, eye_here
 from talkalike.cli.output import JsonOption, emit, harmless, one_line, progress
 from talkalike.cli.tasks_opening import NameArgument, ServerOption, place_of, read_pictures
 from talkalike.cli.tasks_showing import show_card
@@ -31,16 +31,6 @@ from talkalike.store.seeing import tasks
 from talkalike.store.seeing.usable import pictures_of, trial_plan, usable_task
 from talkalike.store.store import open_store
 
-EyeOption = Annotated[
-    str,
-    typer.Option(
-        "--eye",
-        metavar="EYE",
-        help="Who looks: an eye in the workspace by its name, or the address of a vision server, up to /v1. "
-        "Default: as in the settings.",
-        show_default=False,
-    ),
-]
 EyeModelOption = Annotated[
     str, typer.Option(help="Vision model on that server. Default: the only one that it has.", show_default=False)
 ]

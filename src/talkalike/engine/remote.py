@@ -72,14 +72,7 @@ class RemoteEngine:
 
         Raises UserError for a wrong address, key or model name, TalkalikeError when the server does not answer.
         """
-        async with open_client(base_url, api_key) as client:
-            try:
-                response = await client.get("models")
-            except httpx.HTTPError as problem:
-                raise unreachable(base_url, problem) from None
-        if response.status_code >= 400:
-            raise refusal(response.status_code, response.text, base_url)
-        card = pick_card(response, model, base_url)
+        card = await find_card(base_url, model, api_key=api_key)
         facts = card.get("talkalike") or {}
         length = facts.get("context_length") or card.get("max_model_len") or _DEFAULT_CONTEXT
         server = RemoteServer(
@@ -196,6 +189,21 @@ def api_names(speakers: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[speaker] = name
     return names
+
+
+async def find_card(base_url: str, model: str, *, api_key: str) -> dict[str, Any]:
+    """What the server says of this model, which may be left out where it has only one.
+
+    Raises UserError for a wrong address, key or model name, TalkalikeError when the server does not answer.
+    """
+    async with open_client(base_url, api_key) as client:
+        try:
+            response = await client.get("models")
+        except httpx.HTTPError as problem:
+            raise unreachable(base_url, problem) from None
+    if response.status_code >= 400:
+        raise refusal(response.status_code, response.text, base_url)
+    return pick_card(response, model, base_url)
 
 
 def pick_card(response: httpx.Response, model: str, base_url: str) -> dict[str, Any]:

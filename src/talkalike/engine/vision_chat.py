@@ -15,12 +15,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-import httpx
-
 from talkalike.engine.eyes import DESCRIBE, EyeTurn, Grade, Looked, Sight
 from talkalike.engine.protocol import Sampling
-from talkalike.engine.remote import fields_for_any, pick_card
-from talkalike.engine.remote_http import Connection, Retries, open_client, refusal, unreachable
+from talkalike.engine.remote import fields_for_any, find_card
+from talkalike.engine.remote_http import Connection, Retries
 from talkalike.errors import TalkalikeError, UserError
 from talkalike.pictures.picture import Picture
 from talkalike.pictures.pixels import as_jpeg, frame_count, plain_square
@@ -117,14 +115,7 @@ async def connect_eye(
     `max_images`: pictures it takes at once, where it does not say so. Raises UserError for a wrong address, key or
     model name, TalkalikeError when the server does not answer.
     """
-    async with open_client(base_url, api_key) as client:
-        try:
-            response = await client.get("models")
-        except httpx.HTTPError as problem:
-            raise unreachable(base_url, problem) from None
-    if response.status_code >= 400:
-        raise refusal(response.status_code, response.text, base_url)
-    card = pick_card(response, model, base_url)
+    card = await find_card(base_url, model, api_key=api_key)
     facts = card.get("vision")
     if not isinstance(facts, dict):
         sight = OTHERS if max_images is None else replace(OTHERS, max_images=max_images)
