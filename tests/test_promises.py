@@ -125,6 +125,16 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "Nothing is kept about you.",
         ],
     },
+    "test_discord_tasks.py": {
+        "test_a_task_is_shown_changed_and_removed": [
+            "True removes it; there is no way back",
+        ],
+    },
+    "test_website_tasks.py": {
+        "test_the_owner_adds_changes_and_removes_a_task": [
+            "All its versions and pictures go; there is no way back.",
+        ],
+    },
     "test_discord_judging_guess.py": {
         "test_nothing_is_kept_before_somebody_agrees": [
             "your guesses are kept under a random name",

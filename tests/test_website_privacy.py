@@ -117,6 +117,7 @@ PHRASES = {
     "/judge/": "judge its replies",
     "/insights/": "see what people think of it",
     "/runs/": "look at its training runs",
+    "/tasks/": "ask it about pictures",
     "/guess/": "guess which reply is the real one",
 }
 

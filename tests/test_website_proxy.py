@@ -308,7 +308,8 @@ async def test_the_start_says_where_it_is_and_what_looks_wrong(
     stop, listening = asyncio.Event(), open_socket("127.0.0.1", 0)
     settings = SiteSettings(tls=True, path="/double")
     opened = open_workspace(tmp_workspace)
-    running = asyncio.create_task(web(opened, services.store, listening=listening, stop=stop, settings=settings))
+    given = SiteServices(store=services.store, root=opened.root, settings=settings)
+    running = asyncio.create_task(web(given, listening=listening, stop=stop))
     said = ""
     while "Nobody can log in" not in said:
         await asyncio.sleep(0.02)

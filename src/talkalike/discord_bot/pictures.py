@@ -145,9 +145,8 @@ class ChannelPictures:
             except UnreadError as error:
                 if not (error.absent and isinstance(source, discord.Attachment)):
                     raise
-                data = await patience.ask(
-                    self._bytes_anew(source, one.message.id, channel), name
-                )  # its link has expired
+                message = await patience.ask(channel.fetch_message(one.message.id), name)  # its link has expired
+                data = await patience.ask(_anew(source, message).read(), name)
         except UnreadError as error:
             return error.why
         try:
@@ -161,12 +160,6 @@ class ChannelPictures:
                 raise ValueError("not one of Discord's hosts")
             return await self._fetch(source)
         return await source.read()
-
-    async def _bytes_anew(self, source: discord.Attachment, message_id: int, channel: discord.abc.Messageable) -> bytes:
-        message = await channel.fetch_message(message_id)
-        of_snapshots = [file for snapshot in message.message_snapshots for file in snapshot.attachments]
-        anew = next(file for file in (*message.attachments, *of_snapshots) if file.id == source.id)
-        return await anew.read()
 
     async def _note(self, wanted: Sequence[_Wanted], pictures: Mapping[Place, Picture], where: ChatPlace) -> None:
         """Keeps which message holds which picture, without its bytes."""
@@ -204,6 +197,15 @@ class ChannelPictures:
         self._refs[place] = ref
         if len(self._refs) > KNOWN:
             self._refs.popitem(last=False)
+
+
+def _anew(source: discord.Attachment, message: discord.Message) -> discord.Attachment:
+    """The same attachment with the link that it has now. Raises UnreadError where it was taken away."""
+    of_snapshots = [file for snapshot in message.message_snapshots for file in snapshot.attachments]
+    found = [file for file in (*message.attachments, *of_snapshots) if file.id == source.id]
+    if not found:
+        raise UnreadError("the picture", "it is not there any more", absent=True)
+    return found[0]
 
 
 def _choose(
